@@ -1,0 +1,218 @@
+"""Named learners, and what may be passed in place of a name."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from causalkit.errors import ArgumentError, ArgumentTypeError, check_choice
+from causalkit.nuisance.boosting import Boosting, from_sklearn
+from causalkit.rng import seed_of
+from causalkit.typing import Bools, Floats, Ints, Learner
+
+Kind = Literal["mean", "probability"]
+
+LEARNERS = {
+    "auto": "the best of lasso, ridge and boosting by cross-validated loss in each training fold",
+    "linear": "least squares, or logistic regression without penalty",
+    "ridge": "ridge on standardised features, penalty by cross-validation",
+    "lasso": "lasso on standardised features, penalty by cross-validation",
+    "boosting": "LightGBM gradient boosting, rounds by cross-validated loss",
+    "forest": "random forest of 500 trees, at least 5 rows a leaf",
+}
+
+PENALTIES = ("linear", "ridge", "lasso")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a learner is fitted.
+
+    Attributes
+    ----------
+    label : str
+        For tables: the name, or the class of the object.
+    penalties : tuple of str
+        Penalised least-squares candidates, fitted from moments.
+    boosting : Boosting or None
+        Boosting candidate.
+    models : tuple of (str, object)
+        scikit-learn candidates, cloned for each fit.
+    """
+
+    label: str
+    penalties: tuple[str, ...] = ()
+    boosting: Boosting | None = None
+    models: tuple[tuple[str, Any], ...] = ()
+
+
+def plan(learner: str | Learner, kind: Kind, *, argument: str = "learner") -> Plan:
+    """Resolve a name or an object into a plan.
+
+    Parameters
+    ----------
+    learner : str or scikit-learn estimator
+        One of :data:`LEARNERS`, or an object with ``fit`` and ``predict``.
+    kind : {"mean", "probability"}
+        What is predicted: a conditional mean or the probability of a binary target.
+    argument : str
+        Name of the argument that the user set, for messages.
+
+    Raises
+    ------
+    ArgumentError, ArgumentTypeError
+        If the name is unknown, a class is passed in place of an instance, ``fit`` or ``predict``
+        is missing, or a regressor is asked for a probability.
+    """
+    if isinstance(learner, str):
+        check_choice(argument, learner, LEARNERS)
+        return _named(learner, kind)
+    return _object(learner, kind, argument)
+
+
+def _named(name: str, kind: Kind) -> Plan:
+    if name == "boosting":
+        return Plan(name, boosting=Boosting())
+    if name == "forest":
+        return Plan(name, models=((name, _forest(kind)),))
+    if kind == "mean":
+        if name == "auto":
+            return Plan(name, penalties=("lasso", "ridge"), boosting=Boosting())
+        return Plan(name, penalties=(name,))
+    if name == "auto":
+        return Plan(name, models=(("ridge", logistic("ridge")),), boosting=Boosting())
+    return Plan(name, models=((name, logistic(name)),))
+
+
+def _forest(kind: Kind) -> Any:
+    from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+
+    forest = RandomForestRegressor if kind == "mean" else RandomForestClassifier
+    return forest(n_estimators=500, min_samples_leaf=5)
+
+
+def logistic(penalty: str) -> Any:
+    """Logistic regression on standardised features, penalty by cross-validated log loss."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import GridSearchCV
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    if penalty == "linear":
+        return make_pipeline(StandardScaler(), LogisticRegression(C=np.inf, max_iter=1000))
+    solver, ratio = ("liblinear", 1.0) if penalty == "lasso" else ("lbfgs", 0.0)
+    model = LogisticRegression(solver=solver, l1_ratio=ratio, max_iter=1000)
+    search = GridSearchCV(model, {"C": np.logspace(-3, 2, 6)}, scoring="neg_log_loss")
+    return make_pipeline(StandardScaler(), search)
+
+
+def _object(learner: Any, kind: Kind, argument: str) -> Plan:
+    if isinstance(learner, type):
+        raise ArgumentTypeError(
+            f"{argument} is the class {learner.__name__}; pass an instance: {learner.__name__}()."
+        )
+    for method in ("fit", "predict"):
+        if not callable(getattr(learner, method, None)):
+            raise ArgumentTypeError(
+                f"{argument} is a {type(learner).__name__} without {method}(); pass a "
+                f"scikit-learn estimator or one of: {', '.join(sorted(LEARNERS))}."
+            )
+    classifies = callable(getattr(learner, "predict_proba", None))
+    name = type(learner).__name__
+    if kind == "probability" and not classifies:
+        raise ArgumentError(
+            f"{argument}={name}() predicts no probabilities; a binary treatment in this model "
+            "needs a classifier with predict_proba(), or a named learner."
+        )
+    lightgbm_class = "LGBMRegressor" if kind == "mean" else "LGBMClassifier"
+    if type(learner).__module__ == "lightgbm.sklearn" and name == lightgbm_class:
+        return Plan(name, boosting=from_sklearn(learner))
+    return Plan(name, models=((name, learner),))
+
+
+def is_classifier(learner: Any) -> bool:
+    """Whether an object predicts classes; names adapt to what is asked of them."""
+    from sklearn.base import is_classifier as sklearn_is_classifier
+
+    return not isinstance(learner, str) and bool(sklearn_is_classifier(learner))
+
+
+def fit_model(
+    model: Any,
+    features: Floats,
+    target: Floats,
+    *,
+    weights: Floats | None,
+    inner: Ints,
+    seed: int,
+) -> Any:
+    """Clone, seed and fit a scikit-learn model; its own tuning uses the given inner folds.
+
+    Parameters
+    ----------
+    model : estimator
+        Never changed.
+    features, target : (m, p) and (m,) arrays
+        Training rows.
+    weights : (m,) array or None
+        Row weights.
+    inner : (m,) int array
+        Inner fold of each row. Any nested ``cv`` parameter that is None or a number becomes these
+        folds, so that tuning is grouped like the outer split.
+    seed : int
+        Given to nested ``random_state`` parameters that are None.
+    """
+    from sklearn.base import clone
+
+    fitted = clone(model)
+    settings: dict[str, Any] = {}
+    for name, value in fitted.get_params(deep=True).items():
+        last = name.rsplit("__", 1)[-1]
+        if last == "random_state" and value is None:
+            settings[name] = seed_of(seed, name)
+        elif last == "cv" and (value is None or isinstance(value, int)):
+            settings[name] = inner_splits(inner)
+    fitted.set_params(**settings)
+    if weights is None:
+        return fitted.fit(features, target)
+    return fitted.fit(features, target, **{_weight_argument(fitted): weights})
+
+
+def inner_splits(inner: Ints) -> list[tuple[Ints, Ints]]:
+    """Training and validation positions of each inner fold that has rows."""
+    folds = np.unique(inner)
+    return [(np.flatnonzero(inner != f), np.flatnonzero(inner == f)) for f in folds]
+
+
+def _weight_argument(model: Any) -> str:
+    from sklearn.pipeline import Pipeline
+    from sklearn.utils.validation import has_fit_parameter
+
+    prefix, last = "", model
+    while isinstance(last, Pipeline):
+        step, last = last.steps[-1]
+        prefix += f"{step}__"
+    inside = getattr(last, "estimator", last)
+    if not has_fit_parameter(inside, "sample_weight"):
+        raise ArgumentError(
+            f"the data have weights, which {type(last).__name__}.fit() does not take; use a "
+            "learner whose fit() has sample_weight, or drop the weights."
+        )
+    return f"{prefix}sample_weight"
+
+
+def predict_model(model: Any, features: Floats, kind: Kind) -> Floats:
+    """Conditional means, or probabilities of the larger class, ``(m,)``."""
+    if kind == "probability":
+        return np.asarray(model.predict_proba(features)[:, 1], dtype=np.float64)
+    return np.asarray(model.predict(features), dtype=np.float64).reshape(-1)
+
+
+def check_binary(target: Floats, name: str, rows: Bools | None = None) -> None:
+    """Refuse to model the probability of a target that is not 0/1."""
+    values = np.unique(target if rows is None else target[rows])
+    if not np.isin(values, (0.0, 1.0)).all():
+        raise ArgumentError(
+            f"a classifier was given for {name}, which takes values other than 0 and 1 "
+            f"(such as {values[~np.isin(values, (0.0, 1.0))][0]:g}); use a regression learner."
+        )

@@ -1,0 +1,31 @@
+"""Warnings that are shown once and kept on the result that they concern."""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from causalkit.errors import CausalKitWarning
+
+_kept: ContextVar[list[str] | None] = ContextVar("causalkit_kept_warnings", default=None)
+
+
+def warn(message: str, category: type[CausalKitWarning]) -> None:
+    """Show a warning, and keep its text if a fit is collecting."""
+    kept = _kept.get()
+    if kept is not None:
+        if message in kept:
+            return
+        kept.append(message)
+    warnings.warn(message, category, stacklevel=3)
+
+
+@contextmanager
+def collect_warnings() -> Iterator[list[str]]:
+    """Collect the texts of causalkit warnings raised inside; each is shown once."""
+    kept: list[str] = []
+    token = _kept.set(kept)
+    try:
+        yield kept
+    finally:
+        _kept.reset(token)
