@@ -1,0 +1,41 @@
+"""Treatment effects from panels, invalid instruments, networks and images."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from causalkit.provenance import __version__ as __version__
+
+if TYPE_CHECKING:
+    from causalkit import errors as errors
+    from causalkit import generators as generators
+    from causalkit.data import CausalData as CausalData
+    from causalkit.data import list_datasets as list_datasets
+    from causalkit.data import load_dataset as load_dataset
+    from causalkit.panel import PanelDML as PanelDML
+    from causalkit.provenance import info as info
+    from causalkit.results import EffectResult as EffectResult
+    from causalkit.results import table as table
+
+_MODULES = {"errors", "generators"}
+_HOME = {
+    "CausalData": "causalkit.data",
+    "EffectResult": "causalkit.results",
+    "PanelDML": "causalkit.panel",
+    "info": "causalkit.provenance",
+    "list_datasets": "causalkit.data",
+    "load_dataset": "causalkit.data",
+    "table": "causalkit.results",
+}
+__all__ = sorted(_MODULES | _HOME.keys())
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"causalkit.{name}")
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'causalkit' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,214 @@
+"""The command line: parse, call, print. What it calls is imported when a command runs."""
+
+import json
+import sys
+import warnings
+import webbrowser
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from causalkit.errors import ArgumentError, CausalKitError
+from causalkit.provenance import __version__
+from causalkit.registry import ESTIMATORS, load
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from causalkit.results import EffectResult
+
+note = partial(click.echo, err=True)
+
+
+class _Refusal(click.ClickException):
+    """What causalkit refuses to do, as one message with exit code 2 and without a traceback."""
+
+    exit_code = 2
+
+
+class _Commands(click.Group):
+    """Group of commands that turns causalkit errors into messages."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            try:
+                return super().invoke(ctx)
+            except CausalKitError as error:
+                raise _Refusal(str(error)) from error
+
+
+def _show_warning(message: object, category: type[Warning], *_: object) -> None:
+    """Show a warning as one line on standard error, without the place in our code."""
+    note(f"{category.__name__}: {message}")
+
+
+INPUT = click.Path(exists=True, dir_okay=False, path_type=Path)
+FOLDER = click.Path(file_okay=False, path_type=Path)
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="causalkit")
+def main() -> None:
+    """Causal inference: treatment effects from panels, with honest standard errors."""
+
+
+@main.command("info")
+@as_json
+def show_info(*, as_json: bool) -> None:
+    """Show versions, processors and thread settings, for bug reports."""
+    from causalkit.provenance import info
+
+    facts = info()
+    if as_json:
+        return click.echo(json.dumps(facts, indent=2))
+    for name, version in facts.pop("versions").items():
+        click.echo(f"{name:<16}{version}")
+    for name, value in facts.items():
+        click.echo(f"{name:<16}{value or '-'}")
+
+
+@main.group("data")
+def data_group() -> None:
+    """List and show the example data sets."""
+
+
+@data_group.command("list")
+@as_json
+def list_data(*, as_json: bool) -> None:
+    """List the example data sets with their published answers."""
+    from causalkit.data import list_datasets
+
+    frame = list_datasets()
+    if as_json:
+        return click.echo(frame.to_json(orient="records", indent=2))
+    columns = ["name", "rows", "outcome", "treatment", "estimate", "std_error", "design"]
+    click.echo(frame[columns].to_string(index=False, na_rep=""))
+
+
+@data_group.command("show")
+@click.argument("name")
+@as_json
+def show_data(name: str, *, as_json: bool) -> None:
+    """Show columns, source and published answer of the example data set NAME."""
+    from causalkit.data import load_dataset
+
+    data = load_dataset(name)
+    facts = {
+        "name": data.name,
+        "rows": len(data),
+        "citation": data.citation,
+        "published": dict(data.published),
+        "dropped": dict(data.dropped),
+    }
+    columns = data.describe()
+    if as_json:
+        facts["columns"] = json.loads(columns.to_json(orient="records"))
+        return click.echo(json.dumps(facts, indent=2))
+    click.echo(f"{data.name}: {len(data)} rows\n{data.citation}\n")
+    click.echo(columns.to_string(index=False, na_rep=""))
+    click.echo("\nPublished")
+    for key in ("estimate", "std_error", "how", "source", "note"):
+        click.echo(f"{key:<10} {data.published[key]}")
+
+
+@main.command("fit")
+@click.argument("path", metavar="DATA", type=INPUT)
+@click.option("--estimator", required=True, help=f"One of: {', '.join(ESTIMATORS)}.")
+@click.option("--outcome", required=True, help="Column.")
+@click.option("--treatment", required=True, multiple=True, help="Column; may be repeated.")
+@click.option("--covariate", "covariates", multiple=True, help="Column; may be repeated.")
+@click.option("--unit", help="Column that identifies the unit of a panel.")
+@click.option("--time", help="Column that identifies the period.")
+@click.option("--cluster", multiple=True, help="Column; at most two. Default: the unit.")
+@click.option("--learner", help="auto, lasso, ridge, boosting, forest or linear.")
+@click.option(
+    "--missing",
+    type=click.Choice(["raise", "drop", "indicator"]),
+    default="raise",
+    show_default=True,
+    help="What to do with missing values.",
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--out", type=FOLDER, help="Write files here.")
+@as_json
+def fit_file(
+    path: Path,
+    *,
+    estimator: str,
+    learner: str | None,
+    seed: int,
+    out: Path | None,
+    as_json: bool,
+    **roles: Any,
+) -> None:
+    """Estimate an effect from the rows of DATA, a .parquet or .csv file."""
+    make = load("estimator", estimator, ESTIMATORS)
+    from causalkit.data import CausalData
+
+    data = CausalData.from_frame(_read(path), **roles)
+    chosen = {} if learner is None else {"learner": learner}
+    result = make(**chosen, random_state=seed).fit(data).estimate()
+    click.echo(result.to_json(indent=2) if as_json else result.summary())
+    if out is not None:
+        _write(result, out)
+        note(f"wrote {out}")
+
+
+@main.command("demo")
+@click.option(
+    "--out",
+    type=FOLDER,
+    default="causalkit-demo",
+    show_default=True,
+    help="Write the report and tables here.",
+)
+@click.option("--open/--no-open", "open_report", default=False, help="Open the report.")
+def show_demo(out: Path, *, open_report: bool) -> None:
+    """Run the library on real and on simulated data; takes a minute or two."""
+    from causalkit.demo import run_demo
+
+    report = run_demo(out, echo=click.echo, progress=note)
+    click.echo(f"\nReport: {report}")
+    if open_report:
+        webbrowser.open(report.resolve().as_uri())
+
+
+def _read(path: Path) -> "pd.DataFrame":
+    """Frame from a file, by its ending."""
+    import pandas as pd
+
+    readers: dict[str, Callable[[Path], pd.DataFrame]] = {
+        ".parquet": pd.read_parquet,
+        ".csv": pd.read_csv,
+    }
+    if path.suffix.lower() not in readers:
+        raise ArgumentError(
+            f"cannot tell the format of {path.name!r}; give a file that ends in .parquet or .csv."
+        )
+    try:
+        return readers[path.suffix.lower()](path)
+    except (OSError, ValueError) as error:
+        raise ArgumentError(f"cannot read {path.name!r}: {error}") from error
+
+
+def _write(result: "EffectResult", out: Path) -> None:
+    """Write a result in every format that somebody may want next."""
+    out.mkdir(parents=True, exist_ok=True)
+    files = {
+        "result.json": result.to_json(indent=2),
+        "tidy.csv": result.tidy().to_csv(index=False),
+        "summary.txt": result.summary() + "\n",
+        "table.tex": result.to_latex(),
+        "table.md": result.to_markdown() + "\n",
+    }
+    for name, text in files.items():
+        (out / name).write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,36 @@
+"""Simulation generators: each draws a data set whose truth is known.
+
+Every registered generator is an attribute: ``ck.generators.panel_fp2024(0, n_units=200)``;
+``ck.generators.list()`` shows them all.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from causalkit.generators.spec import GeneratorSpec as GeneratorSpec
+from causalkit.generators.spec import generator as generator
+from causalkit.generators.spec import list_generators as list
+from causalkit.generators.spec import spec_of as spec_of
+from causalkit.registry import GENERATORS, load
+
+if TYPE_CHECKING:
+    from causalkit.generators.panel import fp2024_grid as fp2024_grid
+    from causalkit.generators.panel import panel_cp2025 as panel_cp2025
+    from causalkit.generators.panel import panel_fp2024 as panel_fp2024
+
+_HOME = {"fp2024_grid": "causalkit.generators.panel"}
+__all__ = sorted(
+    {"GeneratorSpec", "generator", "list", "spec_of"} | _HOME.keys() | GENERATORS.keys()
+)
+
+
+def __getattr__(name: str) -> Any:
+    if name in GENERATORS:
+        return load("generator", name, GENERATORS)
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'causalkit.generators' has no attribute {name!r}")
+
+
+def __dir__() -> "list[str]":  # type: ignore[valid-type]  # the builtin, not ours
+    return __all__

@@ -1,0 +1,1 @@
+"""Inference from influence values: solving, variances, bootstrap, bands, tests, sensitivity."""

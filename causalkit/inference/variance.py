@@ -1,0 +1,248 @@
+"""Variances of estimates from their influence values, summed within clusters in O(n)."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+
+from causalkit.errors import (
+    ArgumentError,
+    CausalKitWarning,
+    FewClustersWarning,
+    IdentificationError,
+    check_choice,
+)
+from causalkit.scores import LinearScore
+from causalkit.typing import Floats, Ints
+from causalkit.warn import warn
+
+Ssc = Literal["none", "G/(G-1)", "G/(G-1)*(n-1)/(n-k)"]
+SSC: tuple[Ssc, ...] = ("none", "G/(G-1)", "G/(G-1)*(n-1)/(n-k)")
+FEW_CLUSTERS = 30
+
+
+def sandwich(
+    influence: Floats,
+    clusters: Sequence[Ints] = (),
+    *,
+    ssc: Ssc = "G/(G-1)",
+    multiplicity: Floats | Ints | None = None,
+) -> Floats:
+    """Variance matrix of θ̂ from its influence values.
+
+    Parameters
+    ----------
+    influence : (n, k) array
+        With row weights inside.
+    clusters : sequence of (n,) int arrays
+        None: rows are independent, each its own cluster (HC0; with ``ssc="G/(G-1)"`` the factor
+        is n/(n−1), with the longest it is n/(n−k), which is HC1). One: cluster-robust. Two:
+        V₁ + V₂ − V₁₂, each part with its own factor.
+    ssc : {"none", "G/(G-1)", "G/(G-1)*(n-1)/(n-k)"}
+        Small-sample factor. G counts the clusters that hold rows, k the columns.
+    multiplicity : (n,) array, optional
+        Frequency weights: how many identical rows each row stands for. Its influence is the sum
+        over them. The variance is that of the repeated rows.
+
+    Returns
+    -------
+    (k, k) array
+        Positive semi-definite. A two-way variance that is not gives way, with a warning, to
+        the larger of V₁ and V₂ by trace.
+
+    Raises
+    ------
+    ArgumentError
+        If cluster codes are not whole numbers from 0 of length n, or there are more than two.
+    IdentificationError
+        If there are fewer than two clusters, or no more rows than columns.
+
+    References
+    ----------
+    Cameron, Gelbach & Miller (2011) for two-way clustering. Not the fold-wise two-way formula of
+    Chiang, Kato, Ma & Sasaki (2022).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> influence = np.array([[1.0], [1.0], [-2.0], [0.0]])
+    >>> sandwich(influence, [np.array([0, 0, 1, 1])], ssc="none")
+    array([[0.5]])
+    """
+    check_choice("ssc", ssc, SSC)
+    scale = float(influence.shape[0]) ** 2
+    _check_codes(clusters, influence.shape[0])
+    if multiplicity is None:
+        n = float(influence.shape[0])
+    else:
+        influence, clusters, multiplicity = _present(influence, clusters, multiplicity)
+        n = float(multiplicity.sum())
+    if not clusters:
+        each = influence if multiplicity is None else influence / np.sqrt(multiplicity)[:, None]
+        return _meat(each, n, n, ssc) / scale
+    parts = [_clustered_meat(influence, codes, n, ssc) / scale for codes in clusters]
+    if len(parts) == 1:
+        return parts[0]
+    both = _clustered_meat(influence, _cells(*clusters), n, ssc) / scale
+    vcov: Floats = parts[0] + parts[1] - both
+    if np.linalg.eigvalsh(vcov).min() >= -1e-12 * np.trace(parts[0] + parts[1]):
+        return vcov
+    warn(
+        "the two-way cluster variance is not positive semi-definite; the larger of the two "
+        "one-way variances is reported instead.",
+        CausalKitWarning,
+    )
+    return max(parts, key=lambda part: float(np.trace(part)))
+
+
+def cluster_sums(values: Floats, codes: Ints) -> Floats:
+    """Sums ``(G, k)`` of ``(n, k)`` values within clusters coded 0..G−1."""
+    n_codes = int(codes.max()) + 1
+    sums = np.empty((n_codes, values.shape[1]))
+    for column, column_values in enumerate(values.T):
+        sums[:, column] = np.bincount(codes, weights=column_values, minlength=n_codes)
+    return sums
+
+
+def nonrobust(
+    score: LinearScore,
+    theta: Floats,
+    *,
+    repeat: int = 0,
+    weights: Floats | None = None,
+    multiplicity: Floats | Ints | None = None,
+) -> Floats:
+    """Homoskedastic variance σ̂² (Σ w z x')⁻¹ (Σ w z z') (Σ w x z')⁻¹ of a residual regression.
+
+    σ̂² = Σ w e² / (n − k): the textbook formula of least squares (z = x), weighted least squares
+    and two-stage least squares. Wrong where rows of a unit are dependent, hence never a default.
+
+    Parameters
+    ----------
+    score : LinearScore
+    theta : (k,) array
+        Solution of that repeat.
+    repeat : int, default 0
+    weights : (n,) array, optional
+        Row weights: precisions, or frequencies if they are also the ``multiplicity``.
+    multiplicity : (n,) array, optional
+        Frequency weights; n is then their sum.
+    """
+    z, x = score.instrument[:, repeat], score.regressor[:, repeat]
+    w = np.ones(z.shape[0]) if weights is None else weights
+    n = float(z.shape[0]) if multiplicity is None else float(multiplicity.sum())
+    _check_rows(n, z.shape[1])
+    zw = z * w[:, None]
+    residual = score.response[:, repeat] - x @ theta
+    bread = np.linalg.inv(zw.T @ x)
+    sigma2 = float(w @ residual**2) / (n - z.shape[1])
+    return np.asarray(sigma2 * bread @ (zw.T @ z) @ bread.T)
+
+
+def hac(influence: Floats, periods: Ints, *, lags: int) -> Floats:
+    """Variance robust to dependence across units and, up to some lags, across periods.
+
+    Influence values are summed by period; the sums have Bartlett-weighted autocovariances.
+
+    Parameters
+    ----------
+    influence : (n, k) array
+    periods : (n,) int array
+        Position of each row on the calendar, from 0; periods without rows count as zeros.
+    lags : int
+        Autocovariances up to this lag enter, with weight 1 − lag/(lags + 1).
+
+    References
+    ----------
+    Newey & West (1987); Driscoll & Kraay (1998).
+    """
+    _check_codes((periods,), influence.shape[0])
+    sums = cluster_sums(influence, periods)
+    meat: Floats = sums.T @ sums
+    for lag in range(1, min(lags, sums.shape[0] - 1) + 1):
+        cross = sums[lag:].T @ sums[:-lag]
+        meat = meat + (1.0 - lag / (lags + 1.0)) * (cross + cross.T)
+    return meat / float(influence.shape[0]) ** 2
+
+
+def degrees_of_freedom(clusters: Sequence[Ints], n: float) -> float:
+    """G − 1, the least over clustering dimensions; n − 1 without clusters."""
+    return min([float(count_clusters(codes)) for codes in clusters] or [float(n)]) - 1.0
+
+
+def count_clusters(codes: Ints) -> int:
+    """Number of codes that occur."""
+    return int(np.count_nonzero(np.bincount(codes)))
+
+
+def warn_if_few(clusters: Sequence[Ints]) -> None:
+    """Warn where the cluster-robust normal approximation is not to be trusted."""
+    for codes in clusters:
+        count = count_clusters(codes)
+        if count < FEW_CLUSTERS:
+            warn(
+                f"[E18-few-clusters] only {count} clusters; cluster-robust standard errors are "
+                f'unreliable below about {FEW_CLUSTERS}. Use bootstrap(kind="wild").',
+                FewClustersWarning,
+            )
+
+
+def small_sample_factor(n_clusters: float, n: float, k: int, ssc: Ssc) -> float:
+    """Named small-sample factor of a variance."""
+    if ssc == "none":
+        return 1.0
+    factor = n_clusters / (n_clusters - 1.0)
+    if ssc == "G/(G-1)":
+        return factor
+    _check_rows(n, k)
+    return factor * (n - 1.0) / (n - k)
+
+
+def _clustered_meat(influence: Floats, codes: Ints, n: float, ssc: Ssc) -> Floats:
+    return _meat(cluster_sums(influence, codes), count_clusters(codes), n, ssc)
+
+
+def _meat(sums: Floats, n_clusters: float, n: float, ssc: Ssc) -> Floats:
+    """Sum of outer products of cluster sums, with the small-sample factor."""
+    if n_clusters < 2:
+        raise IdentificationError(
+            f"a variance needs at least two independent clusters, got {n_clusters:g}; cluster by a "
+            "finer variable."
+        )
+    return np.asarray(small_sample_factor(n_clusters, n, sums.shape[1], ssc) * (sums.T @ sums))
+
+
+def _cells(first: Ints, second: Ints) -> Ints:
+    """Codes of the pairs of two clusterings."""
+    width = int(second.max()) + 1
+    cells = first.astype(np.int64) * width + second
+    # Few empty cells are cheaper to carry than the sort that finds them.
+    if (int(first.max()) + 1) * width <= 8 * first.size:
+        return cells
+    return np.asarray(np.unique(cells, return_inverse=True)[1], dtype=np.int64)
+
+
+def _present(
+    influence: Floats, clusters: Sequence[Ints], multiplicity: Floats | Ints
+) -> tuple[Floats, Sequence[Ints], Floats | Ints]:
+    """Rows that stand for at least one; the others would count as clusters."""
+    kept = multiplicity > 0
+    if kept.all():
+        return influence, clusters, multiplicity
+    return influence[kept], [codes[kept] for codes in clusters], multiplicity[kept]
+
+
+def _check_codes(clusters: Sequence[Ints], n: int) -> None:
+    if len(clusters) > 2:
+        raise ArgumentError(f"clustering has at most two dimensions, got {len(clusters)}.")
+    for codes in clusters:
+        if codes.shape != (n,) or codes.dtype.kind not in "iu" or (n and codes.min() < 0):
+            raise ArgumentError(
+                f"cluster codes must be whole numbers from 0, one per row ({n}); got "
+                f"{codes.dtype} of shape {codes.shape}. Use data.clusters()."
+            )
+
+
+def _check_rows(n: float, k: int) -> None:
+    if n <= k:
+        raise IdentificationError(f"{n:g} rows cannot give a variance of {k} estimates.")

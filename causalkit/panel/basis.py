@@ -1,0 +1,167 @@
+"""The dictionary b(x) whose unit means are the Mundlak terms of a flexible model.
+
+Means of a basis, not a basis of means: if the treatment depends on x², its unit mean depends on
+mean(x²), which no function of mean(x) recovers.
+"""
+
+from dataclasses import dataclass, field
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from causalkit.errors import ArgumentError, ArgumentTypeError, check_choice
+from causalkit.typing import Floats
+
+BASES = ("cubic", "spline")
+
+_MAX_PAIRS = 500
+_ROWS_PER_FEATURE = 4
+_CLIP = 5.0  # standard deviations beyond which powers stay constant, so outliers keep no leverage
+
+
+@dataclass(frozen=True)
+class Cubic:
+    """Powers up to three and pairwise products of standardised covariates.
+
+    The "extended dictionary" of Clarke & Polselli (2025). Powers and products use values clipped
+    at five standard deviations; the linear term is not clipped.
+
+    Attributes
+    ----------
+    centre, scale : (p,) arrays
+        Mean and standard deviation over all rows. Binary columns keep their values.
+    powers : tuple of (column, power)
+        Terms beyond the linear ones.
+    pairs : (2, n_pairs) int array
+        Columns that are multiplied.
+    notes : tuple of str
+        What was left out, and why.
+    """
+
+    centre: Floats
+    scale: Floats
+    powers: tuple[tuple[int, int], ...]
+    pairs: Any
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def n_terms(self) -> int:
+        """Columns that the basis makes."""
+        return int(self.centre.size + len(self.powers) + self.pairs.shape[1])
+
+    def __call__(self, x: Floats) -> Floats:
+        """Map ``(m, p)`` covariates to ``(m, n_terms)`` features."""
+        p = self.centre.size
+        out = np.empty((x.shape[0], self.n_terms))
+        np.subtract(x, self.centre, out=out[:, :p])
+        out[:, :p] /= self.scale
+        z = np.clip(out[:, :p], -_CLIP, _CLIP)
+        for index, (column, power) in enumerate(self.powers):
+            out[:, p + index] = z[:, column] ** power
+        left, right = self.pairs
+        np.multiply(z[:, left], z[:, right], out=out[:, p + len(self.powers) :])
+        return out
+
+    def names(self, covariates: tuple[str, ...]) -> tuple[str, ...]:
+        """Names of the terms."""
+        powers = [f"{covariates[column]}^{power}" for column, power in self.powers]
+        products = [f"{covariates[a]}*{covariates[b]}" for a, b in self.pairs.T]
+        return (*covariates, *powers, *products)
+
+
+def cubic(x: Floats) -> Cubic:
+    """Set up the cubic dictionary for covariates ``(n, p)``; NaNs are skipped."""
+    n, p = x.shape
+    centre, scale = np.nanmean(x, axis=0), np.nanstd(x, axis=0)
+    scale = np.where(scale > 0, scale, 1.0)
+    powers = []
+    for column in range(p):
+        few = _distinct(x[:, column], 4)
+        powers += [(column, power) for power in (2, 3) if few > power]
+    pairs = list(combinations(range(p), 2))
+    notes: tuple[str, ...] = ()
+    wanted = 2 * (p + len(powers) + len(pairs))
+    if len(pairs) > _MAX_PAIRS or wanted * _ROWS_PER_FEATURE > n:
+        reason = f"more than {_MAX_PAIRS}" if len(pairs) > _MAX_PAIRS else f"too many for {n} rows"
+        if pairs:
+            notes = (f"basis without the {len(pairs)} pairwise products ({reason})",)
+        pairs = []
+    products = np.asarray(pairs, dtype=np.int64).reshape(-1, 2).T
+    return Cubic(centre, scale, tuple(powers), products, notes)
+
+
+def _distinct(values: Floats, enough: int) -> int:
+    """Count distinct values, up to ``enough``: a spread of rows settles most columns."""
+    few = np.unique(values[:: max(values.size // 1000, 1)])
+    found = few[~np.isnan(few)].size
+    if found >= enough:
+        return enough
+    every = np.unique(values)
+    return min(int(every[~np.isnan(every)].size), enough)
+
+
+@dataclass(frozen=True)
+class Transformer:
+    """A fitted scikit-learn transformer as a basis."""
+
+    fitted: Any
+    n_terms: int
+    notes: tuple[str, ...] = field(default=())
+
+    def __call__(self, x: Floats) -> Floats:
+        """Map ``(m, p)`` covariates to ``(m, n_terms)`` features."""
+        return np.asarray(self.fitted.transform(x), dtype=np.float64)
+
+    def names(self, covariates: tuple[str, ...]) -> tuple[str, ...]:
+        """Names of the terms."""
+        if hasattr(self.fitted, "get_feature_names_out"):
+            return tuple(str(name) for name in self.fitted.get_feature_names_out(list(covariates)))
+        return tuple(f"b{index}" for index in range(self.n_terms))
+
+
+Basis = Cubic | Transformer
+
+
+def make_basis(basis: Any, x: Floats) -> Basis:
+    """Basis from a name or a scikit-learn transformer, set up on all rows.
+
+    Knots, means and scales come from covariates alone and from every row, so no outcome leaks
+    and no held-out row is extrapolated to.
+
+    Raises
+    ------
+    ArgumentError, ArgumentTypeError
+        If the name is unknown, or the object is no transformer or makes no finite columns.
+    """
+    if isinstance(basis, str):
+        check_choice("basis", basis, BASES)
+        return cubic(x) if basis == "cubic" else _transformer(_splines(), x)
+    if isinstance(basis, type) or not callable(getattr(basis, "fit_transform", None)):
+        raise ArgumentTypeError(
+            f"basis must be one of {', '.join(map(repr, BASES))} or a scikit-learn transformer "
+            f"instance, got {basis!r}."
+        )
+    return _transformer(basis, x)
+
+
+def _splines() -> Any:
+    from sklearn.preprocessing import SplineTransformer
+
+    # Constant beyond the outer knots: a cubic piece would explode there.
+    return SplineTransformer(
+        degree=3, n_knots=5, knots="quantile", extrapolation="constant", include_bias=False
+    )
+
+
+def _transformer(transformer: Any, x: Floats) -> Transformer:
+    from sklearn.base import clone
+
+    fitted = clone(transformer).fit(x)
+    sample = np.asarray(fitted.transform(x[: min(x.shape[0], 100)]), dtype=np.float64)
+    if sample.ndim != 2 or not np.isfinite(sample).all():
+        raise ArgumentError(
+            f"basis {type(transformer).__name__} must turn the covariates into a dense matrix of "
+            "finite numbers; set sparse_output=False, or impute first."
+        )
+    return Transformer(fitted, sample.shape[1])

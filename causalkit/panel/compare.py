@@ -1,0 +1,82 @@
+"""All approaches and the linear companions, side by side."""
+
+import warnings
+from typing import Any
+
+from sklearn.base import clone
+
+from causalkit.data import CausalData
+from causalkit.errors import CausalKitError, CausalKitWarning
+from causalkit.inference.solve import solve_linear
+from causalkit.panel.fit import cluster_names, variance_clusters
+from causalkit.panel.linear import LINEAR
+from causalkit.panel.sample import panel_sample
+from causalkit.panel.settings import Settings
+from causalkit.results import EffectResult, ResultTable, effect_from_solutions, table
+
+# Label, approach, Mundlak terms: the paper's methods, then this library's default.
+_FITS = (
+    ("pooled", "pooled", "basis"),
+    ("late within", "late_within", "basis"),
+    ("within", "within", "basis"),
+    ("first difference", "fd", "basis"),
+    ("CRE, normal", "cre_normal", "basis"),
+    ("CRE, general", "cre_general", "basis"),
+    ("CRE, means", "cre", "means"),
+    ("CRE, basis", "cre", "basis"),
+)
+
+
+def companion(data: CausalData, settings: Settings, name: str) -> EffectResult:
+    """One linear regression with the settings' variance."""
+    sample = panel_sample(data)
+    score = LINEAR[name](sample, settings.options.time_effects)
+    solutions = solve_linear(score, weights=sample.weights)
+    return effect_from_solutions(
+        solutions,
+        terms=sample.treatment_names,
+        clusters=variance_clusters(settings, sample),
+        cluster_names=cluster_names(settings, data),
+        ssc=settings.ssc,
+        cov_type="clustered" if settings.cov_type == "nonrobust" else settings.cov_type,
+        multiplicity=sample.weights if sample.frequency else None,
+        use_t=settings.use_t,
+        estimand="ate",
+        estimator=name,
+        outcome=data.roles.outcome[0],
+        treatment=data.roles.treatment,
+        n_units=sample.n_units,
+        dropped=dict(data.dropped),
+        notes=("Linear regression, for comparison.",),
+    )
+
+
+def compare(estimator: Any, data: CausalData, settings: Settings) -> ResultTable:
+    """Linear companions and every approach that this panel allows.
+
+    An approach that cannot be computed is named in the table's notes with its reason, never
+    left out silently.
+    """
+    found: dict[str, EffectResult] = {}
+    notes = []
+    for name in LINEAR:
+        try:
+            found[name] = companion(data, settings, name)
+        except CausalKitError as error:
+            notes.append(f"{name} not available: {error}")
+    for label, approach, terms in _FITS:
+        same = approach == settings.approach and terms == settings.options.mundlak_terms
+        if same:
+            found[label] = estimator.result_
+            continue
+        other = clone(estimator).set_params(
+            approach=approach, mundlak_terms=terms, random_state=settings.seed
+        )
+        try:
+            with warnings.catch_warnings():
+                # Each result keeps its own warnings; a screenful of repeats would hide the table.
+                warnings.simplefilter("ignore", CausalKitWarning)
+                found[label] = other.fit(data).estimate()
+        except CausalKitError as error:
+            notes.append(f"{label} not available: {error}")
+    return table(list(found.values()), names=list(found), notes=tuple(notes))

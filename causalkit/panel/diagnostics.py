@@ -1,0 +1,189 @@
+"""What a reader should know about a panel fit before believing it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from causalkit.errors import IdentificationWarning
+from causalkit.inference.hypotheses import HypothesisTest, wald
+from causalkit.inference.solve import solve_linear
+from causalkit.inference.variance import sandwich
+from causalkit.nuisance import CrossFit, Quality, quality
+from causalkit.panel.approaches import Design
+from causalkit.panel.fitting import Residuals, labels
+from causalkit.panel.linear import independent_columns
+from causalkit.panel.mundlak import means_by
+from causalkit.panel.sample import PanelSample, adjacent_rows
+from causalkit.scores import LinearScore
+from causalkit.typing import Floats, Ints
+from causalkit.warn import warn
+
+_SMALL_VARIATION = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Variation:
+    """Where the identifying variation of a treatment is.
+
+    Attributes
+    ----------
+    residual_share : float
+        Var(treatment residual) / Var(treatment).
+    between_share : float
+        Share of the residual's variance that lies between units; large means that unit
+        heterogeneity was not removed.
+    largest_cluster : float
+        Largest share of the residual sum of squares that one unit holds.
+    autocorrelation : float
+        Lag-1 correlation, within units, of residual scores (NaN without periods).
+    """
+
+    residual_share: float
+    between_share: float
+    largest_cluster: float
+    autocorrelation: float
+
+
+def variation(sample: PanelSample, d: Floats, d_res: Floats, scores: Floats) -> Variation:
+    """Describe the residual variation of one treatment in the first repeat.
+
+    Parameters
+    ----------
+    sample : PanelSample
+        Rows, sorted by unit.
+    d, d_res, scores : (n,) arrays
+        Treatment, its residual, and residual times outcome residual.
+    """
+    w = np.ones(sample.n) if sample.weights is None else sample.weights
+    total = np.bincount(sample.unit, weights=w)
+    mean = np.bincount(sample.unit, weights=w * d_res) / total
+    squares = np.bincount(sample.unit, weights=w * d_res**2)
+    within = float(w @ (d_res - mean[sample.unit]) ** 2)
+    centre = float(w @ d_res) / float(w.sum())
+    between = float(total @ (mean - centre) ** 2)
+    spread = float(w @ (d - np.average(d, weights=w)) ** 2)
+    return Variation(
+        residual_share=float(squares.sum()) / spread if spread > 0 else float("nan"),
+        between_share=between / (between + within) if between + within > 0 else float("nan"),
+        largest_cluster=float(squares.max() / squares.sum()) if squares.any() else float("nan"),
+        autocorrelation=_lag_correlation(sample, scores),
+    )
+
+
+def _lag_correlation(sample: PanelSample, values: Floats) -> float:
+    later = adjacent_rows(sample)
+    if later.size < 3:
+        return float("nan")
+    now, before = values[later] - values.mean(), values[later - 1] - values.mean()
+    size = np.sqrt((now @ now) * (before @ before))
+    return float(now @ before / size) if size > 0 else float("nan")
+
+
+def leftover_heterogeneity(
+    sample: PanelSample, residual: Floats, clusters: tuple[Ints, ...], name: str
+) -> HypothesisTest | None:
+    """Cluster-robust test that a residual is unrelated to the unit means of d and x.
+
+    Works on sums by unit: the regressors are constant within units. None if no mean varies.
+
+    Parameters
+    ----------
+    sample : PanelSample
+        Rows, sorted by unit.
+    residual : (n,) array
+        Treatment or outcome residual.
+    clusters : tuple of (n,) int arrays
+        Clusters of the fit; the first is used if units nest in it, else the unit.
+    name : str
+        Name of the test.
+    """
+    means = means_by(np.hstack([sample.d, sample.x]), sample.unit, sample.weights)
+    w = np.ones(sample.n) if sample.weights is None else sample.weights
+    total = np.bincount(sample.unit, weights=w)
+    centred = means - total @ means / total.sum()
+    kept = independent_columns(centred)
+    if kept.size == 0 or kept.size >= sample.n_units:
+        return None
+    centred = centred[:, kept]
+    sums = np.bincount(sample.unit, weights=w * residual)
+    score = LinearScore(
+        instrument=centred[:, None, :],
+        regressor=(centred * total[:, None])[:, None, :],
+        response=(sums - total * sums.sum() / total.sum())[:, None],
+    )
+    solution = solve_linear(score)[0]
+    vcov = sandwich(solution.influence, _unit_clusters(sample, clusters))
+    return wald(solution.theta, vcov, name=name)
+
+
+def _unit_clusters(sample: PanelSample, clusters: tuple[Ints, ...]) -> tuple[Ints, ...]:
+    first = np.flatnonzero(np.r_[True, sample.unit[1:] != sample.unit[:-1]])
+    for codes in clusters:
+        if (codes == codes[first][sample.unit]).all():
+            return (np.unique(codes[first], return_inverse=True)[1],)
+    return ()
+
+
+def nuisance_quality(design: Design, hats: CrossFit) -> dict[str, Quality]:
+    """Out-of-fold fit of every nuisance of a partially linear model."""
+    sample = design.sample
+    targets = {"outcome": design.y}
+    targets |= dict(zip(labels("treatment", sample.treatment_names), design.d.T, strict=True))
+    if design.z.shape[1]:
+        targets |= dict(zip(labels("instrument", sample.instrument_names), design.z.T, strict=True))
+    return {
+        name: quality(target, hats[name], unit=sample.unit, weights=sample.weights)
+        for name, target in targets.items()
+        if name in hats.predictions
+    }
+
+
+def panel_diagnostics(
+    design: Design,
+    hats: CrossFit,
+    residuals: Residuals,
+    theta: Floats,
+    clusters: tuple[Ints, ...],
+    per_repeat: Floats,
+) -> Mapping[str, Any]:
+    """Everything of the kind for one fit of a partially linear model.
+
+    Parameters
+    ----------
+    design, hats, residuals
+        The fit.
+    theta : (k,) array
+        Estimates.
+    clusters : tuple of (n,) int arrays
+        Clusters of the variance.
+    per_repeat : (n_rep, k) array
+        Estimates of each repeat.
+    """
+    sample = design.sample
+    y_res, d_res = residuals.y[:, 0], residuals.d[:, 0]
+    error = y_res - d_res @ theta
+    found: dict[str, Any] = {
+        "nuisances": nuisance_quality(design, hats),
+        "learners": dict(hats.chosen),
+        "theta_by_repeat": per_repeat,
+        "sd_over_repeats": per_repeat.std(axis=0, ddof=1) if len(per_repeat) > 1 else None,
+        "variation": {},
+        "leftover": {},
+    }
+    for column, name in enumerate(sample.treatment_names):
+        facts = variation(sample, design.d[:, column], d_res[:, column], d_res[:, column] * error)
+        found["variation"][name] = facts
+        if facts.residual_share < _SMALL_VARIATION:
+            warn(
+                f"only {facts.residual_share:.2%} of the variance of {name!r} is left after "
+                "conditioning; the estimate rests on little variation and is sensitive to the "
+                "nuisance fits.",
+                IdentificationWarning,
+            )
+        test = f"treatment residual ({name}) unrelated to unit means"
+        found["leftover"][name] = leftover_heterogeneity(sample, d_res[:, column], clusters, test)
+    title = "outcome residual unrelated to unit means"
+    found["leftover"]["outcome"] = leftover_heterogeneity(sample, error, clusters, title)
+    return found

@@ -1,0 +1,435 @@
+"""PanelDML: panel double machine learning with Mundlak terms."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, Self
+
+import pandas as pd
+from sklearn.base import BaseEstimator
+
+from causalkit.data import CausalData, Requires
+from causalkit.errors import NotFittedError
+from causalkit.inference.hypotheses import HypothesisTest
+from causalkit.inference.sensitivity import Sensitivity
+from causalkit.nuisance.folds import ExternalFolds
+from causalkit.panel import followup
+from causalkit.panel.compare import compare
+from causalkit.panel.fit import PanelFit, fit_panel
+from causalkit.panel.settings import Settings
+from causalkit.results import EffectResult, ResultTable
+from causalkit.rng import RandomState, as_seed
+from causalkit.typing import Floats, Learner
+from causalkit.warn import collect_warnings
+
+
+class PanelDML(BaseEstimator):  # type: ignore[misc]
+    """Effect of a treatment in a panel, free of time-constant confounding that may be nonlinear.
+
+    Model: Y_it = θ D_it + g(X_it, α_i) + ε_it and D_it = m(X_it, α_i) + v_it, with α_i unobserved.
+    Both regressions are learned with the unit's history standing for α_i: unit means of a
+    dictionary of covariates and of the treatment (Mundlak terms). θ is the slope of the
+    cross-fitted outcome residual on the treatment residual.
+
+    Assumptions: units independent; strict exogeneity (no feedback from outcomes to later
+    treatments or covariates, no lagged outcome among the covariates); no *time-varying* unobserved
+    confounder; the unobserved unit effect depends on the unit's history only through the Mundlak
+    terms; some variation of the treatment within units.
+
+    Parameters
+    ----------
+    approach : str, default "cre"
+        How unit heterogeneity is handled. ``"cre"`` (Mundlak terms and the treatment mean in both
+        nuisances), ``"cre_normal"``, ``"cre_general"``, ``"hybrid"``, ``"chamberlain"``,
+        ``"within"``, ``"late_within"``, ``"fd"``, ``"dummies"``, ``"pooled"``. DoubleML's
+        ``"fd_exact"`` and ``"wg_approx"`` and xtdml's ``"fd-exact"``, ``"wg-approx"`` are accepted.
+    mundlak_terms : {"basis", "means", "means+std", "chamberlain"}, default "basis"
+        Unit means of a dictionary b(x) with b(x) itself, or of x (Fuhr & Papies 2024), with or
+        without standard deviations, or the whole history. Means of x alone leave first-order bias
+        when confounding is nonlinear.
+    basis : {"cubic", "spline"} or transformer, default "cubic"
+        The dictionary: powers to three and pairwise products, cubic B-splines, or any
+        scikit-learn transformer.
+    time_effects : {None, "dummies", "means", "both"}, default None
+        Period effects, as dummies or as period means.
+    split : str or list, default "unit"
+        ``"unit"``, ``"observation"``, ``"period"``, ``"time_block"``, ``"neighbors_left_out"``,
+        ``"unit_time"``, or explicit folds: a list over repeats of lists of
+        ``(train_rows, test_rows)``.
+    score : {"partialling-out", "iv-type"}, default "partialling-out"
+        Orthogonal score of the partially linear model.
+    model : {"partially-linear", "interactive", "iv"}, default "partially-linear"
+        ``"interactive"``: binary treatment with heterogeneous effects (AIPW). ``"iv"``: the data's
+        instruments identify θ.
+    learner : str or estimator, default "auto"
+        ``"auto"``, ``"lasso"``, ``"ridge"``, ``"boosting"``, ``"forest"``, ``"linear"`` or any
+        scikit-learn estimator. ``"auto"`` chooses among lasso, ridge and boosting by
+        cross-validated loss inside each training fold.
+    learner_outcome, learner_treatment, learner_instrument : str or estimator, optional
+        Override ``learner`` for one nuisance.
+    n_folds : int, default 5
+        Folds; 1 means no cross-fitting, for exact identities with linear learners.
+    n_rep : int, default 1
+        Repeated splits.
+    dml_procedure : {"dml2", "dml1"}, default "dml2"
+        Solve once over all folds, or average the folds' solutions (the paper's).
+    aggregation : {"median", "mean", "bounds"}, default "median"
+        How repeats are combined.
+    cov_type : {"clustered", "two-way", "robust", "nonrobust"}, default "clustered"
+        By the data's clusters, or by unit if they name none; ``"two-way"`` by unit and time.
+    ssc : {"G/(G-1)", "none", "G/(G-1)*(n-1)/(n-k)"}, default "G/(G-1)"
+        Small-sample factor.
+    use_t : bool, default True
+        Quantiles of t with G − 1 degrees of freedom instead of the normal.
+    panel_length : bool, default True
+        In unbalanced panels, add the number of rows of a unit to the Mundlak terms.
+    trim : float, default 0.01
+        Interactive model: rows with propensity outside [trim, 1 − trim] are left out and counted.
+    n_jobs : int, default 1
+        Fits at once; results do not depend on it.
+    store_models : bool, default False
+        Keep the fitted nuisance models in ``models_``.
+    random_state : int, Generator, SeedSequence or None
+        One seed is enough; it is recorded on the result.
+    progress : None, True or callable, default None
+        Show, or be told, each finished fit.
+
+    Attributes
+    ----------
+    result_ : EffectResult
+        The main estimate.
+    diagnostics_ : mapping
+        See :mod:`causalkit.panel.diagnostics`.
+    fit_ : PanelFit
+        Residuals, predictions, folds.
+
+    References
+    ----------
+    Fuhr, J. & Papies, D. (2024). Double machine learning meets panel data. arXiv:2409.01266,
+    equation 6. Clarke, P. & Polselli, A. (2025). Double machine learning for static panel models
+    with fixed effects. Econometrics Journal 29(1). Mundlak, Y. (1978). Econometrica 46, 69-85.
+
+    Examples
+    --------
+    >>> import causalkit as ck
+    >>> data = ck.generators.panel_fp2024(0, n_units=200)
+    >>> result = ck.PanelDML(learner="ridge", random_state=0).fit(data.blind()).estimate()
+    >>> abs(result.estimate - 1.0) < 0.1
+    True
+    """
+
+    requires = Requires(
+        roles=("unit",),
+        treatment_kinds=("binary", "continuous"),
+        allows_nan=False,
+    )
+
+    def __init__(
+        self,
+        *,
+        approach: str = "cre",
+        mundlak_terms: str = "basis",
+        basis: Any = "cubic",
+        time_effects: str | None = None,
+        split: str | ExternalFolds = "unit",
+        score: str = "partialling-out",
+        model: str = "partially-linear",
+        learner: str | Learner = "auto",
+        learner_outcome: str | Learner | None = None,
+        learner_treatment: str | Learner | None = None,
+        learner_instrument: str | Learner | None = None,
+        n_folds: int = 5,
+        n_rep: int = 1,
+        dml_procedure: str = "dml2",
+        aggregation: Literal["median", "mean", "bounds"] = "median",
+        cov_type: str = "clustered",
+        ssc: str = "G/(G-1)",
+        use_t: bool = True,
+        panel_length: bool = True,
+        trim: float = 0.01,
+        n_jobs: int = 1,
+        store_models: bool = False,
+        random_state: RandomState = None,
+        progress: bool | Callable[[str], None] | None = None,
+    ) -> None:
+        self.approach = approach
+        self.mundlak_terms = mundlak_terms
+        self.basis = basis
+        self.time_effects = time_effects
+        self.split = split
+        self.score = score
+        self.model = model
+        self.learner = learner
+        self.learner_outcome = learner_outcome
+        self.learner_treatment = learner_treatment
+        self.learner_instrument = learner_instrument
+        self.n_folds = n_folds
+        self.n_rep = n_rep
+        self.dml_procedure = dml_procedure
+        self.aggregation = aggregation
+        self.cov_type = cov_type
+        self.ssc = ssc
+        self.use_t = use_t
+        self.panel_length = panel_length
+        self.trim = trim
+        self.n_jobs = n_jobs
+        self.store_models = store_models
+        self.random_state = random_state
+        self.progress = progress
+
+    def fit(
+        self,
+        data: CausalData,
+        *,
+        folds: ExternalFolds | None = None,
+        predictions: Mapping[str, Floats] | None = None,
+    ) -> Self:
+        """Cross-fit the nuisances and solve for the effect.
+
+        Parameters
+        ----------
+        data : CausalData
+            A panel with roles outcome, treatment, covariates and unit; time for first differences,
+            period effects and time-based splits; instruments for ``model="iv"``.
+        folds : list, optional
+            Explicit folds as in ``split``, held to the rule that ``split`` names.
+        predictions : mapping of str to array, optional
+            Nuisance predictions from elsewhere, ``(n,)`` or ``(n, n_rep)`` in the data's row
+            order: ``"outcome"``, ``"treatment"``, ``"instrument"`` (or ``"treatment:name"``, ...,
+            if there are several).
+
+        Raises
+        ------
+        DataError, ArgumentError, IdentificationError
+            If the data, an argument or the design cannot give an estimate; each message says what
+            to change.
+        """
+        started = time.perf_counter()
+        settings = Settings.of(self, seed=as_seed(self.random_state))
+        data.require(settings.requirements(self.requires), by=type(self).__name__)
+        with collect_warnings() as caught:
+            fitted = fit_panel(data, settings, folds=folds, predictions=predictions)
+            wall = time.perf_counter() - started
+            self.fit_: PanelFit = fitted
+            self.result_: EffectResult = fitted.result(settings, data, warnings=caught, wall_s=wall)
+        self.diagnostics_: Mapping[str, Any] = self.result_.diagnostics
+        self.models_ = dict(fitted.model.hats.models)
+        self._settings = settings
+        self._data: CausalData | None = data
+        return self
+
+    def estimate(self, estimand: str | None = None) -> EffectResult:
+        """Estimate with its interval.
+
+        Parameters
+        ----------
+        estimand : {"ate", "att", "atc"}, optional
+            For the interactive model; the others have one estimand.
+
+        Returns
+        -------
+        EffectResult
+        """
+        self._check_fitted()
+        if estimand is None or estimand == self.result_.estimand:
+            return self.result_
+        return followup.other_estimand(
+            self.fit_, self._settings, self.result_, self._need_data(None), estimand
+        )
+
+    def compare(self, data: CausalData | None = None) -> ResultTable:
+        """All approaches and the linear companions, side by side on the same folds.
+
+        Parameters
+        ----------
+        data : CausalData, optional
+            Needed after loading a saved estimator, which keeps no data.
+        """
+        self._check_fitted()
+        return compare(self, self._need_data(data), self._settings)
+
+    def blp(self, basis: "pd.DataFrame | Any", *, data: CausalData | None = None) -> EffectResult:
+        """Best linear predictor of the effect: θ(z) ≈ b(z)'β.
+
+        Parameters
+        ----------
+        basis : str, list of str or DataFrame
+            Columns of the data (or a frame in the data's row order) by which the effect may vary. A
+            constant is added; its coefficient is the effect where all columns are zero.
+        data : CausalData, optional
+            Needed after loading a saved estimator.
+        """
+        self._check_fitted()
+        return followup.blp(self.fit_, self._settings, self.result_, self._need_data(data), basis)
+
+    def gate(self, groups: Any, *, data: CausalData | None = None) -> EffectResult:
+        """Effects by group, with simultaneous bands through ``conf_int(kind="uniform")``.
+
+        Parameters
+        ----------
+        groups : str or array-like
+            A column of the data, or one label per row.
+        data : CausalData, optional
+            Needed after loading a saved estimator.
+        """
+        self._check_fitted()
+        return followup.gate(self.fit_, self._settings, self.result_, self._need_data(data), groups)
+
+    def effect(self, data: CausalData) -> Any:
+        """Effect for each row of ``data``, linear in its modifiers.
+
+        Returns
+        -------
+        xarray.Dataset
+            Variables effect, std_error, conf_low, conf_high over dimension ``obs``.
+        """
+        self._check_fitted()
+        fitted_on = self._need_data(None)
+        return followup.effect(self.fit_, self._settings, self.result_, fitted_on, data)
+
+    def sensitivity(
+        self,
+        *,
+        cf_y: float = 0.03,
+        cf_d: float = 0.03,
+        rho: float = 1.0,
+        null: float = 0.0,
+        level: float = 0.95,
+    ) -> Sensitivity:
+        """Bounds on the effect under a time-varying omitted confounder of given strength.
+
+        Parameters
+        ----------
+        cf_y : float
+            Share of the residual outcome variance that the confounder explains.
+        cf_d : float
+            Share of the residual treatment variance that it explains.
+        rho : float
+            Adversity: correlation of the two confounding errors, at worst 1.
+        null : float
+            Value for the robustness value.
+        level : float
+            Confidence level of the bounds.
+
+        References
+        ----------
+        Chernozhukov, Cinelli, Newey, Sharma & Syrgkanis (2022), Long story short: omitted variable
+        bias in causal machine learning, theorem 2.
+        """
+        self._check_fitted()
+        return followup.sensitivity(
+            self.fit_, self._settings, cf_y=cf_y, cf_d=cf_d, rho=rho, null=null, level=level
+        )
+
+    def benchmark(self, covariates: list[str], *, data: CausalData | None = None) -> pd.DataFrame:
+        """Strength of observed covariates as confounders, by leaving each out with its means.
+
+        Parameters
+        ----------
+        covariates : list of str
+            Columns to leave out, one at a time.
+        data : CausalData, optional
+            Needed after loading a saved estimator.
+
+        Returns
+        -------
+        DataFrame
+            By covariate: cf_y, cf_d, rho and the change in the estimate.
+        """
+        self._check_fitted()
+        return followup.benchmark(self, self._need_data(data), covariates)
+
+    def mundlak_test(self, *, data: CausalData | None = None) -> HypothesisTest:
+        """Cluster-robust test that unit heterogeneity is unrelated to the regressors.
+
+        The joint test of the mean terms in the linear regression with Mundlak terms: the robust
+        form of the Hausman test. Rejection says that pooled estimates are confounded.
+        """
+        self._check_fitted()
+        return followup.mundlak(self._need_data(data), self._settings)
+
+    def bootstrap(
+        self,
+        *,
+        kind: Literal["multiplier", "wild"] = "multiplier",
+        n_boot: int = 999,
+        level: float = 0.95,
+        null: float = 0.0,
+        weights: str | None = None,
+    ) -> pd.DataFrame:
+        """Bootstrap interval and p-value.
+
+        Parameters
+        ----------
+        kind : {"multiplier", "wild"}
+            ``"multiplier"``: cluster-level multipliers of the influence function, pointwise and
+            simultaneous. ``"wild"``: wild-cluster bootstrap-t of the residual regression, for few
+            clusters.
+        n_boot : int
+            Draws.
+        level, null : float
+            Confidence level, and value under test.
+        weights : str, optional
+            ``"normal"``, ``"rademacher"``, ``"exponential"`` for multipliers; ``"rademacher"``,
+            ``"webb"`` for the wild bootstrap.
+        """
+        self._check_fitted()
+        return followup.bootstrap(
+            self.fit_,
+            self._settings,
+            self.result_,
+            kind=kind,
+            n_boot=n_boot,
+            level=level,
+            null=null,
+            weights=weights,
+        )
+
+    def augment(self, *, data: CausalData | None = None) -> pd.DataFrame:
+        """One row per observation used: fold, nuisance predictions, residuals, score."""
+        self._check_fitted()
+        return followup.augment(self.fit_, self.result_, self._need_data(data))
+
+    def save(self, path: str) -> None:
+        """Write the fitted estimator, without its data, to a file.
+
+        The file is a pickle: load only files that you trust.
+        """
+        self._check_fitted()
+        from joblib import dump
+
+        dump(self, path)
+
+    @classmethod
+    def load(cls, path: str) -> Self:
+        """Read what :meth:`save` wrote."""
+        from joblib import load
+
+        loaded = load(path)
+        if not isinstance(loaded, cls):
+            raise NotFittedError(f"{path} holds a {type(loaded).__name__}, not a {cls.__name__}.")
+        return loaded
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(super().__getstate__())
+        if "_data" in state:
+            state["_data"] = None
+        return state
+
+    def _check_fitted(self) -> None:
+        if not hasattr(self, "result_"):
+            raise NotFittedError(
+                f"this {type(self).__name__} is not fitted yet; call fit(data) first."
+            )
+
+    def _need_data(self, data: CausalData | None) -> CausalData:
+        found = data if data is not None else self._data
+        if found is None:
+            raise NotFittedError(
+                "a saved estimator keeps no data; pass the data again: method(..., data=data)."
+            )
+        if data is not None and data.digest() != self.result_.data_digest:
+            raise NotFittedError(
+                "the data passed differ from those that the estimator was fitted on; pass the "
+                "same data, or fit again."
+            )
+        return found

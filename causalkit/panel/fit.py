@@ -1,0 +1,349 @@
+"""One fit of PanelDML: sample → design → cross-fit → score → result."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from causalkit.data import CausalData
+from causalkit.data.missing import training_fold_imputer
+from causalkit.errors import ArgumentError, IdentificationError, SplitWarning
+from causalkit.inference.solve import Solution, solve_linear
+from causalkit.nuisance import Folds
+from causalkit.nuisance.folds import ExternalFolds
+from causalkit.nuisance.learners import plan
+from causalkit.panel.approaches import APPROACHES, WITHIN_BASED
+from causalkit.panel.diagnostics import panel_diagnostics
+from causalkit.panel.fitting import Fitting, make_folds
+from causalkit.panel.models import (
+    ModelFit,
+    check_interactive,
+    fit_interactive,
+    fit_iv,
+    fit_partially_linear,
+    interactive_sample,
+)
+from causalkit.panel.mundlak import unit_moments
+from causalkit.panel.sample import PanelSample, panel_sample
+from causalkit.panel.settings import Settings
+from causalkit.provenance import record
+from causalkit.results import EffectResult, effect_from_solutions
+from causalkit.typing import Floats, Ints
+from causalkit.warn import warn
+
+
+@dataclass(frozen=True, slots=True)
+class PanelFit:
+    """Everything that later steps need of a fit.
+
+    Attributes
+    ----------
+    model : ModelFit
+        Design, folds, predictions, residuals and scores.
+    clusters : tuple of (n,) int arrays
+        Clusters of the variance, for the rows of the score.
+    n_data : int
+        Rows of the data, used or not.
+    """
+
+    model: ModelFit
+    clusters: tuple[Ints, ...]
+    n_data: int
+
+    @property
+    def sample(self) -> PanelSample:
+        """Rows that took part in the nuisances."""
+        return self.model.design.sample
+
+    def final(self, values: Any) -> Any:
+        """Values of the rows of the score (inside the overlap region)."""
+        return values if self.model.used is None else values[self.model.used]
+
+    @property
+    def weights(self) -> Floats | None:
+        """Weights of the rows of the score."""
+        weights = self.sample.weights
+        return None if weights is None else self.final(weights)
+
+    @property
+    def multiplicity(self) -> Floats | None:
+        """Frequency weights of the rows of the score."""
+        return self.weights if self.sample.frequency else None
+
+    def solutions(self, settings: Settings, estimand: str) -> list[Solution]:
+        """Solve the score of an estimand, once per repeat."""
+        score = self.model.scores[estimand]
+        tests = _test_sets(self) if settings.dml_procedure == "dml1" else None
+        return solve_linear(score, weights=self.weights, test_folds=tests)
+
+    def result(
+        self,
+        settings: Settings,
+        data: CausalData,
+        *,
+        warnings: list[str],
+        wall_s: float,
+    ) -> EffectResult:
+        """Main result of the fit."""
+        estimand = next(iter(self.model.scores))
+        solutions = self.solutions(settings, estimand)
+        per_repeat = np.stack([solution.theta for solution in solutions])
+        diagnostics = dict(self.model.facts)
+        design, hats = self.model.design, self.model.hats
+        if self.model.residuals is not None:
+            theta = np.median(per_repeat, axis=0)
+            diagnostics |= panel_diagnostics(
+                design, hats, self.model.residuals, theta, self.clusters, per_repeat
+            )
+        else:
+            diagnostics |= {"learners": dict(hats.chosen), "theta_by_repeat": per_repeat}
+        return self.to_result(
+            settings,
+            data,
+            solutions,
+            estimand=estimand,
+            diagnostics=diagnostics,
+            warnings=tuple(warnings),
+            provenance=record(seed=settings.seed, wall_s=wall_s),
+        )
+
+    def to_result(
+        self,
+        settings: Settings,
+        data: CausalData,
+        solutions: list[Solution],
+        *,
+        estimand: str,
+        terms: tuple[str, ...] | None = None,
+        **facts: Any,
+    ) -> EffectResult:
+        """Result of any score on this sample, with the settings' variance."""
+        sample = self.sample
+        names = sample.treatment_names
+        terms = terms or names
+        dropped = {**data.dropped, **sample.dropped}
+        if self.model.used is not None and not self.model.used.all():
+            dropped["propensity outside the trimming bounds"] = int((~self.model.used).sum())
+        return effect_from_solutions(
+            solutions,
+            terms=terms,
+            clusters=self.clusters,
+            ssc=settings.ssc,
+            cov_type=settings.cov_type,
+            aggregation=settings.aggregation,
+            multiplicity=self.multiplicity,
+            use_t=settings.use_t,
+            cluster_names=cluster_names(settings, data),
+            estimand=estimand,
+            estimator=settings.label,
+            outcome=data.roles.outcome[0],
+            treatment=data.roles.treatment,
+            contrast=tuple(_contrast(settings, data, term) for term in terms),
+            n_units=sample.n_units,
+            n_periods=None if sample.period is None else int(np.unique(sample.period).size),
+            seed=settings.seed,
+            n_folds=self.model.folds.n_folds,
+            n_rep=self.model.folds.n_rep,
+            dropped=dropped,
+            notes=_notes(settings, self.model),
+            data_digest=data.digest(),
+            **facts,
+        )
+
+
+def _contrast(settings: Settings, data: CausalData, term: str) -> str:
+    if settings.model == "interactive" or (
+        term in data.roles.treatment
+        and data.roles.kinds[data.roles.treatment.index(term)] == "binary"
+    ):
+        return "1 vs 0"
+    return "dY/dD"
+
+
+def _notes(settings: Settings, model: ModelFit) -> tuple[str, ...]:
+    sample = model.design.sample
+    split = settings.split if isinstance(settings.split, str) else "explicit folds"
+    notes = [
+        f"Split by {split}, {model.folds.n_folds} folds, {model.folds.n_rep} repeat(s); seed "
+        f"{settings.seed}.",
+        "Assumes strict exogeneity (no feedback from outcomes to later treatments or covariates) "
+        "and no time-varying unobserved confounder.",
+    ]
+    if not sample.balanced():
+        lengths = sample.lengths()
+        notes.append(
+            f"Unbalanced panel: {lengths.min()} to {lengths.max()} rows per unit "
+            f"(mean {lengths.mean():.1f})."
+        )
+    if settings.cov_type == "clustered" and not sample.clusters:
+        notes.append("No cluster column named: standard errors are clustered by unit.")
+    return (*notes, *model.design.notes)
+
+
+def cluster_names(settings: Settings, data: CausalData) -> tuple[str, ...]:
+    """Columns that the variance is clustered by."""
+    if settings.cov_type == "two-way":
+        return (
+            data.roles.cluster
+            if len(data.roles.cluster) == 2
+            else (
+                str(data.roles.unit),
+                str(data.roles.time),
+            )
+        )
+    if settings.cov_type == "clustered":
+        return data.roles.cluster or (str(data.roles.unit),)
+    return ()
+
+
+def variance_clusters(settings: Settings, sample: PanelSample) -> tuple[Ints, ...]:
+    """Cluster codes that the variance sums over."""
+    if settings.cov_type == "two-way":
+        if len(sample.clusters) == 2:
+            return sample.clusters
+        period = sample.period if sample.period is not None else np.zeros(sample.n, dtype=np.int64)
+        return (sample.unit, np.unique(period, return_inverse=True)[1])
+    if settings.cov_type == "clustered":
+        return sample.clusters or (sample.unit,)
+    return ()
+
+
+def fit_panel(
+    data: CausalData,
+    settings: Settings,
+    *,
+    folds: ExternalFolds | None = None,
+    predictions: Mapping[str, Floats] | None = None,
+) -> PanelFit:
+    """Fit one panel model on one data set.
+
+    Parameters
+    ----------
+    data : CausalData
+        Checked by the caller.
+    settings : Settings
+        Checked arguments.
+    folds : list or None
+        Explicit folds.
+    predictions : mapping or None
+        Predictions from elsewhere, in the data's row order.
+    """
+    sample = panel_sample(data)
+    _check_within_variation(sample, settings)
+    if settings.model == "interactive":
+        check_interactive(sample, settings.approach)
+        if settings.approach != "pooled":
+            sample = interactive_sample(sample, sample.treatment_names[0])
+    design = APPROACHES[settings.approach](sample, settings.options)
+    splits = make_folds(
+        design.sample,
+        rule=settings.split,
+        folds=folds,
+        n_folds=settings.n_folds,
+        n_rep=settings.n_rep,
+        seed=settings.seed,
+    )
+    _warn_without_cross_fitting(settings, splits)
+    _check_missing(design.sample, data, settings)
+    fitting = Fitting(
+        learners=settings.learners,
+        seed=settings.seed,
+        n_jobs=settings.n_jobs,
+        imputer=training_fold_imputer(data.missing),
+        store_models=settings.store_models,
+        progress=_progress(settings.progress),
+        given=_in_sample_order(predictions, design.sample, len(data)),
+    )
+    if settings.model == "interactive":
+        model = fit_interactive(design, splits, fitting, trim=settings.trim)
+    elif settings.model == "iv":
+        model = fit_iv(design, splits, fitting)
+    else:
+        model = fit_partially_linear(design, splits, fitting, score=settings.score)
+    clusters = variance_clusters(settings, model.design.sample)
+    if model.used is not None:
+        clusters = tuple(np.unique(codes[model.used], return_inverse=True)[1] for codes in clusters)
+    return PanelFit(model, clusters, len(data))
+
+
+def _test_sets(fit: PanelFit) -> list[list[Ints]]:
+    sets = fit.model.folds.test_sets()
+    if fit.model.used is None:
+        return sets
+    place = np.cumsum(fit.model.used) - 1
+    return [[place[rows[fit.model.used[rows]]] for rows in folds] for folds in sets]
+
+
+def _check_within_variation(sample: PanelSample, settings: Settings) -> None:
+    if sample.n_units < 2:
+        raise IdentificationError(
+            f"the data hold {sample.n_units} unit; a panel estimate needs at least two. Check that "
+            "`unit` names the panel unit."
+        )
+    if settings.approach not in WITHIN_BASED:
+        return
+    if (sample.lengths() == 1).all():
+        raise IdentificationError(
+            "every unit is seen once, so nothing varies within units; check that `unit` names the "
+            'panel unit and not the row, or use approach="pooled".'
+        )
+    varies = unit_moments(sample.d, None, sample.d.shape[1], sample.unit, sample.weights).varies
+    for column in np.flatnonzero(~varies):
+        raise IdentificationError(
+            f"treatment {sample.treatment_names[column]!r} never varies within a unit, so "
+            f'approach="{settings.approach}" cannot separate it from unit heterogeneity; '
+            'approach="pooled" compares across units.'
+        )
+
+
+def _warn_without_cross_fitting(settings: Settings, folds: Folds) -> None:
+    named = (settings.learners.outcome, settings.learners.treatment)
+    if folds.n_folds == 1 and any(learner != "linear" for learner in named):
+        warn(
+            "n_folds=1 fits and predicts the same rows; with any learner but 'linear' the "
+            "estimate is biased by overfitting. Use n_folds=5.",
+            SplitWarning,
+        )
+
+
+def _check_missing(sample: PanelSample, data: CausalData, settings: Settings) -> None:
+    if data.missing != "native" or not np.isnan(sample.x).any():
+        return
+    for learner in (settings.learners.outcome, settings.learners.treatment):
+        if plan(learner, "mean").penalties:
+            raise ArgumentError(
+                f'missing="native" passes missing covariates to the learner, and {learner!r} '
+                "cannot take them; use learner='boosting', or missing='indicator'."
+            )
+
+
+def _in_sample_order(
+    predictions: Mapping[str, Floats] | None, sample: PanelSample, n: int
+) -> dict[str, Floats]:
+    found: dict[str, Floats] = {}
+    for name, values in (predictions or {}).items():
+        array = np.asarray(values, dtype=np.float64)
+        if array.shape[:1] != (n,):
+            raise ArgumentError(
+                f"predictions for {name!r} have {array.shape[0] if array.ndim else 0} rows; the "
+                f"data have {n}."
+            )
+        found[name] = array[sample.rows]
+    return found
+
+
+def _progress(progress: Any) -> Callable[[str], None] | None:
+    if progress is None or progress is False:
+        return None
+    if callable(progress):
+        return progress
+    from tqdm import tqdm
+
+    bar = tqdm(desc="nuisances", unit="fit")
+
+    def advance(text: str) -> None:
+        bar.set_postfix_str(text)
+        bar.update()
+
+    return advance

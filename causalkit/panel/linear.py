@@ -1,0 +1,170 @@
+"""Linear companions: the regressions that an economist would run beside the DML estimate."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from causalkit.errors import IdentificationError
+from causalkit.inference.hypotheses import HypothesisTest, wald
+from causalkit.inference.solve import solve_linear
+from causalkit.inference.variance import sandwich
+from causalkit.panel.mundlak import demean, dummy_means, means_by, period_dummies
+from causalkit.panel.sample import PanelSample, adjacent_rows
+from causalkit.scores import LinearScore
+from causalkit.typing import Floats, Ints
+
+
+def _partialled(values: Floats, others: Floats, weights: Floats | None) -> Floats:
+    """Residuals of ``(n, k)`` values from least squares on ``others``."""
+    if others.shape[1] == 0:
+        return values
+    root = np.ones(len(values)) if weights is None else np.sqrt(weights)
+    scale = np.linalg.norm(others * root[:, None], axis=0)
+    scaled = others / np.where(scale > 0, scale, 1.0)
+    coefficients = np.linalg.lstsq(scaled * root[:, None], values * root[:, None], rcond=None)[0]
+    return np.asarray(values - scaled @ coefficients)
+
+
+def regression_score(
+    y: Floats, d: Floats, others: Floats, weights: Floats | None = None
+) -> LinearScore:
+    """Score of the coefficients of ``d`` in least squares of ``y`` on ``d`` and ``others``.
+
+    By the Frisch-Waugh-Lovell theorem both the coefficients and their cluster-robust variance
+    are those of the full regression.
+
+    Parameters
+    ----------
+    y, d, others : arrays (n,), (n, k), (n, q)
+    weights : (n,) array or None
+    """
+    d_res = _partialled(d, others, weights)
+    gone = np.linalg.norm(d_res, axis=0) <= 1e-9 * np.linalg.norm(d, axis=0)
+    if gone.any():
+        raise IdentificationError(
+            f"treatment {int(np.flatnonzero(gone)[0])} is a linear combination of the other "
+            "regressors; remove the covariates that determine it."
+        )
+    y_res = _partialled(y[:, None], others, weights)[:, 0]
+    return LinearScore(
+        instrument=d_res[:, None, :], regressor=d_res[:, None, :], response=y_res[:, None]
+    )
+
+
+def _constant(n: int) -> Floats:
+    return np.ones((n, 1))
+
+
+def _period_columns(sample: PanelSample, time_effects: str | None) -> Floats:
+    if time_effects is None or sample.period is None:
+        return np.empty((sample.n, 0))
+    code = np.unique(sample.period, return_inverse=True)[1]
+    return period_dummies(code).take(np.arange(sample.n))
+
+
+def simple_ols(sample: PanelSample, time_effects: str | None) -> LinearScore:
+    """Regress y on d alone."""
+    others = np.hstack([_constant(sample.n), _period_columns(sample, time_effects)])
+    return regression_score(sample.y, sample.d, others, sample.weights)
+
+
+def pooled_ols(sample: PanelSample, time_effects: str | None) -> LinearScore:
+    """Regress y on d and x, ignoring the panel."""
+    others = np.hstack([_constant(sample.n), sample.x, _period_columns(sample, time_effects)])
+    return regression_score(sample.y, sample.d, others, sample.weights)
+
+
+def fixed_effects(sample: PanelSample, time_effects: str | None) -> LinearScore:
+    """Within regression: y on d and x, all as deviations from unit means."""
+
+    def within(values: Floats) -> Floats:
+        return demean(values, sample.unit, sample.weights)
+
+    others = within(np.hstack([sample.x, _period_columns(sample, time_effects)]))
+    y = within(sample.y[:, None])[:, 0]
+    return regression_score(y, within(sample.d), others, sample.weights)
+
+
+def mundlak_ols(sample: PanelSample, time_effects: str | None) -> LinearScore:
+    """Pooled regression with unit means of every regressor: the same coefficient as within."""
+    means = _mean_terms(sample, time_effects)
+    others = np.hstack(
+        [_constant(sample.n), sample.x, _period_columns(sample, time_effects), means]
+    )
+    return regression_score(sample.y, sample.d, others, sample.weights)
+
+
+def _mean_terms(sample: PanelSample, time_effects: str | None) -> Floats:
+    """Average treatment and covariates by unit and, if unbalanced, the period dummies."""
+    both = np.hstack([sample.d, sample.x])
+    means = means_by(both, sample.unit, sample.weights)[sample.unit]
+    if time_effects is None or sample.period is None or sample.balanced():
+        return means
+    code: Ints = np.unique(sample.period, return_inverse=True)[1]
+    return np.hstack([means, dummy_means(sample, code).take(np.arange(sample.n))])
+
+
+def first_differences(sample: PanelSample, time_effects: str | None) -> LinearScore:
+    """Regress changes of y between adjacent periods on changes of d and x."""
+    pairs = adjacent_rows(sample)
+    if pairs.size == 0:
+        raise IdentificationError("no unit is seen in two adjacent periods to difference.")
+
+    def change(values: Floats) -> Floats:
+        full = np.zeros_like(values)
+        full[pairs] = values[pairs] - values[pairs - 1]
+        return full
+
+    used = np.zeros(sample.n)
+    used[pairs] = 1.0
+    others = np.hstack([used[:, None], change(sample.x), _period_columns(sample, time_effects)])
+    others *= used[:, None]
+    # Rows without a predecessor stay, with weight zero, so that rows agree with the sample's.
+    return regression_score(change(sample.y), change(sample.d), others, sample.weights)
+
+
+LINEAR: dict[str, Callable[[PanelSample, str | None], LinearScore]] = {
+    "pooled OLS": pooled_ols,
+    "fixed effects": fixed_effects,
+    "first differences": first_differences,
+    "Mundlak OLS": mundlak_ols,
+}
+
+
+def mundlak_test(
+    sample: PanelSample, *, clusters: tuple[Ints, ...], time_effects: str | None, ssc: str
+) -> HypothesisTest:
+    """Joint cluster-robust Wald test that the Mundlak terms do not matter.
+
+    Regresses y on d, x and the unit means of both. Under random effects that are unrelated to
+    the regressors the means have zero coefficients; rejection says that pooled estimates are
+    confounded by unit heterogeneity (Mundlak 1978; the robust form of the Hausman test).
+    """
+    base = np.hstack(
+        [_constant(sample.n), sample.d, sample.x, _period_columns(sample, time_effects)]
+    )
+    means = _partialled(_mean_terms(sample, time_effects), base, sample.weights)
+    kept = independent_columns(means)
+    if kept.size == 0:
+        raise IdentificationError(
+            "no regressor varies both between and within units, so there is no Mundlak term to "
+            "test; check that `unit` names the panel unit."
+        )
+    y_res = _partialled(sample.y[:, None], base, sample.weights)
+    terms = means[:, kept][:, None, :]
+    solution = solve_linear(LinearScore(terms, terms, y_res), weights=sample.weights)[0]
+    vcov = sandwich(solution.influence, clusters, ssc=ssc)  # type: ignore[arg-type]
+    return wald(solution.theta, vcov, name="Mundlak (Hausman) test")
+
+
+def independent_columns(matrix: Floats) -> Ints:
+    """Positions of a largest set of linearly independent columns, by pivoted QR."""
+    from scipy.linalg import qr
+
+    norms = np.linalg.norm(matrix, axis=0)
+    live = np.flatnonzero(norms > 1e-9 * max(float(norms.max(initial=0.0)), 1e-300))
+    if live.size == 0:
+        return live
+    _, r, pivots = qr(matrix[:, live] / norms[live], mode="economic", pivoting=True)
+    rank = int((np.abs(np.diag(r)) > 1e-8).sum())
+    return np.sort(live[pivots[:rank]])

@@ -1,0 +1,187 @@
+"""The three models: partially linear, partially linear with instruments, interactive."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from causalkit.data.checks_fit import overlap, single_arm_fold
+from causalkit.errors import ArgumentError, IdentificationError, OverlapWarning
+from causalkit.nuisance import CrossFit, Folds, Nuisance, quality
+from causalkit.panel.approaches import Design
+from causalkit.panel.fitting import Fitting, Residuals, nuisances_of, residuals_of
+from causalkit.panel.mundlak import means_by
+from causalkit.panel.sample import PanelSample
+from causalkit.scores import LinearScore, aipw, pliv
+from causalkit.typing import Bools, Floats
+from causalkit.warn import warn
+
+MODELS = ("partially-linear", "interactive", "iv")
+SCORES = ("partialling-out", "iv-type")
+_OVERLAP = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFit:
+    """A fitted model, before the last step.
+
+    Attributes
+    ----------
+    design : Design
+        Rows, targets and features.
+    folds : Folds
+        Sample splits.
+    hats : CrossFit
+        Out-of-fold predictions.
+    residuals : Residuals or None
+        For the partially linear models.
+    scores : mapping of str to LinearScore
+        Score by estimand.
+    facts : dict
+        Model-specific diagnostics.
+    used : (n,) bool array or None
+        Rows inside the overlap region, for the interactive model.
+    """
+
+    design: Design
+    folds: Folds
+    hats: CrossFit
+    residuals: Residuals | None
+    scores: dict[str, LinearScore]
+    facts: dict[str, Any] = field(default_factory=dict)
+    used: Bools | None = None
+
+
+def fit_partially_linear(design: Design, folds: Folds, fitting: Fitting, *, score: str) -> ModelFit:
+    """Y − ℓ = θ (D − m) + error, with cross-fitted ℓ and m (Chernozhukov et al. 2018, eq. 4.4)."""
+    hats = fitting.run(nuisances_of(design, fitting.learners), folds, design.sample)
+    residuals = residuals_of(design, hats)
+    _check_variation(design, residuals.d)
+    linear = LinearScore(residuals.d, residuals.d, residuals.y)
+    if score == "iv-type":
+        linear = _iv_type(design, folds, fitting, residuals)
+    return ModelFit(design, folds, hats, residuals, {"ate": linear})
+
+
+def _check_variation(design: Design, d_res: Floats) -> None:
+    spread = design.d.std(axis=0)
+    left = np.sqrt((d_res**2).mean(axis=(0, 1)))
+    for column in np.flatnonzero(left <= 1e-8 * np.maximum(spread, 1e-300)):
+        raise IdentificationError(
+            f"treatment {design.sample.treatment_names[column]!r} is fully explained by the "
+            "covariates and Mundlak terms: its residuals are numerically zero. Remove the "
+            "covariates that determine it."
+        )
+
+
+def _iv_type(design: Design, folds: Folds, fitting: Fitting, residuals: Residuals) -> LinearScore:
+    """Score (Y − θD − g)(D − m), with g learned from Y − θD at a first-round θ (eq. 4.3)."""
+    first = _least_squares(residuals, design.sample)
+    after: Callable[[Floats], Floats] = design.after or (lambda values: values)
+    response = np.empty_like(residuals.y)
+    for repeat in range(folds.n_rep):
+        target = design.y - design.d @ first[repeat]
+        nuisance = Nuisance(
+            f"g, repeat {repeat}", target, design.outcome_features, fitting.learners.outcome
+        )
+        hats = fitting.run([nuisance], folds.repeat(repeat), design.sample)
+        response[:, repeat] = design.y - hats[nuisance.name][:, 0]
+    treatments = np.repeat(design.d[:, None, :], folds.n_rep, axis=1)
+    regressor = np.stack([after(column) for column in np.moveaxis(treatments, 2, 0)], axis=2)
+    return LinearScore(residuals.d, regressor, after(response))
+
+
+def _least_squares(residuals: Residuals, sample: PanelSample) -> list[Floats]:
+    w = np.ones(sample.n) if sample.weights is None else sample.weights
+    found = []
+    for repeat in range(residuals.y.shape[1]):
+        d = residuals.d[:, repeat] * w[:, None]
+        found.append(np.linalg.solve(d.T @ residuals.d[:, repeat], d.T @ residuals.y[:, repeat]))
+    return found
+
+
+def fit_iv(design: Design, folds: Folds, fitting: Fitting) -> ModelFit:
+    """Partially linear IV: treatment residuals projected on instrument residuals.
+
+    E[(Y − ℓ − θ(D − r)) Π(Z − m_z)] = 0, features (X, X̄, Z̄) in all regressions
+    (Chernozhukov et al. 2018, section 4.2; Mundlak means of the instrument make it FE-2SLS).
+    """
+    hats = fitting.run(nuisances_of(design, fitting.learners), folds, design.sample)
+    residuals = residuals_of(design, hats)
+    _check_variation(design, residuals.d)
+    score = pliv(residuals.y, residuals.d, residuals.z, weights=design.sample.weights)
+    return ModelFit(design, folds, hats, residuals, {"late": score})
+
+
+def interactive_sample(sample: PanelSample, treatment: str) -> PanelSample:
+    """Drop units that are always or never treated: with D̄ given they have no comparison."""
+    mean = means_by(sample.d, sample.unit, sample.weights)[:, 0]
+    switches = (mean > 0) & (mean < 1)
+    if not switches.any():
+        raise IdentificationError(
+            f"{treatment!r} never changes within a unit; given the unit's treatment mean there is "
+            'no one to compare with. approach="pooled" compares across units.'
+        )
+    return sample.keep(switches[sample.unit], "unit always or never treated")
+
+
+def fit_interactive(design: Design, folds: Folds, fitting: Fitting, *, trim: float) -> ModelFit:
+    """Augmented inverse-probability weighting with heterogeneous effects.
+
+    ψ = g(1) − g(0) + D(Y − g(1))/e − (1 − D)(Y − g(0))/(1 − e) − θ, F = (X, X̄, D̄) in every
+    nuisance (Robins & Rotnitzky 1995; Chernozhukov et al. 2018, eq. 5.3). Rows with propensity
+    outside [trim, 1 − trim] are left out and counted.
+    """
+    sample, d = design.sample, design.d[:, 0]
+    treated = d == 1.0
+    for fold, (train, _) in enumerate(folds.splits(0)):
+        problem = single_arm_fold(d[train], fold=fold)
+        if problem is not None:
+            raise IdentificationError(problem)
+    features, learners = design.outcome_features, fitting.learners
+    nuisances = [
+        Nuisance("mu1", design.y, features, learners.outcome, train_on=treated),
+        Nuisance("mu0", design.y, features, learners.outcome, train_on=~treated),
+        Nuisance("propensity", d, features, learners.treatment, kind="probability"),
+    ]
+    hats = fitting.run(nuisances, folds, sample)
+    propensity = hats["propensity"]
+    message = overlap(propensity.mean(axis=1), _OVERLAP)
+    if message is not None:
+        warn(message, OverlapWarning)
+    used = ((propensity >= trim) & (propensity <= 1.0 - trim)).all(axis=1)
+    if not used.any():
+        raise IdentificationError(
+            f"every propensity lies outside [{trim:g}, {1 - trim:g}]: treated and untreated rows "
+            "are not comparable given these covariates. Use fewer covariates or a smaller trim."
+        )
+    parts = {name: hats[name][used] for name in ("mu0", "mu1", "propensity")}
+    scores = {
+        target: aipw(design.y[used], d[used], target=target, **parts)
+        for target in ("ate", "att", "atc")
+    }
+    facts = {
+        "nuisances": {
+            "mu1": quality(design.y[treated], hats["mu1"][treated], unit=None),
+            "mu0": quality(design.y[~treated], hats["mu0"][~treated], unit=None),
+            "propensity": quality(d, propensity, unit=sample.unit),
+        },
+        "propensity_range": (float(propensity.min()), float(propensity.max())),
+        "trimmed": int((~used).sum()),
+    }
+    return ModelFit(design, folds, hats, None, scores, facts, used)
+
+
+def check_interactive(sample: PanelSample, approach: str) -> None:
+    """Refuse what the interactive model cannot do."""
+    if approach not in ("cre", "chamberlain", "pooled"):
+        raise ArgumentError(
+            f'model="interactive" compares levels given unit means, which approach="{approach}" '
+            'does not keep; use approach="cre", "chamberlain" or "pooled".'
+        )
+    if sample.d.shape[1] != 1 or not np.isin(sample.d, (0.0, 1.0)).all():
+        raise ArgumentError(
+            'model="interactive" needs one binary treatment; recode '
+            f'{", ".join(sample.treatment_names)} to 0/1, or use model="partially-linear".'
+        )

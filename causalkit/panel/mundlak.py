@@ -1,0 +1,118 @@
+"""Mundlak terms: unit means of a basis, of the treatment and of period dummies."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from causalkit.nuisance.features import Features, TableFeatures
+from causalkit.panel.sample import PanelSample
+from causalkit.typing import Bools, Floats, Ints
+
+_CHUNK_VALUES = 2**21
+_NO_SPREAD = 1e-10  # within-unit sd beside the overall sd that is rounding
+
+
+@dataclass(frozen=True, slots=True)
+class UnitMoments:
+    """Moments of row-level terms by unit.
+
+    Attributes
+    ----------
+    means : (N, b) array
+        Unit means over the estimation rows, weighted if the rows are.
+    spread : (N, b) array
+        Unit standard deviations.
+    varies : (b,) bool array
+        Whether a term varies within any unit.
+    """
+
+    means: Floats
+    spread: Floats
+    varies: Bools
+
+
+def _pieces(starts: Ints, n: int, width: int) -> Iterator[tuple[int, int, int, int]]:
+    """Yield runs of whole units: first and last unit, first and last row."""
+    step = max(_CHUNK_VALUES // max(width, 1), 1)
+    bounds = np.append(starts, n)
+    first = 0
+    while first < starts.size:
+        last = int(np.searchsorted(bounds, bounds[first] + step, side="right")) - 1
+        last = min(max(last, first + 1), starts.size)
+        yield first, last, int(bounds[first]), int(bounds[last])
+        first = last
+
+
+def unit_moments(
+    values: Floats,
+    transform: Callable[[Floats], Floats] | None,
+    n_terms: int,
+    unit: Ints,
+    weights: Floats | None,
+) -> UnitMoments:
+    """Find unit means and spreads of ``transform(values)``, chunk by chunk; NaNs are skipped.
+
+    Parameters
+    ----------
+    values : (n, p) array
+        Rows sorted by unit.
+    transform : callable or None
+        Basis that maps ``(m, p)`` to ``(m, n_terms)``.
+    unit : (n,) int array
+        Sorted codes 0..N-1.
+    weights : (n,) array or None
+    """
+    starts = np.flatnonzero(np.r_[True, unit[1:] != unit[:-1]])
+    means = np.empty((starts.size, n_terms))
+    spread = np.empty((starts.size, n_terms))
+    for first, last, low, high in _pieces(starts, unit.size, n_terms):
+        terms = values[low:high] if transform is None else transform(values[low:high])
+        local = starts[first:last] - low
+        w = np.ones(high - low) if weights is None else weights[low:high]
+        seen = ~np.isnan(terms)
+        mass = seen * w[:, None]
+        total = np.maximum(np.add.reduceat(mass, local, axis=0), np.finfo(float).tiny)
+        filled = np.where(seen, terms, 0.0)
+        mean = np.add.reduceat(filled * mass, local, axis=0) / total
+        deviation = (filled - mean[unit[low:high] - first]) * seen
+        variance = np.add.reduceat(deviation**2 * mass, local, axis=0) / total
+        means[first:last], spread[first:last] = mean, np.sqrt(variance)
+    size = np.sqrt(means.var(axis=0) + (spread**2).mean(axis=0))
+    return UnitMoments(means, spread, spread.max(axis=0) > _NO_SPREAD * np.maximum(size, 1e-300))
+
+
+def means_by(values: Floats, codes: Ints, weights: Floats | None) -> Floats:
+    """Group means ``(G, k)`` of ``(n, k)`` values."""
+    n_groups = int(codes.max()) + 1
+    total = np.bincount(codes, weights=weights, minlength=n_groups)
+    sums = [
+        np.bincount(codes, weights=column if weights is None else column * weights)
+        for column in values.T
+    ]
+    return np.column_stack(sums) / total[:, None] if sums else np.empty((n_groups, 0))
+
+
+def demean(values: Floats, codes: Ints, weights: Floats | None) -> Floats:
+    """Deviations of ``(n, k)`` values from their group means."""
+    return np.asarray(values - means_by(values, codes, weights)[codes])
+
+
+def period_dummies(period_code: Ints) -> TableFeatures:
+    """Dummies of all periods but the first."""
+    n_periods = int(period_code.max()) + 1
+    return TableFeatures(np.eye(n_periods)[:, 1:], period_code)
+
+
+def dummy_means(sample: PanelSample, period_code: Ints) -> TableFeatures:
+    """Average the period dummies by unit, which unbalanced two-way Mundlak terms need."""
+    n_periods = int(period_code.max()) + 1
+    cell = sample.unit * n_periods + period_code
+    counts = np.bincount(cell, weights=sample.weights, minlength=sample.n_units * n_periods)
+    table = counts.reshape(sample.n_units, n_periods)
+    return TableFeatures((table / table.sum(axis=1, keepdims=True))[:, 1:], sample.unit)
+
+
+def history(values: Floats, sample: PanelSample) -> Features:
+    """All periods' values of a balanced panel beside every row (Chamberlain 1982)."""
+    return TableFeatures(values.reshape(sample.n_units, -1), sample.unit)

@@ -1,0 +1,147 @@
+"""The rows and arrays that a panel estimator works on, sorted by unit and period."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from causalkit.data import CausalData
+from causalkit.typing import Bools, Floats, Ints
+
+
+@dataclass(frozen=True, slots=True)
+class PanelSample:
+    """Arrays of one estimation sample.
+
+    Rows are sorted by unit and period, so that no result depends on the order of the input.
+
+    Attributes
+    ----------
+    y : (n,) array
+        Outcome.
+    d : (n, k) array
+        Treatments.
+    x : (n, p) array
+        Covariates.
+    z : (n, L) array
+        Instruments.
+    unit : (n,) int array
+        Unit codes, 0..N-1 with no holes.
+    period : (n,) int array or None
+        Calendar position of each row.
+    clusters : tuple of (n,) int arrays
+        Declared clusters; empty if the data name none.
+    weights : (n,) array or None
+        Row weights.
+    frequency : bool
+        Whether a weight counts identical rows.
+    rows : (n,) int array
+        Positions of these rows in the data.
+    dropped : mapping of str to int
+        Rows left out, by reason.
+    """
+
+    y: Floats
+    d: Floats
+    x: Floats
+    z: Floats
+    unit: Ints
+    period: Ints | None
+    clusters: tuple[Ints, ...]
+    weights: Floats | None
+    frequency: bool
+    rows: Ints
+    covariate_names: tuple[str, ...]
+    treatment_names: tuple[str, ...]
+    instrument_names: tuple[str, ...]
+    dropped: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def n(self) -> int:
+        """Number of rows."""
+        return int(self.y.size)
+
+    @property
+    def n_units(self) -> int:
+        """Number of units."""
+        return int(self.unit[-1]) + 1 if self.n else 0
+
+    def lengths(self) -> Ints:
+        """Rows of each unit, ``(N,)``."""
+        return np.bincount(self.unit, minlength=self.n_units)
+
+    def balanced(self) -> bool:
+        """Whether every unit is seen in the same periods."""
+        lengths = self.lengths()
+        if (lengths != lengths[0]).any():
+            return False
+        if self.period is None:
+            return True
+        grid = self.period.reshape(self.n_units, -1)
+        return bool((grid == grid[0]).all())
+
+    def keep(self, mask: Bools, reason: str) -> "PanelSample":
+        """Keep some rows and count the others under a reason."""
+        if mask.all():
+            return self
+        where = np.flatnonzero(mask)
+        return replace(
+            self,
+            y=self.y[where],
+            d=self.d[where],
+            x=self.x[where],
+            z=self.z[where],
+            unit=np.unique(self.unit[where], return_inverse=True)[1],
+            period=None if self.period is None else self.period[where],
+            clusters=tuple(codes[where] for codes in self.clusters),
+            weights=None if self.weights is None else self.weights[where],
+            rows=self.rows[where],
+            dropped={**self.dropped, reason: int(mask.size - where.size)},
+        )
+
+
+def adjacent_rows(sample: PanelSample) -> Ints:
+    """Rows whose unit is also seen in the period just before, which is then the row above."""
+    if sample.period is None:
+        return np.empty(0, dtype=np.int64)
+    step = (np.diff(sample.unit) == 0) & (np.diff(sample.period) == 1)
+    return np.flatnonzero(step) + 1
+
+
+def panel_sample(data: CausalData) -> PanelSample:
+    """Extract the arrays of a panel from the data, sorted by unit and period."""
+    unit = data.codes("unit")
+    period = data.periods() if data.roles.time is not None else None
+    order = _order(unit, period)
+    x, d, z = (data.matrix(role) for role in ("covariates", "treatment", "instruments"))
+    weights = data.weights()
+
+    def sort(values: Floats) -> Floats:
+        return values if order is None else values[order]
+
+    rows = np.arange(len(data)) if order is None else order
+    return PanelSample(
+        y=sort(data.column("outcome")),
+        d=sort(d),
+        x=sort(x),
+        z=sort(z),
+        unit=unit if order is None else unit[order],
+        period=None if period is None else period[rows],
+        clusters=tuple(codes[rows] for codes in data.clusters()),
+        weights=None if weights is None else weights[rows],
+        frequency=data.roles.weight_kind == "frequency",
+        rows=rows,
+        covariate_names=data.matrix_names("covariates"),
+        treatment_names=data.matrix_names("treatment"),
+        instrument_names=data.matrix_names("instruments"),
+    )
+
+
+def _order(unit: Ints, period: Ints | None) -> Ints | None:
+    """Sorting permutation, or None if the rows are sorted already."""
+    step = np.diff(unit)
+    if period is None:
+        return None if (step >= 0).all() else np.argsort(unit, kind="stable")
+    if ((step > 0) | ((step == 0) & (np.diff(period) > 0))).all():
+        return None
+    return np.lexsort((period, unit))

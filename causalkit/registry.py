@@ -1,0 +1,26 @@
+"""Names of estimators and generators, and where each lives: ``"module:object"``.
+
+Strings, not objects, so that looking up a name imports nothing else.
+"""
+
+from importlib import import_module
+from typing import Any
+
+from causalkit.errors import unknown_name
+
+ESTIMATORS = {
+    "panel-dml": "causalkit.panel:PanelDML",
+}
+
+GENERATORS = {
+    "panel_fp2024": "causalkit.generators.panel:panel_fp2024",
+    "panel_cp2025": "causalkit.generators.panel:panel_cp2025",
+}
+
+
+def load(kind: str, name: str, table: dict[str, str]) -> Any:
+    """Object behind a registered name, or behind ``"package.module:object"``."""
+    if name not in table and ":" not in name:
+        raise unknown_name(kind, name, table)
+    module, _, attribute = table.get(name, name).partition(":")
+    return getattr(import_module(module), attribute)

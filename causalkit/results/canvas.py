@@ -1,0 +1,90 @@
+"""Axes to draw on, colours, and the frame of numbers that every picture carries."""
+
+from collections.abc import Iterator
+from itertools import cycle, islice
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from causalkit.optional import require
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Okabe & Ito (2008): distinct under the common colour-vision deficiencies, and in grey.
+BLUE, VERMILION, GREEN = "#0072B2", "#D55E00", "#009E73"
+ORANGE, PURPLE, SKY = "#E69F00", "#CC79A7", "#56B4E9"
+INK, GREY, PALE = "#222222", "#767676", "#e6e6e6"
+PALETTE = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY)
+MARKERS = ("o", "s", "D", "^", "v", "P")
+SMALL, BODY = 8.5, 9.5
+LEGEND: dict[str, Any] = {
+    "frameon": False,
+    "fontsize": SMALL,
+    "labelcolor": INK,
+    "handletextpad": 0.5,
+}
+
+
+def colours(count: int) -> Iterator[tuple[str, str]]:
+    """Colour and marker for each of ``count`` series; both differ, for print in grey."""
+    return islice(zip(cycle(PALETTE), cycle(MARKERS), strict=False), count)
+
+
+def axes(ax: "Axes | None", *, size: tuple[float, float], needed_by: str) -> "Axes":
+    """The axes given, or those of a new figure of ``size`` inches."""
+    if ax is None:
+        pyplot = require("matplotlib.pyplot", extra="plots", needed_by=needed_by)
+        ax = pyplot.subplots(figsize=size, layout="constrained")[1]
+    assert ax is not None
+    for side in ("top", "right"):
+        ax.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        ax.spines[side].set_color(GREY)
+    ax.tick_params(labelsize=SMALL, color=GREY, labelcolor=INK)
+    ax.set_axisbelow(True)
+    return ax
+
+
+def label(ax: "Axes", *, x: str = "", y: str = "") -> None:
+    """Axis labels; ``$`` is a dollar sign, not mathematics."""
+    ax.set_xlabel(literal(x), fontsize=BODY, color=INK)
+    ax.set_ylabel(literal(y), fontsize=BODY, color=INK)
+
+
+def literal(text: str) -> str:
+    """Text that matplotlib prints as it stands."""
+    return text.replace("$", r"\$")
+
+
+def head(ax: "Axes", *, title: str, legend: bool) -> None:
+    """Title flush left, and below it, above the axes, a legend without a frame.
+
+    The legend takes as many columns as its names leave room for: one wider than the axes would
+    squeeze them.
+    """
+    rows = 0
+    if legend:
+        handles, names = ax.get_legend_handles_labels()
+        figure = ax.get_figure(root=True)
+        room = ax.get_position().width * (figure.get_figwidth() if figure else 6.0)
+        columns = max(1, int(room / (0.5 + 0.07 * max(map(len, names)))))
+        rows = -(-len(names) // columns)
+        ax.legend(
+            handles,
+            names,
+            loc="lower left",
+            bbox_to_anchor=(0.0, 1.0),
+            borderaxespad=0.2,
+            ncols=columns,
+            **LEGEND,
+        )
+    if title:
+        text: dict[str, Any] = {"fontsize": BODY + 1, "color": INK, "fontweight": "bold"}
+        ax.set_title(literal(title), loc="left", pad=6 + 17 * rows, **text)
+
+
+def finish(ax: "Axes", frame: pd.DataFrame) -> "Axes":
+    """Attach the numbers drawn, so that the picture can be redrawn elsewhere."""
+    ax.plot_data = frame  # type: ignore[attr-defined]  # documented extra attribute
+    return ax

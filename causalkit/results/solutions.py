@@ -1,0 +1,165 @@
+"""From solved scores of repeated splits to one result: variance, aggregation, exact words."""
+
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+
+from causalkit.errors import ArgumentError, check_choice, unknown_name
+from causalkit.inference.repeats import aggregate
+from causalkit.inference.solve import Solution
+from causalkit.inference.variance import Ssc, degrees_of_freedom, sandwich
+from causalkit.results.effect import EffectResult
+from causalkit.typing import Floats, Ints
+
+COV_TYPES = ("clustered", "two-way", "robust", "nonrobust")
+_WITHOUT_CLUSTERS = {
+    "none": "no small-sample factor",
+    "G/(G-1)": "small-sample factor n/(n-1)",
+    "G/(G-1)*(n-1)/(n-k)": "small-sample factor n/(n-k)",
+}
+_OURS = ("estimates", "vcov", "influence", "df", "inference")
+
+
+def effect_from_solutions(
+    solutions: Sequence[Solution],
+    *,
+    terms: Sequence[str],
+    clusters: Sequence[Ints] = (),
+    cluster_names: Sequence[str] = (),
+    ssc: Ssc = "G/(G-1)",
+    cov_type: str = "clustered",
+    aggregation: str = "median",
+    multiplicity: Floats | Ints | None = None,
+    variances: Sequence[Floats] | None = None,
+    use_t: bool = True,
+    **facts: Any,
+) -> EffectResult:
+    """Result of one or more repeated splits.
+
+    Parameters
+    ----------
+    solutions : sequence of Solution
+        One per repeated split.
+    terms : sequence of str
+        Names of the k effects.
+    clusters : sequence of (n,) int arrays
+        Zero, one or two arrays of cluster codes; ignored unless the variance is clustered.
+    cluster_names : sequence of str
+        Their names, for the inference line.
+    ssc : {"none", "G/(G-1)", "G/(G-1)*(n-1)/(n-k)"}
+        Small-sample factor.
+    cov_type : {"clustered", "two-way", "robust", "nonrobust"}
+    aggregation : {"median", "mean", "bounds"}
+        How repeats become one estimate and one variance.
+    multiplicity : (n,) array, optional
+        Frequency weights: rows that each row stands for.
+    variances : sequence of (k, k) arrays, optional
+        One per repeat, in place of the sandwich; ``"nonrobust"`` needs them.
+    use_t : bool, default True
+        Quantiles of the t distribution rather than the normal.
+    **facts
+        Other fields of :class:`EffectResult`: ``estimand``, ``estimator``, ``outcome``,
+        ``treatment``, ...
+
+    Returns
+    -------
+    EffectResult
+        Its influence values are the mean over repeats.
+
+    Raises
+    ------
+    ArgumentError
+        If a clustered variance comes without its clusters, ``"nonrobust"`` without variances, or a
+        fact is no field of the result.
+    """
+    check_choice("cov_type", cov_type, COV_TYPES)
+    known = {item.name for item in fields(EffectResult)} - set(_OURS)
+    for name in facts:
+        if name not in known:
+            raise unknown_name("fact", name, known)
+    used = _clusters_of(cov_type, clusters, has_variances=variances is not None)
+    names = tuple(cluster_names) if used and cluster_names else ("cluster",) * len(used)
+    if len(names) != len(used):
+        raise ArgumentError(f"{len(used)} cluster variables need as many names, got {names!r}.")
+    if variances is None:
+        variances = [
+            sandwich(s.influence, used, ssc=ssc, multiplicity=multiplicity) for s in solutions
+        ]
+    theta, vcov = aggregate(solutions, variances, method=aggregation)
+    rows = solutions[0].influence.shape[0]
+    n = rows if multiplicity is None else round(float(multiplicity.sum()))
+    counts = [int(codes.max()) + 1 for codes in used]
+    words = inference_words(
+        cov_type=cov_type,
+        ssc=ssc,
+        clusters=tuple(zip(names, counts, strict=True)),
+        n_rep=len(solutions),
+        aggregation=aggregation,
+    )
+    found: dict[str, Any] = {
+        "n": n,
+        "n_clusters": min(counts) if counts else None,
+        "n_rep": len(solutions),
+        **facts,
+    }
+    return EffectResult(
+        terms=tuple(terms),
+        estimates=theta,
+        vcov=vcov,
+        influence=np.mean([s.influence for s in solutions], axis=0),
+        df=degrees_of_freedom(used, n) if use_t else np.inf,
+        cov_type=cov_type,
+        ssc=ssc,
+        inference=words,
+        clusters=used,
+        **found,
+    )
+
+
+def _clusters_of(
+    cov_type: str, clusters: Sequence[Ints], *, has_variances: bool
+) -> tuple[Ints, ...]:
+    """Cluster codes that the kind of variance uses; raises where it lacks what it needs."""
+    if cov_type in ("clustered", "two-way"):
+        least = 2 if cov_type == "two-way" else 1
+        if len(clusters) < least:
+            raise ArgumentError(
+                f"cov_type={cov_type!r} needs {least} cluster variable(s), got {len(clusters)}; "
+                "name them as `cluster` (or `unit`) when building the data, or use "
+                "cov_type='robust'."
+            )
+        return tuple(clusters)
+    if cov_type == "nonrobust" and not has_variances:
+        raise ArgumentError("cov_type='nonrobust' needs variances=, one matrix per repeat.")
+    return ()
+
+
+def inference_words(
+    *,
+    cov_type: str,
+    ssc: str,
+    clusters: Sequence[tuple[str, int]],
+    n_rep: int,
+    aggregation: str,
+) -> str:
+    """The sentence on inference that every rendering prints.
+
+    Examples
+    --------
+    >>> inference_words(cov_type="clustered", ssc="G/(G-1)", clusters=[("unit", 545)], n_rep=1,
+    ...                 aggregation="median")
+    'cluster-robust (unit, 545 clusters), small-sample factor G/(G-1)'
+    """
+    factor = "no small-sample factor" if ssc == "none" else f"small-sample factor {ssc}"
+    if clusters:
+        groups = "; ".join(f"{name}, {size} clusters" for name, size in clusters)
+        ways = "two-way cluster-robust" if len(clusters) == 2 else "cluster-robust"
+        words = f"{ways} ({groups}), {factor}"
+    elif cov_type == "robust":
+        words = f"heteroskedasticity-robust, not clustered, {_WITHOUT_CLUSTERS[ssc]}"
+    else:
+        words = "homoskedastic, not clustered, not robust"
+    splits = f"; {aggregation} over {n_rep} repeated splits" if n_rep > 1 else ""
+    return words + splits

@@ -1,0 +1,110 @@
+"""Pictures that check an estimate: the drawn data are the numbers given."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from causalkit.errors import ArgumentError
+from causalkit.results import plots_checks
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
+
+
+def test_love_plot_draws_each_stage_sorted_by_first_imbalance():
+    values = pd.DataFrame(
+        {"before": [0.1, -0.5, 0.3], "after": [0.0, 0.02, -0.01]}, index=["a", "b", "c_$"]
+    )
+    ax = plots_checks.plot_love(values, threshold=0.25)
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["a", r"c_\$", "b"]
+    drawn = {line.get_label(): list(line.get_xdata()) for line in ax.lines}
+    assert drawn["before"] == [0.1, 0.3, -0.5]
+    assert drawn["after"] == [0.0, -0.01, 0.02]
+    assert [line.get_xdata()[0] for line in ax.lines[:3]] == [0.0, -0.25, 0.25]
+    frame = ax.plot_data
+    assert frame[frame["stage"] == "after"]["difference"].tolist() == [0.0, -0.01, 0.02]
+    with pytest.raises(ArgumentError, match="at least one covariate"):
+        plots_checks.plot_love(values.iloc[:0])
+
+
+def test_overlap_bars_are_shares_of_each_arm_up_and_down():
+    propensity = np.array([0.001, 0.35, 0.35, 0.65, 0.995])
+    treated = np.array([0.0, 0.0, 1.0, 1.0, 1.0])
+    ax = plots_checks.plot_overlap(propensity, treated, n_bins=10, names=("no", "yes"))
+    up, down = (np.array([bar.get_height() for bar in group]) for group in ax.containers)
+    assert up.sum() == pytest.approx(1.0)
+    assert down.sum() == pytest.approx(-1.0)
+    assert up[[3, 6, 9]] == pytest.approx([1 / 3] * 3)
+    assert down[[0, 3]] == pytest.approx([-0.5, -0.5])
+    assert "40.0% outside [0.01, 0.99]" in ax.get_xlabel()
+    names = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert names == ["yes (n = 3)", "no (n = 2)"]
+    assert ax.plot_data.groupby("arm")["share"].sum().tolist() == pytest.approx([1.0, 1.0])
+
+
+def test_sensitivity_contour_of_the_null_runs_through_the_robustness_value():
+    # |bias| = sqrt(s2 nu2 cf_y cf_d / (1 - cf_d)), theorem 2 of Chernozhukov et al. (2022).
+    estimate, spread = 0.08, 0.9
+    cf = np.linspace(0.0, 0.3, 61)
+    strength = np.sqrt(cf[:, None] * cf[None, :] / (1 - cf[None, :]))
+    bound = estimate - spread * strength
+    # cf² / (1 - cf) = f²  ⇒  cf = (sqrt(f⁴ + 4 f²) - f²) / 2 with f = estimate / spread.
+    f2 = (estimate / spread) ** 2
+    robustness = (np.sqrt(f2**2 + 4 * f2) - f2) / 2
+    ax = plots_checks.plot_sensitivity(
+        cf,
+        cf,
+        bound,
+        estimate=estimate,
+        benchmarks={"age_$": (0.05, 0.02)},
+        robustness_value=robustness,
+    )
+    heavy = next(c for c in ax.collections if np.allclose(c.get_linewidth(), 2))
+    path = np.vstack([p.vertices for p in heavy.get_paths()])
+    gap = np.abs(path - robustness).max(axis=1).min()
+    assert gap < 0.004  # within a cell of the grid
+    marks = {tuple(line.get_xydata()[0]) for line in ax.lines}
+    assert {(0.0, 0.0), (0.05, 0.02), (robustness, robustness)} <= marks
+    assert r"age_\$" in [text.get_text() for text in ax.texts]
+    frame = ax.plot_data
+    assert len(frame) == 61**2 + 1
+    assert frame["kind"].iloc[-1] == "age_$"
+    with pytest.raises(ArgumentError, match="one row per cf_y"):
+        plots_checks.plot_sensitivity(cf, cf[:5], bound, estimate=estimate)
+
+
+def test_residual_plot_shows_bin_means_and_the_slope():
+    rng = np.random.default_rng(0)
+    d = rng.standard_normal(2000)
+    y = 0.5 * d + 0.1 * rng.standard_normal(2000)
+    ax = plots_checks.plot_residuals(
+        d, y, estimate=0.5, std_error=0.01, treatment="union", outcome="wage", n_bins=10
+    )
+    frame = ax.plot_data
+    assert frame["n"].tolist() == [200] * 10
+    edges = np.quantile(d, np.linspace(0, 1, 11))
+    third = (d >= edges[2]) & (d < edges[3])
+    assert frame["outcome"][2] == pytest.approx(y[third].mean())
+    assert frame["std_error"][2] == pytest.approx(y[third].std(ddof=1) / np.sqrt(200))
+    slope = next(line for line in ax.lines if line.get_label().startswith("slope 0.5000"))
+    x, height = slope.get_data()
+    assert np.allclose(height, 0.5 * x)
+    assert [ax.get_xlabel(), ax.get_ylabel()] == [
+        "union, minus its prediction",
+        "wage, minus its prediction",
+    ]
+    # The fan at the right edge is estimate ± 1.96 standard errors of the slope.
+    fan = ax.collections[0].get_paths()[0].vertices
+    assert fan[:, 1].max() == pytest.approx(x[-1] * (0.5 + 1.959964 * 0.01), rel=1e-6)
+
+
+def test_bins_of_a_treatment_with_few_values_are_not_empty():
+    d = np.repeat([-0.5, 0.5], 50)
+    frame = plots_checks.binned_residuals(d, d * 2, n_bins=20)
+    assert frame["n"].sum() == 100
+    assert (frame["n"] > 0).all()
+    assert np.allclose(frame["outcome"], 2 * frame["treatment"])

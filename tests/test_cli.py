@@ -1,0 +1,207 @@
+"""The command line: what it prints, what it writes, and how it refuses."""
+
+import json
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner, Result
+
+import causalkit as ck
+from causalkit import cli, demo
+from causalkit.errors import FewClustersWarning
+
+ROLES = ["--outcome", "y", "--treatment", "d", "--covariate", "x", "--unit", "firm"]
+FAST = ["--estimator", "panel-dml", "--learner", "linear"]
+
+
+def run(*args: object) -> Result:
+    """Outcome of a command; errors other than its own exit come up as they are."""
+    return CliRunner().invoke(cli.main, [str(arg) for arg in args], catch_exceptions=False)
+
+
+@pytest.fixture(scope="module")
+def frame() -> pd.DataFrame:
+    """40 firms over 4 years with effect 1."""
+    rng = np.random.default_rng(7)
+    firm = np.repeat(np.arange(40), 4)
+    level = rng.standard_normal(40)[firm]
+    x = level + rng.standard_normal(160)
+    d = x + level + rng.standard_normal(160)
+    y = d + x + level + rng.standard_normal(160)
+    year, region = np.tile(np.arange(4), 40), firm % 35
+    return pd.DataFrame({"firm": firm, "year": year, "y": y, "d": d, "x": x, "region": region})
+
+
+@pytest.fixture(scope="module")
+def csv(frame, tmp_path_factory) -> Path:
+    """The frame as a file."""
+    path: Path = tmp_path_factory.mktemp("files") / "firms.csv"
+    frame.to_csv(path, index=False)
+    return path
+
+
+@pytest.fixture(scope="module")
+def expected(csv):
+    """What the library itself gives for the file."""
+    data = ck.CausalData.from_frame(
+        pd.read_csv(csv), outcome="y", treatment="d", covariates="x", unit="firm"
+    )
+    return ck.PanelDML(learner="linear", random_state=0).fit(data).estimate()
+
+
+def test_version_is_the_package_version():
+    assert run("--version").output.split()[-1] == ck.__version__
+
+
+def test_info_as_json_is_what_info_returns():
+    assert json.loads(run("info", "--json").stdout) == ck.info()
+
+
+def test_info_as_text_names_every_version():
+    text = run("info").stdout
+    for name, version in ck.info()["versions"].items():
+        assert any(line.split() == [name, version] for line in text.splitlines())
+
+
+def test_data_list_shows_every_data_set():
+    names = ck.list_datasets()["name"]
+    listed = run("data", "list").stdout
+    assert all(name in listed for name in names)
+    assert [row["name"] for row in json.loads(run("data", "list", "--json").stdout)] == [*names]
+
+
+def test_data_show_gives_columns_citation_and_published_answer():
+    data = ck.load_dataset("mroz")
+    text = run("data", "show", "mroz").stdout
+    assert data.citation in text
+    assert str(data.published["estimate"]) in text
+    facts = json.loads(run("data", "show", "mroz", "--json").stdout)
+    assert facts["rows"] == len(data)
+    assert {row["column"] for row in facts["columns"]} == set(data.describe()["column"])
+
+
+def test_fit_prints_the_summary_of_the_fit_that_it_describes(csv, expected):
+    result = run("fit", csv, *FAST, *ROLES)
+    assert result.exit_code == 0
+    assert result.stdout.strip() == expected.summary().strip()
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_fit_as_json_is_the_result_as_json(ending, csv, frame, expected, tmp_path):
+    path = csv
+    if ending == "parquet":
+        path = tmp_path / "firms.PARQUET"
+        frame.to_parquet(path)
+    facts = json.loads(run("fit", path, *FAST, *ROLES, "--json").stdout)
+    assert facts["estimates"] == pytest.approx(expected.estimates.tolist(), rel=1e-12)
+    assert facts["vcov"] == pytest.approx(expected.vcov.ravel().tolist(), rel=1e-12) or facts[
+        "vcov"
+    ] == [pytest.approx(row, rel=1e-12) for row in expected.vcov.tolist()]
+
+
+def test_fit_takes_time_clusters_and_several_treatments(frame, tmp_path):
+    path = tmp_path / "firms.parquet"
+    frame.assign(d2=np.random.default_rng(1).standard_normal(160)).to_parquet(path)
+    options = ["--treatment", "d2", "--time", "year", "--cluster", "region", "--seed", 3]
+    facts = json.loads(run("fit", path, *FAST, *ROLES, *options, "--json").stdout)
+    assert facts["terms"] == ["d", "d2"]
+    assert (facts["n_periods"], facts["n_clusters"], facts["seed"]) == (4, 35, 3)
+
+
+def test_fit_writes_every_format_into_the_folder(csv, expected, tmp_path):
+    folder = tmp_path / "new" / "folder"
+    assert run("fit", csv, *FAST, *ROLES, "--out", folder).exit_code == 0
+    tidy = pd.read_csv(folder / "tidy.csv")
+    assert tidy["estimate"].tolist() == pytest.approx(expected.estimates.tolist(), rel=1e-12)
+    saved = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    back = ck.EffectResult.from_dict(saved)
+    assert back.estimates == pytest.approx(expected.estimates, rel=1e-12)
+    assert r"\begin{tabular}" in (folder / "table.tex").read_text(encoding="utf-8")
+    assert (folder / "table.md").read_text(encoding="utf-8").startswith("|")
+    assert (folder / "summary.txt").read_text(encoding="utf-8").strip() == expected.summary()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (["--estimator", "panel-dlm"], "Did you mean 'panel-dml'? Known: panel-dml"),
+        (["--learner", "laso"], "Did you mean 'lasso'?"),
+        (["--outcome", "wage"], "'wage'"),
+        (["--missing", "ignore"], "'ignore' is not one of"),
+        (["--seed", "-1"], "-1"),
+    ],
+)
+def test_bad_arguments_exit_with_2_and_say_what_is_known(change, message, csv):
+    result = run("fit", csv, *FAST, *ROLES, *change)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert "Traceback" not in result.output
+    assert not result.stdout
+
+
+def test_bad_data_exit_with_2_and_the_code_of_the_problem(frame, tmp_path):
+    path = tmp_path / "firms.csv"
+    frame.assign(y=frame["y"].mask(frame.index == 5)).to_csv(path, index=False)
+    result = run("fit", path, *FAST, *ROLES)
+    assert result.exit_code == 2
+    assert "'y'" in result.stderr
+    assert "[E" in result.stderr
+    assert run("fit", path, *FAST, *ROLES, "--missing", "drop").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("firms.xlsx", "a,b\n1,2\n", "ends in .parquet or .csv"),
+        ("firms.csv", "", "cannot read 'firms.csv'"),
+        ("firms.parquet", "no parquet", "cannot read 'firms.parquet'"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named(name, content, message, tmp_path):
+    path = tmp_path / name
+    path.write_text(content, encoding="utf-8")
+    result = run("fit", path, *FAST, *ROLES)
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+def test_an_absent_file_and_an_unknown_data_set_exit_with_2(tmp_path):
+    assert run("fit", tmp_path / "none.csv", *FAST, *ROLES).exit_code == 2
+    result = run("data", "show", "wage")
+    assert result.exit_code == 2
+    assert "wagepan" in result.stderr
+
+
+def test_warnings_are_one_line_on_standard_error(monkeypatch):
+    def fake(*_: object, **__: object) -> Path:
+        warnings.warn("only 8 clusters", FewClustersWarning, stacklevel=1)
+        return Path("report.html")
+
+    monkeypatch.setattr(demo, "run_demo", fake)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        result = run("demo")
+    assert result.stderr.splitlines() == ["FewClustersWarning: only 8 clusters"]
+
+
+def test_demo_keeps_results_apart_from_progress_and_opens_the_report_on_request(
+    monkeypatch, tmp_path
+):
+    opened: list[str] = []
+
+    def fake(out_dir, *, echo, progress):
+        echo("a table")
+        progress("a step")
+        return out_dir / "report.html"
+
+    monkeypatch.setattr(demo, "run_demo", fake)
+    monkeypatch.setattr(cli.webbrowser, "open", opened.append)
+    result = run("demo", "--out", tmp_path)
+    assert (result.stdout.splitlines()[0], result.stderr) == ("a table", "a step\n")
+    assert str(tmp_path / "report.html") in result.stdout
+    assert not opened
+    run("demo", "--out", tmp_path, "--open")
+    assert opened == [(tmp_path / "report.html").as_uri()]

@@ -1,0 +1,69 @@
+"""The demonstration shows what the library gives, and ranks methods as theory does."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from causalkit import demo
+from causalkit.errors import MissingDependencyError
+from causalkit.results import EffectResult, table
+
+
+def effect(value: float, error: float) -> EffectResult:
+    """A result with a given estimate and standard error."""
+    return EffectResult(
+        terms=("d",),
+        estimates=np.array([value]),
+        vcov=np.array([[error**2]]),
+        estimand="ate",
+        estimator="made up",
+        outcome="y",
+        treatment=("d",),
+        n=100,
+        inference="none",
+    )
+
+
+def test_the_table_shows_estimate_interval_and_error_to_three_digits_of_the_standard_error():
+    grid = demo._grid(table({"one": effect(1.25, 0.0500)}), truth=1.0)
+    # 1.25 ± 1.95996 × 0.05
+    assert grid.header == ("", "estimate", "std. error", "95% interval", "error")
+    assert grid.rows == (("one", "1.2500", "0.0500", "[1.1520, 1.3480]", "0.2500"),)
+
+
+def test_without_a_truth_there_is_no_error_column():
+    assert demo._grid(table({"one": effect(1.25, 0.05)})).header[-1] == "95% interval"
+
+
+def test_a_missing_plot_package_is_named_before_anything_is_computed(monkeypatch, tmp_path):
+    def absent(name: str, *, extra: str, needed_by: str) -> None:
+        raise MissingDependencyError(f"{needed_by} needs {name} from {extra}")
+
+    steps: list[str] = []
+    monkeypatch.setattr(demo, "require", absent)
+    with pytest.raises(MissingDependencyError, match="plots"):
+        demo.run_demo(tmp_path / "out", echo=steps.append, progress=steps.append)
+    assert not steps
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_the_demo_ranks_the_methods_and_writes_one_page_that_needs_no_other(tmp_path):
+    shown: list[str] = []
+    steps: list[str] = []
+    report = demo.run_demo(tmp_path / "out", echo=shown.append, progress=steps.append)
+    page = report.read_text(encoding="utf-8")
+    assert page.count("data:image/png;base64,") >= 3
+    assert not re.search(r'(?:src|href)="(?!data:)', page)
+    assert "0.0800" in "\n".join(shown)
+
+    tidy = pd.read_csv(report.parent / "simulated.csv").set_index("model")
+    error = (tidy["estimate"] - 1.0).abs()
+    pooled, within, means, basis = (error[name] for name in demo.METHODS)
+    # Fuhr & Papies (2024), figure 4, cell C u-shaped: both are far off, Mundlak terms are not.
+    assert min(pooled, within) > 4.0 * basis
+    assert means < min(pooled, within)
+    # Four standard errors: a false alarm once in 1.6e4 seeds if the estimator is right.
+    assert basis < 4.0 * tidy["std_error"].iloc[-1]

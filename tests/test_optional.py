@@ -1,0 +1,54 @@
+"""An absent package is named with the command that installs it; a broken one is not hidden."""
+
+import json
+import sys
+
+import pytest
+
+from causalkit.errors import MissingDependencyError
+from causalkit.optional import require
+
+
+def test_an_installed_package_comes_back_as_the_module_itself():
+    assert require("json", extra="", needed_by="a test") is json
+
+
+def test_a_submodule_comes_back_and_not_its_parent():
+    found = require("importlib.metadata", extra="", needed_by="a test")
+    assert found is sys.modules["importlib.metadata"]
+
+
+@pytest.mark.parametrize("name", ["no_such_package", "no_such_package.inner"])
+def test_an_absent_package_is_named_with_who_needs_it_and_the_command(name):
+    with pytest.raises(MissingDependencyError) as caught:
+        require(name, extra="deep", needed_by="TransTEE")
+    text = str(caught.value)
+    assert "TransTEE" in text
+    assert "'no_such_package'" in text
+    assert 'pip install "causalkit[deep]"' in text
+
+
+def test_a_core_package_is_mended_by_the_plain_install():
+    with pytest.raises(MissingDependencyError, match=r'pip install "causalkit"$'):
+        require("no_such_package", extra="", needed_by="from_formula")
+
+
+def test_callers_may_catch_import_error():
+    with pytest.raises(ImportError):
+        require("no_such_package", extra="plots", needed_by="plot")
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("import another_absent_package\n", ModuleNotFoundError),
+        ("raise ImportError('wrong binary')\n", ImportError),
+        ("raise OSError('shared library not found')\n", OSError),
+    ],
+)
+def test_a_broken_install_keeps_its_own_error(tmp_path, monkeypatch, source, expected):
+    (tmp_path / "broken_package.py").write_text(source, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(expected) as caught:
+        require("broken_package", extra="deep", needed_by="TransTEE")
+    assert not isinstance(caught.value, MissingDependencyError)
