@@ -41,7 +41,7 @@ class _Commands(click.Group):
                 raise _Refusal(str(error)) from error
 
 
-def _show_warning(message: object, category: type[Warning], *_: object) -> None:
+def _show_warning(message: object, category: type[Warning], *_: object, **__: object) -> None:
     """Show a warning as one line on standard error, without the place in our code."""
     note(f"{category.__name__}: {message}")
 

@@ -4,18 +4,23 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
 
 from causalkit.data import CausalData, load_dataset
 from causalkit.generators import panel_fp2024
 from causalkit.optional import require
 from causalkit.panel import PanelDML
-from causalkit.results import EffectResult, ResultTable, table
+from causalkit.panel.linear import LINEAR
+from causalkit.results import ResultTable, table
 from causalkit.results.numerals import decimals, interval, number
 from causalkit.results.plots import plot_forest
-from causalkit.results.plots_checks import plot_residuals
-from causalkit.results.render import Grid, grid_text
+from causalkit.results.plots_checks import plot_residuals, plot_sensitivity
+from causalkit.results.render import Grid, grid_text, wrapped
 from causalkit.results.report import Code, Figure, Heading, Section, Table, Text, html_report
+from causalkit.typing import Floats
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,12 +28,12 @@ if TYPE_CHECKING:
 SEED = 0
 Say = Callable[[str], None]
 
-# The rows of the simulated comparison: what each leaves out is what the next one adds.
-METHODS: Mapping[str, Mapping[str, str]] = {
-    "pooled: units ignored": {"approach": "pooled"},
-    "within: demeaned first": {"approach": "within"},
-    "Mundlak, means of x": {"approach": "cre", "mundlak_terms": "means"},
-    "Mundlak, means of a basis (default)": {"approach": "cre", "mundlak_terms": "basis"},
+# The paper's three, then this library's default.
+METHODS: Mapping[str, Mapping[str, Any]] = {
+    "pooled": {"approach": "pooled"},
+    "within": {"approach": "within", "mundlak_terms": "means"},
+    "CRE, means": {"approach": "cre", "mundlak_terms": "means"},
+    "CRE, basis": {"approach": "cre", "mundlak_terms": "basis"},
 }
 
 
@@ -81,10 +86,10 @@ def run_demo(out_dir: Path, *, echo: Say, progress: Say) -> Path:
     require("matplotlib.figure", extra="plots", needed_by="causalkit demo")
     started = time.perf_counter()
     wages = load_dataset("wage_panel")
-    chapters: list[Chapter] = []
-    for make in (lambda: real_panel(wages, progress), lambda: known_truth(progress)):
-        chapters.append(make())
-        echo(f"\n{chapters[-1].text}\n")
+    chapters = [real_panel(wages, progress)]
+    echo(f"\n{chapters[0].text}\n")
+    chapters.append(known_truth(progress))
+    echo(f"\n{chapters[1].text}\n")
     progress("writing the report")
     page = html_report(
         "causalkit: panel double machine learning with Mundlak terms",
@@ -101,18 +106,17 @@ def run_demo(out_dir: Path, *, echo: Say, progress: Say) -> Path:
 def real_panel(data: CausalData, progress: Say) -> Chapter:
     """Union membership and wages: the default estimator, and all approaches side by side."""
     progress("wage panel: fitting PanelDML (1 of 2)")
-    est = PanelDML(random_state=SEED).fit(data)
+    est = PanelDML(time_effects="dummies", random_state=SEED).fit(data)
     result = est.estimate()
     progress("wage panel: fitting every other approach on the same folds (2 of 2)")
     compared = est.compare()
-    test = est.mundlak_test()
-    published = (
-        f"Published: {data.published['estimate']:.4f} ({data.published['std_error']:.4f}), "
-        f"{data.published['how']}."
-    )
+    beside = (published(data), str(est.mundlak_test()), *compared.notes)
+    strength = str(est.sensitivity())
     title = "Do unions raise wages? 545 men, 1980-1987"
-    text = [title, result.summary(), "", grid_text(_grid(compared), width=80), published, str(test)]
-    augmented = est.augment()
+    lines = [line for part in (*beside, strength) for line in ("", *wrapped(part))]
+    grid = _grid(compared, rule=len(LINEAR))
+    about = "Above the rule linear regressions, below it PanelDML, on the same folds"
+    text = [title, "", result.summary(), "", f"{about}:", grid_text(grid, width=80), *lines]
     return Chapter(
         text="\n".join(text),
         sections=(
@@ -121,31 +125,34 @@ def real_panel(data: CausalData, progress: Say) -> Chapter:
             Code(
                 "import causalkit as ck\n"
                 'data = ck.load_dataset("wage_panel")\n'
-                f"est = ck.PanelDML(random_state={SEED}).fit(data)\n"
+                f'est = ck.PanelDML(time_effects="dummies", random_state={SEED}).fit(data)\n'
                 "print(est.estimate().summary())\n"
                 "est.compare().plot()"
             ),
             Table(result),
             Heading("Every approach on the same folds", 3),
-            Figure(_forest(compared), "Effect of union membership on the log hourly wage."),
-            Text(f"{published} {test}"),
-            Heading("What the estimate is made of", 3),
             Figure(
-                plot_residuals(
-                    augmented["treatment_residual"].to_numpy(),
-                    augmented["outcome_residual"].to_numpy(),
-                    estimate=float(result.estimates[0]),
-                    std_error=float(result.std_errors[0]),
-                    treatment=data.roles.treatment[0],
-                    outcome=data.roles.outcome[0],
-                    df=result.df,
-                    ax=_axes(5.6, 4.2),
-                ),
-                "Both variables minus their cross-fitted prediction; the slope is the effect.",
+                _forest(compared),
+                f"Effect of union membership on the log hourly wage. The first {len(LINEAR)} are "
+                "linear regressions, the others PanelDML.",
             ),
+            *(Text(part) for part in beside),
+            Heading("How strong would a confounder have to be?", 3),
+            Figure(
+                _sensitivity(est, strengths=np.linspace(0.0, 0.1, 101)),
+                "Lowest effect that remains if a time-varying confounder was left out; the heavy "
+                "line is no effect.",
+            ),
+            Text(strength),
         ),
         files={"wage_panel.tex": compared.to_latex(), "wage_panel.csv": _csv(compared)},
     )
+
+
+def published(data: CausalData) -> str:
+    """The published answer of an example data set, in a sentence."""
+    known = data.published
+    return f"Published: {known['estimate']:.4f} ({known['std_error']:.4f}), {known['how']}."
 
 
 def known_truth(progress: Say) -> Chapter:
@@ -153,33 +160,46 @@ def known_truth(progress: Say) -> Chapter:
     data = panel_fp2024(SEED, structure="C", form="u-shaped", gamma=1.0, delta=1.0)
     assert data.truth is not None
     truth = data.truth.estimands["ate"]
-    results: dict[str, EffectResult] = {}
+    fits: dict[str, PanelDML] = {}
     for place, (name, arguments) in enumerate(METHODS.items(), start=1):
         progress(f"simulated panel: {name} ({place} of {len(METHODS)})")
-        est = PanelDML(random_state=SEED, **arguments).fit(data.blind())  # type: ignore[arg-type]
-        results[name] = est.estimate()
-    compared = table(results)
+        fits[name] = PanelDML(random_state=SEED, **arguments).fit(data.blind())
+    compared = table({name: est.estimate() for name, est in fits.items()})
+    grid = _grid(compared, truth=truth)
     title = f"Where the truth is known: the effect is {truth:g}"
     about = (
         f"{len(data):,} rows from the design of Fuhr & Papies (2024), structure C: an observed "
         "covariate acts through its square, and unobserved unit heterogeneity acts on covariate, "
-        "treatment and outcome. The estimators see neither the truth nor the heterogeneity."
+        "treatment and outcome. The estimators see neither the truth nor the heterogeneity. "
+        '"pooled" ignores units, "within" learns from what is left after unit means are taken off, '
+        '"CRE, means" gives the learners the unit means of covariate and treatment, and "CRE, '
+        'basis" (the default) those of a dictionary of the covariate. "error" is the estimate '
+        'minus the truth, and "covers" says whether the interval contains it.'
     )
     return Chapter(
-        text="\n".join([title, about, "", grid_text(_grid(compared, truth=truth), width=80)]),
+        text="\n".join([title, "", *wrapped(about), "", grid_text(grid, width=80)]),
         sections=(
             Heading(title),
             Text(about),
             Figure(
                 _forest(compared, null=truth), f"Each approach; the line is the truth, {truth:g}."
             ),
+            Table(pd.DataFrame(grid.rows, columns=["approach", *grid.header[1:]])),
+            Heading("What the last estimate is made of", 3),
+            Figure(
+                _residuals(fits["CRE, basis"]),
+                "Both variables minus their cross-fitted prediction; the slope is the effect.",
+            ),
         ),
         files={"simulated.csv": _csv(compared)},
     )
 
 
-def _grid(compared: ResultTable, *, truth: float | None = None) -> Grid:
-    """Results one below the other, and their error where the truth is known."""
+def _grid(compared: ResultTable, *, truth: float | None = None, rule: int = 0) -> Grid:
+    """Results one below the other, with a rule above one of them if asked.
+
+    Where the truth is known, also their error and whose interval covers it.
+    """
     places = decimals(float(error) for result in compared.results for error in result.std_errors)
     rows = []
     for name, result in zip(compared.names, compared.results, strict=True):
@@ -187,15 +207,47 @@ def _grid(compared: ResultTable, *, truth: float | None = None) -> Grid:
         value, error = float(result.estimates[0]), float(result.std_errors[0])
         row = [name, number(value, places), number(error, places)]
         row.append(interval(float(low[0]), float(high[0]), places))
-        rows.append((*row, *([] if truth is None else [number(value - truth, places)])))
-    header = ("", "estimate", "std. error", "95% interval")
-    return Grid(header=header if truth is None else (*header, "error"), rows=tuple(rows))
+        if truth is not None:
+            row += [number(value - truth, places), "yes" if low[0] <= truth <= high[0] else "no"]
+        rows.append(tuple(row))
+    header: tuple[str, ...] = ("", "estimate", "std. error", "95% interval")
+    header += () if truth is None else ("error", "covers")
+    return Grid(header=header, rows=tuple(rows), breaks=(rule,) if rule else ())
 
 
 def _forest(compared: ResultTable, *, null: float = 0.0) -> "Axes":
     """Forest plot on a figure of its own."""
     ax = _axes(6.6, 1.1 + 0.36 * len(compared.results))
     return plot_forest(compared, ax=ax, null=null)
+
+
+def _residuals(est: PanelDML) -> "Axes":
+    """Outcome residuals against treatment residuals, with the estimate as slope."""
+    rows, result = est.augment(), est.estimate()
+    return plot_residuals(
+        rows["treatment_residual"].to_numpy(),
+        rows["outcome_residual"].to_numpy(),
+        estimate=float(result.estimates[0]),
+        std_error=float(result.std_errors[0]),
+        treatment=result.treatment[0],
+        outcome=result.outcome,
+        df=result.df,
+        ax=_axes(5.6, 4.2),
+    )
+
+
+def _sensitivity(est: PanelDML, *, strengths: Floats) -> "Axes":
+    """Contours of the lower bound of a positive effect over the strength of a confounder."""
+    plain = est.sensitivity()
+    low, _ = plain.bounds(strengths[:, None], strengths[None, :])
+    return plot_sensitivity(
+        strengths,
+        strengths,
+        low,
+        estimate=plain.estimate,
+        robustness_value=plain.robustness_value,
+        ax=_axes(5.6, 4.6),
+    )
 
 
 def _axes(width: float, height: float) -> "Axes":

@@ -4,7 +4,7 @@ import hashlib
 
 import numpy as np
 
-from causalkit.errors import ArgumentTypeError
+from causalkit.errors import ArgumentError, ArgumentTypeError
 
 RandomState = int | np.random.Generator | np.random.SeedSequence | None
 
@@ -42,6 +42,8 @@ def as_seed(random_state: RandomState) -> int:
     if isinstance(random_state, bool) or not isinstance(random_state, int | np.integer):
         raise ArgumentTypeError(
             f"random_state must be an int, a numpy Generator, a SeedSequence or None, "
-            f"got {type(random_state).__name__}."
+            f"got {random_state!r} ({type(random_state).__name__})."
         )
+    if random_state < 0:
+        raise ArgumentError(f"random_state must not be negative, got {random_state}.")
     return int(random_state)

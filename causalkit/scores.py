@@ -34,19 +34,24 @@ class LinearScore:
 
 
 def partialling_out(
-    y: Floats, d: Floats, *, outcome_hat: Floats, treatment_hat: Floats
+    y: Floats,
+    d: Floats,
+    *,
+    outcome_hat: Floats | None = None,
+    treatment_hat: Floats | None = None,
 ) -> LinearScore:
     """Robinson score (Y − ℓ − θ'(D − m))(D − m) of the partially linear model.
 
     Parameters
     ----------
-    y : (n,) array
+    y : (n,) array, or (n, n_rep) residuals
         Outcome.
-    d : (n,) or (n, k) array
+    d : (n,) or (n, k) array, or (n, n_rep, k) residuals
         One or several treatments; several have a joint θ.
-    outcome_hat : (n, n_rep) array
-        Cross-fitted ℓ = E[Y | F].
-    treatment_hat : (n, n_rep) or (n, n_rep, k) array
+    outcome_hat : (n, n_rep) array, optional
+        Cross-fitted ℓ = E[Y | F]. None: ``y`` holds residuals already, as after a transformation
+        of the residuals; the same for the treatment.
+    treatment_hat : (n, n_rep) or (n, n_rep, k) array, optional
         Cross-fitted m = E[D | F].
 
     Raises
@@ -60,24 +65,37 @@ def partialling_out(
     ----------
     Robinson (1988); Chernozhukov et al. (2018), eq. 4.4.
     """
+    y_res = y if outcome_hat is None else _outcome_residual(y, outcome_hat)
+    if treatment_hat is None:
+        return LinearScore(d, d, y_res)
     d_res = _residual(_columns(d), treatment_hat, "treatment_hat")
     _check_variation(d, d_res)
-    return LinearScore(d_res, d_res, _outcome_residual(y, outcome_hat))
+    return LinearScore(d_res, d_res, y_res)
 
 
-def iv_type(y: Floats, d: Floats, *, outcome_hat: Floats, treatment_hat: Floats) -> LinearScore:
+def iv_type(
+    y: Floats,
+    d: Floats,
+    *,
+    outcome_hat: Floats | None = None,
+    treatment_hat: Floats | None = None,
+    treatment_residual: Floats | None = None,
+) -> LinearScore:
     """Score (Y − g − θ'D)(D − m) of the partially linear model.
 
     Parameters
     ----------
-    y : (n,) array
+    y : (n,) array, or (n, n_rep) differences Y − g
         Outcome.
-    d : (n,) or (n, k) array
+    d : (n,) or (n, k) array, or (n, n_rep, k) array
         One or several treatments.
-    outcome_hat : (n, n_rep) array
-        Cross-fitted g: predictions of Y − θ'D at a first-round θ, not of Y.
-    treatment_hat : (n, n_rep) or (n, n_rep, k) array
+    outcome_hat : (n, n_rep) array, optional
+        Cross-fitted g: predictions of Y − θ'D at a first-round θ, not of Y. None: ``y`` holds
+        Y − g already.
+    treatment_hat : (n, n_rep) or (n, n_rep, k) array, optional
         Cross-fitted m = E[D | F].
+    treatment_residual : (n, n_rep, k) array, optional
+        D − m in place of ``treatment_hat``, as after a transformation of the residuals.
 
     Raises
     ------
@@ -90,10 +108,16 @@ def iv_type(y: Floats, d: Floats, *, outcome_hat: Floats, treatment_hat: Floats)
     ----------
     Chernozhukov et al. (2018), eq. 4.3.
     """
-    d_res = _residual(_columns(d), treatment_hat, "treatment_hat")
-    _check_variation(d, d_res)
-    regressor = np.broadcast_to(_columns(d)[:, None, :], d_res.shape)
-    return LinearScore(d_res, regressor, _outcome_residual(y, outcome_hat))
+    y_res = y if outcome_hat is None else _outcome_residual(y, outcome_hat)
+    if (treatment_hat is None) == (treatment_residual is None):
+        raise ArgumentError("give either treatment_hat or treatment_residual.")
+    if treatment_hat is None:
+        d_res = np.asarray(treatment_residual)
+    else:
+        d_res = _residual(_columns(d), treatment_hat, "treatment_hat")
+        _check_variation(d, d_res)
+    regressor = d if d.ndim == 3 else np.broadcast_to(_columns(d)[:, None, :], d_res.shape)
+    return LinearScore(d_res, regressor, y_res)
 
 
 def pliv(

@@ -1,5 +1,6 @@
 """Warnings that are shown once and kept on the result that they concern."""
 
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,13 +12,21 @@ _kept: ContextVar[list[str] | None] = ContextVar("causalkit_kept_warnings", defa
 
 
 def warn(message: str, category: type[CausalKitWarning]) -> None:
-    """Show a warning, and keep its text if a fit is collecting."""
+    """Show a warning at the user's line, and keep its text if a fit is collecting."""
     kept = _kept.get()
     if kept is not None:
         if message in kept:
             return
         kept.append(message)
-    warnings.warn(message, category, stacklevel=3)
+    warnings.warn(message, category, stacklevel=_levels_to_user())
+
+
+def _levels_to_user() -> int:
+    """Stack level of the first caller outside of this package."""
+    level, frame = 2, sys._getframe(2)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("causalkit."):
+        level, frame = level + 1, frame.f_back
+    return level
 
 
 @contextmanager

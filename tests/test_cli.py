@@ -17,6 +17,11 @@ ROLES = ["--outcome", "y", "--treatment", "d", "--covariate", "x", "--unit", "fi
 FAST = ["--estimator", "panel-dml", "--learner", "linear"]
 
 
+def without_time(summary: str) -> str:
+    """A summary without its last line, which says how long the fit took."""
+    return summary.strip().rpartition("\n")[0]
+
+
 def run(*args: object) -> Result:
     """Outcome of a command; errors other than its own exit come up as they are."""
     return CliRunner().invoke(cli.main, [str(arg) for arg in args], catch_exceptions=False)
@@ -76,7 +81,7 @@ def test_data_list_shows_every_data_set():
 def test_data_show_gives_columns_citation_and_published_answer():
     data = ck.load_dataset("mroz")
     text = run("data", "show", "mroz").stdout
-    assert data.citation in text
+    assert str(data.citation) in text
     assert str(data.published["estimate"]) in text
     facts = json.loads(run("data", "show", "mroz", "--json").stdout)
     assert facts["rows"] == len(data)
@@ -86,7 +91,7 @@ def test_data_show_gives_columns_citation_and_published_answer():
 def test_fit_prints_the_summary_of_the_fit_that_it_describes(csv, expected):
     result = run("fit", csv, *FAST, *ROLES)
     assert result.exit_code == 0
-    assert result.stdout.strip() == expected.summary().strip()
+    assert without_time(result.stdout) == without_time(expected.summary())
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
@@ -97,9 +102,7 @@ def test_fit_as_json_is_the_result_as_json(ending, csv, frame, expected, tmp_pat
         frame.to_parquet(path)
     facts = json.loads(run("fit", path, *FAST, *ROLES, "--json").stdout)
     assert facts["estimates"] == pytest.approx(expected.estimates.tolist(), rel=1e-12)
-    assert facts["vcov"] == pytest.approx(expected.vcov.ravel().tolist(), rel=1e-12) or facts[
-        "vcov"
-    ] == [pytest.approx(row, rel=1e-12) for row in expected.vcov.tolist()]
+    assert np.array(facts["vcov"]) == pytest.approx(expected.vcov, rel=1e-12)
 
 
 def test_fit_takes_time_clusters_and_several_treatments(frame, tmp_path):
@@ -121,7 +124,8 @@ def test_fit_writes_every_format_into_the_folder(csv, expected, tmp_path):
     assert back.estimates == pytest.approx(expected.estimates, rel=1e-12)
     assert r"\begin{tabular}" in (folder / "table.tex").read_text(encoding="utf-8")
     assert (folder / "table.md").read_text(encoding="utf-8").startswith("|")
-    assert (folder / "summary.txt").read_text(encoding="utf-8").strip() == expected.summary()
+    summary = (folder / "summary.txt").read_text(encoding="utf-8")
+    assert without_time(summary) == without_time(expected.summary())
 
 
 @pytest.mark.parametrize(
@@ -198,7 +202,7 @@ def test_demo_keeps_results_apart_from_progress_and_opens_the_report_on_request(
         return out_dir / "report.html"
 
     monkeypatch.setattr(demo, "run_demo", fake)
-    monkeypatch.setattr(cli.webbrowser, "open", opened.append)
+    monkeypatch.setattr("webbrowser.open", opened.append)
     result = run("demo", "--out", tmp_path)
     assert (result.stdout.splitlines()[0], result.stderr) == ("a table", "a step\n")
     assert str(tmp_path / "report.html") in result.stdout

@@ -27,13 +27,17 @@ def effect(value: float, error: float) -> EffectResult:
 
 
 def test_the_table_shows_estimate_interval_and_error_to_three_digits_of_the_standard_error():
-    grid = demo._grid(table({"one": effect(1.25, 0.0500)}), truth=1.0)
-    # 1.25 ± 1.95996 × 0.05
-    assert grid.header == ("", "estimate", "std. error", "95% interval", "error")
-    assert grid.rows == (("one", "1.2500", "0.0500", "[1.1520, 1.3480]", "0.2500"),)
+    shown = table({"one": effect(1.25, 0.0500), "two": effect(1.0625, 0.0500)})
+    grid = demo._grid(shown, truth=1.0)
+    # ± 1.95996 × 0.05: only the second interval contains 1.
+    assert grid.header == ("", "estimate", "std. error", "95% interval", "error", "covers")
+    assert grid.rows == (
+        ("one", "1.2500", "0.0500", "[1.1520, 1.3480]", "0.2500", "no"),
+        ("two", "1.0625", "0.0500", "[0.9645, 1.1605]", "0.0625", "yes"),
+    )
 
 
-def test_without_a_truth_there_is_no_error_column():
+def test_without_a_truth_there_are_no_columns_about_it():
     assert demo._grid(table({"one": effect(1.25, 0.05)})).header[-1] == "95% interval"
 
 
@@ -57,7 +61,11 @@ def test_the_demo_ranks_the_methods_and_writes_one_page_that_needs_no_other(tmp_
     page = report.read_text(encoding="utf-8")
     assert page.count("data:image/png;base64,") >= 3
     assert not re.search(r'(?:src|href)="(?!data:)', page)
-    assert "0.0800" in "\n".join(shown)
+    text = "\n".join(shown)
+    assert max(map(len, text.splitlines())) <= 80
+    # Our within regression beside the published 0.0800 (0.0227).
+    assert re.search(r"^fixed effects +0\.0800 +0\.0227 ", text, flags=re.MULTILINE)
+    assert len(steps) >= 7
 
     tidy = pd.read_csv(report.parent / "simulated.csv").set_index("model")
     error = (tidy["estimate"] - 1.0).abs()

@@ -1,34 +1,27 @@
-"""Constructors of CausalData from tables and arrays."""
+"""Constructors of CausalData from tables, arrays and xarray, and encoding of further tables."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from causalkit.data.checks import Candidate, check
+from causalkit.data.admit import Policy, admit
+from causalkit.data.calendar import Freq
+from causalkit.data.checks import ENCODING, VALUES, Check, absent_column
 from causalkit.data.dataset import CausalData
-from causalkit.data.missing import check_on_duplicate, check_policy
-from causalkit.data.roles import TREATMENT_KINDS, Roles, WeightKind
-from causalkit.data.truth import Truth
-from causalkit.errors import ArgumentError, ArgumentTypeError, DataError, Problem, check_choice
+from causalkit.data.intake import column_names, to_pandas
+from causalkit.data.levels import match_levels
+from causalkit.data.missing import keeps_missing
+from causalkit.data.roles import FRAME_ROLES, Roles, WeightKind, role_columns
+from causalkit.data.truth import Truth, truth_of_rows
+from causalkit.errors import ArgumentError, DataError, check_choice
 
 if TYPE_CHECKING:
     import xarray as xr
 
 Columns = str | Sequence[str]
-_SINGLE = ("unit", "time", "weights", "strata", "graph", "weight_kind")
-
-
-def role_columns(role: str, value: Any) -> Any:
-    """Columns of a role as the tuple, or the name, that :class:`Roles` holds."""
-    if role in _SINGLE:
-        if value is not None and not isinstance(value, str):
-            raise ArgumentTypeError(f"{role} must be one column name, got {value!r}.")
-        return value
-    if value is None:
-        return ()
-    return (value,) if isinstance(value, str) else tuple(value)
 
 
 def from_frame(
@@ -47,352 +40,341 @@ def from_frame(
     strata: str | None = None,
     text: Columns = (),
     extra: Columns = (),
+    image: Columns = (),
+    sequence: Columns = (),
+    graph: str | None = None,
     kinds: Columns | None = None,
+    arrays: "xr.Dataset | None" = None,
+    tables: Mapping[str, pd.DataFrame] | None = None,
+    truth: Truth | None = None,
+    name: str | None = None,
     missing: Any = "raise",
     on_duplicate: str = "raise",
-    freq: str | int | float | None = None,
+    freq: Freq = None,
     nested: bool = False,
-    truth: Truth | None = None,
+    max_nan_pixels: float = 0.05,
 ) -> CausalData:
-    """Data from a pandas, polars or pyarrow table.
+    """Data from a pandas, polars or pyarrow table, or whatever else narwhals reads.
 
     Parameters
     ----------
-    df : DataFrame, LazyFrame or Table
-        Anything narwhals reads. Row labels are ignored; a pandas MultiIndex must be reset first.
-    outcome, treatment, covariates, modifiers, instruments : str or list of str
-        Columns by role.
+    df : DataFrame, LazyFrame, Table or relation
+        Row labels are ignored; a pandas MultiIndex must be reset first. Columns are shared with a
+        pandas frame, not copied, and later changes of it are not seen.
+    outcome, treatment : str or list of str
+        Outcomes are numbers. A treatment is numbers, booleans, text or a category; of two levels
+        the second in sorted order counts as treated.
+    covariates, modifiers, instruments : str or list of str, optional
+        Numbers, booleans or categories. Modifiers are what effects may vary with; by default the
+        covariates.
     unit, time : str, optional
-        Panel index.
+        Panel index. Time is numbers, dates, periods or an ordered category.
     cluster : str or list of str, optional
-        One or two columns.
+        One or two columns within which errors may be dependent.
     weights, weight_kind : str, optional
-        ``weight_kind`` is ``"sampling"``, ``"frequency"`` or ``"precision"``.
+        ``"sampling"`` is inverse inclusion probability, ``"frequency"`` counts identical rows,
+        ``"precision"`` is inverse variance.
     strata, text, extra : str or list of str, optional
+        Randomisation blocks, text columns, and columns that go along unused.
+    image, sequence : str or list of str, optional
+        Variables of ``arrays``, an xarray.Dataset with dimension ``obs`` whose coordinate of that
+        name holds the unit, or the row number if there is no unit.
+    graph : str, optional
+        Name of an edge table in ``tables``.
     kinds : str or list of str, optional
-        Kind of each treatment, where the inferred one is wrong.
-    missing : {"raise", "drop", "indicator", "native"} or imputer, default "raise"
-        ``"drop"`` leaves out and counts rows with anything missing; ``"indicator"`` imputes the
-        median with a flag, inside training folds; ``"native"`` leaves them to the learner.
+        Kind of each treatment (``"binary"``, ``"multi"``, ``"continuous"``, ``"dose"``,
+        ``"structured"``), where the inferred one is wrong.
+    truth : Truth, optional
+        For simulated data.
+    name : str, optional
+    missing : {"raise", "drop", "indicator", "native"} or scikit-learn imputer, default "raise"
+        ``"drop"`` leaves out and counts rows with anything missing. ``"indicator"`` imputes
+        covariates by median or mode with a flag, an imputer as it does, both inside training
+        folds; ``"native"`` leaves them to the learner. Under these three, too, rows without
+        outcome, treatment, instrument, identifier or weight are left out and counted.
     on_duplicate : {"raise", "mean"}, default "raise"
         ``"mean"`` averages rows that repeat a (unit, time) pair.
     freq : str or number, optional
-        Calendar step of ``time``.
+        Calendar step of ``time``, such as ``"M"`` for dates or 5 for five-year waves.
     nested : bool, default False
         Claim that every unit lies in one cluster, and check it.
-    truth : Truth, optional
-        For simulated data.
+    max_nan_pixels : float, default 0.05
+        Largest share of image values that may be missing; below it a mask goes along.
 
     Raises
     ------
     DataError
         Once, with every problem found.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> frame = pd.DataFrame({"y": [1.0, 2.0, 4.0], "d": ["no", "yes", "yes"]})
+    >>> from_frame(frame, outcome="y", treatment="d").column("treatment").tolist()
+    [0.0, 1.0, 1.0]
     """
-    listed = {
+    listed: dict[str, Any] = {
         "outcome": outcome,
         "treatment": treatment,
         "covariates": covariates,
         "modifiers": modifiers,
         "instruments": instruments,
-        "cluster": cluster,
-        "text": text,
-        "extra": extra,
-        "kinds": kinds,
         "unit": unit,
         "time": time,
+        "cluster": cluster,
         "weights": weights,
-        "strata": strata,
         "weight_kind": weight_kind,
+        "strata": strata,
+        "text": text,
+        "extra": extra,
+        "image": image,
+        "sequence": sequence,
+        "graph": graph,
+        "kinds": kinds,
     }
     roles = Roles(**{role: role_columns(role, value) for role, value in listed.items()})
-    if len(roles.cluster) > 2:
-        raise ArgumentError(f"at most two cluster columns are supported, got {roles.cluster}.")
-    return checked(
-        to_pandas(df, roles),
-        roles,
+    for role in ("outcome", "treatment"):
+        if not roles.columns(role):
+            raise ArgumentError(f"name at least one {role} column: {role}=...")
+    known = dict(tables or {})
+    if graph is not None and graph not in known:
+        raise DataError(absent_column(graph, "graph, among the tables", list(known)))
+    policy = Policy(
         missing=missing,
         on_duplicate=on_duplicate,
         freq=freq,
         nested=nested,
+        max_nan_pixels=max_nan_pixels,
+    )
+    return built(
+        to_pandas(df, roles.all_columns()),
+        roles,
+        policy,
+        known=column_names(df),
+        arrays=arrays,
+        tables=known,
         truth=truth,
+        name=name,
     )
 
 
-def to_pandas(df: Any, roles: Roles | None = None) -> pd.DataFrame:
-    """Columns that have a role, as a pandas table with a plain index."""
-    import narwhals as nw
-
-    if isinstance(df, pd.DataFrame):
-        if isinstance(df.index, pd.MultiIndex):
-            names = ", ".join(str(name) for name in df.index.names)
-            raise ArgumentError(
-                f"the frame has a MultiIndex ({names}); row labels are ignored here, so make them "
-                "columns first: df.reset_index()."
-            )
-        known = [name for name in (roles.all_columns() if roles else df.columns) if name in df]
-        return df[known].reset_index(drop=True)
-    try:
-        native = nw.from_native(df)
-    except TypeError as error:
-        raise ArgumentTypeError(
-            f"expected a pandas, polars or pyarrow table, got {type(df).__name__}; for arrays use "
-            "CausalData.from_arrays."
-        ) from error
-    if isinstance(native, nw.LazyFrame):
-        names = native.collect_schema().names()
-        wanted = [name for name in names if roles is None or name in roles.all_columns()]
-        native = native.select(wanted).collect()
-    else:
-        wanted = [name for name in native.columns if roles is None or name in roles.all_columns()]
-        native = native.select(wanted)
-    return native.to_pandas().reset_index(drop=True)
-
-
-def checked(
+def built(
     frame: pd.DataFrame,
     roles: Roles,
+    policy: Policy,
     *,
-    missing: Any = "raise",
-    on_duplicate: str = "raise",
-    freq: str | int | float | None = None,
-    nested: bool = False,
+    known: Sequence[str] | None = None,
+    arrays: "xr.Dataset | None" = None,
     truth: Truth | None = None,
+    checks: tuple[Check, ...] = VALUES,
+    **facts: Any,
 ) -> CausalData:
-    """Run the checks, apply the policies for missing values and repeats, infer treatment kinds."""
-    policy = check_policy(missing)
-    check_on_duplicate(on_duplicate)
-    check(Candidate(frame, roles, policy, on_duplicate, nested))
-    dropped: dict[str, int] = {}
-    ids: tuple[Any, ...] = ()
-    if isinstance(policy, str) and policy == "drop":
-        frame, dropped, ids = _drop_missing(frame, roles)
-        check(Candidate(frame, roles, "raise", on_duplicate, nested))
-    if on_duplicate == "mean":
-        frame, merged = _average_repeats(frame, roles)
-        dropped |= {"repeats of a (unit, time) pair averaged": merged} if merged else {}
-    kinds = roles.kinds or tuple(infer_kind(frame[name]) for name in roles.treatment)
-    if len(kinds) != len(roles.treatment):
-        raise ArgumentError(
-            f"kinds names {len(kinds)} kinds for {len(roles.treatment)} treatments; give one each."
-        )
-    for kind in kinds:
-        check_choice("treatment kind", kind, TREATMENT_KINDS)
-    return CausalData(
-        held=_as_numbers(frame, roles),
-        roles=_with_kinds(roles, kinds),
-        truth=truth,
-        missing=policy,
-        dropped=dropped,
-        dropped_ids=ids,
-        freq=freq,
+    """Data from a pandas frame with a plain index, once it is admitted.
+
+    Parameters
+    ----------
+    frame : DataFrame
+    roles : Roles
+    policy : Policy
+    known : sequence of str, optional
+        Columns of the table that the user gave, for messages.
+    arrays, truth, checks
+        As in :func:`causalkit.data.admit.admit`.
+    **facts
+        Further attributes of the data.
+    """
+    passed = admit(frame, roles, policy, arrays=arrays, checks=checks, known=known)
+    data = CausalData(
+        frame=passed.frame,
+        roles=passed.roles,
+        arrays=passed.arrays,
+        truth=truth if passed.rows is None else truth_of_rows(truth, passed.rows),
+        missing=policy.missing,
+        dropped=passed.dropped,
+        dropped_ids=passed.dropped_ids,
+        freq=policy.freq,
+        _admitted=True,
+        **facts,
     )
-
-
-def _with_kinds(roles: Roles, kinds: tuple[str, ...]) -> Roles:
-    from dataclasses import replace
-
-    return replace(roles, kinds=kinds)
-
-
-def infer_kind(values: "pd.Series[Any]") -> str:
-    """Kind of a treatment: two values are binary, category levels multi, numbers continuous."""
-    if isinstance(values.dtype, pd.CategoricalDtype):
-        levels = values.cat.remove_unused_categories().cat.categories
-        return "binary" if len(levels) == 2 else "multi"
-    if pd.api.types.is_bool_dtype(values):
-        return "binary"
-    spread = values.iloc[:: max(len(values) // 1000, 1)].dropna().unique()
-    if len(spread) > 2:
-        return "continuous"
-    found = values.dropna().unique()
-    return "binary" if len(found) == 2 and set(found.tolist()) == {0, 1} else "continuous"
-
-
-def _as_numbers(frame: pd.DataFrame, roles: Roles) -> pd.DataFrame:
-    """Two-level categorical treatments stay categories; nothing else changes type."""
-    return frame[list(roles.all_columns())]
-
-
-def _drop_missing(
-    frame: pd.DataFrame, roles: Roles
-) -> tuple[pd.DataFrame, dict[str, int], tuple[Any, ...]]:
-    """Rows without missing values in any role but extra, with counts and identities of the rest."""
-    gone = np.zeros(len(frame), dtype=bool)
-    dropped: dict[str, int] = {}
-    for role, columns in roles.named().items():
-        if role in ("extra", "text"):
-            continue
-        for name in columns:
-            here = frame[name].isna().to_numpy() & ~gone
-            if here.any():
-                dropped[f"missing {name}"] = int(here.sum())
-                gone |= here
-    if not gone.any():
-        return frame, {}, ()
-    keys = [name for name in (roles.unit, roles.time) if name is not None]
-    if keys:
-        ids = tuple(tuple(row) for row in frame.loc[gone, keys].itertuples(index=False, name=None))
-    else:
-        ids = tuple(int(row) for row in np.flatnonzero(gone))
-    return frame[~gone].reset_index(drop=True), dropped, ids
-
-
-def _average_repeats(frame: pd.DataFrame, roles: Roles) -> tuple[pd.DataFrame, int]:
-    """One row per (unit, time): means of numbers, the common value of everything else."""
-    if roles.unit is None or roles.time is None:
-        raise ArgumentError("on_duplicate='mean' averages (unit, time) repeats; name both columns.")
-    keys = [roles.unit, roles.time]
-    merged = int(frame.duplicated(keys).sum())
-    if merged == 0:
-        return frame, 0
-    groups = frame.groupby(keys, sort=False, observed=True)
-    columns: dict[str, Any] = {}
-    for name in frame.columns:
-        if name in keys:
-            continue
-        if pd.api.types.is_numeric_dtype(frame[name]):
-            columns[name] = groups[name].mean()
-            continue
-        counts = groups[name].nunique(dropna=False)
-        if (counts > 1).any():
-            where = counts[counts > 1].index[0]
-            raise DataError(
-                Problem(
-                    "E12-duplicate-unit-time",
-                    f"column {name!r} has several values for (unit, time) {where!r}, which cannot "
-                    "be averaged; make it numeric or choose one row.",
-                    name,
-                )
-            )
-        columns[name] = groups[name].first()
-    return pd.DataFrame(columns).reset_index()[list(frame.columns)], merged
+    data._memo.update(passed.memo)
+    return data
 
 
 def from_arrays(
-    outcome: Any,
-    treatment: Any,
+    Y: Any,
+    T: Any,
+    X: Any = None,
+    Z: Any = None,
     *,
-    covariates: Any = None,
-    instruments: Any = None,
+    names: Mapping[str, Sequence[str]] | Sequence[str] | None = None,
     unit: Any = None,
     time: Any = None,
-    names: Sequence[str] | None = None,
+    cluster: Any = None,
+    weights: Any = None,
+    strata: Any = None,
     **arguments: Any,
 ) -> CausalData:
     """Data from arrays.
 
     Parameters
     ----------
-    outcome, treatment : (n,) or (n, k) arrays
-        Named ``y`` and ``d`` (``d1``, ``d2``, ... if there are several).
-    covariates, instruments : (n, p), (n, L) arrays, optional
-        Named ``x1``, ... and ``z1``, ...
-    unit, time : (n,) arrays, optional
-    names : sequence of str, optional
-        Names of the covariates.
+    Y, T : (n,) or (n, k) arrays
+        Outcome and treatment, named ``y`` and ``d`` (``y1``, ``y2``, ... if there are several).
+    X, Z : (n, p), (n, L) arrays, optional
+        Covariates and instruments, named ``x1``, ... and ``z1``, ...; tables keep their names.
+    names : list of str, or mapping of role to list of str, optional
+        Names of the covariates, or of the columns of several roles.
+    unit, time, cluster, weights, strata : (n,) arrays, optional
+        Named as their role.
     **arguments
-        Options of :meth:`CausalData.from_frame`.
+        Options of :func:`from_frame`, such as ``weight_kind``, ``missing`` and ``truth``.
+
+    Raises
+    ------
+    ArgumentError
+        If lengths differ.
+    DataError
+        Once, with every problem found.
+
+    Examples
+    --------
+    >>> data = from_arrays([1.0, 2.0, 4.0], [0, 1, 1], [[0.5], [0.1], [0.9]])
+    >>> data.roles.covariates
+    ('x1',)
     """
+    chosen = dict(names) if isinstance(names, Mapping) else {"covariates": names}
+    given = {"outcome": ("y", Y), "treatment": ("d", T)}
+    given |= {"covariates": ("x", X), "instruments": ("z", Z)}
+    unknown = set(chosen) - set(given)
+    if unknown:
+        raise ArgumentError(f"names takes {', '.join(given)}, got {min(unknown)!r}.")
     columns: dict[str, Any] = {}
     roles: dict[str, Any] = {}
-    parts = (("outcome", "y", outcome), ("treatment", "d", treatment))
-    parts += (("covariates", "x", covariates), ("instruments", "z", instruments))
-    n = np.shape(outcome)[0]
-    for role, letter, values in parts:
+    n = len(_two_dimensional("outcome", Y))
+    for role, (letter, values) in given.items():
         if values is None:
             continue
-        array = np.asarray(values)
-        array = array[:, None] if array.ndim == 1 else array
-        if array.ndim != 2 or array.shape[0] != n:
-            raise ArgumentError(f"{role} has shape {array.shape}; expected {n} rows.")
-        single = array.shape[1] == 1 and role in ("outcome", "treatment")
-        made = [letter] if single else [f"{letter}{j + 1}" for j in range(array.shape[1])]
-        made = list(names) if role == "covariates" and names is not None else made
-        if len(made) != array.shape[1]:
-            raise ArgumentError(f"names has {len(made)} entries for {array.shape[1]} covariates.")
-        columns |= {name: array[:, j] for j, name in enumerate(made)}
+        table = _two_dimensional(role, values)
+        made = _names(role, letter, values, table.shape[1], chosen.get(role))
+        columns |= {name: _of_length(name, table[:, j], n) for j, name in enumerate(made)}
         roles[role] = made
-    for role, values in (("unit", unit), ("time", time)):
+    ids = {"unit": unit, "time": time, "cluster": cluster, "weights": weights, "strata": strata}
+    for role, values in ids.items():
         if values is not None:
-            columns[role] = np.asarray(values)
+            columns[role] = _of_length(role, values, n)
             roles[role] = role
     return from_frame(pd.DataFrame(columns), **roles, **arguments)
 
 
-def from_xarray(
-    dataset: "xr.Dataset",
-    *,
-    outcome: Columns,
-    treatment: Columns,
-    image: Columns = (),
-    sequence: Columns = (),
-    **arguments: Any,
-) -> CausalData:
+def _two_dimensional(role: str, values: Any) -> Any:
+    array = np.asarray(values)
+    array = array[:, None] if array.ndim == 1 else array
+    if array.ndim != 2:
+        raise ArgumentError(
+            f"{role} has shape {array.shape}; expected one or two dimensions. Images come through "
+            "from_xarray."
+        )
+    return array
+
+
+def _of_length(name: str, values: Any, n: int) -> Any:
+    plain: Any = values.array if isinstance(values, pd.Series | pd.Index) else values
+    if np.ndim(plain) != 1 or len(plain) != n:
+        raise ArgumentError(f"{name} has shape {np.shape(plain)}; expected {n} rows.")
+    return plain
+
+
+def _names(
+    role: str, letter: str, values: Any, width: int, chosen: Sequence[str] | None
+) -> list[str]:
+    if chosen is not None:
+        found = [chosen] if isinstance(chosen, str) else list(chosen)
+    elif isinstance(values, pd.DataFrame):
+        found = [str(name) for name in values.columns]
+    elif width == 1 and role in ("outcome", "treatment"):
+        found = [letter]
+    else:
+        found = [f"{letter}{j + 1}" for j in range(width)]
+    if len(found) != width:
+        raise ArgumentError(f"names has {len(found)} entries for {width} columns of {role}.")
+    return found
+
+
+def from_xarray(ds: "xr.Dataset", **arguments: Any) -> CausalData:
     """Data from an xarray Dataset with dimension ``obs``.
 
     Parameters
     ----------
-    dataset : xarray.Dataset
-        One-dimensional variables over ``obs`` become columns.
-    outcome, treatment : str or list of str
-    image, sequence : str or list of str
-        Variables with more dimensions, kept lazy.
+    ds : xarray.Dataset
+        Variables over ``obs`` alone become columns, also the coordinate ``obs`` itself; those
+        named as ``image`` or ``sequence`` stay arrays, lazy if they are.
     **arguments
-        Options of :meth:`CausalData.from_frame`.
+        Roles and options of :func:`from_frame`.
+
+    Raises
+    ------
+    ArgumentError
+        If there is no dimension ``obs``.
+    DataError
+        Once, with every problem found.
     """
-    from dataclasses import replace
-
-    if "obs" not in dataset.dims:
+    if "obs" not in ds.dims:
         raise ArgumentError(
-            f"the dataset has dimensions {', '.join(map(str, dataset.dims))} but no 'obs'; rename "
-            "its row dimension: dataset.rename(name='obs')."
+            f"the dataset has dimensions {', '.join(map(str, ds.dims))} but no 'obs'; rename its "
+            "row dimension: ds.rename(name='obs')."
         )
-    flat = [name for name in dataset.variables if dataset[name].dims == ("obs",)]
-    frame = pd.DataFrame({str(name): dataset[name].values for name in flat if name != "obs"})
-    images, sequences = role_columns("image", image), role_columns("sequence", sequence)
-    data = from_frame(frame, outcome=outcome, treatment=treatment, **arguments)
-    if len(data) != dataset.sizes["obs"]:
-        raise ArgumentError(
-            "rows with images cannot be dropped or merged at construction; clean the dataset "
-            "first, or use data.filter(...)."
-        )
-    arrays = dataset[[*images, *sequences]] if images or sequences else None
-    return replace(data, roles=replace(data.roles, image=images, sequence=sequences), arrays=arrays)
+    named = [role_columns(role, arguments.get(role)) for role in ("image", "sequence")]
+    wanted = [name for names in named for name in names if name in ds]
+    columns = {str(name): ds[name].values for name in ds.variables if ds[name].dims == ("obs",)}
+    arrays = ds[wanted].drop_vars("obs", errors="ignore") if any(named) else None
+    return from_frame(pd.DataFrame(columns), arrays=arrays, **arguments)
 
 
-def like(data: CausalData, df: Any, *, on_new_levels: str) -> CausalData:
-    """Encode another table as ``data`` were: same formula, same category levels."""
-    from dataclasses import replace
+def like(data: CausalData, df: Any, *, on_new_levels: str = "raise") -> CausalData:
+    """Encode another table as ``data`` were: same formula, same category levels.
 
+    Parameters
+    ----------
+    data : CausalData
+    df : DataFrame, LazyFrame or Table
+        Needs the covariates and modifiers; outcome, treatment and the rest may be absent, as for
+        effects at new covariates.
+    on_new_levels : {"raise", "baseline", "nan"}, default "raise"
+        What a category level becomes that ``data`` do not have: an error, the first level, or
+        missing.
+
+    Raises
+    ------
+    DataError
+        Once, with every problem found.
+    """
     check_choice("on_new_levels", on_new_levels, ("raise", "baseline", "nan"))
+    known = column_names(df)
     if data.spec is not None:
-        frame = data.spec.encode(to_pandas(df), on_new_levels=on_new_levels)
+        frame = data.spec.table_like(df, data.roles, on_new_levels=on_new_levels)
     else:
-        frame = to_pandas(df, data.roles)
-    held = data.frame
-    for name in frame.columns:
-        if name in held and isinstance(held[name].dtype, pd.CategoricalDtype):
-            frame[name] = match_levels(frame[name], held[name].dtype.categories, on_new_levels)
-    missing = data.missing if on_new_levels != "nan" else "native"
-    made = checked(frame, data.roles, missing=missing, freq=data.freq)
-    return replace(made, spec=data.spec)
+        frame = to_pandas(df, data.roles.all_columns())
+    roles = _present(data.roles, frame)
+    frame, levels = match_levels(frame, data.frame, on_new_levels)
+    missing = data.missing
+    if on_new_levels == "nan" and not keeps_missing(missing):
+        missing = "native"
+    policy = Policy(missing=missing, freq=data.freq)
+    made = built(frame, roles, policy, known=known, checks=ENCODING, spec=data.spec)
+    # Levels that do not occur among the new rows still have their columns.
+    return replace(made, frame=made.frame.astype({c: t for c, t in levels.items() if c in frame}))
 
 
-def match_levels(values: "pd.Series[Any]", levels: pd.Index, on_new_levels: str) -> Any:
-    """Category with known levels; others raise, become the first level, or missing."""
-    new = sorted({str(v) for v in values.dropna().unique()} - {str(v) for v in levels})
-    if new and on_new_levels == "raise":
-        raise DataError(
-            Problem(
-                "E03-non-numeric",
-                f"column {values.name!r} has levels that the data do not have: {', '.join(new)}. "
-                "Use on_new_levels='baseline' or 'nan' to go on.",
-                str(values.name),
-            )
-        )
-    known = (
-        values.where(values.isin(levels) | values.isna(), levels[0])
-        if (new and on_new_levels == "baseline")
-        else values
-    )
-    return pd.Categorical(known, categories=levels)
+def _present(roles: Roles, frame: pd.DataFrame) -> Roles:
+    """Roles without the columns that a table lacks, save covariates and modifiers."""
+    kept: dict[str, Any] = {"image": (), "sequence": (), "graph": None}
+    for role in FRAME_ROLES:
+        if role not in ("covariates", "modifiers"):
+            found = tuple(name for name in roles.columns(role) if name in frame)
+            single = getattr(roles, role) is None or isinstance(getattr(roles, role), str)
+            kept[role] = (found[0] if found else None) if single else found
+    if kept["weights"] is None:
+        kept["weight_kind"] = None
+    pairs = zip(roles.treatment, roles.kinds, strict=True)
+    kept["kinds"] = tuple(kind for name, kind in pairs if name in frame)
+    return replace(roles, **kept)

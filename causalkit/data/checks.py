@@ -4,151 +4,145 @@ Every check takes the columns and roles and yields findings; none stops at the f
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from causalkit.data.calendar import sorts_as_time
+from causalkit.data.candidate import (
+    ID_ROLES,
+    NUMERIC_ROLES,
+    Candidate,
+    all_finite,
+    is_category,
+    is_number,
+    numbers,
+    plain,
+)
+from causalkit.data.checks_fit import unit_in_clusters
+from causalkit.data.leaks import leaks
 from causalkit.data.missing import keeps_missing
-from causalkit.data.roles import WEIGHT_KINDS, Roles
+from causalkit.data.roles import WEIGHT_KINDS
 from causalkit.errors import DataError, Problem
-from causalkit.typing import Bools, Floats
+
+Check = Callable[[Candidate], Iterator[Problem]]
 
 _EXACT = 2**53  # integers beyond this lose digits as float64
-_NUMERIC_ROLES = ("outcome", "treatment", "covariates", "modifiers", "instruments", "weights")
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """Columns and roles on their way to becoming data.
-
-    Attributes
-    ----------
-    frame : DataFrame
-        Columns as given.
-    roles : Roles
-    missing : str or imputer
-        Policy for missing values.
-    on_duplicate : str
-        Policy for repeated (unit, time) rows.
-    nested : bool
-        Whether units are claimed to lie within clusters.
-    """
-
-    frame: pd.DataFrame
-    roles: Roles
-    missing: Any = "raise"
-    on_duplicate: str = "raise"
-    nested: bool = False
+_LEGAL = {("covariates", "modifiers"), ("unit", "cluster"), ("time", "cluster")}
 
 
 def missing_column(given: Candidate) -> Iterator[Problem]:
     """E01: a named column is absent."""
+    known = list(map(str, given.frame.columns)) if given.known is None else list(given.known)
     for role, columns in given.roles.named().items():
         for name in columns:
             if name not in given.frame.columns:
-                known = [str(column) for column in given.frame.columns]
-                close = get_close_matches(str(name), known, n=1)
-                hint = (
-                    f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(known[:20])}."
-                )
-                message = f"there is no column {name!r} (named as {role}). {hint}"
-                yield Problem("E01-missing-column", message, str(name))
+                yield absent_column(name, role, known)
+
+
+def absent_column(name: str, role: str, known: list[str]) -> Problem:
+    """E01 for one column, with the closest match or what there is."""
+    close = get_close_matches(name, known, n=1)
+    listed = ", ".join(known[:20]) + (", ..." if len(known) > 20 else "")
+    hint = f"Did you mean {close[0]!r}?" if close else f"Known: {listed}."
+    message = f"there is no column {name!r} (named as {role}). {hint}"
+    return Problem("E01-missing-column", message, name)
 
 
 def duplicate_role(given: Candidate) -> Iterator[Problem]:
-    """E02: a column has two roles, or is named twice in one."""
+    """E02: a column has two roles, is named twice in one, or is twice in the table."""
     seen: dict[str, str] = {}
-    legal = {("covariates", "modifiers"), ("unit", "cluster"), ("time", "cluster")}
     for role, columns in given.roles.named().items():
-        for name in columns:
+        for name in dict.fromkeys(columns):
             first = seen.setdefault(name, role)
             twice = columns.count(name) > 1
-            if (first != role and (first, role) not in legal) or twice:
+            if twice or (first != role and (first, role) not in _LEGAL):
                 where = f"twice as {role}" if twice else f"both as {first} and as {role}"
                 message = f"column {name!r} is named {where}; a column has one role. Remove one."
                 yield Problem("E02-duplicate-role", message, name)
-                break
     repeated = given.frame.columns[given.frame.columns.duplicated()]
     for name in dict.fromkeys(repeated):
-        message = f"the frame has several columns called {name!r}; rename all but one."
+        message = f"the table has several columns called {name!r}; rename all but one."
         yield Problem("E02-duplicate-role", message, str(name))
 
 
 def non_numeric(given: Candidate) -> Iterator[Problem]:
-    """E03: text where a number is needed."""
-    for role in _NUMERIC_ROLES:
+    """E03: text, dates or other objects where a number is needed."""
+    for role in NUMERIC_ROLES:
         for name in given.roles.columns(role):
             values = given.frame[name]
-            if _is_category(values) and role not in ("outcome", "weights"):
+            allowed = is_category(values) and role not in ("outcome", "weights")
+            if is_number(values) or allowed:
                 continue
-            if not (pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values)):
-                example = values.dropna().iloc[0] if values.notna().any() else None
-                mend = (
-                    "convert it to numbers"
-                    if role in ("outcome", "weights")
-                    else f"use frame[{name!r}].astype('category'), or C({name}) in a formula"
-                )
-                message = (
-                    f"column {name!r} ({role}) holds {values.dtype} values such as {example!r} "
-                    f"where a number is needed; {mend}."
-                )
-                yield Problem("E03-non-numeric", message, name)
+            shown = values.dropna()
+            example = f" such as {plain(shown.iloc[0])!r}" if len(shown) else ""
+            mend = "convert it, for example with pd.to_numeric"
+            if role not in ("outcome", "weights"):
+                mend += f", or use C({name}) in a formula or df[{name!r}].astype('category')"
+            message = (
+                f"column {name!r} ({role}) holds {values.dtype} values{example} where a number is "
+                f"needed; {mend}."
+            )
+            yield Problem("E03-non-numeric", message, name)
 
 
 def missing_values(given: Candidate) -> Iterator[Problem]:
-    """E04 to E07: missing outcome, treatment, identifier or covariate."""
-    if given.missing == "drop":
-        return
+    """E04 to E07: missing outcome, treatment, identifier, instrument or covariate."""
     codes = {"outcome": "E04-nan-outcome", "treatment": "E05-nan-treatment"}
-    codes |= dict.fromkeys(("unit", "time", "cluster", "strata"), "E06-nan-id")
+    codes |= dict.fromkeys(ID_ROLES, "E06-nan-id")
+    codes |= {"instruments": "E07-nan-covariate"}
     if not keeps_missing(given.missing):
-        codes |= dict.fromkeys(("covariates", "modifiers", "instruments"), "E07-nan-covariate")
+        codes |= dict.fromkeys(("covariates", "modifiers"), "E07-nan-covariate")
+    reported: set[str] = set()
     for role, code in codes.items():
         for name in given.roles.columns(role):
-            gone = given.frame[name].isna().to_numpy()
-            if gone.any():
-                rows = np.flatnonzero(gone)
-                mend = "drop these rows with missing='drop', or mend the column"
-                if code == "E07-nan-covariate":
-                    mend = "set missing='drop', 'indicator', 'native' or an imputer"
-                message = (
-                    f"column {name!r} ({role}) is missing in {rows.size} rows (first: "
-                    f"{int(rows[0])}); {mend}."
-                )
-                yield Problem(code, message, name, _first(rows))
+            gone = _missing(given.frame[name])
+            if gone is None or name in reported:
+                continue
+            reported.add(name)
+            where = given.where(gone)
+            mend = "leave these rows out with missing='drop', or mend the column"
+            if code == "E07-nan-covariate":
+                mend = "set missing='drop', 'indicator', 'native' or a scikit-learn imputer"
+            message = f"column {name!r} ({role}) is missing in {where}; {mend}."
+            yield Problem(code, message, name, where.ten)
 
 
 def infinite_values(given: Candidate) -> Iterator[Problem]:
     """E08: infinite values."""
-    for name in _numeric_columns(given):
-        values = given.frame[name]
-        if not pd.api.types.is_float_dtype(values):
+    for name in given.numeric_columns():
+        values = numbers(given.frame[name])
+        if all_finite(values):
             continue
-        infinite = np.isinf(values.to_numpy(dtype=np.float64, na_value=np.nan))
+        infinite = np.isinf(values)
         if infinite.any():
-            rows = np.flatnonzero(infinite)
+            where = given.where(infinite)
             message = (
-                f"column {name!r} is infinite in {rows.size} rows (first: {int(rows[0])}); replace "
-                "these values or drop the rows."
+                f"column {name!r} is infinite in {where}; replace these values or drop the rows "
+                "before building the data."
             )
-            yield Problem("E08-inf", message, name, _first(rows))
+            yield Problem("E08-inf", message, name, where.ten)
 
 
 def constant_columns(given: Candidate) -> Iterator[Problem]:
     """E09 and E10: a treatment or an outcome without variation."""
+    if not len(given.frame):
+        message = "the table has no rows (left); check the sample and the policy for missing values"
+        name = given.roles.outcome[0] if given.roles.outcome else None
+        yield Problem("E10-constant-outcome", f"{message}.", name)
+        return
     for role, code in (
         ("treatment", "E09-constant-treatment"),
         ("outcome", "E10-constant-outcome"),
     ):
         for name in given.roles.columns(role):
-            values = given.frame[name].dropna()
-            if len(values) and (values == values.iloc[0]).all():
+            value = _only_value(given.frame[name])
+            if value is not None:
                 message = (
-                    f"column {name!r} ({role}) is {_plain(values.iloc[0])!r} in every row; "
-                    "an effect needs variation. Check the column or the sample."
+                    f"column {name!r} ({role}) is {plain(value)!r} in every row; an effect needs "
+                    "variation. Check the column or the sample."
                 )
                 yield Problem(code, message, name)
 
@@ -156,41 +150,51 @@ def constant_columns(given: Candidate) -> Iterator[Problem]:
 def duplicate_unit_time(given: Candidate) -> Iterator[Problem]:
     """E12: a (unit, time) pair is repeated."""
     unit, time = given.roles.unit, given.roles.time
-    if unit is None or time is None or given.on_duplicate == "mean":
+    if unit is None or time is None or not len(given.frame):
         return
-    repeated = given.frame.duplicated([unit, time]).to_numpy()
-    if repeated.any():
-        rows = np.flatnonzero(repeated)
-        row = given.frame.iloc[int(rows[0])]
+    u, t = given.codes(unit), given.codes(time)
+    repeated = repeated_pairs(u, t)
+    if repeated is not None:
+        repeated = repeated & (u >= 0) & (t >= 0)
+    if repeated is not None and repeated.any():
+        where, row = given.where(repeated), int(np.flatnonzero(repeated)[0])
         message = (
-            f"row {int(rows[0])} repeats unit {_plain(row[unit])!r} at time {_plain(row[time])!r} "
-            f"({rows.size} such rows). Aggregate them first, or pass on_duplicate='mean'."
+            f"row {where.first} repeats unit {plain(given.frame[unit].iloc[row])!r} at time "
+            f"{plain(given.frame[time].iloc[row])!r} ({where.rows.size} such rows). Aggregate them "
+            "first, or pass on_duplicate='mean'."
         )
-        yield Problem("E12-duplicate-unit-time", message, unit, _first(rows))
+        yield Problem("E12-duplicate-unit-time", message, unit, where.ten)
 
 
-def unit_split_across_clusters(given: Candidate) -> Iterator[Problem]:
+def repeated_pairs(left: Any, right: Any) -> Any:
+    """Rows ``(n,)`` whose pair of codes stands in an earlier row, or None if there are none."""
+    key = left * (int(right.max()) + 1) + right
+    if key.size < 2 or (key[1:] > key[:-1]).all():
+        return None
+    repeated = pd.Series(key).duplicated().to_numpy()
+    return repeated if repeated.any() else None
+
+
+def torn_units(given: Candidate) -> Iterator[Problem]:
     """E13: a unit lies in two clusters although nesting is claimed."""
-    if not given.nested or given.roles.unit is None:
+    unit = given.roles.unit
+    if not given.nested or unit is None:
         return
     for name in given.roles.cluster:
-        if name == given.roles.unit:
-            continue
-        counts = given.frame.groupby(given.roles.unit, observed=True)[name].nunique()
-        torn = counts[counts > 1]
-        if len(torn):
-            message = (
-                f"{len(torn)} units lie in several clusters {name!r} (first: "
-                f"{_plain(torn.index[0])!r} in {int(torn.iloc[0])}). Give each unit one cluster, or "
-                "set nested=False."
-            )
-            yield Problem("E13-unit-split-across-clusters", message, name)
+        problem = unit_in_clusters(
+            given.codes(unit), given.codes(name), labels=given.memo["codes", unit][1], column=name
+        )
+        if problem is not None:
+            yield problem
 
 
 def weight_values(given: Candidate) -> Iterator[Problem]:
     """E16: unusable weights, or weights whose meaning is not said."""
     name, kind = given.roles.weights, given.roles.weight_kind
     if name is None:
+        if kind is not None:
+            message = f"weight_kind is {kind!r} but no column is named as weights; name it."
+            yield Problem("E16-weights", message)
         return
     if kind not in WEIGHT_KINDS:
         message = (
@@ -198,26 +202,27 @@ def weight_values(given: Candidate) -> Iterator[Problem]:
             "'frequency' (identical rows) or 'precision' (inverse variance)."
         )
         yield Problem("E16-weights", message, name)
-    if not pd.api.types.is_numeric_dtype(given.frame[name]):
+    if not is_number(given.frame[name]):
         return
     values = given.frame[name].to_numpy(dtype=np.float64, na_value=np.nan)
     bad = ~(values >= 0)
     if bad.any():
-        rows = np.flatnonzero(bad)
+        where = given.where(bad)
         message = (
-            f"weights {name!r} are negative or missing in {rows.size} rows (first: row "
-            f"{int(rows[0])}, {values[rows[0]]:g}); weights must be numbers of at least 0."
+            f"weights {name!r} are negative or missing in {where}: {values[bad][0]:g}; weights "
+            "must be numbers of at least 0."
         )
-        yield Problem("E16-weights", message, name, _first(rows))
-    elif not (values > 0).any():
-        yield Problem("E16-weights", f"weights {name!r} are all zero.", name)
+        yield Problem("E16-weights", message, name, where.ten)
+    elif values.size and not (values > 0).any():
+        yield Problem("E16-weights", f"weights {name!r} are all zero; give some rows weight.", name)
     elif kind == "frequency" and (values != np.round(values)).any():
-        row = int(np.flatnonzero(values != np.round(values))[0])
+        part = values != np.round(values)
+        where = given.where(part)
         message = (
-            f"frequency weights {name!r} must be whole numbers; row {row} has {values[row]:g}. Use "
-            "weight_kind='sampling' for survey weights."
+            f"frequency weights {name!r} must be whole numbers; row {where.first} has "
+            f"{values[part][0]:g}. Use weight_kind='sampling' for survey weights."
         )
-        yield Problem("E16-weights", message, name, (row,))
+        yield Problem("E16-weights", message, name, where.ten)
 
 
 def too_few_instruments(given: Candidate) -> Iterator[Problem]:
@@ -225,55 +230,46 @@ def too_few_instruments(given: Candidate) -> Iterator[Problem]:
     n_instruments, n_treatments = len(given.roles.instruments), len(given.roles.treatment)
     if 0 < n_instruments < n_treatments:
         message = (
-            f"{n_instruments} instrument(s) for {n_treatments} treatments; name at least as many "
-            "instruments as treatments."
+            f"{n_instruments} instrument(s) ({', '.join(given.roles.instruments)}) for "
+            f"{n_treatments} treatments; name at least as many instruments as treatments."
         )
         yield Problem("E17-rank", message, given.roles.instruments[0])
 
 
-def leaks(given: Candidate) -> Iterator[Problem]:
-    """E20: a covariate is the outcome or a treatment, up to scale and shift."""
-    targets = [*given.roles.outcome, *given.roles.treatment]
-    numeric = [name for name in targets if _is_number(given.frame[name])]
-    spread = given.frame.iloc[:: max(len(given.frame) // 256, 1)]
-    for name in given.roles.covariates:
-        if not _is_number(given.frame[name]):
-            continue
-        for target in numeric:
-            # A spread of rows rules out nearly every pair; only survivors cost a pass.
-            if _affine(spread[name], spread[target]) and _affine(
-                given.frame[name], given.frame[target]
-            ):
-                message = (
-                    f"covariate {name!r} equals {target!r} up to scale and shift, so conditioning "
-                    "on it leaves nothing to estimate; remove it from the covariates."
-                )
-                yield Problem("E20-leak", message, name)
-
-
 def unordered_time(given: Candidate) -> Iterator[Problem]:
     """E21: values of time that cannot be put in order."""
-    if given.roles.time is None:
+    name = given.roles.time
+    if name is None or getattr(given.frame[name].dtype, "kind", "O") in "iufMmb":
         return
-    values = given.frame[given.roles.time].dropna()
-    try:
-        pd.Index(values.unique()).sort_values()
-    except TypeError:
-        kinds = sorted({type(value).__name__ for value in values.unique()})
-        message = (
-            f"time column {given.roles.time!r} mixes {' and '.join(kinds)}, which have no order; "
-            "use numbers, dates or periods."
+    labels = pd.Series(given.frame[name].dropna().unique())
+    if isinstance(labels.dtype, pd.CategoricalDtype):
+        if labels.dtype.ordered:
+            return
+        labels = labels.astype(labels.dtype.categories.dtype)
+    if is_number(labels) or pd.api.types.is_datetime64_any_dtype(labels):
+        return
+    kinds = sorted({type(value).__name__ for value in labels})
+    if len(kinds) > 1:
+        seen = f"mixes {' and '.join(kinds)}"
+    elif kinds == ["str"] and not sorts_as_time(labels):
+        seen = (
+            f"holds text such as {labels.iloc[0]!r}, whose alphabetical order is not that of time"
         )
-        yield Problem("E21-time-order", message, given.roles.time)
+    elif kinds in (["str"], ["Period"], []):
+        return
+    else:
+        seen = f"holds {kinds[0]} values"
+    message = (
+        f"time column {name!r} {seen}; use numbers, dates, periods or an ordered category, such as "
+        "pd.to_datetime(...) or pd.Categorical(..., categories=[...], ordered=True)."
+    )
+    yield Problem("E21-time-order", message, name)
 
 
 def integer_overflow(given: Candidate) -> Iterator[Problem]:
-    """E22: integers too large to keep their digits as numbers."""
-    for name in _numeric_columns(given):
-        values = given.frame[name]
-        if not pd.api.types.is_integer_dtype(values) or not len(values):
-            continue
-        largest = max(abs(int(values.max())), abs(int(values.min()))) if values.notna().any() else 0
+    """E22: integers that lose digits when they become numbers, or have lost them already."""
+    for name in given.numeric_columns():
+        largest = _largest(given.frame[name], "iu")
         if largest > _EXACT:
             message = (
                 f"column {name!r} holds integers up to {largest}, which lose digits as numbers "
@@ -281,78 +277,78 @@ def integer_overflow(given: Candidate) -> Iterator[Problem]:
                 "rescale it."
             )
             yield Problem("E22-dtype-int-overflow", message, name)
+    named = [name for role in ID_ROLES for name in given.roles.columns(role)]
+    for name in dict.fromkeys(named):
+        if _largest(given.frame[name], "f") > _EXACT:
+            message = (
+                f"identifier {name!r} is stored as floating-point numbers beyond 2**53, which have "
+                "lost digits, so that different identifiers became equal; read it as integers or "
+                "text."
+            )
+            yield Problem("E22-dtype-int-overflow", message, name)
     time = given.roles.time
-    if time is not None and pd.api.types.is_unsigned_integer_dtype(given.frame[time]):
-        largest = int(given.frame[time].max())
-        if largest > np.iinfo(np.int64).max:
-            message = f"time column {time!r} holds {largest}, beyond 64-bit integers; rescale it."
-            yield Problem("E22-dtype-int-overflow", message, time)
+    if time is not None and _largest(given.frame[time], "u") > np.iinfo(np.int64).max:
+        message = f"time column {time!r} goes beyond 64-bit integers; rescale it."
+        yield Problem("E22-dtype-int-overflow", message, time)
 
 
-STRUCTURE: tuple[Callable[[Candidate], Iterator[Problem]], ...] = (missing_column, duplicate_role)
+STRUCTURE: tuple[Check, ...] = (missing_column, duplicate_role)
 
-VALUES: tuple[Callable[[Candidate], Iterator[Problem]], ...] = (
-    non_numeric,
-    missing_values,
-    infinite_values,
+# What any table must satisfy, also one that only asks for effects at new covariates.
+ENCODING: tuple[Check, ...] = (non_numeric, missing_values, infinite_values, integer_overflow)
+
+VALUES: tuple[Check, ...] = (
+    *ENCODING,
     constant_columns,
     duplicate_unit_time,
-    unit_split_across_clusters,
+    torn_units,
     weight_values,
     too_few_instruments,
     leaks,
     unordered_time,
-    integer_overflow,
 )
 
 
-def check(given: Candidate) -> None:
-    """Run every check and raise once with all findings.
+def findings(given: Candidate, checks: tuple[Check, ...] = VALUES) -> list[Problem]:
+    """Every finding of some checks."""
+    return [problem for check in checks for problem in check(given)]
 
-    Values are looked at only where the columns exist and have one role each.
+
+def raise_any(problems: list[Problem]) -> None:
+    """Raise once with every finding, if there are any.
 
     Raises
     ------
     DataError
     """
-    problems = [problem for rule in STRUCTURE for problem in rule(given)]
-    if not problems:
-        problems = [problem for rule in VALUES for problem in rule(given)]
     if problems:
         raise DataError(problems)
 
 
-def _numeric_columns(given: Candidate) -> list[str]:
-    names = [name for role in _NUMERIC_ROLES for name in given.roles.columns(role)]
-    return list(dict.fromkeys(names))
+def _missing(values: "pd.Series[Any]") -> Any:
+    """Rows ``(n,)`` that are missing, or None if none is."""
+    simple = isinstance(values.dtype, np.dtype) and values.dtype.kind in "iubf"
+    if simple and all_finite(values.to_numpy()):
+        return None
+    gone = values.isna().to_numpy()
+    return gone if gone.any() else None
 
 
-def _is_category(values: "pd.Series[Any]") -> bool:
-    return isinstance(values.dtype, pd.CategoricalDtype)
+def _only_value(values: "pd.Series[Any]") -> Any:
+    """The value that all rows share, or None."""
+    observed = values.dropna() if _missing(values) is not None else values
+    if not len(observed):
+        return None
+    first = observed.iloc[0]
+    if bool((observed.iloc[:1000] == first).all()) and bool((observed == first).all()):
+        return first
+    return None
 
 
-def _is_number(values: "pd.Series[Any]") -> bool:
-    return bool(pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values))
-
-
-def _affine(left: "pd.Series[Any]", right: "pd.Series[Any]") -> bool:
-    """Whether one column is a nonconstant affine map of the other."""
-    x: Floats = left.to_numpy(dtype=np.float64, na_value=np.nan)
-    y: Floats = right.to_numpy(dtype=np.float64, na_value=np.nan)
-    seen: Bools = np.isfinite(x) & np.isfinite(y)
-    if seen.sum() < 3:
-        return False
-    x, y = x[seen] - x[seen].mean(), y[seen] - y[seen].mean()
-    xx, yy = float(x @ x), float(y @ y)
-    if xx == 0.0 or yy == 0.0:
-        return False
-    slope = float(x @ y) / xx
-    return bool(np.abs(y - slope * x).max() <= 1e-9 * np.abs(y).max())
-
-
-def _first(rows: Any) -> tuple[int, ...]:
-    return tuple(int(row) for row in rows[:10])
-
-
-def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value
+def _largest(values: "pd.Series[Any]", kinds: str) -> int:
+    """Largest magnitude in a column of a numeric kind; 0 for any other column."""
+    if getattr(values.dtype, "kind", "O") not in kinds or not is_number(values):
+        return 0
+    observed = values.dropna()
+    ends = (observed.max(), observed.min()) if len(observed) else ()
+    return max((abs(int(end)) for end in ends if np.isfinite(end)), default=0)

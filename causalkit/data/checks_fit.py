@@ -1,48 +1,174 @@
-"""Checks that need more than the table: arrays, folds, clusters, propensities, an estimator."""
+"""Checks that need more than the table: folds, clusters, propensities, images, an estimator.
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+Plain functions on arrays, which estimators call; E14, E15 and the needs of an estimator take data.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
-from causalkit.data.roles import Requires
-from causalkit.errors import DataError, Problem
-from causalkit.typing import Floats
+from causalkit.data.roles import Requires, Roles
+from causalkit.errors import Problem
+from causalkit.typing import Floats, Ints
 
 if TYPE_CHECKING:
+    import xarray as xr
+
     from causalkit.data.dataset import CausalData
 
 MAX_NAN_PIXELS = 0.05
-_FEW = 20
 
 
-def image_keys(data: "CausalData") -> Iterator[Problem]:
-    """E14: rows without an image, or images without a row; E15: unusable pixels."""
-    if data.arrays is None:
-        return
-    for name in (*data.roles.image, *data.roles.sequence):
-        if name not in data.arrays:
-            known = ", ".join(map(str, data.arrays.data_vars))
-            message = f"the arrays have no variable {name!r}. Known: {known}."
+def single_arm_fold(d: Floats, *, fold: int) -> str | None:
+    """E11: message if the training rows of a fold hold a single treatment arm.
+
+    Parameters
+    ----------
+    d : (n_train,) array
+        Treatment of the training rows.
+    fold : int
+        Number of the fold.
+    """
+    arms, counts = np.unique(d, return_counts=True)
+    if arms.size > 1:
+        return None
+    held = f"{plural(int(counts[0]), 'row')} with {arms[0]:g}" if arms.size else "no rows"
+    return (
+        f"[E11-single-arm-fold] the training rows of fold {fold} hold one arm only ({held}); use "
+        "fewer folds, or folds stratified by the treatment of the unit."
+    )
+
+
+def overlap(propensity: Floats, eps: float) -> str | None:
+    """E19: message if estimated propensities ``(n,)`` leave [eps, 1 − eps]; nothing is clipped."""
+    outside = (propensity < eps) | (propensity > 1.0 - eps)
+    if not outside.any():
+        return None
+    return (
+        f"[E19-overlap] {outside.mean():.1%} of propensities ({int(outside.sum())} rows) lie "
+        f"outside [{eps:g}, {1 - eps:g}]; effects there rest on extrapolation. Trim these rows, or "
+        "choose an estimand with overlap."
+    )
+
+
+def unit_in_clusters(
+    unit: Ints, cluster: Ints, *, labels: Any = None, column: str | None = None
+) -> Problem | None:
+    """E13: problem if a unit lies in several clusters.
+
+    Splits by unit keep clusters whole only if every unit lies in one of them.
+
+    Parameters
+    ----------
+    unit, cluster : (n,) int arrays
+        Codes 0..G-1.
+    labels : (G,) array, optional
+        Labels of the units, for the message.
+    column : str, optional
+        Name of the cluster column.
+    """
+    anchor = np.empty(int(unit.max()) + 1 if unit.size else 0, dtype=np.int64)
+    anchor[unit] = cluster
+    torn = np.unique(unit[cluster != anchor[unit]])
+    if not torn.size:
+        return None
+    first = int(torn[0])
+    shown = first if labels is None else np.asarray(labels)[first : first + 1].tolist()[0]
+    count = np.unique(cluster[unit == first]).size
+    message = (
+        f"{plural(torn.size, 'unit')} {'lies' if torn.size == 1 else 'lie'} in several clusters "
+        f"{column or 'named'!r} (first: {shown!r} in {count}). Give each unit one cluster, or do "
+        "not claim nesting (nested=False) and split by cluster."
+    )
+    rows = tuple(np.flatnonzero(unit == first)[:10].tolist())
+    return Problem("E13-unit-split-across-clusters", message, column, rows)
+
+
+def plural(count: int, noun: str) -> str:
+    """Count with its noun."""
+    return f"{count} {noun}" + ("" if count == 1 else "s")
+
+
+def match_keys(arrays: "xr.Dataset", keys: Any) -> tuple[Ints, list[Problem]]:
+    """Position in ``arrays`` of each row ``(n,)``, and E14 if keys do not match.
+
+    Parameters
+    ----------
+    arrays : xarray.Dataset
+        With dimension ``obs``; a coordinate of that name holds the join key. Without one, entries
+        follow the rows.
+    keys : (n,) array
+        Key of each row.
+    """
+    n, size = len(keys), arrays.sizes.get("obs", 0)
+    if "obs" not in arrays.coords:
+        if n == size:
+            return np.arange(n), []
+        message = (
+            f"the arrays have {size} entries along 'obs' for {plural(n, 'row')}; give them an "
+            "'obs' coordinate with the key of each row, or select the matching entries."
+        )
+        return np.empty(0, dtype=np.int64), [Problem("E14-image-key-mismatch", message)]
+    have = pd.Index(arrays["obs"].values)
+    if n == size and have.equals(pd.Index(keys)):
+        return np.arange(n), []
+    if have.has_duplicates:
+        again = have[have.duplicated()][:3].tolist()
+        message = f"the 'obs' coordinate repeats keys ({again}); give each entry its own key."
+        return np.empty(0, dtype=np.int64), [Problem("E14-image-key-mismatch", message)]
+    place = have.get_indexer(pd.Index(keys))
+    wanted = pd.unique(pd.Series(np.asarray(keys)[place < 0]))
+    spare = have[~np.isin(np.arange(size), place)]
+    if not len(wanted) and not len(spare):
+        return place, []
+    message = (
+        f"{len(wanted)} keys of the table have no image{_some(wanted)} and {len(spare)} images "
+        f"have no row{_some(spare)}. Drop what has no partner from either side, or add it."
+    )
+    rows = tuple(np.flatnonzero(place < 0)[:10].tolist())
+    return place, [Problem("E14-image-key-mismatch", message, None, rows)]
+
+
+def _some(keys: Any) -> str:
+    return f" (first: {', '.join(repr(key) for key in list(keys[:3]))})" if len(keys) else ""
+
+
+def array_problems(
+    arrays: "xr.Dataset", roles: Roles, *, max_nan_pixels: float = MAX_NAN_PIXELS
+) -> Iterator[Problem]:
+    """E01 for absent variables, E15 for images of which too much is not finite.
+
+    Images that are not in memory are not read for this.
+    """
+    for name in (*roles.image, *roles.sequence):
+        if name not in arrays or "obs" not in arrays[name].dims:
+            known = ", ".join(str(v) for v in arrays.data_vars if "obs" in arrays[v].dims)
+            message = f"the arrays have no variable {name!r} with dimension 'obs'. Known: {known}."
             yield Problem("E01-missing-column", message, name)
-            continue
-        array = data.arrays[name]
-        if "obs" not in array.dims or array.sizes["obs"] != len(data):
-            have = array.sizes.get("obs", 0)
+    for name, share in nonfinite_shares(arrays, roles).items():
+        if share > max_nan_pixels:
             message = (
-                f"{name!r} has {have} entries along 'obs' for {len(data)} rows; select the rows "
-                "that have an image, or add the images to the store."
+                f"{share:.1%} of the values of {name!r} are not finite (at most "
+                f"{max_nan_pixels:.0%}); fill clouds and borders, or raise max_nan_pixels."
             )
-            yield Problem("E14-image-key-mismatch", message, name)
+            yield Problem("E15-image-nonfinite", message, name)
+
+
+def nonfinite_shares(arrays: "xr.Dataset", roles: Roles) -> dict[str, float]:
+    """Share of values that are not finite, for images in memory that have some."""
+    shares: dict[str, float] = {}
+    for name in roles.image:
+        # xarray tells only here whether .values would read a store.
+        if name not in arrays or not arrays[name].variable._in_memory:
             continue
-        if array.chunks is None and np.issubdtype(array.dtype, np.floating):
-            share = float((~np.isfinite(array.values)).mean())
-            if share > MAX_NAN_PIXELS:
-                message = (
-                    f"{share:.1%} of the values of {name!r} are not finite (at most "
-                    f"{MAX_NAN_PIXELS:.0%}); mask or fill clouds and borders first."
-                )
-                yield Problem("E15-image-nonfinite", message, name)
+        values = arrays[name].values
+        if values.dtype.kind == "f" and values.size:
+            share = 1.0 - float(np.isfinite(values).mean())
+            if share > 0:
+                shares[name] = share
+    return shares
 
 
 def unmet(data: "CausalData", requires: Requires, by: str) -> Iterator[Problem]:
@@ -55,6 +181,31 @@ def unmet(data: "CausalData", requires: Requires, by: str) -> Iterator[Problem]:
                 f'CausalData.from_frame(..., {role}="...").'
             )
             yield Problem("E01-missing-column", message, role)
+    yield from _wrong_kinds(roles, requires, by)
+    limits = (("outcome", requires.max_outcomes), ("treatment", requires.max_treatments))
+    for role, limit in limits:
+        columns = roles.columns(role)
+        if limit is not None and len(columns) > limit:
+            message = (
+                f"{by} takes {plural(limit, role)}, got {len(columns)}: {', '.join(columns)}; "
+                f"choose with data.with_roles({role}=...)."
+            )
+            yield Problem("E02-duplicate-role", message, columns[limit])
+    if roles.weight_kind is not None and roles.weight_kind not in requires.weight_kinds:
+        taken = (
+            f"only {', '.join(requires.weight_kinds)}" if requires.weight_kinds else "it has none"
+        )
+        message = (
+            f"{by} does not honour {roles.weight_kind} weights ({taken}); leave them out with "
+            "data.with_roles(weights=None, weight_kind=None)."
+        )
+        yield Problem("E16-weights", message, roles.weights)
+    # Under the other policies missing covariates are what the user asked to keep.
+    if not requires.allows_nan and data.missing in ("raise", "drop"):
+        yield from _gaps(data.frame, roles.covariates, by)
+
+
+def _wrong_kinds(roles: Roles, requires: Requires, by: str) -> Iterator[Problem]:
     for name, kind in zip(roles.treatment, roles.kinds, strict=True):
         if kind not in requires.treatment_kinds:
             message = (
@@ -62,69 +213,15 @@ def unmet(data: "CausalData", requires: Requires, by: str) -> Iterator[Problem]:
                 f"is {kind}. Recode it, or pass kinds=... if the kind was inferred wrongly."
             )
             yield Problem("E03-non-numeric", message, name)
-    limits = (("outcome", requires.max_outcomes), ("treatment", requires.max_treatments))
-    for role, limit in limits:
-        columns = roles.columns(role)
-        if limit is not None and len(columns) > limit:
+
+
+def _gaps(frame: pd.DataFrame, names: Sequence[str], by: str) -> Iterator[Problem]:
+    for name in names:
+        gone = frame[name].isna().to_numpy()
+        if gone.any():
+            rows = np.flatnonzero(gone)
             message = (
-                f"{by} takes {limit} {role}(s), got {len(columns)}: {', '.join(columns)}; choose "
-                "with data.with_roles(...)."
+                f"column {name!r} is missing in {plural(rows.size, 'row')} (first: {int(rows[0])}) "
+                f"and {by} takes no missing covariates; set missing= when building the data."
             )
-            yield Problem("E02-duplicate-role", message, columns[limit])
-    if roles.weight_kind is not None and roles.weight_kind not in requires.weight_kinds:
-        message = (
-            f"{by} does not honour {roles.weight_kind} weights (only "
-            f"{', '.join(requires.weight_kinds)}); drop them with data.with_roles(weights=None)."
-        )
-        yield Problem("E16-weights", message, roles.weights)
-    if not requires.allows_nan and data.missing in ("raise", "drop", "native"):
-        for name in roles.covariates:
-            if data.missing == "native":
-                break
-            gone = data.frame[name].isna().to_numpy()
-            if gone.any():
-                rows = np.flatnonzero(gone)
-                message = (
-                    f"column {name!r} is missing in {rows.size} rows and {by} takes no missing "
-                    "covariates; set missing= when building the data."
-                )
-                yield Problem("E07-nan-covariate", message, name, tuple(map(int, rows[:10])))
-
-
-def single_arm_fold(d: Floats, *, fold: int) -> str | None:
-    """E11: message if the training rows of a fold hold a single treatment arm."""
-    arms, counts = np.unique(d, return_counts=True)
-    if arms.size > 1:
-        return None
-    return (
-        f"[E11-single-arm-fold] the training rows of fold {fold} hold one arm only ({arms[0]:g}: "
-        f"{int(counts[0])} rows); use fewer folds, or folds stratified by treatment."
-    )
-
-
-def few_clusters(n_clusters: int) -> str | None:
-    """E18: message if there are too few clusters for cluster-robust inference."""
-    if n_clusters >= _FEW:
-        return None
-    return (
-        f"[E18-few-clusters] {n_clusters} clusters: cluster-robust standard errors are unreliable "
-        f'below {_FEW}; use bootstrap(kind="wild").'
-    )
-
-
-def overlap(propensity: Floats, eps: float) -> str | None:
-    """E19: message if propensities leave [eps, 1 − eps]."""
-    outside = (propensity < eps) | (propensity > 1.0 - eps)
-    if not outside.any():
-        return None
-    return (
-        f"[E19-overlap] {outside.mean():.1%} of propensities lie outside [{eps:g}, {1 - eps:g}] "
-        f"({int(outside.sum())} rows); effects there rest on extrapolation."
-    )
-
-
-def raise_all(problems: Iterator[Problem]) -> None:
-    """Raise once with every finding."""
-    found = list(problems)
-    if found:
-        raise DataError(found)
+            yield Problem("E07-nan-covariate", message, name, tuple(rows[:10].tolist()))

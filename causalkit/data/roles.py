@@ -1,7 +1,12 @@
 """What each column is for, and what an estimator asks of the columns."""
 
-from dataclasses import dataclass, fields
-from typing import Literal
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from causalkit.errors import ArgumentError, ArgumentTypeError, check_choice, unknown_name
 
 WeightKind = Literal["sampling", "frequency", "precision"]
 WEIGHT_KINDS = ("sampling", "frequency", "precision")
@@ -59,6 +64,8 @@ class Roles:
 
     def columns(self, role: str) -> tuple[str, ...]:
         """Columns of a role, as a tuple whatever the role holds."""
+        if role not in ROLE_FIELDS:
+            raise unknown_name("role", role, ROLE_FIELDS)
         value = getattr(self, role)
         if value is None:
             return ()
@@ -75,8 +82,65 @@ class Roles:
         return tuple(dict.fromkeys(names))
 
 
+ROLE_FIELDS = tuple(f.name for f in fields(Roles))
 _NOT_IN_FRAME = ("weight_kind", "kinds", "image", "sequence", "graph")
-FRAME_ROLES = tuple(f.name for f in fields(Roles) if f.name not in _NOT_IN_FRAME)
+FRAME_ROLES = tuple(name for name in ROLE_FIELDS if name not in _NOT_IN_FRAME)
+_SINGLE = ("unit", "time", "weights", "strata", "graph", "weight_kind")
+
+
+def role_columns(role: str, value: Any) -> Any:
+    """Name, or tuple of names, as :class:`Roles` holds them, from what a user gives."""
+    if role not in ROLE_FIELDS:
+        raise unknown_name("role", role, ROLE_FIELDS)
+    if role in _SINGLE:
+        if value is not None and not isinstance(value, str):
+            raise ArgumentTypeError(f"{role} must be one column name (text), got {value!r}.")
+        return value
+    if value is None:
+        return ()
+    names = (value,) if isinstance(value, str) else value
+    if not hasattr(names, "__iter__") or any(not isinstance(name, str) for name in names):
+        raise ArgumentTypeError(
+            f"{role} must be a column name or a list of column names (text), got {value!r}; name "
+            "the columns of the table with df.columns = [...]."
+        )
+    found = tuple(names)
+    if role == "cluster" and len(found) > 2:
+        raise ArgumentError(
+            f"at most two cluster columns are supported, got {len(found)}: {', '.join(found)}."
+        )
+    return found
+
+
+def infer_kind(values: "pd.Series[Any]") -> str:
+    """Kind of a treatment: 0/1 or two levels are binary, more levels multi, numbers continuous."""
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        return "multi" if values.nunique() > 2 else "binary"
+    if pd.api.types.is_bool_dtype(values):
+        return "binary"
+    if not pd.api.types.is_numeric_dtype(values):
+        return "multi" if values.nunique() > 2 else "binary"
+    numbers = values.dropna().to_numpy(dtype=np.float64)
+    return "binary" if ((numbers == 0.0) | (numbers == 1.0)).all() else "continuous"
+
+
+def with_kinds(roles: Roles, frame: pd.DataFrame) -> Roles:
+    """Roles whose treatment kinds are as declared, or else inferred from the columns.
+
+    Raises
+    ------
+    ArgumentError
+        If a declared kind is unknown, or there is not one for each treatment.
+    """
+    kinds = roles.kinds or tuple(infer_kind(frame[name]) for name in roles.treatment)
+    if len(kinds) != len(roles.treatment):
+        raise ArgumentError(
+            f"kinds has {len(kinds)} entries for {len(roles.treatment)} treatments "
+            f"({', '.join(roles.treatment)}); give one each."
+        )
+    for kind in kinds:
+        check_choice("treatment kind", kind, TREATMENT_KINDS)
+    return replace(roles, kinds=kinds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

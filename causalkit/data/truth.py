@@ -1,10 +1,14 @@
 """Ground truth of simulated data: for the judge, never for the judged."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from causalkit.typing import Floats
+import numpy as np
+
+from causalkit.typing import Bools, Floats, Ints
+
+_BY_ROW = ("cate", "mu0", "mu1", "propensity", "cluster_labels")
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,24 +19,43 @@ class Truth:
     ----------
     estimands : mapping of str to float
         True values, such as ``{"ate": 0.5}``.
-    cate, mu0, mu1, propensity : arrays (n,), or None
-        Row-level truths.
+    cate, mu0, mu1, propensity : (n,) array, callable or None
+        Effects, mean outcomes in outcome units and treatment probabilities, by row or as functions
+        of the covariates.
     dose_response : callable or None
         Maps doses to mean outcomes.
-    valid_instruments : bool array or None
+    valid_instruments : (L,) bool array or None
         Which instruments are valid.
-    cluster_labels : int array or None
+    cluster_labels : (n,) int array or None
         True effect clusters.
     scope : {"population", "sample"}
-        Whether the estimands are the same in every replication.
+        A sample-level truth differs between replications; errors are then measured against the
+        replication's own truth.
+
+    Examples
+    --------
+    >>> Truth({"ate": 0.5}).estimands["ate"]
+    0.5
     """
 
     estimands: Mapping[str, float]
-    cate: Floats | None = None
-    mu0: Floats | None = None
-    mu1: Floats | None = None
+    cate: Floats | Callable[..., Any] | None = None
+    mu0: Floats | Callable[..., Any] | None = None
+    mu1: Floats | Callable[..., Any] | None = None
     dose_response: Callable[..., Any] | None = None
-    propensity: Floats | None = None
-    valid_instruments: Any = None
-    cluster_labels: Any = None
+    propensity: Floats | Callable[..., Any] | None = None
+    valid_instruments: Bools | None = None
+    cluster_labels: Ints | None = None
     scope: Literal["population", "sample"] = "population"
+
+
+def truth_of_rows(truth: Truth | None, rows: Ints) -> Truth | None:
+    """Truth of some rows; values by row follow the rows, functions and estimands stay."""
+    if truth is None:
+        return None
+    by_row = {name: getattr(truth, name) for name in _BY_ROW}
+    kept: dict[str, Any] = {
+        name: value if value is None or callable(value) else np.asarray(value)[rows]
+        for name, value in by_row.items()
+    }
+    return replace(truth, **kept)

@@ -1,5 +1,5 @@
-"""How effects differ: best linear predictors and group effects from residuals."""
+"""Effects that differ: groups, and what they have in common across estimators."""
 
-from causalkit.heterogeneity.blp import group_indicators, project_effect
+from causalkit.heterogeneity.groups import group_indicators
 
-__all__ = ["group_indicators", "project_effect"]
+__all__ = ["group_indicators"]

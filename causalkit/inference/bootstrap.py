@@ -14,7 +14,7 @@ from causalkit.errors import (
     check_level,
 )
 from causalkit.inference.variance import cluster_sums, sandwich
-from causalkit.typing import Floats, Ints
+from causalkit.typing import Bools, Floats, Ints
 
 MULTIPLIERS = ("normal", "rademacher", "exponential")
 WILD_WEIGHTS = ("rademacher", "webb")
@@ -26,6 +26,8 @@ _ENUMERATED = 2**11
 _WEBB = np.sqrt([0.5, 1.0, 1.5])
 # Ties between a draw and the sample are common with few clusters; rounding must not break them.
 _TIE = 1e-10
+# Each round of the search for an end of an interval divides the distance by a hundred.
+_ROUNDS = 5
 
 
 def multiplier_bootstrap(
@@ -81,7 +83,8 @@ def multiplier_bootstrap(
     check_count("n_boot", n_boot, least=1)
     if kind == "normal":
         vcov = sandwich(influence, clusters, ssc="none", multiplicity=multiplicity)
-        return rng.standard_normal((n_boot, vcov.shape[0])) @ _root(vcov)
+        normal: Floats = rng.standard_normal((n_boot, vcov.shape[0]))
+        return np.asarray(normal @ _root(vcov), dtype=np.float64)
     if len(clusters) > 1:
         raise ArgumentError(
             f"kind={kind!r} multiplies one dimension of clusters, got {len(clusters)}; use "
@@ -99,7 +102,8 @@ def multiplier_bootstrap(
         size = (min(step, n_boot - start), sums.shape[0])
         weights = _signs(size, rng) if kind == "rademacher" else rng.standard_exponential(size) - 1
         draws[start : start + step] = weights @ sums
-    return draws / influence.shape[0]
+    draws /= influence.shape[0]
+    return draws
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +195,8 @@ def wild_cluster_bootstrap(
     check_count("n_boot", n_boot, least=1)
     check_level(level)
     kept = np.bincount(clusters) > 0
-    zy, zx = (np.bincount(clusters, weights=z * part)[kept] for part in (y, x))
+    sums = cluster_sums(np.column_stack([z * y, z * x]), clusters)[kept]
+    zy, zx = sums[:, 0], sums[:, 1]
     if zx.size < 2:
         raise IdentificationError(
             f"the wild-cluster bootstrap needs at least two clusters, got {zx.size}; cluster by a "
@@ -200,17 +205,20 @@ def wild_cluster_bootstrap(
     estimate = float(zy.sum() / zx.sum())
     scores = zy - estimate * zx
     error = float(np.sqrt(scores @ scores) / abs(zx.sum()))
-    exact = weights == "rademacher" and 2.0 ** (zx.size - 1) <= max(n_boot, _ENUMERATED)
+    exact = weights == "rademacher" and zx.size <= max(n_boot, _ENUMERATED).bit_length()
     draws = _draws(scores, zx, n_boot=0 if exact else n_boot, weights=weights, rng=rng)
 
-    def p_value(theta: float) -> float:
-        beyond = draws.unchanged + draws.beyond(theta - estimate)
-        return beyond / draws.size if exact else (1.0 + beyond) / (draws.size + 1.0)
+    def p_value(distance: Floats) -> Floats:
+        beyond = draws.unchanged + draws.beyond(distance)
+        # A random draw that equals the sample has no chance of its own; a listed one does.
+        mine = 0.0 if exact else 1.0
+        return np.asarray((mine + beyond) / (mine + draws.size), dtype=np.float64)
 
-    low, high = (_edge(p_value, estimate, side * error, 1.0 - level) for side in (-1.0, 1.0))
-    gap = estimate - null
-    statistic = gap / error if error > 0 else float(np.sign(gap)) * np.inf if gap else 0.0
-    return WildBootstrap(estimate, statistic, p_value(null), low, high, draws.size, exact)
+    low, high = (estimate + _edge(p_value, side * error, 1.0 - level) for side in (-1.0, 1.0))
+    p = float(p_value(np.array([null - estimate]))[0])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        statistic = float(np.float64(estimate - null) / error)
+    return WildBootstrap(estimate, statistic, p, low, high, draws.size, exact)
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,14 +238,19 @@ class _Draws:
     curvature: float  # Σ b²
     spread: float  # Σ a²
 
-    def beyond(self, s: float) -> int:
-        """Number of draws whose t-ratio is at least the sample's, in absolute value."""
-        a, b, ab, bb = self.linear.T
+    def beyond(self, s: Floats) -> Ints:
+        """Number of draws whose absolute t-ratio is at least the sample's, for each s."""
+        block = max(_CHUNK // max(self.linear.shape[0], 1), 1)
+        counts = [self._beyond(s[start : start + block]) for start in range(0, s.size, block)]
+        return np.concatenate(counts)
+
+    def _beyond(self, s: Floats) -> Ints:
+        a, b, ab, bb = self.linear.T[:, :, None]
         shift = (a - s * b) / self.jacobian
-        variance = self.squares @ np.array([1.0, -2.0 * s, s**2])
+        variance = self.squares @ np.stack([np.ones(s.size), -2.0 * s, s**2])
         variance += shift**2 * self.curvature - 2.0 * shift * (ab - s * bb)
         above = shift**2 * self.spread >= s**2 * np.maximum(variance, 0.0) * (1.0 - _TIE)
-        return int(np.count_nonzero(above))
+        return np.asarray(np.count_nonzero(above, axis=0), dtype=np.int64)
 
 
 def _draws(a: Floats, b: Floats, *, n_boot: int, weights: str, rng: np.random.Generator) -> _Draws:
@@ -270,29 +283,25 @@ def _draws(a: Floats, b: Floats, *, n_boot: int, weights: str, rng: np.random.Ge
     )
 
 
-def _edge(p_value: Callable[[float], float], estimate: float, step: float, alpha: float) -> float:
-    """Last value that is not rejected, going from the estimate in steps of one standard error."""
+def _edge(p_value: Callable[[Floats], Floats], step: float, alpha: float) -> float:
+    """Distance to the last value that is not rejected; ``step`` is a signed standard error."""
     if step == 0.0:
-        return estimate
+        return 0.0
 
-    def kept(distance: float) -> bool:
-        return p_value(estimate + distance * step) > alpha + 1e-12
+    def kept(distances: Floats) -> Bools:
+        return np.asarray(p_value(distances * step) > alpha + 1e-12)
 
-    reach = 2.0
-    while kept(reach):
-        reach *= 2.0
-        if reach > 1e9:
-            return float(np.sign(step)) * np.inf
-    # The p-value need not fall steadily, so the search goes well beyond its first crossing.
-    grid = np.linspace(0.0, 4.0 * reach, 401)
-    inside = max(place for place, distance in enumerate(grid) if kept(distance))
-    if inside == grid.size - 1:
+    # The p-value need not fall steadily: the outermost crossing counts, not the first.
+    grid = np.concatenate([np.linspace(0.0, 8.0, 201), 2.0 ** np.arange(3.0625, 30.0, 0.0625)])
+    last = int(np.flatnonzero(kept(grid))[-1])
+    if last == grid.size - 1:
         return float(np.sign(step)) * np.inf
-    low, high = grid[inside], grid[inside + 1]
-    for _ in range(50):
-        middle = 0.5 * (low + high)
-        low, high = (middle, high) if kept(middle) else (low, middle)
-    return float(estimate + low * step)
+    low, high = float(grid[last]), float(grid[last + 1])
+    for _ in range(_ROUNDS):
+        grid = np.linspace(low, high, 101, dtype=np.float64)
+        inside = int(np.flatnonzero(kept(grid))[-1])
+        low, high = float(grid[inside]), float(grid[inside + 1])
+    return low * step
 
 
 def _signs(shape: tuple[int, int], rng: np.random.Generator) -> Floats:

@@ -7,10 +7,50 @@ import numpy as np
 from scipy import optimize, stats
 
 from causalkit.errors import ArgumentError, check_level
-from causalkit.inference.variance import sandwich
+from causalkit.inference.variance import Ssc, sandwich
 from causalkit.typing import Floats, Ints
 
-_MOST = 0.9999
+_STRONGEST = 1.0 - 1e-12
+
+
+@dataclass(frozen=True, slots=True)
+class Confounding:
+    """What a fit says about the bias that a confounder could cause, by repeat.
+
+    Attributes
+    ----------
+    theta, sigma2, nu2 : (n_rep,) arrays
+        Estimate, variance σ² of its residual, and variance ν² of its Riesz representer: one over
+        the variance of the treatment residual.
+    vcov : (n_rep, 2, 2) array
+        Joint variance of θ̂ and of the largest bias √(σ²ν²).
+    """
+
+    theta: Floats
+    sigma2: Floats
+    nu2: Floats
+    vcov: Floats
+
+    @property
+    def largest_bias(self) -> Floats:
+        """Bias ``(n_rep,)`` per unit of confounding strength, √(σ²ν²)."""
+        return np.asarray(np.sqrt(self.sigma2 * self.nu2))
+
+    def bounds(self, strength: float | Floats) -> tuple[Floats, Floats]:
+        """Lower and upper bound on θ, medians over repeats, for strengths of any shape."""
+        bias = np.asarray(strength)[..., None] * self.largest_bias
+        return np.median(self.theta - bias, axis=-1), np.median(self.theta + bias, axis=-1)
+
+    def limits(self, strength: float, quantile: float) -> tuple[float, float]:
+        """One-sided confidence limits of the two bounds, medians over repeats."""
+        bias = strength * self.largest_bias
+        errors = []
+        for sign in (-1.0, 1.0):
+            direction = np.array([1.0, sign * strength])
+            errors.append(np.sqrt(np.einsum("i,sij,j->s", direction, self.vcov, direction)))
+        low = np.median(self.theta - bias - quantile * errors[0])
+        high = np.median(self.theta + bias + quantile * errors[1])
+        return float(low), float(high)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,15 +66,18 @@ class Sensitivity:
     conf_low, conf_high : float
         One-sided confidence limits of the bounds, each at ``level``.
     cf_y, cf_d, rho : float
-        Strength assumed: share of residual outcome variance, share of residual treatment
-        variance, correlation of the two errors.
+        Strength assumed: share of the residual outcome variance, share of the residual treatment
+        variance, and correlation of the two errors.
     robustness_value : float
-        Equal cf_y = cf_d at which the bound reaches ``null``.
+        Equal cf_y = cf_d at which a bound reaches ``null`` (RV); 1 if none does.
     robustness_value_ci : float
-        The same for the confidence limit.
+        The same for the confidence limit (RVa); 0 if ``null`` is inside it already.
     null, level : float
     sigma2, nu2 : float
-        Residual outcome variance and 1 / residual treatment variance.
+        Residual outcome variance, and one over the residual treatment variance; medians over
+        repeats.
+    confounding : Confounding
+        The same by repeat, with sampling variances.
     """
 
     estimate: float
@@ -51,49 +94,26 @@ class Sensitivity:
     level: float
     sigma2: float
     nu2: float
+    confounding: Confounding
+
+    def bounds(self, cf_y: Floats, cf_d: Floats) -> tuple[Floats, Floats]:
+        """Bounds for other strengths, arrays that broadcast; for contour plots."""
+        return self.confounding.bounds(confounding_strength(cf_y, cf_d, self.rho))
 
     def __str__(self) -> str:
         return (
-            f"Estimate {self.estimate:.4g}. A time-varying omitted confounder that explains "
-            f"{self.cf_y:.1%} of the residual variance of the outcome and {self.cf_d:.1%} of that "
-            f"of the treatment moves it to between {self.low:.4g} and {self.high:.4g} "
-            f"({self.level:.0%} one-sided limits {self.conf_low:.4g}, {self.conf_high:.4g}). To "
-            f"reach {self.null:g} it must explain {self.robustness_value:.1%} of both "
+            f"Estimate {self.estimate:.4g}. An omitted confounder that explains {self.cf_y:.1%} of "
+            f"the residual variance of the outcome and {self.cf_d:.1%} of that of the treatment "
+            f"moves it to between {self.low:.4g} and {self.high:.4g} ({100 * self.level:g} % "
+            f"one-sided limits {self.conf_low:.4g} and {self.conf_high:.4g}). To reach "
+            f"{self.null:g} it must explain {self.robustness_value:.1%} of both "
             f"({self.robustness_value_ci:.1%} for the confidence limit)."
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Repeat:
-    """Sensitivity elements of one repeat."""
-
-    theta: float
-    max_bias: float
-    influence: Floats  # (n,) of θ̂
-    bias_influence: Floats  # (n,) of max_bias
-    sigma2: float
-    nu2: float
-
-
-def _elements(
-    y_res: Floats, d_res: Floats, theta: float, influence: Floats, weights: Floats | None
-) -> _Repeat:
-    """|bias| ≤ C sqrt(σ² ν²); influence of its square root by the delta method."""
-    w = np.ones(y_res.size) if weights is None else weights * (y_res.size / weights.sum())
-    error2 = (y_res - theta * d_res) ** 2
-    sigma2 = float((w * error2).mean())
-    nu2 = 1.0 / float((w * d_res**2).mean())
-    psi_sigma2 = w * (error2 - sigma2)
-    psi_nu2 = w * (nu2 - d_res**2 * nu2**2)
-    max_bias = float(np.sqrt(sigma2 * nu2))
-    bias_influence = (sigma2 * psi_nu2 + nu2 * psi_sigma2) / (2.0 * max_bias)
-    return _Repeat(theta, max_bias, influence, bias_influence, sigma2, nu2)
-
-
-def _share(name: str, value: float) -> float:
-    if not 0.0 <= value < 1.0:
-        raise ArgumentError(f"{name} is a share of variance in [0, 1), got {value!r}.")
-    return value
+def confounding_strength(cf_y: float | Floats, cf_d: float | Floats, rho: float) -> float | Floats:
+    """|ρ| √(cf_y cf_d / (1 − cf_d)), by which the largest bias is multiplied."""
+    return np.asarray(abs(rho) * np.sqrt(np.asarray(cf_y) * cf_d / (1.0 - np.asarray(cf_d))))
 
 
 def omitted_variable_bounds(
@@ -104,129 +124,171 @@ def omitted_variable_bounds(
     *,
     clusters: Sequence[Ints] = (),
     weights: Floats | None = None,
+    multiplicity: Floats | Ints | None = None,
     cf_y: float = 0.03,
     cf_d: float = 0.03,
     rho: float = 1.0,
     null: float = 0.0,
     level: float = 0.95,
-    ssc: str = "G/(G-1)",
+    ssc: Ssc = "G/(G-1)",
+    df: float | None = None,
 ) -> Sensitivity:
-    """Bounds of the partially linear model under an omitted confounder.
+    """Bounds on the effect of the partially linear model under an omitted confounder.
 
-    |bias| ≤ |ρ| sqrt(σ² ν² cf_y cf_d / (1 − cf_d)), σ² = E[(Ũ − θṼ)²], ν² = 1/E[Ṽ²]
-    (Chernozhukov, Cinelli, Newey, Sharma & Syrgkanis 2022, theorem 2 and section 4).
+    |bias| ≤ |ρ| √(σ²ν² cf_y cf_d / (1 − cf_d)) with σ² = E(Ũ − θṼ)² and ν² = 1/E Ṽ².
 
     Parameters
     ----------
     y_res, d_res : (n, n_rep) arrays
-        Cross-fitted residuals.
+        Cross-fitted residuals Ũ, Ṽ. For the IV-type score, Ũ is Y − g − θ(D − Ṽ).
     theta : (n_rep,) array
         Estimates by repeat.
     influence : (n, n_rep) array
-        Influence values by repeat.
-    clusters, weights, ssc
-        As in the variance of the estimate.
-    cf_y, cf_d : float
-        Shares in [0, 1).
+        Their influence values.
+    clusters, multiplicity, ssc
+        As in :func:`~causalkit.inference.variance.sandwich`.
+    weights : (n,) array, optional
+        Row weights, as in the estimate.
+    cf_y : float
+        Share of the residual outcome variance that the confounder explains, in [0, 1).
+    cf_d : float
+        Share of the residual treatment variance that it explains, in [0, 1).
     rho : float
-        In [-1, 1].
+        Correlation, in [-1, 1], of its errors in the two; 1 is the worst case.
     null : float
-        For the robustness values.
+        Value for the robustness values.
     level : float
         Of each one-sided confidence limit.
+    df : float, optional
+        Degrees of freedom for t quantiles; default normal, as in DoubleML.
 
     Returns
     -------
     Sensitivity
-        Medians over repeats.
+        Medians over repeats of the bounds and of the limits.
+
+    Notes
+    -----
+    DoubleML 0.11 gives the same bounds and robustness value, but its limits differ: it takes the
+    influence of θ̂ with the opposite sign, so the standard errors of its two bounds change places.
+
+    Raises
+    ------
+    ArgumentError
+        If a strength, rho or the level is out of range.
+
+    References
+    ----------
+    Chernozhukov, Cinelli, Newey, Sharma & Syrgkanis (2022), Long story short: omitted variable
+    bias in causal machine learning, theorem 2 and section 4; Cinelli & Hazlett (2020) for
+    robustness values.
     """
-    _share("cf_y", cf_y)
-    _share("cf_d", cf_d)
-    check_level(level)
+    for name, share in (("cf_y", cf_y), ("cf_d", cf_d)):
+        if not 0.0 <= share < 1.0:
+            raise ArgumentError(f"{name} is a share of variance in [0, 1), got {share!r}.")
     if not -1.0 <= rho <= 1.0:
         raise ArgumentError(f"rho is a correlation in [-1, 1], got {rho!r}.")
-    repeats = [
-        _elements(y_res[:, r], d_res[:, r], float(theta[r]), influence[:, r], weights)
-        for r in range(y_res.shape[1])
+    check_level(level)
+    w = np.ones(y_res.shape[0]) if weights is None else weights * (len(weights) / weights.sum())
+    residual = y_res - theta * d_res
+    sigma2, nu2, bias_influence = _variances(residual, d_res, w[:, None])
+    vcov = [
+        sandwich(np.column_stack(pair), clusters, ssc=ssc, multiplicity=multiplicity, n_params=1)
+        for pair in zip(influence.T, bias_influence.T, strict=True)
     ]
-
-    def bounds(y_share: float, d_share: float) -> tuple[float, float, float, float]:
-        strength = abs(rho) * np.sqrt(y_share * d_share / (1.0 - d_share))
-        return _bounds(repeats, strength, clusters, level, ssc)
-
-    low, high, conf_low, conf_high = bounds(cf_y, cf_d)
+    found = Confounding(np.asarray(theta), sigma2, nu2, np.stack(vcov))
+    quantile = float(stats.t.ppf(level, np.inf if df is None else df))
+    strength = float(confounding_strength(cf_y, cf_d, rho))
+    low, high = found.bounds(strength)
+    conf_low, conf_high = found.limits(strength, quantile)
     estimate = float(np.median(theta))
-    above = null <= estimate
+    side = 0 if null <= estimate else 1
+
+    def bound(share: float) -> float:
+        ends = found.bounds(confounding_strength(share, share, rho))
+        return (1 - 2 * side) * (float(ends[side]) - null)
+
+    def limit(share: float) -> float:
+        ends = found.limits(float(confounding_strength(share, share, rho)), quantile)
+        return (1 - 2 * side) * (ends[side] - null)
+
     return Sensitivity(
         estimate=estimate,
-        low=low,
-        high=high,
+        low=float(low),
+        high=float(high),
         conf_low=conf_low,
         conf_high=conf_high,
         cf_y=cf_y,
         cf_d=cf_d,
         rho=rho,
-        robustness_value=_robustness(lambda s: bounds(s, s)[0 if above else 1] - null),
-        robustness_value_ci=_robustness(lambda s: bounds(s, s)[2 if above else 3] - null),
+        robustness_value=_root(bound),
+        robustness_value_ci=_root(limit),
         null=null,
         level=level,
-        sigma2=float(np.median([repeat.sigma2 for repeat in repeats])),
-        nu2=float(np.median([repeat.nu2 for repeat in repeats])),
+        sigma2=float(np.median(sigma2)),
+        nu2=float(np.median(nu2)),
+        confounding=found,
     )
 
 
-def _bounds(
-    repeats: Sequence[_Repeat], strength: float, clusters: Sequence[Ints], level: float, ssc: str
-) -> tuple[float, float, float, float]:
-    quantile = float(stats.norm.ppf(level))
-    found = []
-    for repeat in repeats:
-        low = repeat.theta - strength * repeat.max_bias
-        high = repeat.theta + strength * repeat.max_bias
-        se_low, se_high = (
-            np.sqrt(sandwich(influence[:, None], clusters, ssc=ssc)[0, 0])
-            for influence in (
-                repeat.influence - strength * repeat.bias_influence,
-                repeat.influence + strength * repeat.bias_influence,
-            )
-        )
-        found.append((low, high, low - quantile * se_low, high + quantile * se_high))
-    low, high, conf_low, conf_high = np.median(np.asarray(found), axis=0)
-    return float(low), float(high), float(conf_low), float(conf_high)
+def _variances(residual: Floats, d_res: Floats, w: Floats) -> tuple[Floats, Floats, Floats]:
+    """σ², ν² and the influence ``(n, n_rep)`` of √(σ²ν²), by the delta method."""
+    sigma2 = (w * residual**2).mean(axis=0)
+    nu2 = 1.0 / (w * d_res**2).mean(axis=0)
+    psi_sigma2 = w * (residual**2 - sigma2)
+    psi_nu2 = w * (nu2 - d_res**2 * nu2**2)
+    bias = np.sqrt(sigma2 * nu2)
+    numerator = sigma2 * psi_nu2 + nu2 * psi_sigma2
+    influence = np.divide(numerator, 2.0 * bias, out=np.zeros_like(numerator), where=bias > 0)
+    return sigma2, nu2, influence
 
 
-def _robustness(distance: Callable[[float], float]) -> float:
-    """Smallest strength at which a bound reaches the null; 0 if it is there already."""
-    start, end = distance(0.0), distance(_MOST)
-    if start == 0.0 or np.sign(start) == np.sign(end):
-        return 0.0 if abs(start) <= abs(end) else _MOST
-    return float(optimize.brentq(distance, 0.0, _MOST, xtol=1e-10))
+def _root(distance: Callable[[float], float]) -> float:
+    """Share at which a distance that falls from its value at 0 becomes zero; 1 if it never does."""
+    if distance(0.0) <= 0.0:
+        return 0.0
+    if distance(_STRONGEST) > 0.0:
+        return 1.0
+    return float(optimize.brentq(distance, 0.0, _STRONGEST, xtol=1e-13))
 
 
 def benchmark_gains(
-    sigma2_long: float,
-    nu2_long: float,
-    theta_long: float,
-    sigma2_short: float,
-    nu2_short: float,
-    theta_short: float,
+    sigma2_long: float | Floats,
+    nu2_long: float | Floats,
+    theta_long: float | Floats,
+    sigma2_short: float | Floats,
+    nu2_short: float | Floats,
+    theta_short: float | Floats,
 ) -> dict[str, float]:
-    """Strength of left-out covariates, by comparing a fit with them (long) and without (short).
+    """Strength of observed covariates as confounders: a fit with them (long), one without (short).
+
+    Parameters
+    ----------
+    sigma2_long, nu2_long, theta_long : float or (n_rep,) arrays
+        Of the fit with all covariates, as in :class:`Confounding`.
+    sigma2_short, nu2_short, theta_short : float or (n_rep,) arrays
+        Of the fit without the covariates in question.
 
     Returns
     -------
     dict
-        ``cf_y``, ``cf_d``, ``rho`` and ``change`` (short minus long estimate).
+        Medians over repeats of ``cf_y``, ``cf_d`` (gains relative to what the long fit leaves,
+        which is what a latent confounder faces), of ``rho``, and of ``change``, the short minus
+        the long estimate.
 
     References
     ----------
     Chernozhukov et al. (2022), section 5.
     """
-    # Gains relative to what the long fit leaves, so that a confounder "as strong as" the one left
-    # out is judged against the residuals that a latent confounder would face.
-    cf_y = min(max((sigma2_short - sigma2_long) / sigma2_long, 0.0), 1.0)
-    cf_d = min(max((nu2_long - nu2_short) / nu2_short, 0.0), 1.0)
-    change = theta_short - theta_long
-    size = float(np.sqrt(max(sigma2_short - sigma2_long, 0.0) * max(nu2_long - nu2_short, 0.0)))
-    rho = float(np.clip(change / size, -1.0, 1.0)) if size > 0 else float(np.sign(change))
-    return {"cf_y": cf_y, "cf_d": cf_d, "rho": rho, "change": change}
+    gain_y = np.atleast_1d(np.asarray(sigma2_short) - sigma2_long)
+    gain_d = np.atleast_1d(np.asarray(nu2_long) - nu2_short)
+    change = np.atleast_1d(np.asarray(theta_short) - theta_long)
+    size = np.sqrt(np.maximum(gain_y, 0.0) * np.maximum(gain_d, 0.0))
+    adversity = np.divide(np.abs(change), size, out=np.ones_like(size), where=size > 0)
+    found = {
+        "cf_y": np.clip(gain_y / sigma2_long, 0.0, 1.0),
+        "cf_d": np.clip(gain_d / nu2_short, 0.0, 1.0),
+        "rho": np.minimum(adversity, 1.0) * np.sign(change),
+        "change": change,
+    }
+    return {name: float(np.median(values)) for name, values in found.items()}

@@ -11,6 +11,7 @@ from causalkit.errors import (
     FewClustersWarning,
     IdentificationError,
     check_choice,
+    check_count,
 )
 from causalkit.scores import LinearScore
 from causalkit.typing import Floats, Ints
@@ -27,6 +28,7 @@ def sandwich(
     *,
     ssc: Ssc = "G/(G-1)",
     multiplicity: Floats | Ints | None = None,
+    n_params: int | None = None,
 ) -> Floats:
     """Variance matrix of θ̂ from its influence values.
 
@@ -39,10 +41,12 @@ def sandwich(
         is n/(n−1), with the longest it is n/(n−k), which is HC1). One: cluster-robust. Two:
         V₁ + V₂ − V₁₂, each part with its own factor.
     ssc : {"none", "G/(G-1)", "G/(G-1)*(n-1)/(n-k)"}
-        Small-sample factor. G counts the clusters that hold rows, k the columns.
+        Small-sample factor. G counts the clusters that hold rows.
     multiplicity : (n,) array, optional
         Frequency weights: how many identical rows each row stands for. Its influence is the sum
         over them. The variance is that of the repeated rows.
+    n_params : int, optional
+        k of the small-sample factor, where it is not the number of columns.
 
     Returns
     -------
@@ -71,6 +75,7 @@ def sandwich(
     """
     check_choice("ssc", ssc, SSC)
     scale = float(influence.shape[0]) ** 2
+    k = influence.shape[1] if n_params is None else n_params
     _check_codes(clusters, influence.shape[0])
     if multiplicity is None:
         n = float(influence.shape[0])
@@ -79,11 +84,17 @@ def sandwich(
         n = float(multiplicity.sum())
     if not clusters:
         each = influence if multiplicity is None else influence / np.sqrt(multiplicity)[:, None]
-        return _meat(each, n, n, ssc) / scale
-    parts = [_clustered_meat(influence, codes, n, ssc) / scale for codes in clusters]
+        return _meat(each, n, small_sample_factor(n, n, k, ssc)) / scale
+
+    def one_way(codes: Ints) -> Floats:
+        count = count_clusters(codes)
+        factor = small_sample_factor(count, n, k, ssc)
+        return _meat(cluster_sums(influence, codes), count, factor) / scale
+
+    parts = [one_way(codes) for codes in clusters]
     if len(parts) == 1:
         return parts[0]
-    both = _clustered_meat(influence, _cells(*clusters), n, ssc) / scale
+    both = one_way(_cells(*clusters))
     vcov: Floats = parts[0] + parts[1] - both
     if np.linalg.eigvalsh(vcov).min() >= -1e-12 * np.trace(parts[0] + parts[1]):
         return vcov
@@ -157,6 +168,7 @@ def hac(influence: Floats, periods: Ints, *, lags: int) -> Floats:
     Newey & West (1987); Driscoll & Kraay (1998).
     """
     _check_codes((periods,), influence.shape[0])
+    check_count("lags", lags, least=0)
     sums = cluster_sums(influence, periods)
     meat: Floats = sums.T @ sums
     for lag in range(1, min(lags, sums.shape[0] - 1) + 1):
@@ -189,7 +201,7 @@ def warn_if_few(clusters: Sequence[Ints]) -> None:
 
 def small_sample_factor(n_clusters: float, n: float, k: int, ssc: Ssc) -> float:
     """Named small-sample factor of a variance."""
-    if ssc == "none":
+    if ssc == "none" or n_clusters < 2:
         return 1.0
     factor = n_clusters / (n_clusters - 1.0)
     if ssc == "G/(G-1)":
@@ -198,18 +210,14 @@ def small_sample_factor(n_clusters: float, n: float, k: int, ssc: Ssc) -> float:
     return factor * (n - 1.0) / (n - k)
 
 
-def _clustered_meat(influence: Floats, codes: Ints, n: float, ssc: Ssc) -> Floats:
-    return _meat(cluster_sums(influence, codes), count_clusters(codes), n, ssc)
-
-
-def _meat(sums: Floats, n_clusters: float, n: float, ssc: Ssc) -> Floats:
-    """Sum of outer products of cluster sums, with the small-sample factor."""
+def _meat(sums: Floats, n_clusters: float, factor: float) -> Floats:
+    """Sum of outer products of cluster sums, times a small-sample factor."""
     if n_clusters < 2:
         raise IdentificationError(
             f"a variance needs at least two independent clusters, got {n_clusters:g}; cluster by a "
             "finer variable."
         )
-    return np.asarray(small_sample_factor(n_clusters, n, sums.shape[1], ssc) * (sums.T @ sums))
+    return np.asarray(factor * (sums.T @ sums))
 
 
 def _cells(first: Ints, second: Ints) -> Ints:

@@ -1,5 +1,6 @@
 """Cross-fitting of nuisance functions: folds, learners, out-of-fold predictions, quality."""
 
+from causalkit.nuisance.accuracy import Quality, quality
 from causalkit.nuisance.candidates import Nuisance
 from causalkit.nuisance.crossfit import CrossFit, cross_fit
 from causalkit.nuisance.features import (
@@ -12,7 +13,6 @@ from causalkit.nuisance.features import (
 )
 from causalkit.nuisance.folds import SPLITS, FoldKeys, Folds, draw_folds, external_folds
 from causalkit.nuisance.learners import LEARNERS
-from causalkit.nuisance.quality import Quality, quality
 
 __all__ = [
     "LEARNERS",

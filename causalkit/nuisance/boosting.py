@@ -9,6 +9,9 @@ import numpy as np
 from causalkit.optional import require
 from causalkit.typing import Floats, Ints
 
+_HOPELESS = 1.1  # loss beside a rival's on the first inner fold at which tuning stops
+_HISTOGRAM = 2**16  # bins of all features together
+_GLANCE = 10  # rounds between looks at whether a race is lost
 _THREAD_ROWS = 20_000  # below this, threads cost more than they give
 
 
@@ -23,9 +26,11 @@ class Boosting:
     patience : int or None
         Stop tuning after this many rounds without gain; None fits ``max_rounds`` trees untuned.
     parameters : dict
-        LightGBM parameters. The default has 1,023 bins: 255 quantile bins are wide exactly in the
-        tails, where nonlinear confounding is strongest, and triple the error of tree-based
-        Mundlak nuisances in u-shaped designs.
+        LightGBM parameters. The default grows trees as XGBoost does by default: 64 leaves, single
+        rows as leaves, ridge penalty 1. Without ``max_bin`` there are up to 4,095 bins, fewer if
+        there are many features: 255 quantile bins are wide exactly in the tails, where nonlinear
+        confounding is strongest, and double the error of tree-based Mundlak nuisances in u-shaped
+        designs.
     """
 
     max_rounds: int = 500
@@ -33,10 +38,10 @@ class Boosting:
     parameters: dict[str, Any] = field(
         default_factory=lambda: {
             "learning_rate": 0.1,
-            "num_leaves": 15,
-            "min_child_samples": 20,
+            "num_leaves": 63,
+            "min_child_samples": 1,
             "reg_lambda": 1.0,
-            "max_bin": 1023,
+            "min_data_in_bin": 1,
         }
     )
 
@@ -47,6 +52,7 @@ def from_sklearn(model: Any) -> Boosting:
     rounds = int(parameters.pop("n_estimators", 100))
     for name in ("n_jobs", "class_weight", "importance_type", "objective"):
         parameters.pop(name, None)
+    parameters.setdefault("max_bin", 255)  # LightGBM's own
     return Boosting(max_rounds=rounds, patience=None, parameters=parameters)
 
 
@@ -61,9 +67,15 @@ class Binned:
 def bin_features(values: Floats, settings: Boosting, seed: int) -> Binned:
     """Bin a matrix; the bins use feature values only, so sharing them leaks no outcome."""
     lightgbm = require("lightgbm", extra="", needed_by="learner='boosting'")
-    parameters = settings.parameters | _fixed(seed, values.shape[0], threads=0)
+    parameters = {"max_bin": _bins(values.shape[1])} | settings.parameters
+    parameters |= _fixed(seed, values.shape[0], threads=0)
     dataset = lightgbm.Dataset(values, params=parameters, free_raw_data=True)
     return Binned(values, dataset.construct())
+
+
+def _bins(n_features: int) -> int:
+    """Bins of each feature such that a leaf's histogram stays small."""
+    return int(np.clip(_HISTOGRAM // max(n_features, 1), 255, 4095))
 
 
 def _fixed(seed: int, n_rows: int, threads: int) -> dict[str, Any]:
@@ -112,13 +124,15 @@ class BoostingJob:
     seed: int
     threads: int
     n_tune: int = 2
+    rival: dict[int, float] | None = None  # losses by inner fold that a candidate must beat
 
 
-def fit_boosting(binned: Binned, settings: Boosting, job: BoostingJob) -> BoostingFit:
+def fit_boosting(binned: Binned, settings: Boosting, job: BoostingJob) -> BoostingFit | None:
     """Fit one training set and predict one test set.
 
     The number of rounds minimises the summed validation loss over ``n_tune`` inner folds of the
-    training set; the final model is refitted on all of it.
+    training set; the final model is refitted on all of it. None if a rival's losses on those
+    folds are smaller, since the refit would not be used.
     """
     objective = "regression" if job.kind == "mean" else "binary"
     parameters = settings.parameters | _fixed(job.seed, job.train.size, job.threads)
@@ -130,10 +144,33 @@ def fit_boosting(binned: Binned, settings: Boosting, job: BoostingJob) -> Boosti
     losses: dict[int, float] = {}
     if settings.patience is not None:
         rounds, losses = _tune(binned, settings, parameters, job)
+        if job.rival is not None and sum(losses.values()) > sum(job.rival[f] for f in losses):
+            return None
     lightgbm = require("lightgbm", extra="", needed_by="learner='boosting'")
     model = lightgbm.train(parameters, _part(binned, job, job.train), num_boost_round=rounds)
     predictions = model.predict(binned.values[job.test], num_threads=parameters["num_threads"])
     return BoostingFit(np.asarray(predictions, dtype=np.float64), losses, rounds, model)
+
+
+def _give_up(history: dict[str, Any], target: float) -> Any:
+    """Callback that ends training once the held-out loss is not on its way to the target.
+
+    Gains shrink about geometrically; their extrapolated sum says where the curve would end.
+    """
+    from lightgbm.callback import EarlyStopException
+
+    def check(env: Any) -> None:
+        curve = next(iter(history["held_out"].values()))
+        if len(curve) % _GLANCE or len(curve) < 3 * _GLANCE:
+            return
+        before, middle, now = curve[-1 - 2 * _GLANCE], curve[-1 - _GLANCE], curve[-1]
+        shrink = (middle - now) / (before - middle) if before > middle else 0.0
+        to_come = (middle - now) * shrink / (1.0 - shrink) if shrink < 1.0 else np.inf
+        if now - max(to_come, 0.0) > target:
+            raise EarlyStopException(env.iteration, env.evaluation_result_list)
+
+    check.order = 40  # type: ignore[attr-defined]  # after the history is recorded
+    return check
 
 
 def _part(binned: Binned, job: BoostingJob, rows: Ints) -> Any:
@@ -160,20 +197,26 @@ def _tune(
     for fold in used:
         held_out = job.train[inner == fold]
         history: dict[str, Any] = {}
+        weight = held_out.size if job.weights is None else float(job.weights[held_out].sum())
+        callbacks = [
+            lightgbm.record_evaluation(history),
+            lightgbm.early_stopping(settings.patience, verbose=False),
+        ]
+        if job.rival is not None:
+            callbacks.append(_give_up(history, _HOPELESS * job.rival[fold] / weight))
         lightgbm.train(
             parameters,
             _part(binned, job, job.train[inner != fold]),
             num_boost_round=settings.max_rounds,
             valid_sets=[_part(binned, job, held_out)],
             valid_names=["held_out"],
-            callbacks=[
-                lightgbm.record_evaluation(history),
-                lightgbm.early_stopping(settings.patience, verbose=False),
-            ],
+            callbacks=callbacks,
         )
         curves.append(np.asarray(next(iter(history["held_out"].values()))))
-        weight = held_out.size if job.weights is None else float(job.weights[held_out].sum())
         sizes.append(weight)
+        if job.rival is not None and weight * curves[-1].min() > _HOPELESS * job.rival[fold]:
+            # The other inner folds will not turn this round.
+            return 1, {fold: weight * float(curves[-1].min())}
     # Curves end where each fold stopped; beyond its end a fold's best loss stands in.
     longest = max(curve.size for curve in curves)
     padded = [np.append(c, np.full(longest - c.size, c.min())) for c in curves]

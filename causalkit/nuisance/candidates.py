@@ -1,6 +1,6 @@
 """Fits of one nuisance in one fold by every candidate learner, and the choice among them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -13,6 +13,8 @@ from causalkit.nuisance.learners import Plan, fit_model, inner_splits, predict_m
 from causalkit.nuisance.penalised import LinearFit, fit_penalised
 from causalkit.rng import seed_of
 from causalkit.typing import Bools, Floats, Ints, Learner
+
+_MANY_FEATURES = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,9 @@ class Nuisance:
         Rows that may train, such as the treated.
     kind : {"mean", "probability"}
         What is predicted.
+    compact : Features or None
+        The same information in fewer columns, for named learners that make their own powers and
+        interactions (``"boosting"``, ``"forest"``). Default: ``features``.
     """
 
     name: str
@@ -40,6 +45,42 @@ class Nuisance:
     learner: str | Learner
     train_on: Bools | None = None
     kind: Literal["mean", "probability"] = "mean"
+    compact: Features | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Views:
+    """The features of some nuisances as learners want them, each made once.
+
+    Attributes
+    ----------
+    full, compact : Features
+        The same object where there is no compact form.
+    memo : dict
+        Dense matrices and binned data sets made so far.
+    """
+
+    full: Features
+    compact: Features
+    memo: dict[Any, Any] = field(default_factory=dict)
+
+    def dense(self, plan: Plan) -> Floats:
+        """Whole matrix for a learner that cannot take it in pieces."""
+        source = self.compact if plan.own_terms else self.full
+        if id(source) not in self.memo:
+            self.memo[id(source)] = dense(source)
+        values: Floats = self.memo[id(source)]
+        return values
+
+    def binned(self, plan: Plan, seed: int) -> Binned:
+        """Binned matrix, shared by every fold, repeat and target."""
+        assert plan.boosting is not None
+        values = self.dense(plan)
+        key = (id(values), repr(plan.boosting.parameters))
+        if key not in self.memo:
+            self.memo[key] = bin_features(values, plan.boosting, seed)
+        found: Binned = self.memo[key]
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +129,7 @@ def linear_candidates(
     found: dict[tuple[str, int], list[Candidate]] = {}
     for fold in sorted({task.fold for task in tasks}):
         mine = [task for task in tasks if task.fold == fold and task.plan.penalties]
-        asked = [(task, penalty) for task in mine for penalty in task.plan.penalties]
+        asked = [(task, name) for task in mine for name in _affordable(task.plan, features)]
         train = settings.folds.train[mine[0].repeat][fold]
         fits: list[tuple[Task, LinearFit]] = []
         for penalty in dict.fromkeys(penalty for _, penalty in asked):
@@ -103,6 +144,13 @@ def linear_candidates(
             candidate = Candidate(predicted[:, column], fit.description, fit.losses, fit)
             found.setdefault((task.nuisance.name, fold), []).append(candidate)
     return found
+
+
+def _affordable(plan: Plan, features: Features) -> tuple[str, ...]:
+    """Candidates worth their cost: with many features a ridge path is slow and rarely wins."""
+    if len(plan.penalties) > 1 and features.n_features > _MANY_FEATURES:
+        return tuple(name for name in plan.penalties if name != "ridge")
+    return plan.penalties
 
 
 def _atoms(task: Task, targets: Floats, features: Features, settings: Settings) -> AtomMoments:
@@ -121,46 +169,70 @@ def _atoms(task: Task, targets: Floats, features: Features, settings: Settings) 
 
 
 def other_candidates(
-    tasks: list[Task], features: Features, settings: Settings
+    tasks: list[Task],
+    views: Views,
+    settings: Settings,
+    linear: dict[tuple[str, int], list[Candidate]],
 ) -> list[list[Candidate]]:
-    """Boosting and scikit-learn candidates of every task, in the order of the tasks."""
+    """Boosting and scikit-learn candidates of every task, in the order of the tasks.
+
+    A boosting candidate that loses to a linear one in tuning is not refitted.
+    """
     if not any(task.plan.boosting or task.plan.models for task in tasks):
         return [[] for _ in tasks]
-    values = dense(features)
-    binned: dict[int, Binned] = {}
-    for task in tasks:
-        settings_of = task.plan.boosting
-        if settings_of is not None and id(settings_of) not in binned:
-            seed = seed_of(settings.seed, "bins")
-            binned[id(settings_of)] = bin_features(values, settings_of, seed)
-    # LightGBM releases the interpreter lock, so its fits share memory in threads.
-    threads = not any(task.plan.models for task in tasks)
-    calls = [(task, values, binned.get(id(task.plan.boosting)), settings) for task in tasks]
+    seed = seed_of(settings.seed, "bins")
+    calls = [
+        (
+            task,
+            views.dense(task.plan),
+            views.binned(task.plan, seed) if task.plan.boosting is not None else None,
+            settings,
+            _rival(linear.get((task.nuisance.name, task.fold), [])),
+        )
+        for task in tasks
+    ]
     if settings.n_jobs == 1:
         return [_fit_task(*call) for call in calls]
     from joblib import Parallel, delayed
 
+    # LightGBM releases the interpreter lock, so its fits share memory in threads.
+    threads = not any(task.plan.models for task in tasks)
     pool = Parallel(n_jobs=settings.n_jobs, prefer="threads" if threads else "processes")
     return list(pool(delayed(_fit_task)(*call) for call in calls))
 
 
+def _rival(candidates: list[Candidate]) -> dict[int, float] | None:
+    """Losses by inner fold of the best linear candidate."""
+    return best_of(candidates).losses if candidates else None
+
+
 def _fit_task(
-    task: Task, values: Floats, binned: Binned | None, settings: Settings
+    task: Task,
+    values: Floats,
+    binned: Binned | None,
+    settings: Settings,
+    rival: dict[int, float] | None,
 ) -> list[Candidate]:
     address = ("nuisance", task.nuisance.name, task.repeat, task.fold)
     seed = seed_of(settings.seed, *address)
     fits = []
     if task.plan.boosting is not None and binned is not None:
-        fits.append(_boost(task, task.plan.boosting, binned, settings, seed))
-    compare = len(task.plan.models) + len(fits) + len(task.plan.penalties) > 1
+        boosted = _boost(task, task.plan.boosting, binned, settings, seed, rival)
+        fits += [] if boosted is None else [boosted]
+    compare = len(task.plan.models) + len(fits) > 1
     for label, model in task.plan.models:
         fits.append(_fit_sklearn(task, label, model, values, settings, seed, compare=compare))
     return fits
 
 
 def _boost(
-    task: Task, boosting: Boosting, binned: Binned, settings: Settings, seed: int
-) -> Candidate:
+    task: Task,
+    boosting: Boosting,
+    binned: Binned,
+    settings: Settings,
+    seed: int,
+    rival: dict[int, float] | None,
+) -> Candidate | None:
     job = BoostingJob(
         target=task.nuisance.target,
         weights=settings.weights,
@@ -170,8 +242,11 @@ def _boost(
         kind=task.nuisance.kind,
         seed=seed,
         threads=settings.threads,
+        rival=rival,
     )
     fit = fit_boosting(binned, boosting, job)
+    if fit is None:
+        return None
     return Candidate(fit.predictions, f"boosting ({fit.rounds} rounds)", fit.losses, fit.model)
 
 

@@ -13,6 +13,7 @@ from causalkit.nuisance.candidates import (
     Nuisance,
     Settings,
     Task,
+    Views,
     best_of,
     linear_candidates,
     other_candidates,
@@ -118,9 +119,9 @@ def cross_fit(
 
 def _sharing_features(nuisances: Sequence[Nuisance]) -> Iterable[list[Nuisance]]:
     """Group nuisances that can share one pass: same features, same training rows."""
-    groups: dict[tuple[int, int], list[Nuisance]] = {}
+    groups: dict[tuple[int, ...], list[Nuisance]] = {}
     for nuisance in nuisances:
-        key = (id(nuisance.features), id(nuisance.train_on))
+        key = (id(nuisance.features), id(nuisance.compact), id(nuisance.train_on))
         groups.setdefault(key, []).append(nuisance)
     return groups.values()
 
@@ -128,23 +129,30 @@ def _sharing_features(nuisances: Sequence[Nuisance]) -> Iterable[list[Nuisance]]
 def _fit_group(
     group: list[Nuisance], settings: Settings, imputer: Any, progress: Progress | None
 ) -> Iterable[tuple[Task, Candidate]]:
-    folds, features = settings.folds, group[0].features
+    folds, first = settings.folds, group[0]
+    views = Views(first.features, first.compact or first.features)
     plans = [plan(nuisance.learner, nuisance.kind) for nuisance in group]
     for repeat in range(folds.n_rep):
         if imputer is None:
-            yield from _fit_repeat(group, plans, features, settings, repeat, None, progress)
+            yield from _fit_repeat(group, plans, views, settings, repeat, None, progress)
             continue
         for fold in range(folds.test[repeat].shape[0]):
             train, _ = folds.split(repeat, fold)
-            filled = _impute(imputer, features, _training_rows(train, group[0].train_on))
+            filled = _impute(imputer, views, _training_rows(train, first.train_on))
             yield from _fit_repeat(group, plans, filled, settings, repeat, fold, progress)
 
 
-def _impute(imputer: Any, features: Features, train: Ints) -> Features:
+def _impute(imputer: Any, views: Views, train: Ints) -> Views:
+    """Views with missing values filled by an imputer that saw training rows only."""
     from sklearn.base import clone
 
-    values = dense(features)
-    return DenseFeatures(np.ascontiguousarray(clone(imputer).fit(values[train]).transform(values)))
+    filled: dict[int, Features] = {}
+    for source in (views.full, views.compact):
+        if id(source) not in filled:
+            values = dense(source)
+            complete = clone(imputer).fit(values[train]).transform(values)
+            filled[id(source)] = DenseFeatures(np.ascontiguousarray(complete))
+    return Views(filled[id(views.full)], filled[id(views.compact)])
 
 
 def _training_rows(train: Ints, train_on: Bools | None) -> Ints:
@@ -154,7 +162,7 @@ def _training_rows(train: Ints, train_on: Bools | None) -> Ints:
 def _fit_repeat(
     group: list[Nuisance],
     plans: list[Plan],
-    features: Features,
+    views: Views,
     settings: Settings,
     repeat: int,
     only: int | None,
@@ -162,8 +170,8 @@ def _fit_repeat(
 ) -> Iterable[tuple[Task, Candidate]]:
     """All folds of one repeat (or one of them), for nuisances that share their features."""
     tasks = _tasks(group, plans, settings.folds, repeat, only)
-    linear = linear_candidates(tasks, features, settings)
-    other = other_candidates(tasks, features, settings)
+    linear = linear_candidates(tasks, views.full, settings)
+    other = other_candidates(tasks, views, settings, linear)
     for task, fits in zip(tasks, other, strict=True):
         best = best_of([*linear.get((task.nuisance.name, task.fold), []), *fits])
         if progress is not None:
@@ -174,7 +182,11 @@ def _fit_repeat(
 
 
 def _tasks(
-    group: list[Nuisance], plans: list[Plan], folds: Folds, repeat: int, only: int | None
+    group: list[Nuisance],
+    plans: list[Plan],
+    folds: Folds,
+    repeat: int,
+    only: int | None,
 ) -> list[Task]:
     tasks = []
     for fold, (train, test) in enumerate(folds.splits(repeat)):

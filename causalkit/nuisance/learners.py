@@ -38,12 +38,16 @@ class Plan:
         Boosting candidate.
     models : tuple of (str, object)
         scikit-learn candidates, cloned for each fit.
+    own_terms : bool
+        Whether boosting and models make powers and interactions by themselves, so that the compact
+        features serve them best.
     """
 
     label: str
     penalties: tuple[str, ...] = ()
     boosting: Boosting | None = None
     models: tuple[tuple[str, Any], ...] = ()
+    own_terms: bool = False
 
 
 def plan(learner: str | Learner, kind: Kind, *, argument: str = "learner") -> Plan:
@@ -72,15 +76,17 @@ def plan(learner: str | Learner, kind: Kind, *, argument: str = "learner") -> Pl
 
 def _named(name: str, kind: Kind) -> Plan:
     if name == "boosting":
-        return Plan(name, boosting=Boosting())
+        return Plan(name, boosting=Boosting(), own_terms=True)
     if name == "forest":
-        return Plan(name, models=((name, _forest(kind)),))
+        return Plan(name, models=((name, _forest(kind)),), own_terms=True)
     if kind == "mean":
         if name == "auto":
-            return Plan(name, penalties=("lasso", "ridge"), boosting=Boosting())
+            candidates = ("lasso", "ridge")
+            return Plan(name, penalties=candidates, boosting=Boosting(), own_terms=True)
         return Plan(name, penalties=(name,))
     if name == "auto":
-        return Plan(name, models=(("ridge", logistic("ridge")),), boosting=Boosting())
+        models = (("ridge", logistic("ridge")),)
+        return Plan(name, models=models, boosting=Boosting(), own_terms=True)
     return Plan(name, models=((name, logistic(name)),))
 
 
@@ -123,6 +129,11 @@ def _object(learner: Any, kind: Kind, argument: str) -> Plan:
         raise ArgumentError(
             f"{argument}={name}() predicts no probabilities; a binary treatment in this model "
             "needs a classifier with predict_proba(), or a named learner."
+        )
+    if kind == "mean" and is_classifier(learner):
+        raise ArgumentError(
+            f"{argument}={name}() is a classifier, and this nuisance is the mean of a variable "
+            "that is not 0/1 here; pass a regressor."
         )
     lightgbm_class = "LGBMRegressor" if kind == "mean" else "LGBMClassifier"
     if type(learner).__module__ == "lightgbm.sklearn" and name == lightgbm_class:

@@ -84,24 +84,26 @@ def standardise(moments: Moments, scale: Floats | None = None) -> Standardised:
     return Standardised(gram, cross, scale, mean, np.maximum(variance[p:], 0.0))
 
 
-_Path = Callable[[Standardised, int, Floats], Floats]
+_Path = Callable[[Standardised, int, Floats, Floats | None], Floats]
 
 
-def _least_squares(problem: Standardised, target: int, _grid: Floats) -> Floats:
+def _least_squares(
+    problem: Standardised, target: int, _grid: Floats, _start: Floats | None
+) -> Floats:
     values, vectors = problem.eigen
     keep = values > max(values[-1], 1.0) * problem.gram.shape[0] * np.finfo(float).eps * 8
     rotated = vectors[:, keep].T @ problem.cross[:, target]
     return np.asarray((vectors[:, keep] @ (rotated / values[keep]))[:, None])
 
 
-def _ridge_path(problem: Standardised, target: int, grid: Floats) -> Floats:
+def _ridge_path(problem: Standardised, target: int, grid: Floats, _start: Floats | None) -> Floats:
     values, vectors = problem.eigen
     rotated = vectors.T @ problem.cross[:, target]
     shrunk = rotated[:, None] / (np.maximum(values, 0.0)[:, None] + grid)
     return np.asarray(vectors @ shrunk)
 
 
-def _lasso_path(problem: Standardised, target: int, grid: Floats) -> Floats:
+def _lasso_path(problem: Standardised, target: int, grid: Floats, start: Floats | None) -> Floats:
     # sklearn costs a second to import, and nothing else in this module needs it.
     from sklearn.exceptions import ConvergenceWarning as NotConverged
     from sklearn.linear_model import lasso_path
@@ -116,6 +118,7 @@ def _lasso_path(problem: Standardised, target: int, grid: Floats) -> Floats:
             alphas=grid,
             precompute=np.ascontiguousarray(problem.gram),
             Xy=np.ascontiguousarray(problem.cross[:, target]),
+            coef_init=start,
             check_input=False,
             max_iter=3000,
             tol=1e-5,
@@ -148,10 +151,19 @@ def _no_grid(_problem: Standardised, _target: int) -> Floats:
     return np.zeros(1)
 
 
-_PENALTIES: dict[str, tuple[_Path, Callable[[Standardised, int], Floats]]] = {
-    "linear": (_least_squares, _no_grid),
-    "ridge": (_ridge_path, _ridge_grid),
-    "lasso": (_lasso_path, _lasso_grid),
+@dataclass(frozen=True, slots=True)
+class _Penalty:
+    """A solver along a grid of penalties, the grid, and how many penalties to try at once."""
+
+    path: _Path
+    grid: Callable[[Standardised, int], Floats]
+    step: int
+
+
+_PENALTIES = {
+    "linear": _Penalty(_least_squares, _no_grid, 1),
+    "ridge": _Penalty(_ridge_path, _ridge_grid, _N_RIDGE),
+    "lasso": _Penalty(_lasso_path, _lasso_grid, 10),
 }
 
 
@@ -189,18 +201,15 @@ def fit_penalised(
     list of LinearFit
         In the order of ``targets``.
     """
-    path, make_grid = _PENALTIES[penalty]
-    whole = atoms.over(train)
-    problem = standardise(whole)
+    solver = _PENALTIES[penalty]
+    problem = standardise(atoms.over(train))
     held_out = _inner_pairs(atoms, train, problem)
     fits = []
     for target in targets:
-        grid = make_grid(problem, target)
-        losses = np.zeros((len(held_out), grid.size))
-        for row, (_, rest, validation) in enumerate(held_out):
-            losses[row] = _validation_loss(validation, path(rest, target, grid), rest, target)
+        grid = solver.grid(problem, target)
+        losses = _validation_losses(solver, grid, held_out, target)
         best = int(losses.sum(axis=0).argmin()) if held_out else grid.size - 1
-        beta = path(problem, target, grid[: best + 1])[:, -1]
+        beta = solver.path(problem, target, grid[: best + 1], None)[:, -1]
         if penalty == "lasso":
             _warn_unless_optimal(problem, target, beta, float(grid[best]))
         coefficients, intercept = problem.unscaled(beta, target, atoms.centre)
@@ -210,9 +219,30 @@ def fit_penalised(
     return fits
 
 
-def _inner_pairs(
-    atoms: AtomMoments, train: Bools, problem: Standardised
-) -> list[tuple[int, Standardised, Moments]]:
+_HeldOut = list[tuple[int, Standardised, Moments]]
+
+
+def _validation_losses(solver: _Penalty, grid: Floats, held_out: _HeldOut, target: int) -> Floats:
+    """Losses ``(n_inner, n_tried)``, from strong to weak penalties until they rise for good.
+
+    The weak end of a lasso path costs the most and wins the least: it is not computed once a
+    whole step of penalties has brought no gain.
+    """
+    starts: list[Floats | None] = [None] * len(held_out)
+    found = np.empty((len(held_out), 0))
+    for first in range(0, grid.size if held_out else 0, solver.step):
+        part = np.empty((len(held_out), grid[first : first + solver.step].size))
+        for row, (_, rest, validation) in enumerate(held_out):
+            beta = solver.path(rest, target, grid[first : first + solver.step], starts[row])
+            starts[row] = beta[:, -1]
+            part[row] = _validation_loss(validation, beta, rest, target)
+        found = np.hstack([found, part])
+        if found.sum(axis=0).argmin() < first:
+            break
+    return found
+
+
+def _inner_pairs(atoms: AtomMoments, train: Bools, problem: Standardised) -> _HeldOut:
     """Problem without, and moments of, each inner fold that has rows in the training blocks."""
     n_inner = atoms.products.shape[1]
     pairs = []

@@ -1,7 +1,7 @@
 """What each approach gives to the nuisance learners, and what it does to their residuals."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,227 +12,76 @@ from causalkit.nuisance.features import (
     DenseFeatures,
     DifferencedFeatures,
     Features,
-    JoinedFeatures,
     TableFeatures,
 )
-from causalkit.panel.basis import Basis, make_basis
-from causalkit.panel.mundlak import (
-    UnitMoments,
-    demean,
-    dummy_means,
-    history,
-    means_by,
-    period_dummies,
-    unit_moments,
+from causalkit.panel.design import (
+    Design,
+    Options,
+    Sight,
+    Terms,
+    make_terms,
+    mundlak_parts,
+    period_code,
+    sight,
+    time_parts,
+    treatment_mean_part,
 )
+from causalkit.panel.mundlak import demean, dummy_means, means_by, period_dummies
 from causalkit.panel.sample import PanelSample, adjacent_rows
-from causalkit.typing import Floats, Ints
+from causalkit.typing import Floats
 from causalkit.warn import warn
 
-MUNDLAK_TERMS = ("basis", "means", "means+std", "chamberlain")
-TIME_EFFECTS = ("dummies", "means", "both")
 _MAX_DUMMIES = 5000
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
-    """Choices that shape the features.
-
-    Attributes
-    ----------
-    mundlak_terms : str
-        ``"basis"`` (means of b(x)), ``"means"`` (the paper's), ``"means+std"``,
-        ``"chamberlain"``.
-    basis : str or transformer
-        Dictionary b for ``"basis"``.
-    time_effects : str or None
-        ``"dummies"``, ``"means"``, ``"both"``.
-    panel_length : bool
-        Add the number of rows of a unit as a feature of unbalanced panels.
-    treatment_mean : bool
-        Whether the treatment mean enters (not in IV models, where the treatment is endogenous).
-    """
-
-    mundlak_terms: str = "basis"
-    basis: Any = "cubic"
-    time_effects: str | None = None
-    panel_length: bool = True
-    treatment_mean: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Design:
-    """Targets, features and residual steps of one approach.
-
-    Attributes
-    ----------
-    sample : PanelSample
-        Rows that take part.
-    y, d, z : arrays (n,), (n, k), (n, L)
-        Targets of the outcome, treatment and instrument regressions.
-    outcome_features, treatment_features : Features
-        What each regression sees; the same object where the sets agree.
-    adjust : callable or None
-        Maps treatment predictions ``(n, n_rep)`` and their target to adjusted predictions.
-    after : callable or None
-        Maps residuals ``(n, n_rep)`` to the residuals of the last step.
-    transformed : bool
-        Whether the targets are differences or deviations, for which no classifier can serve.
-    notes : tuple of str
-        Facts for the summary.
-    """
-
-    sample: PanelSample
-    y: Floats
-    d: Floats
-    z: Floats
-    outcome_features: Features
-    treatment_features: Features
-    adjust: Callable[[Floats, Floats], Floats] | None = None
-    after: Callable[[Floats], Floats] | None = None
-    transformed: bool = False
-    notes: tuple[str, ...] = field(default=())
-
-
-@dataclass(frozen=True, slots=True)
-class _Terms:
-    """The row-level terms of a sample and their unit moments."""
-
-    sample: PanelSample
-    basis: Basis | None
-    moments: UnitMoments
-    names: tuple[str, ...]
-
-    @property
-    def rows(self) -> Features:
-        """Row-level terms."""
-        x = self.sample.x
-        if self.basis is None:
-            return DenseFeatures(x)
-        return BasisFeatures(x, self.basis, np.arange(self.moments.means.shape[1]))
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What the basis left out."""
-        return () if self.basis is None else self.basis.notes
-
-
-def _terms(sample: PanelSample, options: Options) -> _Terms:
-    basis = None
-    names = sample.covariate_names
-    if options.mundlak_terms == "basis" and sample.x.shape[1] > 0:
-        basis = make_basis(options.basis, sample.x)
-        names = basis.names(names)
-    n_terms = sample.x.shape[1] if basis is None else basis.n_terms
-    moments = unit_moments(sample.x, basis, n_terms, sample.unit, sample.weights)
-    return _Terms(sample, basis, moments, names)
-
-
-def _join(parts: list[Features], n: int) -> Features:
-    """Features side by side; a constant where there are none, so that every learner can fit."""
-    kept = tuple(part for part in parts if part.n_features > 0)
-    if not kept:
-        return DenseFeatures(np.ones((n, 1)))
-    return kept[0] if len(kept) == 1 else JoinedFeatures(kept)
-
-
-def _period_code(sample: PanelSample) -> Ints:
-    if sample.period is None:
-        raise ArgumentError(
-            "time_effects needs the period of every row: name the time column when building the "
-            'data, CausalData.from_frame(..., time="...").'
-        )
-    return np.unique(sample.period, return_inverse=True)[1]
-
-
-def _time_parts(terms: _Terms, options: Options, *, mundlak: bool) -> list[Features]:
-    """Period dummies and period means; with unit means of dummies where Mundlak terms need them."""
+def _levels(terms: Terms, outcome: Sight, **more: Any) -> Design:
+    """Design whose targets are the variables themselves."""
     sample = terms.sample
-    if options.time_effects is None:
-        return []
-    code = _period_code(sample)
-    parts: list[Features] = []
-    if options.time_effects in ("dummies", "both"):
-        parts.append(period_dummies(code))
-        if mundlak and not sample.balanced():
-            parts.append(dummy_means(sample, code))
-    if options.time_effects in ("means", "both"):
-        values = sample.x if terms.basis is None else terms.basis(sample.x)
-        if mundlak and options.treatment_mean:
-            values = np.hstack([values, sample.d])
-        parts.append(TableFeatures(means_by(values, code, sample.weights), code))
-    return parts
-
-
-def _mundlak_parts(terms: _Terms, options: Options) -> list[Features]:
-    """Row-level terms with their unit means, and whatever else stands for the unit's history."""
-    sample, moments = terms.sample, terms.moments
-    parts: list[Features] = [terms.rows]
-    if options.mundlak_terms == "chamberlain":
-        if not sample.balanced():
-            raise ArgumentError(
-                "Chamberlain terms need every unit in every period, but this panel is unbalanced; "
-                'use mundlak_terms="basis" or "means".'
-            )
-        parts.append(history(sample.x[:, moments.varies], sample))
-    else:
-        parts.append(TableFeatures(moments.means[:, moments.varies], sample.unit))
-    if options.mundlak_terms == "means+std":
-        parts.append(TableFeatures(moments.spread[:, moments.varies], sample.unit))
-    lengths = sample.lengths()
-    if options.panel_length and (lengths != lengths[0]).any():
-        parts.append(TableFeatures(lengths[:, None].astype(np.float64), sample.unit))
-    if sample.z.shape[1]:
-        parts.append(TableFeatures(means_by(sample.z, sample.unit, sample.weights), sample.unit))
-    return parts + _time_parts(terms, options, mundlak=True)
-
-
-def _treatment_mean(sample: PanelSample) -> Features:
-    return TableFeatures(means_by(sample.d, sample.unit, sample.weights), sample.unit)
-
-
-def _plain(sample: PanelSample, features: Features, terms: _Terms, **more: Any) -> Design:
-    more.setdefault("treatment_features", features)
-    return Design(sample, sample.y, sample.d, sample.z, features, notes=terms.notes, **more)
+    more.setdefault("treatment", outcome)
+    return Design(sample, sample.y, sample.d, sample.z, outcome, notes=terms.notes, **more)
 
 
 def _pooled(sample: PanelSample, options: Options) -> Design:
-    terms = _terms(sample, options)
-    parts = [terms.rows, *_time_parts(terms, options, mundlak=False)]
-    return _plain(sample, _join(parts, sample.n), terms)
+    terms = make_terms(sample, options)
+
+    def parts(compact: bool) -> list[Features]:  # noqa: FBT001 - a recipe, called by sight()
+        return [terms.rows(compact=compact), *time_parts(terms, options, mundlak=False)]
+
+    return _levels(terms, sight(parts, terms))
+
+
+def _mundlak(terms: Terms, options: Options, *, treatment_mean: bool) -> Sight:
+    def parts(compact: bool) -> list[Features]:  # noqa: FBT001 - a recipe, called by sight()
+        found = mundlak_parts(terms, options, compact=compact)
+        return [*found, treatment_mean_part(terms.sample)] if treatment_mean else found
+
+    return sight(parts, terms)
 
 
 def _cre(sample: PanelSample, options: Options) -> Design:
-    terms = _terms(sample, options)
-    parts = _mundlak_parts(terms, options)
-    if options.treatment_mean:
-        parts.append(_treatment_mean(sample))
-    return _plain(sample, _join(parts, sample.n), terms)
+    terms = make_terms(sample, options)
+    return _levels(terms, _mundlak(terms, options, treatment_mean=options.treatment_mean))
 
 
 def _cre_normal(sample: PanelSample, options: Options) -> Design:
-    terms = _terms(sample, options)
-    parts = _mundlak_parts(terms, options)
-    with_mean = [*parts, _treatment_mean(sample)] if options.treatment_mean else parts
-    return _plain(
-        sample,
-        _join(parts, sample.n),
+    terms = make_terms(sample, options)
+    return _levels(
         terms,
-        treatment_features=_join(with_mean, sample.n),
+        _mundlak(terms, options, treatment_mean=False),
+        treatment=_mundlak(terms, options, treatment_mean=options.treatment_mean),
     )
 
 
 def _cre_general(sample: PanelSample, options: Options) -> Design:
     sample = _without_singletons(sample)
-    terms = _terms(sample, options)
-    features = _join(_mundlak_parts(terms, options), sample.n)
+    terms = make_terms(sample, options)
 
     def adjust(hats: Floats, target: Floats) -> Floats:
         # Treatment residuals get unit means of zero (Clarke & Polselli 2025).
         residual_mean = means_by(target[:, None] - hats, sample.unit, sample.weights)
         return np.asarray(hats + residual_mean[sample.unit])
 
-    return _plain(sample, features, terms, adjust=adjust)
+    return _levels(terms, _mundlak(terms, options, treatment_mean=False), adjust=adjust)
 
 
 def _demeaning(sample: PanelSample) -> Callable[[Floats], Floats]:
@@ -244,9 +93,9 @@ def _demeaning(sample: PanelSample) -> Callable[[Floats], Floats]:
 
 def _hybrid(sample: PanelSample, options: Options) -> Design:
     sample = _without_singletons(sample)
-    terms = _terms(sample, options)
-    features = _join(_mundlak_parts(terms, options), sample.n)
-    return _plain(sample, features, terms, after=_demeaning(sample))
+    terms = make_terms(sample, options)
+    seen = _mundlak(terms, options, treatment_mean=False)
+    return _levels(terms, seen, after=_demeaning(sample))
 
 
 def _late_within(sample: PanelSample, options: Options) -> Design:
@@ -256,36 +105,40 @@ def _late_within(sample: PanelSample, options: Options) -> Design:
 
 def _within(sample: PanelSample, options: Options) -> Design:
     sample = _without_singletons(sample)
-    terms = _terms(sample, options)
-    varies = np.flatnonzero(terms.moments.varies)
+    terms = make_terms(sample, options)
     _warn_constant(terms)
-    rows, means = terms.rows, TableFeatures(terms.moments.means[:, varies], sample.unit)
-    if isinstance(rows, BasisFeatures):
-        rows = replace(rows, columns=varies)
-    else:
-        rows = DenseFeatures(sample.x[:, varies])
-    parts: list[Features] = [DifferencedFeatures(rows, means)]
-    if options.time_effects is not None:
-        code = _period_code(sample)
-        parts.append(DifferencedFeatures(period_dummies(code), dummy_means(sample, code)))
-    features = _join(parts, sample.n)
+
+    def parts(compact: bool) -> list[Features]:  # noqa: FBT001 - a recipe, called by sight()
+        columns = terms.varying(compact=compact)
+        rows: Features
+        if terms.basis is None:
+            rows = DenseFeatures(sample.x[:, columns])
+        else:
+            rows = BasisFeatures(sample.x, terms.basis, columns)
+        means = TableFeatures(terms.moments.means[:, columns], sample.unit)
+        found: list[Features] = [DifferencedFeatures(rows, means)]
+        if options.time_effects is not None:
+            code = period_code(sample)
+            found.append(DifferencedFeatures(period_dummies(code), dummy_means(sample, code)))
+        return found
 
     def centred(values: Floats) -> Floats:
         return demean(values, sample.unit, sample.weights)
 
+    seen = sight(parts, terms)
     return Design(
         sample,
         centred(sample.y[:, None])[:, 0],
         centred(sample.d),
         centred(sample.z),
-        features,
-        features,
+        seen,
+        seen,
         transformed=True,
         notes=terms.notes,
     )
 
 
-def _warn_constant(terms: _Terms) -> None:
+def _warn_constant(terms: Terms) -> None:
     p = terms.sample.x.shape[1]
     constant = [terms.sample.covariate_names[j] for j in range(p) if not terms.moments.varies[j]]
     if constant:
@@ -302,7 +155,7 @@ def _first_difference(sample: PanelSample, options: Options) -> Design:
             'approach="fd" needs the period of every row: name the time column when building the '
             'data, CausalData.from_frame(..., time="...").'
         )
-    terms = _terms(sample, options)
+    terms = make_terms(sample, options)
     later = adjacent_rows(sample)
     _warn_gaps(sample)
     if later.size == 0:
@@ -313,20 +166,24 @@ def _first_difference(sample: PanelSample, options: Options) -> Design:
     mask = np.zeros(sample.n, dtype=bool)
     mask[later] = True
     earlier = later - 1
-    lag = replace(sample, x=sample.x[earlier])
     kept = sample.keep(mask, "no adjacent earlier period")
-    now, before = replace(terms, sample=kept).rows, replace(terms, sample=lag).rows
-    parts = [now, before]
-    if options.time_effects is not None:
-        parts.append(period_dummies(_period_code(kept)))
-    features = _join(parts, kept.n)
+    now = replace(terms, sample=kept)
+    before = replace(terms, sample=replace(sample, x=sample.x[earlier]))
+
+    def parts(compact: bool) -> list[Features]:  # noqa: FBT001 - a recipe, called by sight()
+        found = [now.rows(compact=compact), before.rows(compact=compact)]
+        if options.time_effects is not None:
+            found.append(period_dummies(period_code(kept)))
+        return found
+
+    seen = sight(parts, now)
     return Design(
         kept,
         sample.y[later] - sample.y[earlier],
         sample.d[later] - sample.d[earlier],
         sample.z[later] - sample.z[earlier],
-        features,
-        features,
+        seen,
+        seen,
         transformed=True,
         notes=terms.notes,
     )
@@ -350,10 +207,14 @@ def _dummies(sample: PanelSample, options: Options) -> Design:
             f'approach="dummies" makes one column per unit ({sample.n_units}; at most '
             f'{_MAX_DUMMIES}); approach="cre" uses the same information in a few columns.'
         )
-    terms = _terms(sample, options)
-    parts = [terms.rows, TableFeatures(np.eye(sample.n_units), sample.unit)]
-    parts += _time_parts(terms, options, mundlak=False)
-    return _plain(sample, _join(parts, sample.n), terms)
+    terms = make_terms(sample, options)
+
+    def parts(compact: bool) -> list[Features]:  # noqa: FBT001 - a recipe, called by sight()
+        dummies = TableFeatures(np.eye(sample.n_units), sample.unit)
+        time = time_parts(terms, options, mundlak=False)
+        return [terms.rows(compact=compact), dummies, *time]
+
+    return _levels(terms, sight(parts, terms))
 
 
 def _chamberlain(sample: PanelSample, options: Options) -> Design:

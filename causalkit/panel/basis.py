@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from causalkit.errors import ArgumentError, ArgumentTypeError, check_choice
-from causalkit.typing import Floats
+from causalkit.typing import Floats, Ints
 
 BASES = ("cubic", "spline")
 
@@ -49,6 +49,11 @@ class Cubic:
     def n_terms(self) -> int:
         """Columns that the basis makes."""
         return int(self.centre.size + len(self.powers) + self.pairs.shape[1])
+
+    @property
+    def without_pairs(self) -> Ints:
+        """Positions of the linear terms and powers."""
+        return np.arange(self.centre.size + len(self.powers))
 
     def __call__(self, x: Floats) -> Floats:
         """Map ``(m, p)`` covariates to ``(m, n_terms)`` features."""
@@ -109,6 +114,11 @@ class Transformer:
     n_terms: int
     notes: tuple[str, ...] = field(default=())
 
+    @property
+    def without_pairs(self) -> Ints:
+        """Positions of all terms: which of them are products is not known."""
+        return np.arange(self.n_terms)
+
     def __call__(self, x: Floats) -> Floats:
         """Map ``(m, p)`` covariates to ``(m, n_terms)`` features."""
         return np.asarray(self.fitted.transform(x), dtype=np.float64)
@@ -158,8 +168,9 @@ def _transformer(transformer: Any, x: Floats) -> Transformer:
     from sklearn.base import clone
 
     fitted = clone(transformer).fit(x)
-    sample = np.asarray(fitted.transform(x[: min(x.shape[0], 100)]), dtype=np.float64)
-    if sample.ndim != 2 or not np.isfinite(sample).all():
+    sample = fitted.transform(x[: min(x.shape[0], 100)])
+    dense = not hasattr(sample, "toarray") and np.ndim(sample) == 2
+    if not dense or not np.isfinite(np.asarray(sample, dtype=np.float64)).all():
         raise ArgumentError(
             f"basis {type(transformer).__name__} must turn the covariates into a dense matrix of "
             "finite numbers; set sparse_output=False, or impute first."

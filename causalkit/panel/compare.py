@@ -3,13 +3,15 @@
 import warnings
 from typing import Any
 
+import numpy as np
 from sklearn.base import clone
 
 from causalkit.data import CausalData
 from causalkit.errors import CausalKitError, CausalKitWarning
 from causalkit.inference.solve import solve_linear
-from causalkit.panel.fit import cluster_names, variance_clusters
-from causalkit.panel.linear import LINEAR
+from causalkit.inference.variance import nonrobust
+from causalkit.panel.clusters import cluster_names, variance_clusters
+from causalkit.panel.linear import INSTRUMENTED, LINEAR
 from causalkit.panel.sample import panel_sample
 from causalkit.panel.settings import Settings
 from causalkit.results import EffectResult, ResultTable, effect_from_solutions, table
@@ -29,24 +31,31 @@ _FITS = (
 
 def companion(data: CausalData, settings: Settings, name: str) -> EffectResult:
     """One linear regression with the settings' variance."""
-    sample = panel_sample(data)
-    score = LINEAR[name](sample, settings.options.time_effects)
+    known = LINEAR | INSTRUMENTED
+    sample, score = known[name](panel_sample(data), settings.options.time_effects)
     solutions = solve_linear(score, weights=sample.weights)
+    multiplicity = sample.weights if sample.frequency else None
+    variances = None
+    if settings.cov_type == "nonrobust":
+        theta = solutions[0].theta
+        variances = [nonrobust(score, theta, weights=sample.weights, multiplicity=multiplicity)]
     return effect_from_solutions(
         solutions,
         terms=sample.treatment_names,
         clusters=variance_clusters(settings, sample),
         cluster_names=cluster_names(settings, data),
         ssc=settings.ssc,
-        cov_type="clustered" if settings.cov_type == "nonrobust" else settings.cov_type,
-        multiplicity=sample.weights if sample.frequency else None,
+        cov_type=settings.cov_type,
+        multiplicity=multiplicity,
+        variances=variances,
         use_t=settings.use_t,
-        estimand="ate",
+        estimand="late" if name in INSTRUMENTED else "ate",
         estimator=name,
         outcome=data.roles.outcome[0],
         treatment=data.roles.treatment,
         n_units=sample.n_units,
-        dropped=dict(data.dropped),
+        n_periods=None if sample.period is None else int(np.unique(sample.period).size),
+        dropped={**data.dropped, **sample.dropped},
         notes=("Linear regression, for comparison.",),
     )
 
@@ -59,7 +68,7 @@ def compare(estimator: Any, data: CausalData, settings: Settings) -> ResultTable
     """
     found: dict[str, EffectResult] = {}
     notes = []
-    for name in LINEAR:
+    for name in [*LINEAR, *(INSTRUMENTED if settings.model == "iv" else ())]:
         try:
             found[name] = companion(data, settings, name)
         except CausalKitError as error:

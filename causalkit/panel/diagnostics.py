@@ -11,7 +11,7 @@ from causalkit.inference.hypotheses import HypothesisTest, wald
 from causalkit.inference.solve import solve_linear
 from causalkit.inference.variance import sandwich
 from causalkit.nuisance import CrossFit, Quality, quality
-from causalkit.panel.approaches import Design
+from causalkit.panel.design import Design
 from causalkit.panel.fitting import Residuals, labels
 from causalkit.panel.linear import independent_columns
 from causalkit.panel.mundlak import means_by
@@ -81,12 +81,35 @@ def _lag_correlation(sample: PanelSample, values: Floats) -> float:
     return float(now @ before / size) if size > 0 else float("nan")
 
 
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """Whether a residual still follows the unit means of treatment and covariates.
+
+    Attributes
+    ----------
+    share : float
+        Share of the residual's variance that the unit means explain.
+    test : HypothesisTest
+        Cluster-robust test that they explain nothing. With Mundlak terms a treatment residual
+        has next to no variance between units, so the test can reject over a negligible share.
+    """
+
+    share: float
+    test: HypothesisTest
+
+    def __str__(self) -> str:
+        return (
+            f"unit means explain {self.share:.2%} of its variance; "
+            f"chi2({self.test.df[0]:g}) = {self.test.statistic:.4g}, p = {self.test.p_value:.3g}"
+        )
+
+
 def leftover_heterogeneity(
     sample: PanelSample, residual: Floats, clusters: tuple[Ints, ...], name: str
-) -> HypothesisTest | None:
-    """Cluster-robust test that a residual is unrelated to the unit means of d and x.
+) -> Leftover | None:
+    """Regress a residual on the unit means of d and x; None if no mean varies.
 
-    Works on sums by unit: the regressors are constant within units. None if no mean varies.
+    Works on sums by unit: the regressors are constant within units.
 
     Parameters
     ----------
@@ -115,7 +138,10 @@ def leftover_heterogeneity(
     )
     solution = solve_linear(score)[0]
     vcov = sandwich(solution.influence, _unit_clusters(sample, clusters))
-    return wald(solution.theta, vcov, name=name)
+    explained = float(total @ (centred @ solution.theta) ** 2)
+    spread = float(w @ (residual - sums.sum() / total.sum()) ** 2)
+    test = wald(solution.theta, vcov, name=name)
+    return Leftover(explained / spread if spread > 0 else float("nan"), test)
 
 
 def _unit_clusters(sample: PanelSample, clusters: tuple[Ints, ...]) -> tuple[Ints, ...]:
@@ -170,7 +196,6 @@ def panel_diagnostics(
         "theta_by_repeat": per_repeat,
         "sd_over_repeats": per_repeat.std(axis=0, ddof=1) if len(per_repeat) > 1 else None,
         "variation": {},
-        "leftover": {},
     }
     for column, name in enumerate(sample.treatment_names):
         facts = variation(sample, design.d[:, column], d_res[:, column], d_res[:, column] * error)
@@ -182,8 +207,23 @@ def panel_diagnostics(
                 "nuisance fits.",
                 IdentificationWarning,
             )
-        test = f"treatment residual ({name}) unrelated to unit means"
-        found["leftover"][name] = leftover_heterogeneity(sample, d_res[:, column], clusters, test)
-    title = "outcome residual unrelated to unit means"
-    found["leftover"]["outcome"] = leftover_heterogeneity(sample, error, clusters, title)
+    found["leftover"] = _leftovers(sample, residuals, error, clusters)
     return found
+
+
+def _leftovers(
+    sample: PanelSample, residuals: Residuals, error: Floats, clusters: tuple[Ints, ...]
+) -> dict[str, Leftover | None]:
+    """Of the treatment and outcome residuals or, where they identify θ, the instrument residuals.
+
+    With instruments the unit effect may stay in the other residuals without harm.
+    """
+    kept = dict(zip(sample.treatment_names, residuals.d[:, 0].T, strict=True)) | {"outcome": error}
+    if residuals.z.shape[2]:
+        kept = dict(zip(sample.instrument_names, residuals.z[:, 0].T, strict=True))
+    return {
+        f"{name} residual": leftover_heterogeneity(
+            sample, values, clusters, f"{name} residual unrelated to unit means"
+        )
+        for name, values in kept.items()
+    }

@@ -5,11 +5,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal, Self
 
 import pandas as pd
-from sklearn.base import BaseEstimator
 
 from causalkit.data import CausalData, Requires
-from causalkit.errors import NotFittedError
+from causalkit.estimator import Estimator
 from causalkit.inference.hypotheses import HypothesisTest
+from causalkit.inference.instruments import AndersonRubin
 from causalkit.inference.sensitivity import Sensitivity
 from causalkit.nuisance.folds import ExternalFolds
 from causalkit.panel import followup
@@ -22,7 +22,7 @@ from causalkit.typing import Floats, Learner
 from causalkit.warn import collect_warnings
 
 
-class PanelDML(BaseEstimator):  # type: ignore[misc]
+class PanelDML(Estimator):
     """Effect of a treatment in a panel, free of time-constant confounding that may be nonlinear.
 
     Model: Y_it = θ D_it + g(X_it, α_i) + ε_it and D_it = m(X_it, α_i) + v_it, with α_i unobserved.
@@ -210,11 +210,11 @@ class PanelDML(BaseEstimator):  # type: ignore[misc]
             fitted = fit_panel(data, settings, folds=folds, predictions=predictions)
             wall = time.perf_counter() - started
             self.fit_: PanelFit = fitted
-            self.result_: EffectResult = fitted.result(settings, data, warnings=caught, wall_s=wall)
+            self.result_ = fitted.result(settings, data, warnings=caught, wall_s=wall)
         self.diagnostics_: Mapping[str, Any] = self.result_.diagnostics
         self.models_ = dict(fitted.model.hats.models)
         self._settings = settings
-        self._data: CausalData | None = data
+        self._data = data
         return self
 
     def estimate(self, estimand: str | None = None) -> EffectResult:
@@ -237,12 +237,9 @@ class PanelDML(BaseEstimator):  # type: ignore[misc]
         )
 
     def compare(self, data: CausalData | None = None) -> ResultTable:
-        """All approaches and the linear companions, side by side on the same folds.
+        """All approaches and the linear companions side by side, on the same folds.
 
-        Parameters
-        ----------
-        data : CausalData, optional
-            Needed after loading a saved estimator, which keeps no data.
+        ``data`` is needed after loading a saved estimator, which keeps none.
         """
         self._check_fitted()
         return compare(self, self._need_data(data), self._settings)
@@ -320,6 +317,19 @@ class PanelDML(BaseEstimator):  # type: ignore[misc]
             self.fit_, self._settings, cf_y=cf_y, cf_d=cf_d, rho=rho, null=null, level=level
         )
 
+    def anderson_rubin(self, *, null: float = 0.0, level: float = 0.95) -> AndersonRubin:
+        """Test and confidence set for ``model="iv"`` that hold however weak the instruments are.
+
+        Parameters
+        ----------
+        null : float
+            Value for the test.
+        level : float
+            Confidence level of the set, which need not be an interval.
+        """
+        self._check_fitted()
+        return followup.weak_robust(self.fit_, self._settings, null=null, level=level)
+
     def benchmark(self, covariates: list[str], *, data: CausalData | None = None) -> pd.DataFrame:
         """Strength of observed covariates as confounders, by leaving each out with its means.
 
@@ -341,8 +351,8 @@ class PanelDML(BaseEstimator):  # type: ignore[misc]
     def mundlak_test(self, *, data: CausalData | None = None) -> HypothesisTest:
         """Cluster-robust test that unit heterogeneity is unrelated to the regressors.
 
-        The joint test of the mean terms in the linear regression with Mundlak terms: the robust
-        form of the Hausman test. Rejection says that pooled estimates are confounded.
+        The mean terms of the linear Mundlak regression are tested jointly: the robust form of
+        the Hausman test. Rejection says that pooled estimates are confounded.
         """
         self._check_fitted()
         return followup.mundlak(self._need_data(data), self._settings)
@@ -361,16 +371,15 @@ class PanelDML(BaseEstimator):  # type: ignore[misc]
         Parameters
         ----------
         kind : {"multiplier", "wild"}
-            ``"multiplier"``: cluster-level multipliers of the influence function, pointwise and
-            simultaneous. ``"wild"``: wild-cluster bootstrap-t of the residual regression, for few
-            clusters.
+            Multipliers of the clusters' influence, pointwise and simultaneous; or wild-cluster
+            bootstrap-t of the residual regression, for few clusters.
         n_boot : int
             Draws.
         level, null : float
             Confidence level, and value under test.
         weights : str, optional
-            ``"normal"``, ``"rademacher"``, ``"exponential"`` for multipliers; ``"rademacher"``,
-            ``"webb"`` for the wild bootstrap.
+            Multipliers ``"normal"``, ``"rademacher"``, ``"exponential"``; wild ``"rademacher"``,
+            ``"webb"``.
         """
         self._check_fitted()
         return followup.bootstrap(
@@ -378,58 +387,13 @@ class PanelDML(BaseEstimator):  # type: ignore[misc]
             self._settings,
             self.result_,
             kind=kind,
+            weights=weights,
             n_boot=n_boot,
             level=level,
             null=null,
-            weights=weights,
         )
 
     def augment(self, *, data: CausalData | None = None) -> pd.DataFrame:
         """One row per observation used: fold, nuisance predictions, residuals, score."""
         self._check_fitted()
         return followup.augment(self.fit_, self.result_, self._need_data(data))
-
-    def save(self, path: str) -> None:
-        """Write the fitted estimator, without its data, to a file.
-
-        The file is a pickle: load only files that you trust.
-        """
-        self._check_fitted()
-        from joblib import dump
-
-        dump(self, path)
-
-    @classmethod
-    def load(cls, path: str) -> Self:
-        """Read what :meth:`save` wrote."""
-        from joblib import load
-
-        loaded = load(path)
-        if not isinstance(loaded, cls):
-            raise NotFittedError(f"{path} holds a {type(loaded).__name__}, not a {cls.__name__}.")
-        return loaded
-
-    def __getstate__(self) -> dict[str, Any]:
-        state = dict(super().__getstate__())
-        if "_data" in state:
-            state["_data"] = None
-        return state
-
-    def _check_fitted(self) -> None:
-        if not hasattr(self, "result_"):
-            raise NotFittedError(
-                f"this {type(self).__name__} is not fitted yet; call fit(data) first."
-            )
-
-    def _need_data(self, data: CausalData | None) -> CausalData:
-        found = data if data is not None else self._data
-        if found is None:
-            raise NotFittedError(
-                "a saved estimator keeps no data; pass the data again: method(..., data=data)."
-            )
-        if data is not None and data.digest() != self.result_.data_digest:
-            raise NotFittedError(
-                "the data passed differ from those that the estimator was fitted on; pass the "
-                "same data, or fit again."
-            )
-        return found

@@ -1,6 +1,6 @@
 """One fit of PanelDML: sample → design → cross-fit → score → result."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,14 +8,17 @@ import numpy as np
 
 from causalkit.data import CausalData
 from causalkit.data.missing import training_fold_imputer
-from causalkit.errors import ArgumentError, IdentificationError, SplitWarning
+from causalkit.errors import ArgumentError, IdentificationError, SplitWarning, check_choice
 from causalkit.inference.solve import Solution, solve_linear
+from causalkit.inference.variance import nonrobust, warn_if_few
 from causalkit.nuisance import Folds
 from causalkit.nuisance.folds import ExternalFolds
 from causalkit.nuisance.learners import plan
 from causalkit.panel.approaches import APPROACHES, WITHIN_BASED
+from causalkit.panel.clusters import cluster_names, variance_clusters
 from causalkit.panel.diagnostics import panel_diagnostics
-from causalkit.panel.fitting import Fitting, make_folds
+from causalkit.panel.fitting import Fitting, labels, make_folds
+from causalkit.panel.instruments import glance_facts, strength
 from causalkit.panel.models import (
     ModelFit,
     check_interactive,
@@ -27,8 +30,10 @@ from causalkit.panel.models import (
 from causalkit.panel.mundlak import unit_moments
 from causalkit.panel.sample import PanelSample, panel_sample
 from causalkit.panel.settings import Settings
+from causalkit.progress import teller
 from causalkit.provenance import record
 from causalkit.results import EffectResult, effect_from_solutions
+from causalkit.scores import LinearScore
 from causalkit.typing import Floats, Ints
 from causalkit.warn import warn
 
@@ -71,11 +76,27 @@ class PanelFit:
         """Frequency weights of the rows of the score."""
         return self.weights if self.sample.frequency else None
 
-    def solutions(self, settings: Settings, estimand: str) -> list[Solution]:
-        """Solve the score of an estimand, once per repeat."""
-        score = self.model.scores[estimand]
+    def solve(self, settings: Settings, score: LinearScore) -> list[Solution]:
+        """Solutions of a score, one per repeat, by the procedure that the settings name."""
         tests = _test_sets(self) if settings.dml_procedure == "dml1" else None
         return solve_linear(score, weights=self.weights, test_folds=tests)
+
+    def _variances(
+        self, settings: Settings, score: LinearScore, solutions: list[Solution]
+    ) -> list[Floats] | None:
+        """Variances that are no sandwich of the influence values; None if they are one."""
+        if settings.cov_type != "nonrobust":
+            return None
+        return [
+            nonrobust(
+                score,
+                solution.theta,
+                repeat=repeat,
+                weights=self.weights,
+                multiplicity=self.multiplicity,
+            )
+            for repeat, solution in enumerate(solutions)
+        ]
 
     def result(
         self,
@@ -86,9 +107,8 @@ class PanelFit:
         wall_s: float,
     ) -> EffectResult:
         """Main result of the fit."""
-        estimand = next(iter(self.model.scores))
-        solutions = self.solutions(settings, estimand)
-        per_repeat = np.stack([solution.theta for solution in solutions])
+        estimand, score = next(iter(self.model.scores.items()))
+        per_repeat = np.stack([solution.theta for solution in self.solve(settings, score)])
         diagnostics = dict(self.model.facts)
         design, hats = self.model.design, self.model.hats
         if self.model.residuals is not None:
@@ -98,28 +118,34 @@ class PanelFit:
             )
         else:
             diagnostics |= {"learners": dict(hats.chosen), "theta_by_repeat": per_repeat}
+        glance: dict[str, Any] = {}
+        if settings.model == "iv":
+            found = strength(self.model, self.clusters, ssc=settings.ssc, use_t=settings.use_t)
+            diagnostics |= found
+            glance |= glance_facts(found)
         return self.to_result(
             settings,
             data,
-            solutions,
+            score,
             estimand=estimand,
             diagnostics=diagnostics,
             warnings=tuple(warnings),
             provenance=record(seed=settings.seed, wall_s=wall_s),
+            glance_extra=glance,
         )
 
     def to_result(
         self,
         settings: Settings,
         data: CausalData,
-        solutions: list[Solution],
+        score: LinearScore,
         *,
         estimand: str,
         terms: tuple[str, ...] | None = None,
         **facts: Any,
     ) -> EffectResult:
         """Result of any score on this sample, with the settings' variance."""
-        sample = self.sample
+        sample, solutions = self.sample, self.solve(settings, score)
         names = sample.treatment_names
         terms = terms or names
         dropped = {**data.dropped, **sample.dropped}
@@ -133,6 +159,7 @@ class PanelFit:
             cov_type=settings.cov_type,
             aggregation=settings.aggregation,
             multiplicity=self.multiplicity,
+            variances=self._variances(settings, score, solutions),
             use_t=settings.use_t,
             cluster_names=cluster_names(settings, data),
             estimand=estimand,
@@ -181,34 +208,6 @@ def _notes(settings: Settings, model: ModelFit) -> tuple[str, ...]:
     return (*notes, *model.design.notes)
 
 
-def cluster_names(settings: Settings, data: CausalData) -> tuple[str, ...]:
-    """Columns that the variance is clustered by."""
-    if settings.cov_type == "two-way":
-        return (
-            data.roles.cluster
-            if len(data.roles.cluster) == 2
-            else (
-                str(data.roles.unit),
-                str(data.roles.time),
-            )
-        )
-    if settings.cov_type == "clustered":
-        return data.roles.cluster or (str(data.roles.unit),)
-    return ()
-
-
-def variance_clusters(settings: Settings, sample: PanelSample) -> tuple[Ints, ...]:
-    """Cluster codes that the variance sums over."""
-    if settings.cov_type == "two-way":
-        if len(sample.clusters) == 2:
-            return sample.clusters
-        period = sample.period if sample.period is not None else np.zeros(sample.n, dtype=np.int64)
-        return (sample.unit, np.unique(period, return_inverse=True)[1])
-    if settings.cov_type == "clustered":
-        return sample.clusters or (sample.unit,)
-    return ()
-
-
 def fit_panel(
     data: CausalData,
     settings: Settings,
@@ -229,6 +228,7 @@ def fit_panel(
     predictions : mapping or None
         Predictions from elsewhere, in the data's row order.
     """
+    _check_instruments(data, settings)
     sample = panel_sample(data)
     _check_within_variation(sample, settings)
     if settings.model == "interactive":
@@ -246,14 +246,15 @@ def fit_panel(
     )
     _warn_without_cross_fitting(settings, splits)
     _check_missing(design.sample, data, settings)
+    known = _nuisance_names(design.sample, settings)
     fitting = Fitting(
         learners=settings.learners,
         seed=settings.seed,
         n_jobs=settings.n_jobs,
         imputer=training_fold_imputer(data.missing),
         store_models=settings.store_models,
-        progress=_progress(settings.progress),
-        given=_in_sample_order(predictions, design.sample, len(data)),
+        progress=teller(settings.progress, "nuisances", unit="fit"),
+        given=_in_sample_order(predictions, design.sample, len(data), known),
     )
     if settings.model == "interactive":
         model = fit_interactive(design, splits, fitting, trim=settings.trim)
@@ -264,6 +265,7 @@ def fit_panel(
     clusters = variance_clusters(settings, model.design.sample)
     if model.used is not None:
         clusters = tuple(np.unique(codes[model.used], return_inverse=True)[1] for codes in clusters)
+    warn_if_few(clusters)
     return PanelFit(model, clusters, len(data))
 
 
@@ -273,6 +275,15 @@ def _test_sets(fit: PanelFit) -> list[list[Ints]]:
         return sets
     place = np.cumsum(fit.model.used) - 1
     return [[place[rows[fit.model.used[rows]]] for rows in folds] for folds in sets]
+
+
+def _check_instruments(data: CausalData, settings: Settings) -> None:
+    if data.roles.instruments and settings.model != "iv":
+        raise ArgumentError(
+            f"the data name instruments ({', '.join(data.roles.instruments)}), which "
+            f'model="{settings.model}" does not use; set model="iv", or take them out with '
+            "data.with_roles(instruments=())."
+        )
 
 
 def _check_within_variation(sample: PanelSample, settings: Settings) -> None:
@@ -318,11 +329,22 @@ def _check_missing(sample: PanelSample, data: CausalData, settings: Settings) ->
             )
 
 
+def _nuisance_names(sample: PanelSample, settings: Settings) -> tuple[str, ...]:
+    if settings.model == "interactive":
+        return ("mu1", "mu0", "propensity")
+    names = ("outcome", *labels("treatment", sample.treatment_names))
+    if settings.model == "iv":
+        names += labels("instrument", sample.instrument_names)
+    return names
+
+
 def _in_sample_order(
-    predictions: Mapping[str, Floats] | None, sample: PanelSample, n: int
+    predictions: Mapping[str, Floats] | None, sample: PanelSample, n: int, known: tuple[str, ...]
 ) -> dict[str, Floats]:
+    """Given predictions, checked for name and length, in the order of the sample."""
     found: dict[str, Floats] = {}
     for name, values in (predictions or {}).items():
+        check_choice("nuisance in predictions", name, known)
         array = np.asarray(values, dtype=np.float64)
         if array.shape[:1] != (n,):
             raise ArgumentError(
@@ -331,19 +353,3 @@ def _in_sample_order(
             )
         found[name] = array[sample.rows]
     return found
-
-
-def _progress(progress: Any) -> Callable[[str], None] | None:
-    if progress is None or progress is False:
-        return None
-    if callable(progress):
-        return progress
-    from tqdm import tqdm
-
-    bar = tqdm(desc="nuisances", unit="fit")
-
-    def advance(text: str) -> None:
-        bar.set_postfix_str(text)
-        bar.update()
-
-    return advance

@@ -18,7 +18,7 @@ from causalkit.nuisance import (
 )
 from causalkit.nuisance.folds import ExternalFolds, units_torn_apart
 from causalkit.nuisance.learners import is_classifier
-from causalkit.panel.approaches import Design
+from causalkit.panel.design import Design, Sight
 from causalkit.panel.sample import PanelSample
 from causalkit.typing import Floats, Learner
 from causalkit.warn import warn
@@ -154,14 +154,14 @@ def labels(kind: str, names: tuple[str, ...]) -> tuple[str, ...]:
 def nuisances_of(design: Design, learners: Learners) -> list[Nuisance]:
     """Outcome, treatment and instrument regressions of a design."""
     sample = design.sample
-    found = [Nuisance("outcome", design.y, design.outcome_features, learners.outcome)]
+    found = [nuisance_of("outcome", design.y, design.outcome, learners.outcome)]
     treatment_kind = _treatment_kind(design, learners.treatment)
     for column, name in enumerate(labels("treatment", sample.treatment_names)):
         found.append(
-            Nuisance(
+            nuisance_of(
                 name,
                 design.d[:, column],
-                design.treatment_features,
+                design.treatment,
                 learners.treatment,
                 kind=treatment_kind,
             )
@@ -169,8 +169,15 @@ def nuisances_of(design: Design, learners: Learners) -> list[Nuisance]:
     if design.z.shape[1]:
         for column, name in enumerate(labels("instrument", sample.instrument_names)):
             target = design.z[:, column]
-            found.append(Nuisance(name, target, design.outcome_features, learners.instrument))
+            found.append(nuisance_of(name, target, design.outcome, learners.instrument))
     return found
+
+
+def nuisance_of(
+    name: str, target: Floats, seen: Sight, learner: str | Learner, **more: Any
+) -> Nuisance:
+    """Regression of a target on what a design lets it see."""
+    return Nuisance(name, target, seen.full, learner, compact=seen.compact, **more)
 
 
 def _treatment_kind(design: Design, learner: str | Learner) -> Any:

@@ -6,18 +6,22 @@ import numpy as np
 import pandas as pd
 
 from causalkit.data import CausalData
-from causalkit.errors import ArgumentError, IdentificationError, check_choice
-from causalkit.heterogeneity.blp import group_indicators, project_effect
+from causalkit.errors import ArgumentError, IdentificationError, check_choice, check_level
+from causalkit.heterogeneity.groups import group_indicators
 from causalkit.inference.bootstrap import multiplier_bootstrap, wild_cluster_bootstrap
 from causalkit.inference.hypotheses import HypothesisTest
+from causalkit.inference.instruments import AndersonRubin
 from causalkit.inference.sensitivity import Sensitivity, benchmark_gains, omitted_variable_bounds
-from causalkit.panel.fit import PanelFit, variance_clusters
+from causalkit.panel import instruments
+from causalkit.panel.clusters import variance_clusters
+from causalkit.panel.fit import PanelFit
 from causalkit.panel.fitting import Residuals, labels
 from causalkit.panel.linear import mundlak_test
 from causalkit.panel.sample import panel_sample
 from causalkit.panel.settings import Settings
 from causalkit.results import EffectResult
 from causalkit.rng import stream
+from causalkit.scores import effect_projection
 from causalkit.typing import Floats
 
 
@@ -29,7 +33,7 @@ def other_estimand(
     return fit.to_result(
         settings,
         data,
-        fit.solutions(settings, estimand),
+        fit.model.scores[estimand],
         estimand=estimand,
         diagnostics=main.diagnostics,
         warnings=main.warnings,
@@ -105,11 +109,10 @@ def _projection(
             f"the {estimand.upper()} columns {', '.join(terms)} are linearly dependent in the rows "
             "used; leave one out."
         )
-    solutions = project_effect(residuals.y, residuals.d[:, :, 0], rows, weights=fit.weights)
     return fit.to_result(
         settings,
         data,
-        solutions,
+        effect_projection(residuals.d[:, :, 0], residuals.y, rows),
         estimand=estimand,
         terms=terms,
         diagnostics={"learners": main.diagnostics.get("learners", {})},
@@ -177,7 +180,8 @@ def effect(
 def augment(fit: PanelFit, main: EffectResult, data: CausalData) -> pd.DataFrame:
     """Fold, predictions, residuals and score of every row used, averaged over repeats."""
     model, sample = fit.model, fit.sample
-    columns: dict[str, Any] = {"row": sample.rows, data.roles.unit: _labels(data, sample.rows)}
+    unit = str(data.roles.unit)
+    columns: dict[str, Any] = {"row": sample.rows, unit: data.frame[unit].to_numpy()[sample.rows]}
     if data.roles.time is not None:
         columns[data.roles.time] = data.frame[data.roles.time].to_numpy()[sample.rows]
     columns["fold"] = model.folds.fold_ids()[0]
@@ -197,10 +201,6 @@ def augment(fit: PanelFit, main: EffectResult, data: CausalData) -> pd.DataFrame
     return frame.sort_values("row", ignore_index=True)
 
 
-def _labels(data: CausalData, rows: Any) -> Any:
-    return data.frame[data.roles.unit].to_numpy()[rows]
-
-
 def sensitivity(
     fit: PanelFit,
     settings: Settings,
@@ -213,7 +213,7 @@ def sensitivity(
 ) -> Sensitivity:
     """Omitted-variable bounds of a partially linear fit."""
     residuals = _residuals(fit, "sensitivity")
-    solutions = fit.solutions(settings, "ate")
+    solutions = fit.solve(settings, fit.model.scores["ate"])
     return omitted_variable_bounds(
         residuals.y,
         residuals.d[:, :, 0],
@@ -227,6 +227,13 @@ def sensitivity(
         null=null,
         level=level,
         ssc=settings.ssc,
+    )
+
+
+def weak_robust(fit: PanelFit, settings: Settings, *, null: float, level: float) -> AndersonRubin:
+    """Anderson-Rubin set of an instrumented fit."""
+    return instruments.weak_robust(
+        fit.model, fit.clusters, ssc=settings.ssc, use_t=settings.use_t, null=null, level=level
     )
 
 
@@ -277,12 +284,18 @@ def bootstrap(
 ) -> pd.DataFrame:
     """Bootstrap intervals and p-values, one row per term."""
     check_choice("kind of bootstrap", kind, ("multiplier", "wild"))
+    check_level(level)
     rng = stream(settings.seed, "bootstrap", kind)
     if kind == "wild":
-        return _wild(fit, settings, n_boot=n_boot, level=level, null=null, weights=weights, rng=rng)
+        return _wild(fit, n_boot=n_boot, level=level, null=null, weights=weights, rng=rng)
     influence = np.asarray(main.influence)
     draws = multiplier_bootstrap(
-        influence, clusters=main.clusters, n_boot=n_boot, kind=weights or "normal", rng=rng
+        influence,
+        clusters=main.clusters,
+        n_boot=n_boot,
+        kind=weights or "normal",
+        multiplicity=fit.multiplicity,
+        rng=rng,
     )
     scale = draws.std(axis=0)
     ratios = np.abs(draws / scale)
@@ -307,7 +320,6 @@ def bootstrap(
 
 def _wild(
     fit: PanelFit,
-    settings: Settings,
     *,
     n_boot: int,
     level: float,

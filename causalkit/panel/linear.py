@@ -7,11 +7,14 @@ import numpy as np
 from causalkit.errors import IdentificationError
 from causalkit.inference.hypotheses import HypothesisTest, wald
 from causalkit.inference.solve import solve_linear
-from causalkit.inference.variance import sandwich
+from causalkit.inference.variance import Ssc, sandwich
 from causalkit.panel.mundlak import demean, dummy_means, means_by, period_dummies
 from causalkit.panel.sample import PanelSample, adjacent_rows
-from causalkit.scores import LinearScore
+from causalkit.scores import LinearScore, pliv
 from causalkit.typing import Floats, Ints
+
+# Rows that the regression uses, and its score.
+Companion = tuple[PanelSample, LinearScore]
 
 
 def _partialled(values: Floats, others: Floats, weights: Floats | None) -> Floats:
@@ -62,19 +65,13 @@ def _period_columns(sample: PanelSample, time_effects: str | None) -> Floats:
     return period_dummies(code).take(np.arange(sample.n))
 
 
-def simple_ols(sample: PanelSample, time_effects: str | None) -> LinearScore:
-    """Regress y on d alone."""
-    others = np.hstack([_constant(sample.n), _period_columns(sample, time_effects)])
-    return regression_score(sample.y, sample.d, others, sample.weights)
-
-
-def pooled_ols(sample: PanelSample, time_effects: str | None) -> LinearScore:
+def pooled_ols(sample: PanelSample, time_effects: str | None) -> Companion:
     """Regress y on d and x, ignoring the panel."""
     others = np.hstack([_constant(sample.n), sample.x, _period_columns(sample, time_effects)])
-    return regression_score(sample.y, sample.d, others, sample.weights)
+    return sample, regression_score(sample.y, sample.d, others, sample.weights)
 
 
-def fixed_effects(sample: PanelSample, time_effects: str | None) -> LinearScore:
+def fixed_effects(sample: PanelSample, time_effects: str | None) -> Companion:
     """Within regression: y on d and x, all as deviations from unit means."""
 
     def within(values: Floats) -> Floats:
@@ -82,16 +79,30 @@ def fixed_effects(sample: PanelSample, time_effects: str | None) -> LinearScore:
 
     others = within(np.hstack([sample.x, _period_columns(sample, time_effects)]))
     y = within(sample.y[:, None])[:, 0]
-    return regression_score(y, within(sample.d), others, sample.weights)
+    return sample, regression_score(y, within(sample.d), others, sample.weights)
 
 
-def mundlak_ols(sample: PanelSample, time_effects: str | None) -> LinearScore:
+def fixed_effects_2sls(sample: PanelSample, time_effects: str | None) -> Companion:
+    """Within regression by two-stage least squares."""
+
+    def within(values: Floats) -> Floats:
+        return demean(values, sample.unit, sample.weights)
+
+    others = within(np.hstack([sample.x, _period_columns(sample, time_effects)]))
+    stacked = within(np.column_stack([sample.y, sample.d, sample.z]))
+    left = _partialled(stacked, others, sample.weights)[:, None, :]
+    k = sample.d.shape[1]
+    score = pliv(left[:, :, 0], left[:, :, 1 : 1 + k], left[:, :, 1 + k :], weights=sample.weights)
+    return sample, score
+
+
+def mundlak_ols(sample: PanelSample, time_effects: str | None) -> Companion:
     """Pooled regression with unit means of every regressor: the same coefficient as within."""
     means = _mean_terms(sample, time_effects)
     others = np.hstack(
         [_constant(sample.n), sample.x, _period_columns(sample, time_effects), means]
     )
-    return regression_score(sample.y, sample.d, others, sample.weights)
+    return sample, regression_score(sample.y, sample.d, others, sample.weights)
 
 
 def _mean_terms(sample: PanelSample, time_effects: str | None) -> Floats:
@@ -104,35 +115,35 @@ def _mean_terms(sample: PanelSample, time_effects: str | None) -> Floats:
     return np.hstack([means, dummy_means(sample, code).take(np.arange(sample.n))])
 
 
-def first_differences(sample: PanelSample, time_effects: str | None) -> LinearScore:
+def first_differences(sample: PanelSample, time_effects: str | None) -> Companion:
     """Regress changes of y between adjacent periods on changes of d and x."""
     pairs = adjacent_rows(sample)
     if pairs.size == 0:
         raise IdentificationError("no unit is seen in two adjacent periods to difference.")
 
+    mask = np.zeros(sample.n, dtype=bool)
+    mask[pairs] = True
+    kept = sample.keep(mask, "no adjacent earlier period")
+
     def change(values: Floats) -> Floats:
-        full = np.zeros_like(values)
-        full[pairs] = values[pairs] - values[pairs - 1]
-        return full
+        return values[pairs] - values[pairs - 1]
 
-    used = np.zeros(sample.n)
-    used[pairs] = 1.0
-    others = np.hstack([used[:, None], change(sample.x), _period_columns(sample, time_effects)])
-    others *= used[:, None]
-    # Rows without a predecessor stay, with weight zero, so that rows agree with the sample's.
-    return regression_score(change(sample.y), change(sample.d), others, sample.weights)
+    others = np.hstack([_constant(kept.n), change(sample.x), _period_columns(kept, time_effects)])
+    score = regression_score(change(sample.y), change(sample.d), others, kept.weights)
+    return kept, score
 
 
-LINEAR: dict[str, Callable[[PanelSample, str | None], LinearScore]] = {
+LINEAR: dict[str, Callable[[PanelSample, str | None], Companion]] = {
     "pooled OLS": pooled_ols,
     "fixed effects": fixed_effects,
     "first differences": first_differences,
     "Mundlak OLS": mundlak_ols,
 }
+INSTRUMENTED = {"fixed effects 2SLS": fixed_effects_2sls}
 
 
 def mundlak_test(
-    sample: PanelSample, *, clusters: tuple[Ints, ...], time_effects: str | None, ssc: str
+    sample: PanelSample, *, clusters: tuple[Ints, ...], time_effects: str | None, ssc: Ssc
 ) -> HypothesisTest:
     """Joint cluster-robust Wald test that the Mundlak terms do not matter.
 
@@ -153,7 +164,8 @@ def mundlak_test(
     y_res = _partialled(sample.y[:, None], base, sample.weights)
     terms = means[:, kept][:, None, :]
     solution = solve_linear(LinearScore(terms, terms, y_res), weights=sample.weights)[0]
-    vcov = sandwich(solution.influence, clusters, ssc=ssc)  # type: ignore[arg-type]
+    multiplicity = sample.weights if sample.frequency else None
+    vcov = sandwich(solution.influence, clusters, ssc=ssc, multiplicity=multiplicity)
     return wald(solution.theta, vcov, name="Mundlak (Hausman) test")
 
 

@@ -8,12 +8,12 @@ import numpy as np
 
 from causalkit.data.checks_fit import overlap, single_arm_fold
 from causalkit.errors import ArgumentError, IdentificationError, OverlapWarning
-from causalkit.nuisance import CrossFit, Folds, Nuisance, quality
-from causalkit.panel.approaches import Design
-from causalkit.panel.fitting import Fitting, Residuals, nuisances_of, residuals_of
+from causalkit.nuisance import CrossFit, Folds, quality
+from causalkit.panel.design import Design
+from causalkit.panel.fitting import Fitting, Residuals, nuisance_of, nuisances_of, residuals_of
 from causalkit.panel.mundlak import means_by
 from causalkit.panel.sample import PanelSample
-from causalkit.scores import LinearScore, aipw, pliv
+from causalkit.scores import LinearScore, aipw, iv_type, partialling_out, pliv
 from causalkit.typing import Bools, Floats
 from causalkit.warn import warn
 
@@ -58,9 +58,10 @@ def fit_partially_linear(design: Design, folds: Folds, fitting: Fitting, *, scor
     hats = fitting.run(nuisances_of(design, fitting.learners), folds, design.sample)
     residuals = residuals_of(design, hats)
     _check_variation(design, residuals.d)
-    linear = LinearScore(residuals.d, residuals.d, residuals.y)
     if score == "iv-type":
         linear = _iv_type(design, folds, fitting, residuals)
+    else:
+        linear = partialling_out(residuals.y, residuals.d)
     return ModelFit(design, folds, hats, residuals, {"ate": linear})
 
 
@@ -82,14 +83,14 @@ def _iv_type(design: Design, folds: Folds, fitting: Fitting, residuals: Residual
     response = np.empty_like(residuals.y)
     for repeat in range(folds.n_rep):
         target = design.y - design.d @ first[repeat]
-        nuisance = Nuisance(
-            f"g, repeat {repeat}", target, design.outcome_features, fitting.learners.outcome
+        nuisance = nuisance_of(
+            f"g, repeat {repeat}", target, design.outcome, fitting.learners.outcome
         )
         hats = fitting.run([nuisance], folds.repeat(repeat), design.sample)
         response[:, repeat] = design.y - hats[nuisance.name][:, 0]
     treatments = np.repeat(design.d[:, None, :], folds.n_rep, axis=1)
     regressor = np.stack([after(column) for column in np.moveaxis(treatments, 2, 0)], axis=2)
-    return LinearScore(residuals.d, regressor, after(response))
+    return iv_type(after(response), regressor, treatment_residual=residuals.d)
 
 
 def _least_squares(residuals: Residuals, sample: PanelSample) -> list[Floats]:
@@ -97,7 +98,8 @@ def _least_squares(residuals: Residuals, sample: PanelSample) -> list[Floats]:
     found = []
     for repeat in range(residuals.y.shape[1]):
         d = residuals.d[:, repeat] * w[:, None]
-        found.append(np.linalg.solve(d.T @ residuals.d[:, repeat], d.T @ residuals.y[:, repeat]))
+        slope = np.linalg.solve(d.T @ residuals.d[:, repeat], d.T @ residuals.y[:, repeat])
+        found.append(np.asarray(slope, dtype=np.float64))
     return found
 
 
@@ -139,18 +141,19 @@ def fit_interactive(design: Design, folds: Folds, fitting: Fitting, *, trim: flo
         problem = single_arm_fold(d[train], fold=fold)
         if problem is not None:
             raise IdentificationError(problem)
-    features, learners = design.outcome_features, fitting.learners
+    seen, learners = design.outcome, fitting.learners
     nuisances = [
-        Nuisance("mu1", design.y, features, learners.outcome, train_on=treated),
-        Nuisance("mu0", design.y, features, learners.outcome, train_on=~treated),
-        Nuisance("propensity", d, features, learners.treatment, kind="probability"),
+        nuisance_of("mu1", design.y, seen, learners.outcome, train_on=treated),
+        nuisance_of("mu0", design.y, seen, learners.outcome, train_on=~treated),
+        nuisance_of("propensity", d, seen, learners.treatment, kind="probability"),
     ]
     hats = fitting.run(nuisances, folds, sample)
     propensity = hats["propensity"]
     message = overlap(propensity.mean(axis=1), _OVERLAP)
     if message is not None:
         warn(message, OverlapWarning)
-    used = ((propensity >= trim) & (propensity <= 1.0 - trim)).all(axis=1)
+    inside = (propensity >= trim) & (propensity <= 1.0 - trim)
+    used: Bools = np.asarray(inside.all(axis=1))
     if not used.any():
         raise IdentificationError(
             f"every propensity lies outside [{trim:g}, {1 - trim:g}]: treated and untreated rows "

@@ -70,6 +70,11 @@ class PanelSample:
         """Rows of each unit, ``(N,)``."""
         return np.bincount(self.unit, minlength=self.n_units)
 
+    def history_lengths(self) -> Floats:
+        """Observations of each unit, ``(N,)``: a row with a frequency weight stands for several."""
+        weights = self.weights if self.frequency else None
+        return np.bincount(self.unit, weights=weights, minlength=self.n_units).astype(np.float64)
+
     def balanced(self) -> bool:
         """Whether every unit is seen in the same periods."""
         lengths = self.lengths()
@@ -93,7 +98,9 @@ class PanelSample:
             z=self.z[where],
             unit=np.unique(self.unit[where], return_inverse=True)[1],
             period=None if self.period is None else self.period[where],
-            clusters=tuple(codes[where] for codes in self.clusters),
+            clusters=tuple(
+                np.unique(codes[where], return_inverse=True)[1] for codes in self.clusters
+            ),
             weights=None if self.weights is None else self.weights[where],
             rows=self.rows[where],
             dropped={**self.dropped, reason: int(mask.size - where.size)},

@@ -2,19 +2,20 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, get_args
 
 from causalkit.data import Requires
 from causalkit.errors import ArgumentError, ArgumentTypeError, check_choice, check_count
+from causalkit.inference.variance import Ssc
 from causalkit.nuisance import SPLITS
 from causalkit.nuisance.folds import ExternalFolds
-from causalkit.nuisance.learners import plan
-from causalkit.panel.approaches import ALIASES, APPROACHES, MUNDLAK_TERMS, TIME_EFFECTS, Options
+from causalkit.nuisance.learners import Kind, is_classifier, plan
+from causalkit.panel.approaches import ALIASES, APPROACHES
+from causalkit.panel.design import MUNDLAK_TERMS, TIME_EFFECTS, Options
 from causalkit.panel.fitting import Learners
 from causalkit.panel.models import MODELS, SCORES
 
 COV_TYPES = ("clustered", "two-way", "robust", "nonrobust")
-SSC = ("G/(G-1)", "none", "G/(G-1)*(n-1)/(n-k)")
 AGGREGATIONS = ("median", "mean", "bounds")
 PROCEDURES = ("dml2", "dml1")
 
@@ -34,7 +35,7 @@ class Settings:
     dml_procedure: str
     aggregation: str
     cov_type: str
-    ssc: str
+    ssc: Ssc
     use_t: bool
     trim: float
     n_jobs: int
@@ -54,7 +55,7 @@ class Settings:
             ("score", e.score, SCORES),
             ("model", e.model, MODELS),
             ("cov_type", e.cov_type, COV_TYPES),
-            ("ssc", e.ssc, SSC),
+            ("ssc", e.ssc, get_args(Ssc)),
             ("aggregation", e.aggregation, AGGREGATIONS),
             ("dml_procedure", e.dml_procedure, PROCEDURES),
         ):
@@ -139,14 +140,15 @@ def _learners(estimator: Any) -> Learners:
         treatment=_or(estimator.learner_treatment, common),
         instrument=_or(estimator.learner_instrument, common),
     )
-    plan(
-        learners.outcome,
-        "mean",
-        argument="learner_outcome" if estimator.learner_outcome else "learner",
+    classifies = estimator.model == "interactive" or is_classifier(learners.treatment)
+    asked: tuple[tuple[str, Any, Kind], ...] = (
+        ("outcome", learners.outcome, "mean"),
+        ("treatment", learners.treatment, "probability" if classifies else "mean"),
+        ("instrument", learners.instrument, "mean"),
     )
-    kind: Any = "probability" if estimator.model == "interactive" else "mean"
-    plan(learners.treatment, kind, argument="learner_treatment")
-    plan(learners.instrument, "mean", argument="learner_instrument")
+    for role, learner, kind in asked:
+        own = getattr(estimator, f"learner_{role}") is not None
+        plan(learner, kind, argument=f"learner_{role}" if own else "learner")
     return learners
 
 

@@ -1,12 +1,13 @@
 """Confidence limits and p-values of one record, for every kind of interval."""
 
 import math
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
 from scipy import stats
 
-from causalkit.errors import ArgumentError, check_choice
+from causalkit.errors import ArgumentError, CausalKitWarning, check_choice
 from causalkit.inference.bootstrap import multiplier_bootstrap
 from causalkit.inference.variance import sandwich
 from causalkit.rng import stream
@@ -51,12 +52,12 @@ def bootstrap_t(
     -------
     (n_boot, k) array
     """
-    draws = multiplier_bootstrap(
-        influence, clusters=clusters, n_boot=n_boot, rng=stream(seed, "multiplier-bootstrap")
-    )
-    # Two-way draws add the two one-way draws, so their variances add too.
-    ways: list[tuple[Ints, ...]] = [(codes,) for codes in clusters] or [()]
-    scale = np.sqrt(sum(np.diag(sandwich(influence, way, ssc="none")) for way in ways))
+    rng = stream(seed, "multiplier-bootstrap")
+    with warnings.catch_warnings():
+        # Said when the variance was computed; the result carries it.
+        warnings.simplefilter("ignore", CausalKitWarning)
+        draws = multiplier_bootstrap(influence, clusters=clusters, n_boot=n_boot, rng=rng)
+        scale = np.sqrt(np.diag(sandwich(influence, clusters, ssc="none")))
     ratios = np.abs(draws) / np.where(scale > 0, scale, 1.0)
     if largest:
         ratios = np.repeat(ratios.max(axis=1, keepdims=True), ratios.shape[1], axis=1)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
+from unicodedata import east_asian_width
 
 import jinja2
 import markupsafe
@@ -167,10 +168,11 @@ def escape_markdown(text: str) -> str:
 
 
 def wrapped(text: str, *, width: int = WIDTH, bullet: str = "") -> list[str]:
-    """Lines of at most ``width`` characters, with a hanging bullet."""
+    """Lines of at most ``width`` columns, with a hanging bullet."""
+    flat = one_line(text)
     return textwrap.wrap(
-        one_line(text),
-        width,
+        flat,
+        max(width // 2 if _is_wide(flat) else width, len(bullet) + 1),
         initial_indent=bullet,
         subsequent_indent=" " * len(bullet),
         break_on_hyphens=False,
@@ -179,7 +181,7 @@ def wrapped(text: str, *, width: int = WIDTH, bullet: str = "") -> list[str]:
 
 def grid_text(grid: Grid, *, width: int | None = None) -> str:
     """Plain text; with ``width``, labels wrap so that no line of the table is longer."""
-    heads = [textwrap.wrap(one_line(cell), _HEAD) or [""] for cell in grid.header]
+    heads = [wrapped(cell, width=_HEAD) for cell in grid.header]
     rows = [[one_line(cell) for cell in row] for row in grid.rows]
     # tabulate pads heads, but not cells, by two.
     widths = [
@@ -191,7 +193,7 @@ def grid_text(grid: Grid, *, width: int | None = None) -> str:
     for place, row in enumerate(rows):
         if place in grid.breaks:
             lines.append(tabulate.SEPARATING_LINE)
-        first, *more = textwrap.wrap(row[0], label) or [""]
+        first, *more = wrapped(row[0], width=label)
         lines += [[first, *row[1:]], *([piece] + [""] * (len(row) - 1) for piece in more)]
     deepest = max(map(len, heads))
     header = ["\n".join([""] * (deepest - len(head)) + head) for head in heads]
@@ -291,21 +293,27 @@ def page_html(page: Page) -> str:
 def _fact_lines(facts: Sequence[tuple[str, str]]) -> list[str]:
     """Facts in two columns where both fit, else one below the other."""
     half = WIDTH // 2
-    name_width = max((len(name) for name, _ in facts), default=0) + 2
+    margin = max((len(name) for name, _ in facts), default=0) + 2
     lines: list[str] = []
     left = ""
     for name, value in facts:
-        cell = f"{name + ':':<{name_width}}{one_line(value)}"
-        if len(cell) >= half:
+        first, *more = wrapped(value, width=WIDTH - margin)
+        cell = f"{name + ':':<{margin}}{first}"
+        if more or len(cell) >= half or _is_wide(cell):
             lines += [left] if left else []
             left = ""
-            lines += textwrap.wrap(cell, WIDTH, subsequent_indent=" " * name_width)
+            lines += [cell, *(" " * margin + line for line in more)]
         elif left:
             lines.append(f"{left:<{half}}{cell}")
             left = ""
         else:
             left = cell
     return lines + ([left] if left else [])
+
+
+def _is_wide(text: str) -> bool:
+    """Whether some characters take two columns; half the width is then safe for any mixture."""
+    return any(east_asian_width(character) in "WF" for character in text)
 
 
 def _latex_row(cells: Sequence[str]) -> str:

@@ -155,6 +155,8 @@ def _short(value: Any) -> str:
     if hasattr(value, "p_value"):
         return str(value)
     if is_dataclass(value) and not isinstance(value, type):
+        if "__str__" in vars(type(value)):
+            return str(value)
         parts = {item.name: _short(getattr(value, item.name)) for item in fields(value)}
         return ", ".join(f"{name.replace('_', ' ')} {text}" for name, text in parts.items() if text)
     if isinstance(value, np.ndarray | list | tuple):

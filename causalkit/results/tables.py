@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
-from causalkit.errors import ArgumentError, ArgumentTypeError
+from causalkit.errors import ArgumentError, ArgumentTypeError, check_choice
 from causalkit.results import numerals, render, tidy
 from causalkit.results.effect import Backend, EffectResult
 from causalkit.results.summary import ESTIMANDS, inference_line
@@ -20,11 +20,13 @@ _COUNTS = {
     "Periods": "n_periods",
     "Clusters": "n_clusters",
 }
+_MOST_COLUMNS = 6
+Layout = Literal["columns", "rows"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ResultTable:
-    """Results in columns and terms in rows, in any format.
+    """Several results in one table, in any format.
 
     Attributes
     ----------
@@ -33,6 +35,8 @@ class ResultTable:
         Column heads, all different.
     stars : bool
         Mark estimates by p-value, with a note.
+    layout : {"columns", "rows"}
+        Where the results stand.
     notes : tuple of str
         Paragraphs below the table, after the one on inference.
     """
@@ -40,11 +44,16 @@ class ResultTable:
     results: tuple[EffectResult, ...]
     names: tuple[str, ...]
     stars: bool = False
+    layout: Layout = "columns"
     notes: tuple[str, ...] = ()
 
     @property
     def frame(self) -> pd.DataFrame:
-        """Cells as shown: rows by ``(term, statistic)``, one column per result."""
+        """Cells as shown: by ``(term, statistic)`` and result, or by ``(model, term)``."""
+        if self.layout == "rows":
+            heads, wide = _model_rows(self)
+            both = pd.MultiIndex.from_tuples(list(wide), names=["model", "term"])
+            return pd.DataFrame(list(wide.values()), index=both, columns=list(heads))
         keys, rows, _ = _cells(self)
         index = pd.MultiIndex.from_tuples(keys, names=["term", "statistic"])
         return pd.DataFrame([list(row) for row in rows], index=index, columns=list(self.names))
@@ -93,12 +102,13 @@ def table(
     *,
     names: Sequence[str] | None = None,
     stars: bool = False,
+    layout: Layout | None = None,
     notes: Sequence[str] = (),
 ) -> ResultTable:
     """Put results side by side: terms in rows, results in columns.
 
     Standard errors stand in parentheses below the estimates; counts and the line that names the
-    clustering follow.
+    clustering follow. More results than fit across a page stand in rows instead.
 
     Parameters
     ----------
@@ -108,6 +118,9 @@ def table(
         Column heads. Default: the estimators, numbered where they repeat.
     stars : bool, default False
         Mark estimates by p-value, with a note.
+    layout : {"columns", "rows"}, optional
+        Results in columns, as in a regression table, or in rows with their intervals. Default:
+        columns for up to six results.
     notes : sequence of str
         Further paragraphs below the table.
 
@@ -153,7 +166,12 @@ def table(
             f"table needs at least one result and one name for each, all different; got "
             f"{len(results)} results and the names {list(heads)!r}."
         )
-    return ResultTable(results=tuple(results), names=heads, stars=stars, notes=tuple(notes))
+    if layout is None:
+        layout = "columns" if len(results) <= _MOST_COLUMNS else "rows"
+    check_choice("layout", layout, ("columns", "rows"))
+    return ResultTable(
+        results=tuple(results), names=heads, stars=stars, layout=layout, notes=tuple(notes)
+    )
 
 
 def _numbered(names: Sequence[str]) -> tuple[str, ...]:
@@ -188,6 +206,37 @@ def _cells(shown: ResultTable) -> tuple[list[tuple[str, str]], list[Row], int]:
     return keys, rows, ends
 
 
+def _model_rows(shown: ResultTable) -> tuple[Row, dict[tuple[str, str], Row]]:
+    """Heads, and cells by model and term: estimate, error, interval, and what differs."""
+    facts = _differing(shown)
+    levels = {result.level for result in shown.results}
+    level = f"{numerals.percent(levels.pop())} " if len(levels) == 1 else ""
+    heads = ("Estimate", "Std. error", f"{level}interval", *(label for label, _ in facts))
+    digits = numerals.decimals(error for result in shown.results for error in result.std_errors)
+    rows: dict[tuple[str, str], Row] = {}
+    for place, (name, result) in enumerate(zip(shown.names, shown.results, strict=True)):
+        low, high = result.bounds()
+        for at, term in enumerate(result.terms):
+            rows[name, term] = (
+                numerals.number(float(result.estimates[at]), digits) + _mark(shown, result, at),
+                numerals.number(float(result.std_errors[at]), digits),
+                numerals.interval(float(low[at]), float(high[at]), digits),
+                *(cells[place] for _, cells in facts),
+            )
+    return heads, rows
+
+
+def _differing(shown: ResultTable) -> list[tuple[str, Row]]:
+    """Facts in which results differ; periods would cost the table its page for little."""
+    facts = [(label, cells) for label, cells in _facts(shown) if len(set(cells)) > 1]
+    return [fact for fact in facts if fact[0] != "Periods"]
+
+
+def _mark(shown: ResultTable, result: EffectResult, at: int) -> str:
+    """Stars of one estimate, if asked for."""
+    return numerals.stars(float(result.p_values()[at])) if shown.stars else ""
+
+
 def _term_rows(shown: ResultTable, term: str) -> tuple[Row, Row]:
     """Estimates of a term over the results, and their standard errors in parentheses."""
     places = [r.terms.index(term) if term in r.terms else None for r in shown.results]
@@ -202,8 +251,8 @@ def _term_rows(shown: ResultTable, term: str) -> tuple[Row, Row]:
             first.append("")
             second.append("")
             continue
-        mark = numerals.stars(float(result.p_values()[at])) if shown.stars else ""
-        first.append(numerals.number(float(result.estimates[at]), digits) + mark)
+        estimate = numerals.number(float(result.estimates[at]), digits)
+        first.append(estimate + _mark(shown, result, at))
         second.append(f"({numerals.number(error, digits)})")
     return tuple(first), tuple(second)
 
@@ -224,6 +273,16 @@ def _facts(shown: ResultTable) -> list[tuple[str, Row]]:
 
 def _grid(shown: ResultTable) -> render.Grid:
     """The table as strings, with its notes."""
+    if shown.layout == "rows":
+        heads, wide = _model_rows(shown)
+        many = len({term for _, term in wide}) > 1
+        return render.Grid(
+            header=("", *heads),
+            rows=tuple(
+                (f"{name}: {term}" if many else name, *row) for (name, term), row in wide.items()
+            ),
+            notes=_notes(shown),
+        )
     keys, rows, ends = _cells(shown)
     labels = ["" if kind == "std_error" else label for label, kind in keys]
     return render.Grid(
@@ -239,14 +298,19 @@ def _notes(shown: ResultTable) -> tuple[str, ...]:
     by_line: dict[str, list[str]] = {}
     for name, result in zip(shown.names, shown.results, strict=True):
         by_line.setdefault(inference_line(result), []).append(name)
+    errors = "Standard errors" + (" in parentheses" if shown.layout == "columns" else "")
     if len(by_line) == 1:
-        lines = [f"Standard errors in parentheses: {next(iter(by_line))}"]
+        lines = [f"{errors}: {next(iter(by_line))}"]
     else:
-        lines = ["Standard errors in parentheses."]
-        lines += [f"{', '.join(names)}: {line}" for line, names in by_line.items()]
+        lines = [f"{errors}:", *(f"{'; '.join(who)}: {line}" for line, who in by_line.items())]
     outcomes = {r.outcome for r in shown.results}
     estimands = {r.estimand for r in shown.results}
-    shared = [f"Outcome: {outcomes.pop()}."] if len(outcomes) == 1 else []
+    terms = {term for result in shown.results for term in result.terms}
+    shared = [f"Effect of {terms.pop()}."] if shown.layout == "rows" and len(terms) == 1 else []
+    shared += [f"Outcome: {outcomes.pop()}."] if len(outcomes) == 1 else []
+    if shown.layout == "rows":
+        same = [(label, cells[0]) for label, cells in _facts(shown) if len(set(cells)) == 1]
+        shared += [f"{label}: {value}." for label, value in same]
     if len(estimands) == 1:
         estimand = estimands.pop()
         shared.append(f"Estimand: {ESTIMANDS.get(estimand, estimand)}.")

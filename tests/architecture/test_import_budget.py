@@ -5,19 +5,19 @@ import subprocess
 import sys
 
 # Packages behind an extra, and whatever would make `import causalkit` slow.
-OPTIONAL = ("torch", "pymc", "arviz", "econml", "matplotlib", "dask", "distributed", "zarr")
-OPTIONAL += ("duckdb", "polars")
+OPTIONAL = (
+    *("torch", "pymc", "arviz", "econml", "matplotlib"),
+    *("dask", "distributed", "zarr", "duckdb", "polars"),
+)
 SLOW = ("numpy", "pandas", "scipy", "sklearn", "xarray", "pyarrow", "lightgbm", "formulaic")
 
-FRAME = """
+FIT = """
 import numpy as np, pandas as pd, causalkit as ck
 rng = np.random.default_rng(0)
 unit, time = np.repeat(np.arange(20), 4), np.tile(np.arange(4), 20)
 frame = pd.DataFrame({"unit": unit, "time": time, **{c: rng.normal(size=80) for c in "ydx"}})
 data = ck.CausalData.from_frame(
     frame, outcome="y", treatment="d", covariates="x", unit="unit", time="time")
-"""
-FIT = """
 result = ck.PanelDML(learner="linear", n_folds=2, random_state=0).fit(data).estimate()
 result.summary(), result.tidy()
 """
@@ -45,12 +45,8 @@ def test_reading_the_version_and_info_loads_nothing_heavy():
     )
 
 
-def test_a_data_set_loads_no_optional_package():
-    assert loaded(FRAME).isdisjoint(OPTIONAL)
-
-
-def test_a_linear_fit_and_its_summary_load_no_optional_package_and_no_boosting():
-    assert loaded(FRAME + FIT).isdisjoint((*OPTIONAL, "lightgbm"))
+def test_a_data_set_a_linear_fit_and_its_summary_load_no_optional_package_and_no_boosting():
+    assert loaded(FIT).isdisjoint((*OPTIONAL, "lightgbm"))
 
 
 def test_the_command_line_shows_its_help_without_loading_any_numbers():

@@ -6,8 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from causalkit.results import EffectResult
+
+# The same examples on every run and no clock: a failure here is a failure everywhere.
+settings.register_profile("results", derandomize=True, deadline=None)
+settings.load_profile("results")
 
 Maker = Callable[..., EffectResult]
 VOID = ("meta", "img")

@@ -93,6 +93,8 @@ def test_residual_plot_shows_bin_means_and_the_slope():
     slope = next(line for line in ax.lines if line.get_label().startswith("slope 0.5000"))
     x, height = slope.get_data()
     assert np.allclose(height, 0.5 * x)
+    least, most = frame["treatment"].min(), frame["treatment"].max()
+    assert [x[0], x[-1]] == pytest.approx([1.05 * least - 0.05 * most, 1.05 * most - 0.05 * least])
     assert [ax.get_xlabel(), ax.get_ylabel()] == [
         "union, minus its prediction",
         "wage, minus its prediction",

@@ -1,10 +1,14 @@
 """Pictures of estimates: the drawn data are the numbers of the result."""
 
+import subprocess
+import sys
+
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
+from causalkit import results
 from causalkit.errors import ArgumentError
 from causalkit.results import table
 from causalkit.results.plots import event_study_data, plot_event_study, plot_forest, plot_gate
@@ -59,6 +63,15 @@ def test_models_of_several_terms_get_colours_and_a_legend(make_clustered):
     assert set(ax.plot_data["conf_level"]) == {0.9}
     heights = ax.plot_data.set_index(["model", "term"])["y"]
     assert heights["A", "group 0"] > heights["B", "group 0"] > heights["A", "group 1"]
+
+
+def test_pictures_and_report_come_with_the_package_and_cost_nothing_until_used():
+    for name in results.__all__:
+        assert callable(getattr(results, name))
+    with pytest.raises(AttributeError, match="no attribute 'plot_forrest'"):
+        results.plot_forrest  # noqa: B018
+    code = "import sys, causalkit.results; sys.exit('matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_given_axes_are_used_and_labels_are_taken_literally(make):

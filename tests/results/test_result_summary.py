@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from wcwidth import wcswidth
 
-from causalkit.nuisance.quality import Quality
+from causalkit.nuisance.accuracy import Quality
 from causalkit.results.summary import inference_line, row_labels
 
 WORDS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=120)
@@ -95,7 +96,8 @@ def test_repeats_show_the_estimates_of_each(make):
     assert "5, repeated 2 times" in text
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
+@example(term="0" * 14 + "⺀", outcome="结果变量" * 12, note="a", value=-1e-61)
 @given(term=WORDS, outcome=WORDS, note=WORDS, value=st.floats(-1e15, 1e15))
 def test_no_line_is_longer_than_80_columns(make, term, outcome, note, value):
     result = full(
@@ -109,7 +111,7 @@ def test_no_line_is_longer_than_80_columns(make, term, outcome, note, value):
         dropped={note: 3},
         estimator=note,
     )
-    assert max(map(len, result.summary().splitlines())) <= 80
+    assert max(map(wcswidth, result.summary().splitlines())) <= 80
 
 
 def test_every_rendering_names_the_clustering(make):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import statsmodels.api as sm
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from causalkit.errors import ArgumentError
@@ -73,7 +73,6 @@ def test_repeats_widen_the_interval_and_are_named():
     assert "repeated" not in result(one, codes).inference
 
 
-@settings(deadline=None)
 @given(scale=st.floats(0.01, 100.0), seed=st.integers(0, 50))
 def test_scaling_the_outcome_scales_the_result(scale, seed):
     score, codes = sample(n_rep=3, k=2, seed=seed)
@@ -85,7 +84,6 @@ def test_scaling_the_outcome_scales_the_result(scale, seed):
     assert np.allclose(ours.bounds(), scale * np.asarray(base.bounds()), rtol=1e-7, atol=1e-10)
 
 
-@settings(deadline=None)
 @given(seed=st.integers(0, 1000))
 def test_variance_is_positive_semi_definite_and_influence_sums_to_zero(seed):
     score, codes = sample(n_rep=2, k=3, seed=seed)
@@ -95,7 +93,6 @@ def test_variance_is_positive_semi_definite_and_influence_sums_to_zero(seed):
     assert np.allclose(ours.influence.sum(axis=0), 0.0, atol=1e-9)
 
 
-@settings(deadline=None)
 @given(seed=st.integers(0, 1000))
 def test_permuting_rows_changes_nothing_but_rounding(seed):
     score, codes = sample(n_rep=2, seed=seed)

@@ -51,7 +51,7 @@ def test_every_rendering_names_each_clustering(make):
     shown = table([make(), make(), robust], names=["A", "B", "C"])
     for text in (str(shown), shown.to_html(), shown.to_latex(), shown.to_markdown()):
         flat = " ".join(text.replace("\\", "").split())
-        assert "A, B: cluster-robust (unit, 545 clusters), small-sample factor G/(G-1)" in flat
+        assert "A; B: cluster-robust (unit, 545 clusters), small-sample factor G/(G-1)" in flat
         assert "C: heteroskedasticity-robust, not clustered; normal distribution." in flat
     assert shown._repr_html_() == shown.to_html()
 
@@ -78,6 +78,33 @@ def test_latex_has_one_column_per_model_and_a_rule_before_the_counts(make):
     assert r"\begin{tabular}{lrr}" in text
     assert r" & a\_1 & b\&2 \\" in text
     assert "\\midrule\nObservations & 4,360 & 4,360" in text
+
+
+def test_many_results_stand_in_rows_with_their_intervals(make):
+    results = {f"model {place}": make(0.01 * place, n=100 + place) for place in range(7)}
+    shown = table(results, stars=True)
+    low, high = results["model 6"].conf_int()
+    assert shown.frame.loc[("model 6", "union")].tolist() == [
+        "0.0600***",
+        "0.0227",
+        f"[{low:.4f}, {high:.4f}]",
+        "106",
+    ]
+    text = " ".join(shown.to_text().split())
+    assert "model 6 0.0600*** 0.0227 [0.0154, 0.1046] 106 ---" in text
+    assert "Effect of union. Outcome: lwage. Units: 545. Periods: 8. Clusters: 545." in text
+    assert "Standard errors: cluster-robust" in text
+    assert table(results, layout="columns").frame.shape == (6, 7)
+
+
+def test_rows_name_the_term_where_there_are_several(make, make_clustered):
+    shown = table({"a": make(), "b": make_clustered([0.1], names=["hours"])}, layout="rows")
+    assert [line.split("  ")[0] for line in shown.to_text().splitlines()[3:5]] == [
+        "a: union",
+        "b: hours",
+    ]
+    with pytest.raises(ArgumentError, match="unknown layout 'wide'"):
+        table([make()], layout="wide")
 
 
 def test_a_table_pickles(make):

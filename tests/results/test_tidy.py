@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from causalkit.errors import ArgumentError
-from causalkit.nuisance.quality import Quality
+from causalkit.nuisance.accuracy import Quality
 
 TIDY = [
     "term",

@@ -1,4 +1,4 @@
-"""Best linear predictor of the effect, and group effects, from cross-fitted residuals."""
+"""Groups of rows, whose effects are compared."""
 
 from typing import Any
 
@@ -6,34 +6,7 @@ import numpy as np
 import pandas as pd
 
 from causalkit.errors import ArgumentError
-from causalkit.inference.solve import Solution, solve_linear
-from causalkit.scores import LinearScore
 from causalkit.typing import Floats
-
-
-def project_effect(
-    y_res: Floats, d_res: Floats, basis: Floats, *, weights: Floats | None = None
-) -> list[Solution]:
-    """Project the conditional effect on a basis: θ(z) ≈ b(z)'β.
-
-    Solves E[b Ṽ (Ũ − Ṽ b'β)] = 0 for every repeat (Semenova & Chernozhukov 2021; for panels
-    Semenova et al. 2023).
-
-    Parameters
-    ----------
-    y_res, d_res : (n, n_rep) arrays
-        Residuals of the outcome and of one treatment.
-    basis : (n, q) array
-        b(z), a constant among its columns.
-    weights : (n,) array or None
-
-    Returns
-    -------
-    list of Solution
-        β and its influence, per repeat.
-    """
-    regressor = d_res[:, :, None] * basis[:, None, :]
-    return solve_linear(LinearScore(regressor, regressor, y_res), weights=weights)
 
 
 def group_indicators(groups: Any, n: int, *, name: str) -> tuple[Floats, tuple[str, ...]]:

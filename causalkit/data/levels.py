@@ -1,0 +1,56 @@
+"""Category levels of new rows: those that the data have, and what to do about others."""
+
+from typing import Any
+
+import pandas as pd
+
+from causalkit.errors import DataError, Problem
+
+
+def match_levels(
+    new: pd.DataFrame, held: pd.DataFrame, on_new_levels: str
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Columns of ``new`` with the category types of ``held``, and those types by column.
+
+    Raises
+    ------
+    DataError
+        If levels are new and ``on_new_levels`` is ``"raise"``.
+    """
+    types = {
+        str(name): dtype
+        for name, dtype in held.dtypes.items()
+        if isinstance(dtype, pd.CategoricalDtype)
+    }
+    problems: list[Problem] = []
+    changed: dict[str, Any] = {}
+    for name, dtype in types.items():
+        if name not in new:
+            continue
+        values, unseen = new[name], unseen_levels(new[name], dtype.categories)
+        if len(unseen) and on_new_levels == "raise":
+            problems.append(unseen_problem(name, unseen))
+        elif len(unseen):
+            replaced = dtype.categories[0] if on_new_levels == "baseline" else None
+            hit = values.isin(unseen)
+            values = values.astype(object).where(~hit, replaced)
+        changed[name] = pd.Categorical(values.astype(object), dtype=dtype) if not problems else None
+    if problems:
+        raise DataError(problems)
+    return new.assign(**changed), types
+
+
+def unseen_levels(values: "pd.Series[Any]", levels: Any) -> Any:
+    """Distinct values that are not among the levels, sorted as text; missing ones do not count."""
+    found = pd.Series(values.dropna().unique()).astype(object)
+    return sorted(found[~found.isin(list(levels))], key=str)
+
+
+def unseen_problem(name: str, unseen: Any) -> Problem:
+    """E03 for levels that the data do not have."""
+    shown = ", ".join(repr(level) for level in unseen[:5]) + (", ..." if len(unseen) > 5 else "")
+    message = (
+        f"column {name!r} has levels that the data do not have: {shown}. Pass "
+        "on_new_levels='baseline' to treat them as the first level, or 'nan' as missing."
+    )
+    return Problem("E03-non-numeric", message, name)

@@ -1,0 +1,135 @@
+"""Group means as columns, Mundlak terms, lags: panel arithmetic on data with roles."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from causalkit.data.candidate import is_number, numbers
+from causalkit.data.checks import absent_column
+from causalkit.data.encode import encode
+from causalkit.data.panel import adjacent, leave_out_means, unit_means, varies_within
+from causalkit.errors import ArgumentError, DataError, check_count
+
+if TYPE_CHECKING:
+    from causalkit.data.dataset import CausalData
+
+
+def group_means(
+    data: "CausalData", cols: str | Sequence[str], *, by: str, include_time: bool, leave_out: bool
+) -> pd.DataFrame:
+    """Means of columns within groups, one row per row of the data; missing ones are skipped.
+
+    Weights are honoured, so that frequency weights give the means of the expanded rows.
+
+    Parameters
+    ----------
+    data : CausalData
+    cols : str or list of str
+        Columns of numbers or categories (means of their indicators).
+    by : str
+        Role whose groups are meant.
+    include_time : bool
+        Also the group means of period dummies, which two-way Mundlak terms of an unbalanced panel
+        need.
+    leave_out : bool
+        Leave the row itself out of its mean.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``"<col>_mean"``, in the unit of the column.
+    """
+    names = known_columns(data, cols)
+    codes, weights = data.codes(by), data.weights()
+    values, shown = encode(data.frame, names, np.dtype(np.float64))
+    if leave_out:
+        means = leave_out_means(values, codes, weights=weights)
+    else:
+        means = unit_means(values, codes, weights=weights)[codes]
+    out = pd.DataFrame(means, columns=[f"{name}_mean" for name in shown])
+    return pd.concat([out, _period_shares(data, by)], axis=1) if include_time else out
+
+
+def _period_shares(data: "CausalData", by: str) -> pd.DataFrame:
+    """Group means of the period dummies, without the first period."""
+    codes, time, weights = data.codes(by), data.codes("time"), data.weights()
+    labels = data.levels("time")
+    size, width = int(codes.max()) + 1, len(labels)
+    counts = np.bincount(codes * width + time, weights=weights, minlength=size * width)
+    cells = counts.reshape(size, width).astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        shares = (cells / cells.sum(axis=1, keepdims=True))[:, 1:]
+    names = [f"{data.roles.time}={_label(label)}_mean" for label in labels[1:]]
+    return pd.DataFrame(shares[codes], columns=names)
+
+
+def _label(label: Any) -> str:
+    return str(label.item() if isinstance(label, np.generic) and label.dtype.kind != "M" else label)
+
+
+def with_mundlak(data: "CausalData", cols: str | Sequence[str]) -> "CausalData":
+    """Add unit means as covariates, over the rows that are held now.
+
+    Parameters
+    ----------
+    data : CausalData
+    cols : "auto" or list of str
+        ``"auto"`` takes every covariate and treatment that varies within units.
+
+    References
+    ----------
+    Mundlak, Y. (1978). On the pooling of time series and cross section data. Econometrica 46.
+    """
+    chosen = [*data.roles.covariates, *data.roles.treatment] if cols == "auto" else cols
+    means = data.group_means(chosen)
+    if isinstance(cols, str) and cols == "auto":
+        values, _ = encode(data.frame, chosen, np.dtype(np.float64))
+        means = means.loc[:, varies_within(values, data.codes("unit"))]
+    taken = [name for name in means if name in data.frame]
+    if taken:
+        raise ArgumentError(
+            f"the data have a column {taken[0]!r} already; leave it out of cols, or rename it."
+        )
+    added = data.assign(**{str(name): means[name] for name in means})
+    return added.with_roles(covariates=(*data.roles.covariates, *map(str, means)))
+
+
+def lag(data: "CausalData", col: str, k: int) -> "pd.Series[Any]":
+    """Value of a column ``k`` calendar periods before, missing where there is none."""
+    (name,) = known_columns(data, col)
+    if k < 0:
+        check_count("k", -k, least=1)
+    rows, before = adjacent(data.codes("unit"), data.periods(), gap=k)
+    values = data.frame[name]
+    if is_number(values):
+        out = np.full(data.n, np.nan)
+        out[rows] = numbers(values)[before]
+        return pd.Series(out, name=f"{name}_lag{k}")
+    place = np.full(data.n, -1, dtype=np.int64)
+    place[rows] = before
+    return pd.Series(values.array.take(place, allow_fill=True), name=f"{name}_lag{k}")
+
+
+def diff(data: "CausalData", col: str) -> "pd.Series[float]":
+    """Change of a numeric column since the period before; missing where there is a gap."""
+    before = lag(data, col, 1).to_numpy()
+    if not is_number(data.frame[col]):
+        raise ArgumentError(
+            f"column {col!r} holds {data.frame[col].dtype} values, which have no differences; use "
+            "lag(...) and compare."
+        )
+    return pd.Series(numbers(data.frame[col]) - before, name=f"{col}_diff")
+
+
+def known_columns(data: "CausalData", cols: str | Sequence[str]) -> list[str]:
+    """Names of columns that the data have; raise E01 for any other."""
+    names = [cols] if isinstance(cols, str) else list(cols)
+    known = list(data.frame.columns)
+    absent = [
+        absent_column(name, "a column of the data", known) for name in names if name not in known
+    ]
+    if absent:
+        raise DataError(absent)
+    return names

@@ -1,0 +1,296 @@
+"""Data in a folder: tables as parquet, arrays as zarr, truth as npz, everything else as JSON."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from hashlib import file_digest
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+from uuid import uuid4
+
+import numpy as np
+
+from causalkit.data.dataset import CausalData
+from causalkit.data.formula import FormulaSpec, learned
+from causalkit.data.plainjson import from_plain, to_plain
+from causalkit.data.roles import Roles
+from causalkit.data.tablefile import read_table, write_table
+from causalkit.data.truth import Truth
+from causalkit.errors import ArgumentError
+from causalkit.optional import require
+from causalkit.provenance import __version__
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+SCHEMA = 1
+_FORMAT = "causalkit data"
+_FACTS = ("missing", "freq", "dropped", "dropped_ids", "name", "citation", "published")
+_TRUTH_ARRAYS = ("cate", "mu0", "mu1", "propensity", "valid_instruments", "cluster_labels")
+
+
+def save(data: CausalData, path: Any) -> None:
+    """Write data to a folder from which :func:`load` restores them bit for bit.
+
+    ``data.parquet`` holds the columns, ``tables/`` further tables, ``arrays.zarr`` images and
+    sequences, ``truth.npz`` true values by row, ``formula.parquet`` the variables that a formula
+    was learned from, and ``roles.json`` the rest, with the version of this layout. The folder
+    appears whole or not at all. Row labels of tables are left out, as everywhere.
+
+    Parameters
+    ----------
+    data : CausalData
+    path : str or path
+        New or empty folder, or one that holds saved data, which are replaced.
+
+    Raises
+    ------
+    ArgumentError
+        If the folder holds something else, or if the data hold what no file can keep: functions
+        as truth, an imputer as policy, columns of several types.
+    MissingDependencyError
+        If there are arrays and zarr is not installed.
+    """
+    target = Path(path).absolute()
+    _check_target(target)
+    facts = _facts(data)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with _sibling(target, "new") as folder:
+        folder.mkdir()
+        write_table(data.frame, folder / "data.parquet")
+        for table, file in facts["tables"].items():
+            (folder / file).parent.mkdir(exist_ok=True)
+            write_table(data.tables[table], folder / file)
+        if data.spec is not None:
+            write_table(data.spec.source, folder / "formula.parquet")
+        if data.truth is not None:
+            np.savez(folder / "truth.npz", **_truth_arrays(data.truth))
+        if data.arrays is not None:
+            _write_arrays(data.arrays, folder / "arrays.zarr")
+        facts["files"] = _seals(folder)
+        text = json.dumps(facts, indent=1, ensure_ascii=False, allow_nan=False)
+        (folder / "roles.json").write_text(text + "\n", encoding="utf-8")
+        if _read(folder, json.loads(text)).digest() != facts["digest"]:
+            raise ArgumentError(
+                "these data would not come back from a folder as they are, for the type of an "
+                "array or of a level; convert it to numbers, text or dates, or use pickle."
+            )
+        _put_in_place(folder, target)
+
+
+def load(path: Any) -> CausalData:
+    """Read what :func:`save` wrote.
+
+    Parameters
+    ----------
+    path : str or path
+
+    Returns
+    -------
+    CausalData
+        With the digest of the data that were saved. Arrays that were not in memory then are read
+        when they are needed.
+
+    Raises
+    ------
+    ArgumentError
+        If the folder holds no saved data, if they come from a later version, or if a file was
+        altered since.
+    """
+    folder = Path(path)
+    facts = _facts_in(folder)
+    seals = _seals(folder)
+    for file in sorted(seals.keys() | facts["files"].keys()):
+        if seals.get(file) != facts["files"].get(file):
+            raise _altered(folder, f"{file!r} is not what was written")
+    data = _read(folder, facts)
+    if data.digest() != facts["digest"]:
+        raise _altered(folder, "the content does not have the digest that was saved with it")
+    return data
+
+
+def _facts(data: CausalData) -> dict[str, Any]:
+    """Everything that goes into ``roles.json``, but the seals of the files."""
+    if not isinstance(data.missing, str):
+        raise ArgumentError(
+            f"the policy for missing values is an imputer ({data.missing!r}), which only pickle "
+            "could keep. Save dataclasses.replace(data, missing='native'), and put the imputer "
+            "back after loading in the same way."
+        )
+    plain = {name: to_plain(getattr(data, name), what=name) for name in _FACTS}
+    return {
+        "format": _FORMAT,
+        "schema": SCHEMA,
+        "causalkit": __version__,
+        "digest": data.digest(),
+        "roles": asdict(data.roles),
+        **plain,
+        "formula": None if data.spec is None else data.spec.formula,
+        "truth": None if data.truth is None else _truth_facts(data.truth),
+        "tables": {name: f"tables/{quote(name, safe='')}.parquet" for name in data.tables},
+        "in_memory": None if data.arrays is None else _in_memory(data.arrays),
+    }
+
+
+def _truth_facts(truth: Truth) -> dict[str, Any]:
+    functions = [
+        name for name in (*_TRUTH_ARRAYS, "dose_response") if callable(getattr(truth, name))
+    ]
+    if functions:
+        raise ArgumentError(
+            f"the truth holds a function ({', '.join(functions)}), which no file can keep. Save "
+            "data.blind(), or replace it by its values at the rows."
+        )
+    return {"estimands": to_plain(truth.estimands, what="truth.estimands"), "scope": truth.scope}
+
+
+def _truth_arrays(truth: Truth) -> dict[str, Any]:
+    """Values by row, as arrays of numbers or text."""
+    given = {name: getattr(truth, name) for name in _TRUTH_ARRAYS}
+    arrays = {name: np.asarray(value) for name, value in given.items() if value is not None}
+    for name, array in arrays.items():
+        if array.dtype.hasobject:
+            raise ArgumentError(
+                f"truth.{name} holds objects such as {array.ravel()[0]!r}; make it an array of "
+                "numbers or text before saving."
+            )
+    return arrays
+
+
+def _in_memory(arrays: "xr.Dataset") -> dict[str, str]:
+    """Types of the variables that are in memory; the others are read from a store when needed."""
+    held = (arrays[name].variable for name in arrays.variables)
+    names = map(str, arrays.variables)
+    return {name: str(v.dtype) for name, v in zip(names, held, strict=True) if v._in_memory}
+
+
+def _write_arrays(arrays: "xr.Dataset", store: Path) -> None:
+    require("zarr", extra="images", needed_by="CausalData.save with images or sequences")
+    bare = arrays.drop_encoding()
+    # A fill value would make missing, and NaN of other bits, of values that equal it.
+    for name in bare.variables:
+        bare[name].encoding["_FillValue"] = None
+    bare.to_zarr(store, zarr_format=2, consolidated=True, write_empty_chunks=True)
+
+
+def _read_arrays(store: Path, in_memory: dict[str, str]) -> "xr.Dataset":
+    import xarray as xr
+
+    require("zarr", extra="images", needed_by="CausalData.load with images or sequences")
+    arrays = xr.open_dataset(store, engine="zarr", chunks=None, consolidated=True)
+    for name, dtype in in_memory.items():
+        # Dates come back in nanoseconds, whatever their unit was.
+        held = arrays[name].load()
+        if str(held.dtype) != dtype:
+            arrays[name] = held.astype(dtype)
+    return arrays.drop_encoding()
+
+
+def _read(folder: Path, facts: dict[str, Any]) -> CausalData:
+    """Data in a folder, given the content of ``roles.json``."""
+    truth = facts["truth"]
+    if truth is not None:
+        with np.load(folder / "truth.npz", allow_pickle=False) as arrays:
+            truth = Truth(**from_plain(truth), **dict(arrays))
+    roles: dict[str, Any] = {
+        role: tuple(value) if isinstance(value, list) else value
+        for role, value in facts["roles"].items()
+    }
+    return CausalData(
+        frame=read_table(folder / "data.parquet"),
+        roles=Roles(**roles),
+        tables={name: read_table(folder / file) for name, file in facts["tables"].items()},
+        arrays=None
+        if facts["in_memory"] is None
+        else _read_arrays(folder / "arrays.zarr", facts["in_memory"]),
+        truth=truth,
+        spec=_spec(facts["formula"], folder),
+        **{name: from_plain(facts[name]) for name in _FACTS},
+        _admitted=True,
+    )
+
+
+def _spec(formula: str | None, folder: Path) -> FormulaSpec | None:
+    """Spec of a formula, learned again from the table that it was learned from."""
+    return None if formula is None else learned(formula, read_table(folder / "formula.parquet"))
+
+
+def _facts_in(folder: Path) -> dict[str, Any]:
+    """Content of ``roles.json``, of a version that this code knows."""
+    facts = _saved_facts(folder)
+    if facts is None:
+        raise ArgumentError(
+            f"{str(folder)!r} holds no saved causalkit data (no readable roles.json); give the "
+            "folder that data.save(...) wrote, or read other files with CausalData.scan."
+        )
+    if facts.get("schema") != SCHEMA:
+        raise ArgumentError(
+            f"{str(folder)!r} has layout version {facts.get('schema')!r}, written by causalkit "
+            f"{facts.get('causalkit')}; this causalkit {__version__} reads version {SCHEMA}. "
+            "Install the version that wrote it, or a later one."
+        )
+    return facts
+
+
+def _saved_facts(folder: Path) -> dict[str, Any] | None:
+    """Content of ``roles.json``, or None if there is none of ours."""
+    try:
+        facts = json.loads((folder / "roles.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return facts if isinstance(facts, dict) and facts.get("format") == _FORMAT else None
+
+
+def _altered(path: Path, why: str) -> ArgumentError:
+    return ArgumentError(
+        f"the data in {str(path)!r} were altered after saving: {why}. Save them anew, or restore "
+        "the files."
+    )
+
+
+def _seals(folder: Path) -> dict[str, str]:
+    """SHA-256 of each file but ``roles.json`` and the arrays, which have the digest."""
+    seals = {}
+    for file in sorted(folder.rglob("*")):
+        name = file.relative_to(folder).as_posix()
+        if file.is_file() and name != "roles.json" and not name.startswith("arrays.zarr/"):
+            with file.open("rb") as stream:
+                seals[name] = file_digest(stream, "sha256").hexdigest()
+    return seals
+
+
+def _check_target(target: Path) -> None:
+    if not target.exists():
+        return
+    if not target.is_dir():
+        raise ArgumentError(f"{str(target)!r} is a file; name a folder.")
+    if any(target.iterdir()) and _saved_facts(target) is None:
+        raise ArgumentError(
+            f"{str(target)!r} holds other files, which are not overwritten; name a new folder."
+        )
+
+
+@contextmanager
+def _sibling(target: Path, purpose: str) -> Iterator[Path]:
+    """Name beside the target, on the same disk, of a folder that does not outlive the block."""
+    folder = target.with_name(f".{target.name}.{purpose}-{uuid4().hex[:8]}")
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _put_in_place(folder: Path, target: Path) -> None:
+    """Rename the whole folder; what stood there before goes only once it has."""
+    with _sibling(target, "old") as former:
+        if target.exists():
+            target.rename(former)
+        try:
+            folder.rename(target)
+        except OSError:
+            if former.exists():
+                former.rename(target)
+            raise

@@ -1,0 +1,115 @@
+"""Other views of data: some rows, more columns, other roles. Each is a new object."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from causalkit.data.admit import Policy, admit
+from causalkit.data.roles import Roles, role_columns, with_kinds
+from causalkit.data.truth import truth_of_rows
+from causalkit.errors import ArgumentError, ArgumentTypeError
+from causalkit.typing import Ints
+
+if TYPE_CHECKING:
+    from causalkit.data.dataset import CausalData
+
+
+def subset(data: "CausalData", rows: Any) -> "CausalData":
+    """Some rows, not checked again."""
+    index = positions(rows, data.n)
+    return replace(
+        data,
+        frame=data.frame.iloc[index].reset_index(drop=True),
+        arrays=None if data.arrays is None else data.arrays.isel(obs=index),
+        truth=truth_of_rows(data.truth, index),
+    )
+
+
+def keep_where(data: "CausalData", keep: Any) -> "CausalData":
+    """Rows where a condition holds, checked as a sample of its own."""
+    if isinstance(keep, str):
+        mask = data.frame.eval(keep)
+    else:
+        mask = keep(data.frame) if callable(keep) else keep
+    mask = np.asarray(mask)
+    if mask.dtype != bool or mask.shape != (data.n,):
+        raise ArgumentError(
+            f"filter needs true or false for each of {data.n} rows, got {mask.dtype} of shape "
+            f"{mask.shape}."
+        )
+    kept = rebuilt(subset(data, mask))
+    # Three arms of which two are left are binary.
+    found = with_kinds(replace(kept.roles, kinds=()), kept.frame).kinds
+    pairs = zip(kept.roles.kinds, found, strict=True)
+    kinds = tuple(new if old == "multi" else old for old, new in pairs)
+    return replace(kept, roles=replace(kept.roles, kinds=kinds))
+
+
+def assign(data: "CausalData", columns: Mapping[str, Any]) -> "CausalData":
+    """More columns, or other values of some."""
+    frame = data.frame
+    for name, given in columns.items():
+        made = given(frame) if callable(given) else given
+        values: Any = made.array if isinstance(made, pd.Series) else made
+        if np.ndim(values) > 0 and len(values) != data.n:
+            raise ArgumentError(
+                f"column {name!r} has {len(values)} values for {data.n} rows; give one each."
+            )
+        frame = frame.assign(**{name: values})
+    known = data.roles.all_columns()
+    new = tuple(name for name in columns if name not in known)
+    kinds = () if set(columns) & set(data.roles.treatment) else data.roles.kinds
+    roles = replace(data.roles, extra=(*data.roles.extra, *new), kinds=kinds)
+    return rebuilt(data, frame, roles)
+
+
+def with_roles(data: "CausalData", roles: Mapping[str, Any]) -> "CausalData":
+    """Other roles of the columns; those left without one become extra."""
+    changed: dict[str, Any] = {"extra": (), "kinds": data.roles.kinds}
+    if "treatment" in roles:
+        changed["kinds"] = ()
+    changed |= {name: role_columns(name, value) for name, value in roles.items()}
+    base = replace(data.roles, **changed)
+    left = [name for name in data.frame.columns if name not in base.all_columns()]
+    return rebuilt(data, roles=replace(base, extra=(*base.extra, *left)))
+
+
+def rebuilt(
+    data: "CausalData", frame: pd.DataFrame | None = None, roles: Roles | None = None
+) -> "CausalData":
+    """Data admitted again, after columns or roles changed."""
+    roles = data.roles if roles is None else roles
+    # Arrays follow the rows already and were checked when they came.
+    flat = replace(roles, image=(), sequence=())
+    policy = Policy(missing=data.missing, freq=data.freq)
+    passed = admit(data.frame if frame is None else frame, flat, policy)
+    made = data if passed.rows is None else subset(data, passed.rows)
+    return replace(
+        made,
+        frame=passed.frame,
+        roles=replace(roles, kinds=passed.roles.kinds),
+        dropped={**data.dropped, **passed.dropped},
+        dropped_ids=(*data.dropped_ids, *passed.dropped_ids),
+    )
+
+
+def positions(rows: Any, n: int) -> Ints:
+    """Row positions behind an index, a slice or a mask."""
+    if isinstance(rows, slice):
+        return np.arange(n)[rows]
+    index = np.asarray(rows)
+    if index.dtype == bool:
+        if index.shape != (n,):
+            raise ArgumentError(f"the mask has shape {index.shape}; expected ({n},).")
+        return np.flatnonzero(index)
+    index = index.astype(np.int64) if index.size == 0 else index
+    if index.dtype.kind not in "iu" or index.ndim != 1:
+        raise ArgumentTypeError(
+            f"rows must be positions or true/false, got {index.dtype} of shape {index.shape}."
+        )
+    if index.size and not (-n <= index.min() and index.max() < n):
+        raise ArgumentError(f"rows reach from {index.min()} to {index.max()}; the data have {n}.")
+    return index.astype(np.int64)

@@ -1,0 +1,82 @@
+"""What every estimator shares: its data, the check that it is fitted, saving and loading."""
+
+from typing import Any, ClassVar, Self
+
+from sklearn.base import BaseEstimator
+
+from causalkit.data import CausalData, Requires
+from causalkit.errors import ArgumentError, ArgumentTypeError, NotFittedError
+from causalkit.results import EffectResult
+
+
+class Estimator(BaseEstimator):  # type: ignore[misc]
+    """Base of the estimators: ``__init__`` only stores, ``fit`` sets ``result_`` and ``_data``.
+
+    Attributes
+    ----------
+    requires : Requires
+        What an estimator needs of its data.
+    """
+
+    requires: ClassVar[Requires]
+    result_: EffectResult
+    _data: CausalData | None
+
+    def save(self, path: Any) -> None:
+        """Write the fitted estimator, without its data, to a file.
+
+        The file is a pickle: load only files that you trust.
+
+        Raises
+        ------
+        NotFittedError
+        """
+        self._check_fitted()
+        from joblib import dump
+
+        dump(self, path)
+
+    @classmethod
+    def load(cls, path: Any) -> Self:
+        """Read what :meth:`save` wrote.
+
+        Raises
+        ------
+        ArgumentTypeError
+            If the file holds something else.
+        """
+        from joblib import load
+
+        loaded = load(path)
+        if not isinstance(loaded, cls):
+            raise ArgumentTypeError(
+                f"{str(path)!r} holds a {type(loaded).__name__}, not a {cls.__name__}; load it "
+                "with the class that saved it."
+            )
+        return loaded
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(super().__getstate__())
+        if "_data" in state:
+            state["_data"] = None
+        return state
+
+    def _check_fitted(self) -> None:
+        if not hasattr(self, "result_"):
+            raise NotFittedError(
+                f"this {type(self).__name__} is not fitted yet; call fit(data) first."
+            )
+
+    def _need_data(self, data: CausalData | None) -> CausalData:
+        """Data of the fit: those kept, or those passed again after loading."""
+        found = data if data is not None else self._data
+        if found is None:
+            raise ArgumentError(
+                "a saved estimator keeps no data; pass the data again: method(..., data=data)."
+            )
+        if data is not None and data.digest() != self.result_.data_digest:
+            raise ArgumentError(
+                "the data passed differ from those that the estimator was fitted on; pass the "
+                "same data, or fit again."
+            )
+        return found

@@ -1,0 +1,225 @@
+"""Targets and features of a panel regression, assembled from Mundlak terms."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from causalkit.errors import ArgumentError
+from causalkit.nuisance.features import (
+    BasisFeatures,
+    DenseFeatures,
+    Features,
+    JoinedFeatures,
+    TableFeatures,
+)
+from causalkit.panel.basis import Basis, make_basis
+from causalkit.panel.mundlak import (
+    UnitMoments,
+    dummy_means,
+    history,
+    means_by,
+    period_dummies,
+    unit_moments,
+)
+from causalkit.panel.sample import PanelSample
+from causalkit.typing import Floats, Ints
+
+MUNDLAK_TERMS = ("basis", "means", "means+std", "chamberlain")
+TIME_EFFECTS = ("dummies", "means", "both")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Choices that shape the features.
+
+    Attributes
+    ----------
+    mundlak_terms : str
+        ``"basis"`` (means of b(x)), ``"means"`` (the paper's), ``"means+std"``,
+        ``"chamberlain"``.
+    basis : str or transformer
+        Dictionary b for ``"basis"``.
+    time_effects : str or None
+        ``"dummies"``, ``"means"``, ``"both"``.
+    panel_length : bool
+        Add the number of rows of a unit as a feature of unbalanced panels.
+    treatment_mean : bool
+        Whether the treatment mean enters (not in IV models, where the treatment is endogenous).
+    """
+
+    mundlak_terms: str = "basis"
+    basis: Any = "cubic"
+    time_effects: str | None = None
+    panel_length: bool = True
+    treatment_mean: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What a regression sees, and the same in fewer columns for learners that make their own terms.
+
+    Attributes
+    ----------
+    full : Features
+        Dictionary terms with all their unit means.
+    compact : Features
+        Covariates with the unit means of the dictionary's powers, without products.
+    """
+
+    full: Features
+    compact: Features
+
+
+@dataclass(frozen=True, slots=True)
+class Design:
+    """Targets, features and residual steps of one approach.
+
+    Attributes
+    ----------
+    sample : PanelSample
+        Rows that take part.
+    y, d, z : arrays (n,), (n, k), (n, L)
+        Targets of the outcome, treatment and instrument regressions.
+    outcome, treatment : Sight
+        What each regression sees; the same object where the sets agree.
+    adjust : callable or None
+        Maps treatment predictions ``(n, n_rep)`` and their target to adjusted predictions.
+    after : callable or None
+        Maps residuals ``(n, n_rep)`` to the residuals of the last step.
+    transformed : bool
+        Whether the targets are differences or deviations, for which no classifier can serve.
+    notes : tuple of str
+        Facts for the summary.
+    """
+
+    sample: PanelSample
+    y: Floats
+    d: Floats
+    z: Floats
+    outcome: Sight
+    treatment: Sight
+    adjust: Callable[[Floats, Floats], Floats] | None = None
+    after: Callable[[Floats], Floats] | None = None
+    transformed: bool = False
+    notes: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """The row-level terms of a sample and their unit moments.
+
+    Attributes
+    ----------
+    sample : PanelSample
+    basis : Basis or None
+        None: the covariates as they are.
+    moments : UnitMoments
+        Of every term.
+    """
+
+    sample: PanelSample
+    basis: Basis | None
+    moments: UnitMoments
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the basis left out."""
+        return () if self.basis is None else self.basis.notes
+
+    def rows(self, *, compact: bool) -> Features:
+        """Row-level terms."""
+        if self.basis is None or compact:
+            return DenseFeatures(self.sample.x)
+        return BasisFeatures(self.sample.x, self.basis, np.arange(self.basis.n_terms))
+
+    def varying(self, *, compact: bool) -> Ints:
+        """Positions of the terms that vary within units, whose means are worth a column."""
+        varies = self.moments.varies.copy()
+        if self.basis is not None and compact:
+            kept = np.zeros_like(varies)
+            kept[self.basis.without_pairs] = True
+            varies &= kept
+        return np.flatnonzero(varies)
+
+
+def make_terms(sample: PanelSample, options: Options) -> Terms:
+    """Set up the dictionary, if the options ask for one, and average it by unit."""
+    basis = None
+    if options.mundlak_terms == "basis" and sample.x.shape[1] > 0:
+        basis = make_basis(options.basis, sample.x)
+    n_terms = sample.x.shape[1] if basis is None else basis.n_terms
+    return Terms(sample, basis, unit_moments(sample.x, basis, n_terms, sample.unit, sample.weights))
+
+
+def sight(make: Callable[[bool], list[Features]], terms: Terms) -> Sight:
+    """Full and compact features from one recipe."""
+    full = join(make(False), terms.sample.n)
+    return Sight(full, full if terms.basis is None else join(make(True), terms.sample.n))
+
+
+def join(parts: list[Features], n: int) -> Features:
+    """Features side by side; a constant where there are none, so that every learner can fit."""
+    kept = tuple(part for part in parts if part.n_features > 0)
+    if not kept:
+        return DenseFeatures(np.ones((n, 1)))
+    return kept[0] if len(kept) == 1 else JoinedFeatures(kept)
+
+
+def period_code(sample: PanelSample) -> Ints:
+    """Codes 0..T-1 of the periods that occur."""
+    if sample.period is None:
+        raise ArgumentError(
+            "time_effects needs the period of every row: name the time column when building the "
+            'data, CausalData.from_frame(..., time="...").'
+        )
+    return np.unique(sample.period, return_inverse=True)[1]
+
+
+def time_parts(terms: Terms, options: Options, *, mundlak: bool) -> list[Features]:
+    """Period dummies and period means; with unit means of dummies where Mundlak terms need them."""
+    sample = terms.sample
+    if options.time_effects is None:
+        return []
+    code = period_code(sample)
+    parts: list[Features] = []
+    if options.time_effects in ("dummies", "both"):
+        parts.append(period_dummies(code))
+        if mundlak and not sample.balanced():
+            parts.append(dummy_means(sample, code))
+    if options.time_effects in ("means", "both"):
+        values = sample.x if terms.basis is None else terms.basis(sample.x)
+        if mundlak and options.treatment_mean:
+            values = np.hstack([values, sample.d])
+        parts.append(TableFeatures(means_by(values, code, sample.weights), code))
+    return parts
+
+
+def mundlak_parts(terms: Terms, options: Options, *, compact: bool) -> list[Features]:
+    """Row-level terms with their unit means, and whatever else stands for the unit's history."""
+    sample, moments = terms.sample, terms.moments
+    columns = terms.varying(compact=compact)
+    parts: list[Features] = [terms.rows(compact=compact)]
+    if options.mundlak_terms == "chamberlain":
+        if not sample.balanced():
+            raise ArgumentError(
+                "Chamberlain terms need every unit in every period, but this panel is unbalanced; "
+                'use mundlak_terms="basis" or "means".'
+            )
+        parts.append(history(sample.x[:, np.flatnonzero(moments.varies)], sample))
+    else:
+        parts.append(TableFeatures(moments.means[:, columns], sample.unit))
+    if options.mundlak_terms == "means+std":
+        parts.append(TableFeatures(moments.spread[:, columns], sample.unit))
+    lengths = sample.history_lengths()
+    if options.panel_length and (lengths != lengths[0]).any():
+        parts.append(TableFeatures(lengths[:, None], sample.unit))
+    if sample.z.shape[1]:
+        parts.append(TableFeatures(means_by(sample.z, sample.unit, sample.weights), sample.unit))
+    return parts + time_parts(terms, options, mundlak=True)
+
+
+def treatment_mean_part(sample: PanelSample) -> Features:
+    """Unit means of the treatments."""
+    return TableFeatures(means_by(sample.d, sample.unit, sample.weights), sample.unit)

@@ -1,0 +1,248 @@
+"""Omitted-variable bounds, against DoubleML and numerical derivatives."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from doubleml import DoubleMLData, DoubleMLPLR
+from doubleml.utils import DMLDummyRegressor
+from sklearn.linear_model import LinearRegression
+
+from causalkit.errors import ArgumentError
+from causalkit.inference.sensitivity import benchmark_gains, omitted_variable_bounds
+from causalkit.inference.solve import solve_linear
+from causalkit.inference.variance import sandwich
+from causalkit.scores import iv_type, partialling_out
+
+SETTING = {"cf_y": 0.05, "cf_d": 0.1, "rho": 0.8, "level": 0.9}
+
+
+def draw(n_clusters=40, rows=5, n_rep=3, seed=1):
+    """Skewed errors, so that the estimate and the largest bias are correlated."""
+    rng = np.random.default_rng(seed)
+    codes = np.repeat(np.arange(n_clusters), rows)
+    x = rng.standard_normal((codes.size, 3))
+    shock = rng.standard_normal(n_clusters)[codes]
+    d = x[:, 0] + shock + rng.exponential(size=codes.size)
+    y = 0.4 * d + x[:, 0] - x[:, 1] + shock + rng.exponential(size=codes.size)
+    outcome = np.stack([x @ [1.3, -1.0, 0.1 * s] for s in range(n_rep)], axis=1)
+    treatment = np.stack([x @ [1.0, 0.0, 0.2 * s] for s in range(n_rep)], axis=1) + 0.9
+    return y, d, x, codes, outcome, treatment
+
+
+def doubleml(y, d, x, codes, hats, *, score="partialling out"):
+    """The peer's fit on given predictions, clustered if there are codes."""
+    frame = pd.DataFrame(x, columns=list("abc")).assign(y=y, d=d)
+    cluster = {}
+    if codes is not None:
+        frame, cluster = frame.assign(g=codes), {"cluster_cols": "g"}
+    data = DoubleMLData(frame, "y", "d", x_cols=list("abc"), **cluster)
+    dummy = DMLDummyRegressor()
+    more = {"ml_g": dummy} if "ml_g" in hats else {}
+    n_rep = hats["ml_m"].shape[1]
+    peer = DoubleMLPLR(data, dummy, dummy, n_folds=4, n_rep=n_rep, score=score, **more)
+    return peer.fit(external_predictions={"d": hats})
+
+
+def bounds(score, clusters=(), *, flip=False, **setting):
+    """Ours; ``flip`` turns the sign of the estimate's influence, as DoubleML has it."""
+    solutions = solve_linear(score)
+    theta = np.array([solution.theta[0] for solution in solutions])
+    influence = np.column_stack([solution.influence for solution in solutions])
+    d_res = score.instrument[:, :, 0]
+    y_res = score.response - theta * (score.regressor[:, :, 0] - d_res)
+    known = {"ssc": "none", "clusters": clusters} | SETTING | setting
+    return omitted_variable_bounds(y_res, d_res, theta, -influence if flip else influence, **known)
+
+
+@pytest.mark.parametrize("clustered", [False, True])
+def test_bounds_and_limits_are_those_of_doubleml_up_to_its_sign(clustered):
+    # DoubleML 0.11 adds the influence of the bias to *minus* that of the estimate, because its
+    # score has a negative derivative; so its two standard errors change places. See the next test.
+    y, d, x, codes, outcome, treatment = draw()
+    given = {"ml_l": outcome, "ml_m": treatment}
+    peer = doubleml(y, d, x, codes if clustered else None, given)
+    peer.sensitivity_analysis(**SETTING, null_hypothesis=0.1)
+    theirs = peer.sensitivity_params
+    score = partialling_out(y, d, outcome_hat=outcome, treatment_hat=treatment)
+    ours = bounds(score, [codes] if clustered else [], flip=True, null=0.1)
+    assert ours.estimate == pytest.approx(peer.coef[0], rel=1e-10)
+    assert ours.low == pytest.approx(theirs["theta"]["lower"][0], rel=1e-9)
+    assert ours.high == pytest.approx(theirs["theta"]["upper"][0], rel=1e-9)
+    assert ours.conf_low == pytest.approx(theirs["ci"]["lower"][0], rel=1e-9)
+    assert ours.conf_high == pytest.approx(theirs["ci"]["upper"][0], rel=1e-9)
+    # Their robustness values come from a bounded minimiser of limited precision.
+    assert ours.robustness_value == pytest.approx(theirs["rv"][0], abs=1e-4)
+    assert ours.robustness_value_ci == pytest.approx(theirs["rva"][0], abs=1e-4)
+
+
+@pytest.mark.parametrize("clustered", [False, True])
+def test_limits_have_the_sampling_error_of_the_bounds(clustered):
+    # Infinitesimal jackknife: derivatives of the bounds in row weights, by finite differences.
+    y, d, _, codes, outcome, treatment = draw(n_clusters=15, rows=3, n_rep=1)
+    score = partialling_out(y, d, outcome_hat=outcome, treatment_hat=treatment)
+    u, v = score.response[:, 0], score.regressor[:, 0, 0]
+    strength = 0.8 * np.sqrt(0.05 * 0.1 / 0.9)
+
+    def both(w):
+        theta = (w * v) @ u / (w @ v**2)
+        bias = strength * np.sqrt((w @ (u - theta * v) ** 2) / (w @ v**2))
+        return np.array([theta - bias, theta + bias])
+
+    step = 1e-6 * np.eye(len(y))
+    slopes = np.array([(both(1 + row) - both(1 - row)) / 2e-6 for row in step])
+    clusters = [codes] if clustered else []
+    errors = np.sqrt(np.diag(sandwich(len(y) * slopes, clusters, ssc="none")))
+    ours = bounds(score, clusters)
+    quantile = 1.2815515655446004  # One-sided 90 % of the normal.
+    assert (ours.low - ours.conf_low) / quantile == pytest.approx(errors[0], rel=1e-6)
+    assert (ours.conf_high - ours.high) / quantile == pytest.approx(errors[1], rel=1e-6)
+    # The sign matters: the two errors differ.
+    assert abs(errors[0] / errors[1] - 1) > 0.005
+
+
+def test_iv_type_bounds_are_those_of_doubleml():
+    y, d, x, _, outcome, treatment = draw(n_rep=1)
+    g = outcome - 0.4 * treatment
+    given = {"ml_l": outcome, "ml_m": treatment, "ml_g": g}
+    peer = doubleml(y, d, x, None, given, score="IV-type")
+    peer.sensitivity_analysis(**SETTING)
+    ours = bounds(iv_type(y, d, outcome_hat=g, treatment_hat=treatment), flip=True)
+    assert ours.low == pytest.approx(peer.sensitivity_params["theta"]["lower"][0], rel=1e-9)
+    assert ours.conf_high == pytest.approx(peer.sensitivity_params["ci"]["upper"][0], rel=1e-9)
+
+
+def score_of(**arguments):
+    y, d, _, codes, outcome, treatment = draw(**arguments)
+    return partialling_out(y, d, outcome_hat=outcome, treatment_hat=treatment), codes
+
+
+@pytest.mark.parametrize("null", [0.1, 3.0])
+def test_robustness_values_bring_bound_and_limit_to_the_null(null):
+    score, codes = score_of()
+    found = bounds(score, [codes], null=null)
+    side = ("low", "conf_low") if null < found.estimate else ("high", "conf_high")
+    for share, end in zip((found.robustness_value, found.robustness_value_ci), side, strict=True):
+        there = bounds(score, [codes], null=null, cf_y=share, cf_d=share)
+        assert getattr(there, end) == pytest.approx(null, abs=1e-8)
+
+
+def test_robustness_value_of_one_repeat_solves_a_quadratic():
+    # |θ̂ − θ₀| = ρ B v/√(1 − v) gives v = (√(s⁴ + 4s²) − s²)/2 with s = |θ̂ − θ₀|/(ρB).
+    score, _ = score_of(n_rep=1)
+    found = bounds(score)
+    s = found.estimate / (0.8 * np.sqrt(found.sigma2 * found.nu2))
+    assert found.robustness_value == pytest.approx((np.sqrt(s**4 + 4 * s**2) - s**2) / 2)
+
+
+def test_without_confounding_the_limits_are_the_confidence_interval():
+    score, codes = score_of(n_rep=1)
+    solution = solve_linear(score)[0]
+    longest = "G/(G-1)*(n-1)/(n-k)"
+    found = bounds(score, [codes], cf_y=0.0, ssc=longest)
+    error = np.sqrt(sandwich(solution.influence, [codes], ssc=longest)[0, 0])
+    assert found.low == found.high == found.estimate == pytest.approx(solution.theta[0])
+    assert found.conf_low == pytest.approx(found.estimate - 1.2815515655446004 * error)
+    wider = bounds(score, [codes], cf_y=0.0, ssc=longest, df=39)
+    assert wider.conf_high == pytest.approx(found.estimate + 1.303638588621133 * error)
+
+
+def test_null_inside_the_limit_needs_no_confounder():
+    score, codes = score_of()
+    found = bounds(score, [codes])
+    near = bounds(score, [codes], null=found.estimate - 0.01)
+    assert near.robustness_value_ci == 0.0
+    assert near.robustness_value > 0.0
+    assert bounds(score, [codes], null=found.estimate).robustness_value == 0.0
+
+
+def test_a_harmless_correlation_can_explain_nothing_away():
+    score, codes = score_of()
+    found = bounds(score, [codes], rho=0.0)
+    assert found.robustness_value == 1.0
+    assert found.low == found.high
+
+
+def test_weights_are_repeated_rows():
+    score, codes = score_of(n_rep=1)
+    times = np.random.default_rng(0).integers(1, 4, codes.size)
+    rows = np.repeat(np.arange(codes.size), times)
+    weighted = solve_linear(score, weights=times.astype(float))[0]
+    ours = omitted_variable_bounds(
+        score.response,
+        score.regressor[:, :, 0],
+        weighted.theta,
+        weighted.influence,
+        clusters=[codes],
+        weights=times.astype(float),
+        multiplicity=times,
+        **SETTING,
+    )
+    repeated = partialling_out(
+        score.response[rows, 0],
+        score.regressor[rows, 0, 0],
+        outcome_hat=np.zeros((rows.size, 1)),
+        treatment_hat=np.zeros((rows.size, 1)),
+    )
+    theirs = bounds(repeated, [codes[rows]], ssc="G/(G-1)")
+    for name in ("estimate", "low", "conf_low", "conf_high", "sigma2", "nu2"):
+        assert getattr(ours, name) == pytest.approx(getattr(theirs, name), rel=1e-9)
+
+
+def test_bounds_on_a_grid_are_the_bounds_at_each_point():
+    score, codes = score_of()
+    found = bounds(score, [codes])
+    cf_y, cf_d = np.array([0.0, 0.05, 0.2]), np.array([0.1, 0.3])
+    low, high = found.bounds(cf_y[:, None], cf_d[None, :])
+    assert low.shape == (3, 2)
+    assert (low[1, 0], high[1, 0]) == (found.low, found.high)
+    there = bounds(score, [codes], cf_y=0.2, cf_d=0.3)
+    assert (low[2, 1], high[2, 1]) == (there.low, there.high)
+
+
+def test_benchmark_is_that_of_doubleml():
+    y, d, x, _, _, _ = draw()
+    frame = pd.DataFrame(x, columns=list("abc")).assign(y=y, d=d)
+    np.random.seed(3)  # noqa: NPY002 - the peer has no other door to its random splits
+    linear = LinearRegression()
+    peer = DoubleMLPLR(DoubleMLData(frame, "y", "d"), linear, linear, n_folds=2, n_rep=2).fit()
+    theirs = peer.sensitivity_benchmark(["a"]).iloc[0]
+    found = []
+    for columns in ([0, 1, 2], [1, 2]):
+        hats = {"outcome_hat": np.empty((len(y), 2)), "treatment_hat": np.empty((len(y), 2))}
+        for repeat, folds in enumerate(peer.smpls):
+            for train, test in folds:
+                for target, hat in zip((y, d), hats.values(), strict=True):
+                    model = LinearRegression().fit(x[train][:, columns], target[train])
+                    hat[test, repeat] = model.predict(x[test][:, columns])
+        elements = bounds(partialling_out(y, d, **hats)).confounding
+        found += [elements.sigma2, elements.nu2, elements.theta]
+    ours = benchmark_gains(*found)
+    assert ours["cf_y"] == pytest.approx(theirs["cf_y"], rel=1e-8)
+    assert ours["cf_d"] == pytest.approx(theirs["cf_d"], rel=1e-8)
+    assert ours["rho"] == pytest.approx(theirs["rho"], rel=1e-8)
+    assert ours["change"] == pytest.approx(theirs["delta_theta"], rel=1e-8)
+
+
+def test_a_covariate_that_explains_nothing_has_no_strength():
+    gains = benchmark_gains(1.0, 2.0, 0.5, 0.9, 2.1, 0.6)
+    assert (gains["cf_y"], gains["cf_d"]) == (0.0, 0.0)
+    assert gains["rho"] == 1.0
+
+
+def test_the_record_says_what_it_takes():
+    score, codes = score_of()
+    text = str(bounds(score, [codes]))
+    assert "explains 5.0% of the residual variance of the outcome and 10.0%" in text
+    assert "90 % one-sided limits" in text
+
+
+def test_out_of_range_strengths_are_named():
+    score, codes = score_of()
+    with pytest.raises(ArgumentError, match=r"cf_d is a share of variance in \[0, 1\), got 1\.0"):
+        bounds(score, [codes], cf_d=1.0)
+    with pytest.raises(ArgumentError, match=r"cf_y is a share .* got -0\.1"):
+        bounds(score, [codes], cf_y=-0.1)
+    with pytest.raises(ArgumentError, match=r"rho is a correlation in \[-1, 1\], got 2"):
+        bounds(score, [codes], rho=2)
+    with pytest.raises(ArgumentError, match="confidence level must lie"):
+        bounds(score, [codes], level=95)
