@@ -23,9 +23,11 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
     _data: CausalData | None
 
     def save(self, path: Any) -> None:
-        """Write the fitted estimator, without its data, to a file.
+        """Write the fitted estimator to a file.
 
-        The file is a pickle: load only files that you trust.
+        The table of the data stays out, but residuals, predictions and the columns that follow-up
+        questions need go along: handle the file like the data. It is a pickle: load only files
+        that you trust.
 
         Raises
         ------
@@ -60,6 +62,13 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         if "_data" in state:
             state["_data"] = None
         return state
+
+    def _check_data(self, data: Any) -> None:
+        if not isinstance(data, CausalData):
+            raise ArgumentTypeError(
+                f"{type(self).__name__}.fit needs a CausalData, got {type(data).__name__}; build "
+                "one: CausalData.from_frame(df, outcome=..., treatment=..., ...)."
+            )
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "result_"):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from causalkit.data.candidate import plain
 from causalkit.data.roles import Requires, Roles
 from causalkit.errors import Problem
 from causalkit.typing import Floats, Ints
@@ -132,7 +133,7 @@ def match_keys(arrays: "xr.Dataset", keys: Any) -> tuple[Ints, list[Problem]]:
 
 
 def _some(keys: Any) -> str:
-    return f" (first: {', '.join(repr(key) for key in list(keys[:3]))})" if len(keys) else ""
+    return f" (first: {', '.join(repr(plain(key)) for key in keys[:3])})" if len(keys) else ""
 
 
 def array_problems(

@@ -155,7 +155,7 @@ def adjacent(codes: Ints, periods: Ints, *, gap: int = 1) -> tuple[Ints, Ints]:
     order = None if (key[1:] > key[:-1]).all() else np.argsort(key, kind="stable")
     sorted_keys = key if order is None else key[order]
     place = np.minimum(np.searchsorted(sorted_keys, key - gap), key.size - 1)
-    rows = np.flatnonzero((sorted_keys[place] == key - gap) & (start >= gap))
+    rows = np.flatnonzero(sorted_keys[place] == key - gap)
     return rows, place[rows] if order is None else order[place[rows]]
 
 

@@ -58,8 +58,7 @@ def save(data: CausalData, path: Any) -> None:
     _check_target(target)
     facts = _facts(data)
     target.parent.mkdir(parents=True, exist_ok=True)
-    with _sibling(target, "new") as folder:
-        folder.mkdir()
+    with _temporary(target) as folder:
         write_table(data.frame, folder / "data.parquet")
         for table, file in facts["tables"].items():
             (folder / file).parent.mkdir(exist_ok=True)
@@ -103,8 +102,8 @@ def load(path: Any) -> CausalData:
     folder = Path(path)
     facts = _facts_in(folder)
     seals = _seals(folder)
-    for file in sorted(seals.keys() | facts["files"].keys()):
-        if seals.get(file) != facts["files"].get(file):
+    for file, seal in facts["files"].items():
+        if seals.get(file) != seal:
             raise _altered(folder, f"{file!r} is not what was written")
     data = _read(folder, facts)
     if data.digest() != facts["digest"]:
@@ -254,12 +253,18 @@ def _altered(path: Path, why: str) -> ArgumentError:
 def _seals(folder: Path) -> dict[str, str]:
     """SHA-256 of each file but ``roles.json`` and the arrays, which have the digest."""
     seals = {}
-    for file in sorted(folder.rglob("*")):
-        name = file.relative_to(folder).as_posix()
-        if file.is_file() and name != "roles.json" and not name.startswith("arrays.zarr/"):
+    for file in _files(folder):
+        if file != folder / "roles.json":
             with file.open("rb") as stream:
-                seals[name] = file_digest(stream, "sha256").hexdigest()
+                seal = file_digest(stream, "sha256").hexdigest()
+            seals[file.relative_to(folder).as_posix()] = seal
     return seals
+
+
+def _files(folder: Path) -> list[Path]:
+    """Files of saved data, those of arrays left out."""
+    store = folder / "arrays.zarr"
+    return sorted(f for f in folder.rglob("*") if not f.is_dir() and store not in f.parents)
 
 
 def _check_target(target: Path) -> None:
@@ -267,16 +272,29 @@ def _check_target(target: Path) -> None:
         return
     if not target.is_dir():
         raise ArgumentError(f"{str(target)!r} is a file; name a folder.")
-    if any(target.iterdir()) and _saved_facts(target) is None:
+    saved = _saved_facts(target)
+    ours = set() if saved is None else {"roles.json", *saved["files"]}
+    found = {file.relative_to(target).as_posix() for file in _files(target)}
+    if (saved is None or saved["in_memory"] is None) and (target / "arrays.zarr").exists():
+        found.add("arrays.zarr")
+    others = sorted(found - ours)
+    if others:
         raise ArgumentError(
-            f"{str(target)!r} holds other files, which are not overwritten; name a new folder."
+            f"{str(target)!r} holds other files ({others[0]!r}), which are not overwritten; name a "
+            "new folder."
         )
 
 
+def _beside(target: Path, purpose: str) -> Path:
+    """Name beside the target, and so on the same disk."""
+    return target.with_name(f".{target.name}.{purpose}-{uuid4().hex[:8]}")
+
+
 @contextmanager
-def _sibling(target: Path, purpose: str) -> Iterator[Path]:
-    """Name beside the target, on the same disk, of a folder that does not outlive the block."""
-    folder = target.with_name(f".{target.name}.{purpose}-{uuid4().hex[:8]}")
+def _temporary(target: Path) -> Iterator[Path]:
+    """Folder beside the target that is gone after the block, unless it was renamed."""
+    folder = _beside(target, "new")
+    folder.mkdir()
     try:
         yield folder
     finally:
@@ -285,12 +303,13 @@ def _sibling(target: Path, purpose: str) -> Iterator[Path]:
 
 def _put_in_place(folder: Path, target: Path) -> None:
     """Rename the whole folder; what stood there before goes only once it has."""
-    with _sibling(target, "old") as former:
-        if target.exists():
-            target.rename(former)
-        try:
-            folder.rename(target)
-        except OSError:
-            if former.exists():
-                former.rename(target)
-            raise
+    former = _beside(target, "old")
+    if target.exists():
+        target.rename(former)
+    try:
+        folder.rename(target)
+    except OSError:
+        if former.exists():
+            former.rename(target)
+        raise
+    shutil.rmtree(former, ignore_errors=True)

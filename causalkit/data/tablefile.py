@@ -128,6 +128,8 @@ def _changed(before: pd.DataFrame, after: pd.DataFrame) -> Iterator[str]:
         same = old.dtype == new.dtype and old.equals(new)
         if same and _is_float(old):
             same = old.to_numpy().tobytes() == new.to_numpy().tobytes()
+        elif same and pd.api.types.is_object_dtype(old.dtype):
+            same = list(map(type, old)) == list(map(type, new))
         if not same:
             yield str(name)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from causalkit.data.panel import demean, unit_means
 from causalkit.errors import ArgumentError, DroppedRowsWarning, IdentificationError
 from causalkit.nuisance.features import (
     BasisFeatures,
@@ -26,7 +27,7 @@ from causalkit.panel.design import (
     time_parts,
     treatment_mean_part,
 )
-from causalkit.panel.mundlak import demean, dummy_means, means_by, period_dummies
+from causalkit.panel.mundlak import dummy_means, period_dummies
 from causalkit.panel.sample import PanelSample, adjacent_rows
 from causalkit.typing import Floats
 from causalkit.warn import warn
@@ -78,7 +79,7 @@ def _cre_general(sample: PanelSample, options: Options) -> Design:
 
     def adjust(hats: Floats, target: Floats) -> Floats:
         # Treatment residuals get unit means of zero (Clarke & Polselli 2025).
-        residual_mean = means_by(target[:, None] - hats, sample.unit, sample.weights)
+        residual_mean = unit_means(target[:, None] - hats, sample.unit, weights=sample.weights)
         return np.asarray(hats + residual_mean[sample.unit])
 
     return _levels(terms, _mundlak(terms, options, treatment_mean=False), adjust=adjust)
@@ -86,7 +87,7 @@ def _cre_general(sample: PanelSample, options: Options) -> Design:
 
 def _demeaning(sample: PanelSample) -> Callable[[Floats], Floats]:
     def after(residuals: Floats) -> Floats:
-        return demean(residuals, sample.unit, sample.weights)
+        return demean(residuals, sample.unit, weights=sample.weights)
 
     return after
 
@@ -123,7 +124,7 @@ def _within(sample: PanelSample, options: Options) -> Design:
         return found
 
     def centred(values: Floats) -> Floats:
-        return demean(values, sample.unit, sample.weights)
+        return demean(values, sample.unit, weights=sample.weights)
 
     seen = sight(parts, terms)
     return Design(
@@ -134,8 +135,14 @@ def _within(sample: PanelSample, options: Options) -> Design:
         seen,
         seen,
         transformed=True,
-        notes=terms.notes,
+        notes=(*terms.notes, *_dummies_note(options)),
     )
+
+
+def _dummies_note(options: Options) -> tuple[str, ...]:
+    if options.time_effects in ("means", "both"):
+        return ("Period effects enter this approach as dummies.",)
+    return ()
 
 
 def _warn_constant(terms: Terms) -> None:
@@ -185,7 +192,7 @@ def _first_difference(sample: PanelSample, options: Options) -> Design:
         seen,
         seen,
         transformed=True,
-        notes=terms.notes,
+        notes=(*terms.notes, *_dummies_note(options)),
     )
 
 
@@ -218,12 +225,14 @@ def _dummies(sample: PanelSample, options: Options) -> Design:
 
 
 def _chamberlain(sample: PanelSample, options: Options) -> Design:
-    return _cre(sample, replace(options, mundlak_terms="chamberlain"))
+    design = _cre(sample, replace(options, mundlak_terms="chamberlain"))
+    note = "Chamberlain terms: every period's covariates as they are; no dictionary."
+    return replace(design, notes=(*design.notes, note))
 
 
 def _without_singletons(sample: PanelSample) -> PanelSample:
     """Drop units seen once: they say nothing about changes within units."""
-    single = sample.lengths() == 1
+    single = sample.history_lengths() == 1
     if not single.any():
         return sample
     if single.all():

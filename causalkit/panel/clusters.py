@@ -1,4 +1,4 @@
-"""Clusters of the variance: those the data name, else the units, or units and periods."""
+"""Clusters of the variance: those the data name, else the units; two-way adds the periods."""
 
 import numpy as np
 
@@ -11,14 +11,8 @@ from causalkit.typing import Ints
 def cluster_names(settings: Settings, data: CausalData) -> tuple[str, ...]:
     """Columns that the variance is clustered by."""
     if settings.cov_type == "two-way":
-        return (
-            data.roles.cluster
-            if len(data.roles.cluster) == 2
-            else (
-                str(data.roles.unit),
-                str(data.roles.time),
-            )
-        )
+        first = data.roles.cluster or (str(data.roles.unit),)
+        return first if len(first) == 2 else (*first, str(data.roles.time))
     if settings.cov_type == "clustered":
         return data.roles.cluster or (str(data.roles.unit),)
     return ()
@@ -27,10 +21,11 @@ def cluster_names(settings: Settings, data: CausalData) -> tuple[str, ...]:
 def variance_clusters(settings: Settings, sample: PanelSample) -> tuple[Ints, ...]:
     """Cluster codes that the variance sums over."""
     if settings.cov_type == "two-way":
-        if len(sample.clusters) == 2:
-            return sample.clusters
+        first = sample.clusters or (sample.unit,)
+        if len(first) == 2:
+            return first
         period = sample.period if sample.period is not None else np.zeros(sample.n, dtype=np.int64)
-        return (sample.unit, np.unique(period, return_inverse=True)[1])
+        return (*first, np.unique(period, return_inverse=True)[1])
     if settings.cov_type == "clustered":
         return sample.clusters or (sample.unit,)
     return ()

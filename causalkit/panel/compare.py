@@ -1,31 +1,31 @@
 """All approaches and the linear companions, side by side."""
 
-import warnings
-from typing import Any
-
 import numpy as np
-from sklearn.base import clone
 
 from causalkit.data import CausalData
-from causalkit.errors import CausalKitError, CausalKitWarning
+from causalkit.errors import CausalKitError
 from causalkit.inference.solve import solve_linear
 from causalkit.inference.variance import nonrobust
 from causalkit.panel.clusters import cluster_names, variance_clusters
 from causalkit.panel.linear import INSTRUMENTED, LINEAR
+from causalkit.panel.refit import Refit
 from causalkit.panel.sample import panel_sample
 from causalkit.panel.settings import Settings
 from causalkit.results import EffectResult, ResultTable, effect_from_solutions, table
 
 # Label, approach, Mundlak terms: the paper's methods, then this library's default.
 _FITS = (
-    ("pooled", "pooled", "basis"),
-    ("late within", "late_within", "basis"),
-    ("within", "within", "basis"),
-    ("first difference", "fd", "basis"),
-    ("CRE, normal", "cre_normal", "basis"),
-    ("CRE, general", "cre_general", "basis"),
-    ("CRE, means", "cre", "means"),
-    ("CRE, basis", "cre", "basis"),
+    ("DML pooled", "pooled", "basis"),
+    ("DML late within", "late_within", "basis"),
+    ("DML within", "within", "basis"),
+    ("DML differences", "fd", "basis"),
+    ("DML dummies", "dummies", "means"),
+    ("DML hybrid", "hybrid", "basis"),
+    ("DML Chamberlain", "chamberlain", "chamberlain"),
+    ("DML CRE, normal", "cre_normal", "basis"),
+    ("DML CRE, general", "cre_general", "basis"),
+    ("DML CRE, means", "cre", "means"),
+    ("DML CRE, basis", "cre", "basis"),
 )
 
 
@@ -60,11 +60,11 @@ def companion(data: CausalData, settings: Settings, name: str) -> EffectResult:
     )
 
 
-def compare(estimator: Any, data: CausalData, settings: Settings) -> ResultTable:
-    """Linear companions and every approach that this panel allows.
+def compare(refit: Refit, own: EffectResult, data: CausalData, settings: Settings) -> ResultTable:
+    """Linear companions, every approach that this panel allows, and the fit itself.
 
     An approach that cannot be computed is named in the table's notes with its reason, never
-    left out silently.
+    left out silently. Folds are those of the fit wherever an approach uses the same rows.
     """
     found: dict[str, EffectResult] = {}
     notes = []
@@ -73,19 +73,18 @@ def compare(estimator: Any, data: CausalData, settings: Settings) -> ResultTable
             found[name] = companion(data, settings, name)
         except CausalKitError as error:
             notes.append(f"{name} not available: {error}")
+    mine = (settings.approach, settings.options.mundlak_terms)
+    if settings.approach == "chamberlain":
+        mine = ("chamberlain", "chamberlain")
     for label, approach, terms in _FITS:
-        same = approach == settings.approach and terms == settings.options.mundlak_terms
-        if same:
-            found[label] = estimator.result_
+        if (approach, terms) == mine:
+            found[label] = own
             continue
-        other = clone(estimator).set_params(
-            approach=approach, mundlak_terms=terms, random_state=settings.seed
-        )
         try:
-            with warnings.catch_warnings():
-                # Each result keeps its own warnings; a screenful of repeats would hide the table.
-                warnings.simplefilter("ignore", CausalKitWarning)
-                found[label] = other.fit(data).estimate()
+            again = refit.fit(data, approach=approach, mundlak_terms=terms)
+            found[label] = again.estimate()
         except CausalKitError as error:
             notes.append(f"{label} not available: {error}")
+    if own not in found.values():
+        found["this fit"] = own
     return table(list(found.values()), names=list(found), notes=tuple(notes))

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from causalkit.data.panel import unit_means
 from causalkit.errors import ArgumentError
 from causalkit.nuisance.features import (
     BasisFeatures,
@@ -19,7 +20,6 @@ from causalkit.panel.mundlak import (
     UnitMoments,
     dummy_means,
     history,
-    means_by,
     period_dummies,
     unit_moments,
 )
@@ -148,6 +148,11 @@ def make_terms(sample: PanelSample, options: Options) -> Terms:
     """Set up the dictionary, if the options ask for one, and average it by unit."""
     basis = None
     if options.mundlak_terms == "basis" and sample.x.shape[1] > 0:
+        if options.basis != "cubic" and np.isnan(sample.x).any():
+            raise ArgumentError(
+                f"basis={options.basis!r} cannot take missing covariates; use basis='cubic' or "
+                "mundlak_terms='means', or impute before building the data."
+            )
         basis = make_basis(options.basis, sample.x)
     n_terms = sample.x.shape[1] if basis is None else basis.n_terms
     return Terms(sample, basis, unit_moments(sample.x, basis, n_terms, sample.unit, sample.weights))
@@ -190,9 +195,10 @@ def time_parts(terms: Terms, options: Options, *, mundlak: bool) -> list[Feature
             parts.append(dummy_means(sample, code))
     if options.time_effects in ("means", "both"):
         values = sample.x if terms.basis is None else terms.basis(sample.x)
-        if mundlak and options.treatment_mean:
-            values = np.hstack([values, sample.d])
-        parts.append(TableFeatures(means_by(values, code, sample.weights), code))
+        if mundlak:
+            # What has unit means has period means: the treatments or, with instruments, those.
+            values = np.hstack([values, sample.d if options.treatment_mean else sample.z])
+        parts.append(TableFeatures(unit_means(values, code, weights=sample.weights), code))
     return parts
 
 
@@ -216,10 +222,11 @@ def mundlak_parts(terms: Terms, options: Options, *, compact: bool) -> list[Feat
     if options.panel_length and (lengths != lengths[0]).any():
         parts.append(TableFeatures(lengths[:, None], sample.unit))
     if sample.z.shape[1]:
-        parts.append(TableFeatures(means_by(sample.z, sample.unit, sample.weights), sample.unit))
+        means = unit_means(sample.z, sample.unit, weights=sample.weights)
+        parts.append(TableFeatures(means, sample.unit))
     return parts + time_parts(terms, options, mundlak=True)
 
 
 def treatment_mean_part(sample: PanelSample) -> Features:
     """Unit means of the treatments."""
-    return TableFeatures(means_by(sample.d, sample.unit, sample.weights), sample.unit)
+    return TableFeatures(unit_means(sample.d, sample.unit, weights=sample.weights), sample.unit)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from causalkit.data.panel import unit_means
 from causalkit.errors import IdentificationWarning
 from causalkit.inference.hypotheses import HypothesisTest, wald
 from causalkit.inference.solve import solve_linear
@@ -14,13 +15,13 @@ from causalkit.nuisance import CrossFit, Quality, quality
 from causalkit.panel.design import Design
 from causalkit.panel.fitting import Residuals, labels
 from causalkit.panel.linear import independent_columns
-from causalkit.panel.mundlak import means_by
 from causalkit.panel.sample import PanelSample, adjacent_rows
 from causalkit.scores import LinearScore
 from causalkit.typing import Floats, Ints
 from causalkit.warn import warn
 
 _SMALL_VARIATION = 0.01
+_SMALL_SHARE = 0.01  # of a residual's variance, between units
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +99,10 @@ class Leftover:
     test: HypothesisTest
 
     def __str__(self) -> str:
-        return (
-            f"unit means explain {self.share:.2%} of its variance; "
-            f"chi2({self.test.df[0]:g}) = {self.test.statistic:.4g}, p = {self.test.p_value:.3g}"
-        )
+        explained = f"unit means explain {self.share:.2%} of its variance"
+        # Over a share that is next to nothing the test rejects, and alarms, for no reason.
+        p = "" if self.share < _SMALL_SHARE else f", p = {self.test.p_value:.3g}"
+        return explained + p
 
 
 def leftover_heterogeneity(
@@ -122,7 +123,9 @@ def leftover_heterogeneity(
     name : str
         Name of the test.
     """
-    means = means_by(np.hstack([sample.d, sample.x]), sample.unit, sample.weights)
+    means = unit_means(np.hstack([sample.d, sample.x]), sample.unit, weights=sample.weights)
+    # Covariates that a unit never shows say nothing of it; the typical unit stands in.
+    means = np.where(np.isnan(means), np.nanmean(means, axis=0), means)
     w = np.ones(sample.n) if sample.weights is None else sample.weights
     total = np.bincount(sample.unit, weights=w)
     centred = means - total @ means / total.sum()
@@ -166,11 +169,16 @@ def nuisance_quality(design: Design, hats: CrossFit) -> dict[str, Quality]:
     }
 
 
+def spread(per_repeat: Floats) -> dict[str, Any]:
+    """Estimates of each repeat ``(n_rep, k)``, and how much the split moves them."""
+    sd = per_repeat.std(axis=0, ddof=1) if len(per_repeat) > 1 else None
+    return {"theta_by_repeat": per_repeat, "sd_over_repeats": sd}
+
+
 def panel_diagnostics(
     design: Design,
     hats: CrossFit,
     residuals: Residuals,
-    theta: Floats,
     clusters: tuple[Ints, ...],
     per_repeat: Floats,
 ) -> Mapping[str, Any]:
@@ -180,8 +188,6 @@ def panel_diagnostics(
     ----------
     design, hats, residuals
         The fit.
-    theta : (k,) array
-        Estimates.
     clusters : tuple of (n,) int arrays
         Clusters of the variance.
     per_repeat : (n_rep, k) array
@@ -189,12 +195,11 @@ def panel_diagnostics(
     """
     sample = design.sample
     y_res, d_res = residuals.y[:, 0], residuals.d[:, 0]
-    error = y_res - d_res @ theta
+    error = y_res - d_res @ per_repeat[0]
     found: dict[str, Any] = {
         "nuisances": nuisance_quality(design, hats),
         "learners": dict(hats.chosen),
-        "theta_by_repeat": per_repeat,
-        "sd_over_repeats": per_repeat.std(axis=0, ddof=1) if len(per_repeat) > 1 else None,
+        **spread(per_repeat),
         "variation": {},
     }
     for column, name in enumerate(sample.treatment_names):

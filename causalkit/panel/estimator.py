@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal, Self
 
 import pandas as pd
+from sklearn.base import clone
 
 from causalkit.data import CausalData, Requires
 from causalkit.estimator import Estimator
@@ -15,6 +16,7 @@ from causalkit.nuisance.folds import ExternalFolds
 from causalkit.panel import followup
 from causalkit.panel.compare import compare
 from causalkit.panel.fit import PanelFit, fit_panel
+from causalkit.panel.refit import Refit, benchmark
 from causalkit.panel.settings import Settings
 from causalkit.results import EffectResult, ResultTable
 from causalkit.rng import RandomState, as_seed
@@ -204,16 +206,20 @@ class PanelDML(Estimator):
             to change.
         """
         started = time.perf_counter()
+        self._check_data(data)
         settings = Settings.of(self, seed=as_seed(self.random_state))
-        data.require(settings.requirements(self.requires), by=type(self).__name__)
+        needs = settings.requirements(self.requires, n_clusters=len(data.roles.cluster))
+        data.require(needs, by=type(self).__name__)
         with collect_warnings() as caught:
             fitted = fit_panel(data, settings, folds=folds, predictions=predictions)
             wall = time.perf_counter() - started
-            self.fit_: PanelFit = fitted
-            self.result_ = fitted.result(settings, data, warnings=caught, wall_s=wall)
+            result = fitted.result(settings, data, warnings=caught, wall_s=wall)
+        self.fit_: PanelFit = fitted
+        self.result_ = result
         self.diagnostics_: Mapping[str, Any] = self.result_.diagnostics
         self.models_ = dict(fitted.model.hats.models)
         self._settings = settings
+        self._refit = Refit(clone(self), settings.seed, folds)
         self._data = data
         return self
 
@@ -242,7 +248,7 @@ class PanelDML(Estimator):
         ``data`` is needed after loading a saved estimator, which keeps none.
         """
         self._check_fitted()
-        return compare(self, self._need_data(data), self._settings)
+        return compare(self._refit, self.result_, self._need_data(data), self._settings)
 
     def blp(self, basis: "pd.DataFrame | Any", *, data: CausalData | None = None) -> EffectResult:
         """Best linear predictor of the effect: θ(z) ≈ b(z)'β.
@@ -330,7 +336,9 @@ class PanelDML(Estimator):
         self._check_fitted()
         return followup.weak_robust(self.fit_, self._settings, null=null, level=level)
 
-    def benchmark(self, covariates: list[str], *, data: CausalData | None = None) -> pd.DataFrame:
+    def benchmark(
+        self, covariates: str | list[str], *, data: CausalData | None = None
+    ) -> pd.DataFrame:
         """Strength of observed covariates as confounders, by leaving each out with its means.
 
         Parameters
@@ -346,7 +354,7 @@ class PanelDML(Estimator):
             By covariate: cf_y, cf_d, rho and the change in the estimate.
         """
         self._check_fitted()
-        return followup.benchmark(self, self._need_data(data), covariates)
+        return benchmark(self._refit, self.sensitivity(), self._need_data(data), covariates)
 
     def mundlak_test(self, *, data: CausalData | None = None) -> HypothesisTest:
         """Cluster-robust test that unit heterogeneity is unrelated to the regressors.

@@ -8,16 +8,20 @@ import numpy as np
 
 from causalkit.data import CausalData
 from causalkit.data.missing import training_fold_imputer
-from causalkit.errors import ArgumentError, IdentificationError, SplitWarning, check_choice
 from causalkit.inference.solve import Solution, solve_linear
 from causalkit.inference.variance import nonrobust, warn_if_few
-from causalkit.nuisance import Folds
 from causalkit.nuisance.folds import ExternalFolds
-from causalkit.nuisance.learners import plan
-from causalkit.panel.approaches import APPROACHES, WITHIN_BASED
+from causalkit.panel.approaches import APPROACHES
 from causalkit.panel.clusters import cluster_names, variance_clusters
-from causalkit.panel.diagnostics import panel_diagnostics
+from causalkit.panel.diagnostics import panel_diagnostics, spread
 from causalkit.panel.fitting import Fitting, labels, make_folds
+from causalkit.panel.given import placed_predictions
+from causalkit.panel.identified import (
+    check_folds,
+    check_instruments,
+    check_missing,
+    check_variation,
+)
 from causalkit.panel.instruments import glance_facts, strength
 from causalkit.panel.models import (
     ModelFit,
@@ -27,15 +31,13 @@ from causalkit.panel.models import (
     fit_partially_linear,
     interactive_sample,
 )
-from causalkit.panel.mundlak import unit_moments
 from causalkit.panel.sample import PanelSample, panel_sample
 from causalkit.panel.settings import Settings
 from causalkit.progress import teller
 from causalkit.provenance import record
 from causalkit.results import EffectResult, effect_from_solutions
 from causalkit.scores import LinearScore
-from causalkit.typing import Floats, Ints
-from causalkit.warn import warn
+from causalkit.typing import Bools, Floats, Ints
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +114,11 @@ class PanelFit:
         diagnostics = dict(self.model.facts)
         design, hats = self.model.design, self.model.hats
         if self.model.residuals is not None:
-            theta = np.median(per_repeat, axis=0)
             diagnostics |= panel_diagnostics(
-                design, hats, self.model.residuals, theta, self.clusters, per_repeat
+                design, hats, self.model.residuals, self.clusters, per_repeat
             )
         else:
-            diagnostics |= {"learners": dict(hats.chosen), "theta_by_repeat": per_repeat}
+            diagnostics |= {"learners": dict(hats.chosen), **spread(per_repeat)}
         glance: dict[str, Any] = {}
         if settings.model == "iv":
             found = strength(self.model, self.clusters, ssc=settings.ssc, use_t=settings.use_t)
@@ -150,7 +151,9 @@ class PanelFit:
         terms = terms or names
         dropped = {**data.dropped, **sample.dropped}
         if self.model.used is not None and not self.model.used.all():
-            dropped["propensity outside the trimming bounds"] = int((~self.model.used).sum())
+            dropped["propensity outside the trimming bounds"] = _rows_behind(
+                sample, ~self.model.used
+            )
         return effect_from_solutions(
             solutions,
             terms=terms,
@@ -167,7 +170,7 @@ class PanelFit:
             outcome=data.roles.outcome[0],
             treatment=data.roles.treatment,
             contrast=tuple(_contrast(settings, data, term) for term in terms),
-            n_units=sample.n_units,
+            n_units=int(np.unique(self.final(sample.unit)).size),
             n_periods=None if sample.period is None else int(np.unique(sample.period).size),
             seed=settings.seed,
             n_folds=self.model.folds.n_folds,
@@ -177,6 +180,12 @@ class PanelFit:
             data_digest=data.digest(),
             **facts,
         )
+
+
+def _rows_behind(sample: PanelSample, mask: Bools) -> int:
+    """Observations behind some rows: frequency weights stand for several."""
+    weights = sample.weights if sample.frequency else None
+    return int(mask.sum() if weights is None else weights[mask].sum())
 
 
 def _contrast(settings: Settings, data: CausalData, term: str) -> str:
@@ -228,24 +237,25 @@ def fit_panel(
     predictions : mapping or None
         Predictions from elsewhere, in the data's row order.
     """
-    _check_instruments(data, settings)
+    check_instruments(data, settings)
     sample = panel_sample(data)
-    _check_within_variation(sample, settings)
+    check_variation(sample, settings)
     if settings.model == "interactive":
         check_interactive(sample, settings.approach)
         if settings.approach != "pooled":
-            sample = interactive_sample(sample, sample.treatment_names[0])
+            sample = interactive_sample(sample, settings)
     design = APPROACHES[settings.approach](sample, settings.options)
     splits = make_folds(
         design.sample,
         rule=settings.split,
         folds=folds,
+        n_data=len(data),
         n_folds=settings.n_folds,
         n_rep=settings.n_rep,
         seed=settings.seed,
     )
-    _warn_without_cross_fitting(settings, splits)
-    _check_missing(design.sample, data, settings)
+    check_folds(design.sample, splits, settings)
+    check_missing(design.sample, data, settings)
     known = _nuisance_names(design.sample, settings)
     fitting = Fitting(
         learners=settings.learners,
@@ -254,7 +264,7 @@ def fit_panel(
         imputer=training_fold_imputer(data.missing),
         store_models=settings.store_models,
         progress=teller(settings.progress, "nuisances", unit="fit"),
-        given=_in_sample_order(predictions, design.sample, len(data), known),
+        given=placed_predictions(predictions, design.sample, known=known, n=len(data)),
     )
     if settings.model == "interactive":
         model = fit_interactive(design, splits, fitting, trim=settings.trim)
@@ -277,79 +287,12 @@ def _test_sets(fit: PanelFit) -> list[list[Ints]]:
     return [[place[rows[fit.model.used[rows]]] for rows in folds] for folds in sets]
 
 
-def _check_instruments(data: CausalData, settings: Settings) -> None:
-    if data.roles.instruments and settings.model != "iv":
-        raise ArgumentError(
-            f"the data name instruments ({', '.join(data.roles.instruments)}), which "
-            f'model="{settings.model}" does not use; set model="iv", or take them out with '
-            "data.with_roles(instruments=())."
-        )
-
-
-def _check_within_variation(sample: PanelSample, settings: Settings) -> None:
-    if sample.n_units < 2:
-        raise IdentificationError(
-            f"the data hold {sample.n_units} unit; a panel estimate needs at least two. Check that "
-            "`unit` names the panel unit."
-        )
-    if settings.approach not in WITHIN_BASED:
-        return
-    if (sample.lengths() == 1).all():
-        raise IdentificationError(
-            "every unit is seen once, so nothing varies within units; check that `unit` names the "
-            'panel unit and not the row, or use approach="pooled".'
-        )
-    varies = unit_moments(sample.d, None, sample.d.shape[1], sample.unit, sample.weights).varies
-    for column in np.flatnonzero(~varies):
-        raise IdentificationError(
-            f"treatment {sample.treatment_names[column]!r} never varies within a unit, so "
-            f'approach="{settings.approach}" cannot separate it from unit heterogeneity; '
-            'approach="pooled" compares across units.'
-        )
-
-
-def _warn_without_cross_fitting(settings: Settings, folds: Folds) -> None:
-    named = (settings.learners.outcome, settings.learners.treatment)
-    if folds.n_folds == 1 and any(learner != "linear" for learner in named):
-        warn(
-            "n_folds=1 fits and predicts the same rows; with any learner but 'linear' the "
-            "estimate is biased by overfitting. Use n_folds=5.",
-            SplitWarning,
-        )
-
-
-def _check_missing(sample: PanelSample, data: CausalData, settings: Settings) -> None:
-    if data.missing != "native" or not np.isnan(sample.x).any():
-        return
-    for learner in (settings.learners.outcome, settings.learners.treatment):
-        if plan(learner, "mean").penalties:
-            raise ArgumentError(
-                f'missing="native" passes missing covariates to the learner, and {learner!r} '
-                "cannot take them; use learner='boosting', or missing='indicator'."
-            )
-
-
 def _nuisance_names(sample: PanelSample, settings: Settings) -> tuple[str, ...]:
     if settings.model == "interactive":
         return ("mu1", "mu0", "propensity")
     names = ("outcome", *labels("treatment", sample.treatment_names))
+    if settings.score == "iv-type":
+        names += ("g",)
     if settings.model == "iv":
         names += labels("instrument", sample.instrument_names)
     return names
-
-
-def _in_sample_order(
-    predictions: Mapping[str, Floats] | None, sample: PanelSample, n: int, known: tuple[str, ...]
-) -> dict[str, Floats]:
-    """Given predictions, checked for name and length, in the order of the sample."""
-    found: dict[str, Floats] = {}
-    for name, values in (predictions or {}).items():
-        check_choice("nuisance in predictions", name, known)
-        array = np.asarray(values, dtype=np.float64)
-        if array.shape[:1] != (n,):
-            raise ArgumentError(
-                f"predictions for {name!r} have {array.shape[0] if array.ndim else 0} rows; the "
-                f"data have {n}."
-            )
-        found[name] = array[sample.rows]
-    return found

@@ -19,8 +19,9 @@ from causalkit.nuisance import (
 from causalkit.nuisance.folds import ExternalFolds, units_torn_apart
 from causalkit.nuisance.learners import is_classifier
 from causalkit.panel.design import Design, Sight
+from causalkit.panel.given import placed_folds
 from causalkit.panel.sample import PanelSample
-from causalkit.typing import Floats, Learner
+from causalkit.typing import Floats, Ints, Learner
 from causalkit.warn import warn
 
 
@@ -82,16 +83,20 @@ class Residuals:
 
 
 def fold_keys(sample: PanelSample) -> FoldKeys:
-    """Give the split what it may look at; one coarser cluster keeps its units together."""
-    cluster = None
-    if len(sample.clusters) == 1 and _nested(sample):
-        cluster = sample.clusters[0]
-    return FoldKeys(sample.n, unit=sample.unit, period=sample.period, cluster=cluster)
+    """Give the split what it may look at; a coarser cluster keeps its units together."""
+    nested = [codes for codes in sample.clusters if _nested(sample, codes)]
+    if sample.clusters and not nested:
+        warn(
+            "units are not nested in the cluster column, so folds keep units together but not "
+            "clusters: training and test rows of one cluster may be dependent.",
+            SplitWarning,
+        )
+    coarsest = min(nested, key=lambda codes: int(codes.max()), default=None)
+    return FoldKeys(sample.n, unit=sample.unit, period=sample.period, cluster=coarsest)
 
 
-def _nested(sample: PanelSample) -> bool:
+def _nested(sample: PanelSample, cluster: Ints) -> bool:
     """Whether every unit lies in one cluster."""
-    cluster = sample.clusters[0]
     first = np.flatnonzero(np.r_[True, sample.unit[1:] != sample.unit[:-1]])
     return bool((cluster == cluster[first][sample.unit]).all())
 
@@ -101,6 +106,7 @@ def make_folds(
     *,
     rule: str | ExternalFolds,
     folds: ExternalFolds | None,
+    n_data: int,
     n_folds: int,
     n_rep: int,
     seed: int,
@@ -111,39 +117,16 @@ def make_folds(
     if explicit is None:
         drawn = draw_folds(keys, rule=str(rule), n_folds=n_folds, n_rep=n_rep, seed=seed)
     else:
-        drawn = external_folds(_positions(explicit, sample), keys, seed=seed)
-    torn = units_torn_apart(drawn, sample.unit) if drawn.n_folds > 1 else np.empty(0)
-    if torn.size and folds is not None and rule == "unit":
-        row = int(sample.rows[np.searchsorted(sample.unit, torn[0])])
-        raise ArgumentError(
-            f'split="unit" keeps the rows of a unit together, but the given folds split '
-            f"{torn.size} units (the first is the unit of row {row}). Group the folds by unit, "
-            'or set split="observation".'
-        )
-    if torn.size:
+        held_to = rule if isinstance(rule, str) else None
+        placed = placed_folds(explicit, sample, rule=held_to, n=n_data)
+        drawn = external_folds(placed, keys, seed=seed)
+    if drawn.n_folds > 1 and units_torn_apart(drawn, sample.unit).size:
         warn(
             "rows of one unit are in training and test folds at once: cluster-robust standard "
             'errors are heuristic for this split. split="unit" supports them.',
             SplitWarning,
         )
     return drawn
-
-
-def _positions(splits: ExternalFolds, sample: PanelSample) -> ExternalFolds:
-    """Translate row positions of the data into those of the sorted sample."""
-    n = int(sample.rows.max()) + 1
-    place = np.full(n, -1, dtype=np.int64)
-    place[sample.rows] = np.arange(sample.n)
-
-    def translate(rows: Any) -> Any:
-        index = np.asarray(rows)
-        if index.dtype.kind not in "iu" or (index.size and index.min() < 0):
-            return index
-        # Rows beyond the last one used were dropped; they belong to no fold.
-        found = place[index[index < n]]
-        return found[found >= 0]
-
-    return [[(translate(train), translate(test)) for train, test in folds] for folds in splits]
 
 
 def labels(kind: str, names: tuple[str, ...]) -> tuple[str, ...]:

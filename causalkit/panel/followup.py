@@ -11,7 +11,7 @@ from causalkit.heterogeneity.groups import group_indicators
 from causalkit.inference.bootstrap import multiplier_bootstrap, wild_cluster_bootstrap
 from causalkit.inference.hypotheses import HypothesisTest
 from causalkit.inference.instruments import AndersonRubin
-from causalkit.inference.sensitivity import Sensitivity, benchmark_gains, omitted_variable_bounds
+from causalkit.inference.sensitivity import Sensitivity, omitted_variable_bounds
 from causalkit.panel import instruments
 from causalkit.panel.clusters import variance_clusters
 from causalkit.panel.fit import PanelFit
@@ -235,31 +235,6 @@ def weak_robust(fit: PanelFit, settings: Settings, *, null: float, level: float)
     return instruments.weak_robust(
         fit.model, fit.clusters, ssc=settings.ssc, use_t=settings.use_t, null=null, level=level
     )
-
-
-def benchmark(estimator: Any, data: CausalData, covariates: list[str]) -> pd.DataFrame:
-    """Strength of observed covariates, by leaving each out with its Mundlak terms."""
-    from sklearn.base import clone
-
-    for name in covariates:
-        if name not in data.roles.covariates:
-            raise ArgumentError(
-                f"{name!r} is not a covariate of the data; benchmark one of: "
-                f"{', '.join(data.roles.covariates)}."
-            )
-    long = estimator.sensitivity()
-    rows = []
-    for name in covariates:
-        left = tuple(column for column in data.roles.covariates if column != name)
-        modifiers = tuple(column for column in data.roles.modifiers if column != name)
-        seed = estimator.result_.seed
-        short_fit = clone(estimator).set_params(random_state=seed)
-        short = short_fit.fit(data.with_roles(covariates=left, modifiers=modifiers)).sensitivity()
-        gains = benchmark_gains(
-            long.sigma2, long.nu2, long.estimate, short.sigma2, short.nu2, short.estimate
-        )
-        rows.append({"covariate": name, **gains})
-    return pd.DataFrame(rows)
 
 
 def mundlak(data: CausalData, settings: Settings) -> HypothesisTest:

@@ -34,7 +34,7 @@ def strength(
     """
     y, d, z = _averaged(model)
     how: dict[str, Any] = {"clusters": clusters, **_weighting(model)}
-    df = degrees_of_freedom(clusters, len(y)) if use_t else None
+    df = _df(model, clusters) if use_t else None
     names = model.design.sample.treatment_names
     found: dict[str, dict[str, Any]] = {"first_stage": {}}
     for name, column in zip(names, d.T, strict=True):
@@ -90,11 +90,17 @@ def weak_robust(
         z,
         clusters=clusters,
         ssc=ssc,
-        df=degrees_of_freedom(clusters, len(y)) if use_t else None,
+        df=_df(model, clusters) if use_t else None,
         null=null,
         level=level,
         **_weighting(model),
     )
+
+
+def _df(model: ModelFit, clusters: Sequence[Ints]) -> float:
+    sample = model.design.sample
+    n = float(sample.weights.sum()) if sample.frequency and sample.weights is not None else sample.n
+    return degrees_of_freedom(clusters, n)
 
 
 def _averaged(model: ModelFit) -> tuple[Floats, Floats, Floats]:

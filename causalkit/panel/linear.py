@@ -1,14 +1,16 @@
 """Linear companions: the regressions that an economist would run beside the DML estimate."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
+from causalkit.data.panel import demean, unit_means
 from causalkit.errors import IdentificationError
 from causalkit.inference.hypotheses import HypothesisTest, wald
 from causalkit.inference.solve import solve_linear
 from causalkit.inference.variance import Ssc, sandwich
-from causalkit.panel.mundlak import demean, dummy_means, means_by, period_dummies
+from causalkit.panel.mundlak import dummy_means, period_dummies
 from causalkit.panel.sample import PanelSample, adjacent_rows
 from causalkit.scores import LinearScore, pliv
 from causalkit.typing import Floats, Ints
@@ -21,6 +23,11 @@ def _partialled(values: Floats, others: Floats, weights: Floats | None) -> Float
     """Residuals of ``(n, k)`` values from least squares on ``others``."""
     if others.shape[1] == 0:
         return values
+    if np.isnan(others).any():
+        raise IdentificationError(
+            "covariates are missing in some rows, which a linear regression cannot take; drop them "
+            "with missing='drop', or impute before building the data."
+        )
     root = np.ones(len(values)) if weights is None else np.sqrt(weights)
     scale = np.linalg.norm(others * root[:, None], axis=0)
     scaled = others / np.where(scale > 0, scale, 1.0)
@@ -65,6 +72,17 @@ def _period_columns(sample: PanelSample, time_effects: str | None) -> Floats:
     return period_dummies(code).take(np.arange(sample.n))
 
 
+def simple_ols(sample: PanelSample, time_effects: str | None) -> Companion:
+    """Regress y on d alone."""
+    others = np.hstack([_constant(sample.n), _period_columns(sample, time_effects)])
+    return sample, regression_score(sample.y, sample.d, others, sample.weights)
+
+
+def fixed_effects_only(sample: PanelSample, time_effects: str | None) -> Companion:
+    """Within regression of y on d without covariates."""
+    return fixed_effects(replace(sample, x=np.empty((sample.n, 0))), time_effects)
+
+
 def pooled_ols(sample: PanelSample, time_effects: str | None) -> Companion:
     """Regress y on d and x, ignoring the panel."""
     others = np.hstack([_constant(sample.n), sample.x, _period_columns(sample, time_effects)])
@@ -75,7 +93,7 @@ def fixed_effects(sample: PanelSample, time_effects: str | None) -> Companion:
     """Within regression: y on d and x, all as deviations from unit means."""
 
     def within(values: Floats) -> Floats:
-        return demean(values, sample.unit, sample.weights)
+        return demean(values, sample.unit, weights=sample.weights)
 
     others = within(np.hstack([sample.x, _period_columns(sample, time_effects)]))
     y = within(sample.y[:, None])[:, 0]
@@ -86,7 +104,7 @@ def fixed_effects_2sls(sample: PanelSample, time_effects: str | None) -> Compani
     """Within regression by two-stage least squares."""
 
     def within(values: Floats) -> Floats:
-        return demean(values, sample.unit, sample.weights)
+        return demean(values, sample.unit, weights=sample.weights)
 
     others = within(np.hstack([sample.x, _period_columns(sample, time_effects)]))
     stacked = within(np.column_stack([sample.y, sample.d, sample.z]))
@@ -108,7 +126,7 @@ def mundlak_ols(sample: PanelSample, time_effects: str | None) -> Companion:
 def _mean_terms(sample: PanelSample, time_effects: str | None) -> Floats:
     """Average treatment and covariates by unit and, if unbalanced, the period dummies."""
     both = np.hstack([sample.d, sample.x])
-    means = means_by(both, sample.unit, sample.weights)[sample.unit]
+    means = unit_means(both, sample.unit, weights=sample.weights)[sample.unit]
     if time_effects is None or sample.period is None or sample.balanced():
         return means
     code: Ints = np.unique(sample.period, return_inverse=True)[1]
@@ -134,7 +152,9 @@ def first_differences(sample: PanelSample, time_effects: str | None) -> Companio
 
 
 LINEAR: dict[str, Callable[[PanelSample, str | None], Companion]] = {
+    "OLS, d only": simple_ols,
     "pooled OLS": pooled_ols,
+    "FE, d only": fixed_effects_only,
     "fixed effects": fixed_effects,
     "first differences": first_differences,
     "Mundlak OLS": mundlak_ols,

@@ -7,11 +7,19 @@ from typing import Any
 import numpy as np
 
 from causalkit.data.checks_fit import overlap, single_arm_fold
+from causalkit.data.panel import unit_means
 from causalkit.errors import ArgumentError, IdentificationError, OverlapWarning
-from causalkit.nuisance import CrossFit, Folds, quality
+from causalkit.nuisance import CrossFit, Folds, Quality, quality
+from causalkit.nuisance.learners import is_classifier
 from causalkit.panel.design import Design
-from causalkit.panel.fitting import Fitting, Residuals, nuisance_of, nuisances_of, residuals_of
-from causalkit.panel.mundlak import means_by
+from causalkit.panel.fitting import (
+    Fitting,
+    Residuals,
+    labels,
+    nuisance_of,
+    nuisances_of,
+    residuals_of,
+)
 from causalkit.panel.sample import PanelSample
 from causalkit.scores import LinearScore, aipw, iv_type, partialling_out, pliv
 from causalkit.typing import Bools, Floats
@@ -57,7 +65,8 @@ def fit_partially_linear(design: Design, folds: Folds, fitting: Fitting, *, scor
     """Y − ℓ = θ (D − m) + error, with cross-fitted ℓ and m (Chernozhukov et al. 2018, eq. 4.4)."""
     hats = fitting.run(nuisances_of(design, fitting.learners), folds, design.sample)
     residuals = residuals_of(design, hats)
-    _check_variation(design, residuals.d)
+    _check_variation("treatment", design.sample.treatment_names, design.d, residuals.d)
+    _warn_of_overlap(design, hats, fitting)
     if score == "iv-type":
         linear = _iv_type(design, folds, fitting, residuals)
     else:
@@ -65,15 +74,24 @@ def fit_partially_linear(design: Design, folds: Folds, fitting: Fitting, *, scor
     return ModelFit(design, folds, hats, residuals, {"ate": linear})
 
 
-def _check_variation(design: Design, d_res: Floats) -> None:
-    spread = design.d.std(axis=0)
-    left = np.sqrt((d_res**2).mean(axis=(0, 1)))
+def _check_variation(what: str, names: tuple[str, ...], values: Floats, residuals: Floats) -> None:
+    spread = values.std(axis=0)
+    left = np.sqrt((residuals**2).mean(axis=(0, 1)))
     for column in np.flatnonzero(left <= 1e-8 * np.maximum(spread, 1e-300)):
         raise IdentificationError(
-            f"treatment {design.sample.treatment_names[column]!r} is fully explained by the "
-            "covariates and Mundlak terms: its residuals are numerically zero. Remove the "
-            "covariates that determine it."
+            f"{what} {names[column]!r} is fully explained by the covariates and Mundlak terms: "
+            "its residuals are numerically zero. Remove the covariates that determine it."
         )
+
+
+def _warn_of_overlap(design: Design, hats: CrossFit, fitting: Fitting) -> None:
+    """Warn of probabilities near 0 or 1, where a classifier predicts the treatment."""
+    if not is_classifier(fitting.learners.treatment):
+        return
+    for name in labels("treatment", design.sample.treatment_names):
+        message = overlap(hats[name].mean(axis=1), _OVERLAP)
+        if message is not None:
+            warn(message, OverlapWarning)
 
 
 def _iv_type(design: Design, folds: Folds, fitting: Fitting, residuals: Residuals) -> LinearScore:
@@ -82,6 +100,9 @@ def _iv_type(design: Design, folds: Folds, fitting: Fitting, residuals: Residual
     after: Callable[[Floats], Floats] = design.after or (lambda values: values)
     response = np.empty_like(residuals.y)
     for repeat in range(folds.n_rep):
+        if fitting.given and "g" in fitting.given:
+            response[:, repeat] = design.y - fitting.given["g"][:, repeat]
+            continue
         target = design.y - design.d @ first[repeat]
         nuisance = nuisance_of(
             f"g, repeat {repeat}", target, design.outcome, fitting.learners.outcome
@@ -111,19 +132,27 @@ def fit_iv(design: Design, folds: Folds, fitting: Fitting) -> ModelFit:
     """
     hats = fitting.run(nuisances_of(design, fitting.learners), folds, design.sample)
     residuals = residuals_of(design, hats)
-    _check_variation(design, residuals.d)
+    _check_variation("treatment", design.sample.treatment_names, design.d, residuals.d)
+    _check_variation("instrument", design.sample.instrument_names, design.z, residuals.z)
     score = pliv(residuals.y, residuals.d, residuals.z, weights=design.sample.weights)
     return ModelFit(design, folds, hats, residuals, {"late": score})
 
 
-def interactive_sample(sample: PanelSample, treatment: str) -> PanelSample:
+def interactive_sample(sample: PanelSample, settings: Any) -> PanelSample:
     """Drop units that are always or never treated: with D̄ given they have no comparison."""
-    mean = means_by(sample.d, sample.unit, sample.weights)[:, 0]
+    mean = unit_means(sample.d, sample.unit, weights=sample.weights)[:, 0]
     switches = (mean > 0) & (mean < 1)
     if not switches.any():
         raise IdentificationError(
-            f"{treatment!r} never changes within a unit; given the unit's treatment mean there is "
-            'no one to compare with. approach="pooled" compares across units.'
+            f"{sample.treatment_names[0]!r} never changes within a unit; given its unit mean there "
+            'is no one to compare with. approach="pooled" compares across units.'
+        )
+    if isinstance(settings.split, str) and switches.sum() < settings.n_folds:
+        raise IdentificationError(
+            f"only {int(switches.sum())} of {switches.size} units change their treatment; given "
+            "the unit's treatment mean the others have no comparison and are left out, which "
+            f"leaves too few for {settings.n_folds} folds. Use fewer folds, or "
+            'approach="pooled".'
         )
     return sample.keep(switches[sample.unit], "unit always or never treated")
 
@@ -166,14 +195,18 @@ def fit_interactive(design: Design, folds: Folds, fitting: Fitting, *, trim: flo
     }
     facts = {
         "nuisances": {
-            "mu1": quality(design.y[treated], hats["mu1"][treated], unit=None),
-            "mu0": quality(design.y[~treated], hats["mu0"][~treated], unit=None),
-            "propensity": quality(d, propensity, unit=sample.unit),
+            "mu1": _quality_of(design.y, hats["mu1"], sample, treated),
+            "mu0": _quality_of(design.y, hats["mu0"], sample, ~treated),
+            "propensity": quality(d, propensity, unit=sample.unit, weights=sample.weights),
         },
         "propensity_range": (float(propensity.min()), float(propensity.max())),
-        "trimmed": int((~used).sum()),
     }
     return ModelFit(design, folds, hats, None, scores, facts, used)
+
+
+def _quality_of(target: Floats, hats: Floats, sample: PanelSample, rows: Bools) -> Quality:
+    weights = None if sample.weights is None else sample.weights[rows]
+    return quality(target[rows], hats[rows], weights=weights)
 
 
 def check_interactive(sample: PanelSample, approach: str) -> None:

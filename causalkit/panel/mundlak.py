@@ -72,30 +72,17 @@ def unit_moments(
         w = np.ones(high - low) if weights is None else weights[low:high]
         seen = ~np.isnan(terms)
         mass = seen * w[:, None]
-        total = np.maximum(np.add.reduceat(mass, local, axis=0), np.finfo(float).tiny)
+        total = np.add.reduceat(mass, local, axis=0)
+        # A unit without an observed value has no mean: the imputer, or the learner, sees that.
+        total[total == 0.0] = np.nan
         filled = np.where(seen, terms, 0.0)
         mean = np.add.reduceat(filled * mass, local, axis=0) / total
         deviation = (filled - mean[unit[low:high] - first]) * seen
         variance = np.add.reduceat(deviation**2 * mass, local, axis=0) / total
         means[first:last], spread[first:last] = mean, np.sqrt(variance)
-    size = np.sqrt(means.var(axis=0) + (spread**2).mean(axis=0))
-    return UnitMoments(means, spread, spread.max(axis=0) > _NO_SPREAD * np.maximum(size, 1e-300))
-
-
-def means_by(values: Floats, codes: Ints, weights: Floats | None) -> Floats:
-    """Group means ``(G, k)`` of ``(n, k)`` values."""
-    n_groups = int(codes.max()) + 1
-    total = np.bincount(codes, weights=weights, minlength=n_groups)
-    sums = [
-        np.bincount(codes, weights=column if weights is None else column * weights)
-        for column in values.T
-    ]
-    return np.column_stack(sums) / total[:, None] if sums else np.empty((n_groups, 0))
-
-
-def demean(values: Floats, codes: Ints, weights: Floats | None) -> Floats:
-    """Deviations of ``(n, k)`` values from their group means."""
-    return np.asarray(values - means_by(values, codes, weights)[codes])
+    size = np.sqrt(np.nanvar(means, axis=0) + np.nanmean(spread**2, axis=0))
+    widest = np.nanmax(spread, axis=0, initial=0.0)
+    return UnitMoments(means, spread, widest > _NO_SPREAD * np.maximum(size, 1e-300))
 
 
 def period_dummies(period_code: Ints) -> TableFeatures:

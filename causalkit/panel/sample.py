@@ -119,16 +119,17 @@ def panel_sample(data: CausalData) -> PanelSample:
     """Extract the arrays of a panel from the data, sorted by unit and period."""
     unit = data.codes("unit")
     period = data.periods() if data.roles.time is not None else None
-    order = _order(unit, period)
     x, d, z = (data.matrix(role) for role in ("covariates", "treatment", "instruments"))
+    y = data.column("outcome")
+    order = _order(unit, period, np.column_stack([d, y]) if period is None else d)
     weights = data.weights()
 
     def sort(values: Floats) -> Floats:
         return values if order is None else values[order]
 
     rows = np.arange(len(data)) if order is None else order
-    return PanelSample(
-        y=sort(data.column("outcome")),
+    sample = PanelSample(
+        y=sort(y),
         d=sort(d),
         x=sort(x),
         z=sort(z),
@@ -142,13 +143,19 @@ def panel_sample(data: CausalData) -> PanelSample:
         treatment_names=data.matrix_names("treatment"),
         instrument_names=data.matrix_names("instruments"),
     )
+    # Rows without weight would only make means of nothing.
+    return sample if weights is None else sample.keep(weights[rows] > 0, "weight of zero")
 
 
-def _order(unit: Ints, period: Ints | None) -> Ints | None:
-    """Sorting permutation, or None if the rows are sorted already."""
-    step = np.diff(unit)
+def _order(unit: Ints, period: Ints | None, values: Floats) -> Ints | None:
+    """Sorting permutation, or None if the rows are sorted already.
+
+    Without periods the values order the rows of a unit, so that results do not depend on how
+    the table is sorted.
+    """
     if period is None:
-        return None if (step >= 0).all() else np.argsort(unit, kind="stable")
+        return np.asarray(np.lexsort((*values.T, unit)))
+    step = np.diff(unit)
     if ((step > 0) | ((step == 0) & (np.diff(period) > 0))).all():
         return None
     return np.lexsort((period, unit))

@@ -18,6 +18,9 @@ from causalkit.panel.models import MODELS, SCORES
 COV_TYPES = ("clustered", "two-way", "robust", "nonrobust")
 AGGREGATIONS = ("median", "mean", "bounds")
 PROCEDURES = ("dml2", "dml1")
+TUNING = ("fold", "repeat", "once")
+DEFAULT_TRIM = 0.01
+_WITHOUT_MEANS = ("pooled", "late_within", "within", "fd", "dummies")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +69,11 @@ class Settings:
             check_choice("split", e.split, SPLITS)
         if isinstance(e.n_jobs, bool) or not isinstance(e.n_jobs, int) or e.n_jobs == 0:
             raise ArgumentTypeError(f"n_jobs must be a whole number, not 0, got {e.n_jobs!r}.")
-        if not 0.0 <= e.trim < 0.5:
-            raise ArgumentError(f"trim must lie in [0, 0.5), got {e.trim!r}.")
+        if not isinstance(e.trim, int | float) or not 0.0 <= e.trim < 0.5:
+            raise ArgumentError(f"trim must be a number in [0, 0.5), got {e.trim!r}.")
+        for name in ("use_t", "panel_length", "store_models"):
+            if not isinstance(getattr(e, name), bool):
+                raise ArgumentTypeError(f"{name} must be True or False, got {getattr(e, name)!r}.")
         settings = cls(
             approach=approach,
             options=Options(
@@ -98,6 +104,7 @@ class Settings:
         return settings
 
     def _check_together(self) -> None:
+        """Refuse combinations in which an argument could have no effect."""
         by_unit = self.split in ("unit", "unit_time") and self.n_folds > 1
         if self.approach == "dummies" and by_unit:
             raise ArgumentError(
@@ -110,20 +117,34 @@ class Settings:
                 f'score="{self.score}" belongs to model="partially-linear"; model="{self.model}" '
                 "has one score: leave score at its default."
             )
+        terms = self.options.mundlak_terms
+        if self.approach in _WITHOUT_MEANS and terms in ("means+std", "chamberlain"):
+            raise ArgumentError(
+                f'mundlak_terms="{terms}" adds facts about the unit\'s history, which '
+                f'approach="{self.approach}" does not use; use mundlak_terms="basis" or "means".'
+            )
+        if self.trim != DEFAULT_TRIM and self.model != "interactive":
+            raise ArgumentError(
+                f'trim={self.trim!r} belongs to model="interactive"; leave it at its default.'
+            )
+        if self.split in ("time_block", "neighbors_left_out") and self.n_rep > 1:
+            raise ArgumentError(
+                f'split="{self.split}" has nothing random, so {self.n_rep} repeats would be one '
+                "and the same split; use n_rep=1."
+            )
 
-    def requirements(self, base: Requires) -> Requires:
+    def requirements(self, base: Requires, *, n_clusters: int) -> Requires:
         """What these settings need from the data."""
         roles = list(base.roles)
         if self.model == "iv":
             roles.append("instruments")
-        if self.approach == "fd" or self.options.time_effects is not None:
-            roles.append("time")
-        if self.cov_type == "two-way" or self.split not in ("unit", "observation"):
-            roles += ["time"] if isinstance(self.split, str) else []
-        if self.cov_type == "two-way":
+        history = "chamberlain" in (self.approach, self.options.mundlak_terms)
+        by_time = isinstance(self.split, str) and self.split not in ("unit", "observation")
+        two_way = self.cov_type == "two-way" and n_clusters < 2
+        if self.approach == "fd" or self.options.time_effects or history or by_time or two_way:
             roles.append("time")
         kinds = ("binary",) if self.model == "interactive" else base.treatment_kinds
-        return replace(base, roles=tuple(dict.fromkeys(roles)), treatment_kinds=kinds)
+        return replace(base, roles=tuple(roles), treatment_kinds=kinds)
 
     @property
     def label(self) -> str:
@@ -146,6 +167,8 @@ def _learners(estimator: Any) -> Learners:
         ("treatment", learners.treatment, "probability" if classifies else "mean"),
         ("instrument", learners.instrument, "mean"),
     )
+    if estimator.learner_instrument is not None and estimator.model != "iv":
+        raise ArgumentError('learner_instrument belongs to model="iv"; leave it at None.')
     for role, learner, kind in asked:
         own = getattr(estimator, f"learner_{role}") is not None
         plan(learner, kind, argument=f"learner_{role}" if own else "learner")

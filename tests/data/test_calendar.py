@@ -79,9 +79,7 @@ def test_periods_and_ordered_categories_have_a_calendar_of_their_own():
         ["spring", "winter"], categories=["spring", "summer", "winter"], ordered=True
     )
     assert places(seasons) == [0, 2]
-    with pytest.raises(
-        ArgumentError, match=r"calendar of its own.*leave out freq='M'"
-    ):
+    with pytest.raises(ArgumentError, match=r"calendar of its own.*leave out freq='M'"):
         places(quarters, "M")
 
 

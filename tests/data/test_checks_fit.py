@@ -82,6 +82,15 @@ def test_e14_counts_keys_without_a_partner_both_ways():
     assert "2 images have no row (first: 'new', 'newer')" in message
 
 
+def test_e14_without_a_unit_the_key_is_the_row_number():
+    roles = {"outcome": "y", "treatment": "d", "image": "tile"}
+    numbered = images().assign_coords(obs=[5, 4, 3, 2, 1, 0])
+    data = CausalData.from_frame(people(), **roles, arrays=numbered)
+    assert data.arrays["tile"].values[:, 0, 0, 0].tolist() == [5.0, 4.0, 3.0, 2.0, 1.0, 0.0]
+    with pytest.raises(DataError, match=r"6 keys of the table have no image \(first: 0, 1, 2\)"):
+        CausalData.from_frame(people(), **roles, arrays=images())
+
+
 def test_e14_keys_of_images_are_not_repeated():
     arrays = images().assign_coords(obs=["k0", "k0", "k2", "k3", "k4", "k5"])
     with pytest.raises(DataError, match=r"E14.*repeats keys \(\['k0'\]\).*its own key"):

@@ -176,6 +176,16 @@ def test_a_missing_value_makes_missing_what_depends_on_it_and_nothing_else():
     )
 
 
+def test_terms_are_learned_from_rows_that_are_complete_in_their_part():
+    frame = table()
+    frame.loc[[3, 4], "x"] = np.nan
+    frame.loc[[5, 6], "w"] = np.nan
+    formula = "y ~ d | bs(x, 4) + center(w) + C(g)"
+    kept = made(formula, frame, missing="drop")
+    alone = made(formula, frame.drop(index=[3, 4, 5, 6]))
+    np.testing.assert_array_equal(kept.matrix("covariates"), alone.matrix("covariates"))
+
+
 def test_values_beyond_a_spline_are_refused_with_the_mend():
     data = made("y ~ d | bs(x, 4)")
     with pytest.raises(ArgumentError, match=r"extrapolation='clip'"):

@@ -1,5 +1,7 @@
 """Policies for missing values: what stays, what goes, and that imputers learn inside folds."""
 
+from typing import ClassVar
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -149,7 +151,7 @@ def test_a_policy_gives_the_transformer_for_training_folds():
 class Recorder(SimpleImputer):
     """Imputer that keeps the rows that it was fitted on."""
 
-    seen = []
+    seen: ClassVar[list[np.ndarray]] = []
 
     def fit(self, X, y=None):
         Recorder.seen.append(np.asarray(X))

@@ -110,6 +110,12 @@ def test_adjacent_rows_do_not_cross_units_and_stand_periods_far_apart():
     assert (rows.tolist(), before.tolist()) == ([2], [1])
 
 
+def test_adjacent_rows_are_not_confused_where_their_keys_would_overflow():
+    # 4 · (2⁶² + 2) is 8 in 64 bits: unit 4 in period 0 would follow unit 0 in period 7.
+    codes, periods = np.array([0, 4, 1, 2, 3]), np.array([7, 0, 2**62, 5, 5])
+    assert [part.size for part in adjacent(codes, periods)] == [0, 0]
+
+
 def test_nothing_has_no_means_and_no_neighbours():
     none = np.empty(0, dtype=np.int64)
     assert unit_means(np.empty((0, 2)), none).shape == (0, 2)

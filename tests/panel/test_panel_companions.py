@@ -8,6 +8,7 @@ from linearmodels.iv import IV2SLS
 from linearmodels.panel import FirstDifferenceOLS, PanelOLS, PooledOLS
 
 import causalkit as ck
+from causalkit.errors import IdentificationError
 
 COVARIATES = ["x1", "x2"]
 
@@ -160,9 +161,11 @@ def test_compare_shows_every_approach_once_with_the_fit_itself():
     frame = table()
     shown = compared(frame)
     names = list(shown.names)
-    assert names[:4] == ["pooled OLS", "fixed effects", "first differences", "Mundlak OLS"]
-    assert len(names) == len(set(names)) == 12
-    assert "CRE, basis" in names
+    linear = ["OLS, d only", "pooled OLS", "FE, d only", "fixed effects", "first differences"]
+    assert names[:6] == [*linear, "Mundlak OLS"]
+    # Unit dummies cannot be predicted for held-out units; the notes say so.
+    assert len(names) == len(set(names)) == 16
+    assert any("DML dummies not available" in note for note in shown.notes)
 
 
 def test_compare_says_why_an_approach_is_missing():
@@ -170,5 +173,43 @@ def test_compare_says_why_an_approach_is_missing():
         table(), outcome="y", treatment="d", covariates=COVARIATES, unit="unit"
     )
     shown = ck.PanelDML(learner="linear", random_state=0).fit(data).compare()
-    assert "first difference" not in shown.names
-    assert any("first difference not available" in note and "time=" in note for note in shown.notes)
+    assert "DML differences" not in shown.names
+    assert any("DML differences not available" in note and "time=" in note for note in shown.notes)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"approach": "hybrid"},
+        {"approach": "cre", "mundlak_terms": "means+std"},
+        {"approach": "chamberlain"},
+        {"approach": "dummies", "split": "observation"},
+    ],
+)
+@pytest.mark.filterwarnings("ignore::causalkit.errors.SplitWarning")
+def test_compare_always_holds_the_fit_itself(arguments):
+    data = ck.CausalData.from_frame(
+        table(), outcome="y", treatment="d", covariates=COVARIATES, unit="unit", time="time"
+    )
+    fitted = ck.PanelDML(learner="ridge", random_state=0, **arguments).fit(data)
+    assert fitted.estimate() in fitted.compare().results
+
+
+def test_missing_covariates_cost_the_linear_rows_but_not_the_table():
+    frame = table()
+    frame.loc[3, "x1"] = np.nan
+    data = ck.CausalData.from_frame(
+        frame,
+        outcome="y",
+        treatment="d",
+        covariates=COVARIATES,
+        unit="unit",
+        time="time",
+        missing="indicator",
+    )
+    fitted = ck.PanelDML(learner="ridge", random_state=0).fit(data)
+    shown = fitted.compare()
+    assert "DML CRE, basis" in shown.names
+    assert any("pooled OLS not available: covariates are missing" in note for note in shown.notes)
+    with pytest.raises(IdentificationError, match=r"missing in some rows.*missing='drop'"):
+        fitted.mundlak_test()

@@ -274,3 +274,82 @@ def test_several_repeats_follow_the_median_rule_of_the_paper():
 def test_truth_is_never_needed_nor_seen():
     data = ck.generators.panel_fp2024(0, n_units=50)
     assert np.array_equal(numbers(fit(data)), numbers(fit(data.blind())))
+
+
+def test_rows_without_weight_are_counted_and_change_nothing():
+    frame = table()
+    kept = fit(panel(frame[frame["unit"] != 3].reset_index(drop=True)))
+    frame["w"] = (frame["unit"] != 3).astype(float)
+    weighted = fit(panel(frame, weights="w", weight_kind="sampling"))
+    assert weighted.estimate().dropped == {"weight of zero": N_PERIODS}
+    np.testing.assert_allclose(numbers(weighted), numbers(kept), rtol=1e-9)
+
+
+def test_a_unit_without_an_observed_covariate_leaves_the_others_alone():
+    frame = table()
+    frame.loc[frame["unit"].isin([3, 4]), "x1"] = np.nan
+    first = fit(panel(frame, missing="indicator"), time_effects="means")
+    frame["x1"] += 100.0
+    shifted = fit(panel(frame, missing="indicator"), time_effects="means")
+    # A mean of zero in place of a missing one would make the origin of x1 matter.
+    np.testing.assert_allclose(numbers(shifted), numbers(first), rtol=1e-6)
+
+
+def test_copies_of_a_singleton_count_as_its_history():
+    frame = table().iloc[3:].reset_index(drop=True)
+    frame["count"] = np.where(frame["unit"] == 0, 3, 1)
+    long = frame.loc[frame.index.repeat(frame["count"])].reset_index(drop=True)
+    long["time"] = long["time"] + 100 * long.groupby(["unit", "time"]).cumcount()
+    weighted = fit(
+        panel(frame, weights="count", weight_kind="frequency"), approach="within", learner="linear"
+    )
+    written = fit(panel(long), approach="within", learner="linear")
+    np.testing.assert_allclose(numbers(weighted), numbers(written), rtol=1e-9)
+
+
+@pytest.mark.parametrize("arguments", [{}, {"split": "observation"}])
+@pytest.mark.filterwarnings("ignore::causalkit.errors.SplitWarning")
+def test_the_order_of_rows_does_not_matter_without_periods_either(arguments):
+    frame = table().drop(columns="time")
+    shuffled = frame.sample(frac=1.0, random_state=3).reset_index(drop=True)
+    found = [numbers(fit(panel(rows, time=None), **arguments)) for rows in (frame, shuffled)]
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-10)
+
+
+def test_folds_keep_the_coarser_of_two_clusters_together():
+    frame = table()
+    frame["state"] = frame["unit"] // 5
+    fitted = fit(panel(frame, cluster=["state", "time"]), cov_type="robust")
+    rows = fitted.augment().assign(state=frame["state"])
+    assert (rows.groupby("state")["fold"].nunique() == 1).all()
+
+
+def test_clusters_that_tear_units_are_announced():
+    frame = table()
+    frame["region"] = (frame["unit"] + frame["time"]) % 40
+    with pytest.warns(SplitWarning, match="not nested in the cluster"):
+        fit(panel(frame, cluster="region"))
+
+
+def test_two_way_errors_keep_the_declared_cluster():
+    frame = table()
+    frame["state"] = frame["unit"] // 2
+    with pytest.warns(ck.errors.FewClustersWarning):
+        two_way = fit(panel(frame, cluster="state"), cov_type="two-way").estimate()
+    assert "state, 25 clusters; time, 4 clusters" in two_way.inference
+
+
+def test_a_frame_in_place_of_data_is_a_type_error_that_says_what_to_build():
+    with pytest.raises(TypeError, match=r"PanelDML.fit needs a CausalData, got DataFrame.*from_fr"):
+        ck.PanelDML().fit(table())
+
+
+def test_a_refit_that_fails_leaves_the_former_fit_as_it_was():
+    fitted = fit(panel())
+    before = numbers(fitted)
+    frame = table()
+    frame["d"] = frame["unit"].astype(float)
+    with pytest.raises(ck.errors.IdentificationError):
+        fitted.fit(panel(frame))
+    assert fitted.fit_.sample.n == fitted.result_.n
+    np.testing.assert_array_equal(numbers(fitted), before)

@@ -111,6 +111,10 @@ def test_data_that_no_estimator_can_use_are_refused_at_construction(make, error,
         ({"trim": 0.6}, ["trim", "0.6", "0.5"]),
         ({"approach": "dummies"}, ["dummies", "held-out", 'split="observation"']),
         ({"model": "interactive", "score": "iv-type"}, ["iv-type", "partially-linear"]),
+        ({"approach": "within", "mundlak_terms": "means+std"}, ["means+std", "within", "means"]),
+        ({"trim": 0.05}, ["trim=0.05", "interactive"]),
+        ({"learner_instrument": "ridge"}, ["learner_instrument", "iv"]),
+        ({"split": "time_block", "n_folds": 2, "n_rep": 2}, ["time_block", "n_rep=1"]),
     ],
 )
 def test_an_unusable_argument_is_refused_with_what_is_known(arguments, words):
@@ -129,6 +133,9 @@ def test_an_unusable_argument_is_refused_with_what_is_known(arguments, words):
         ({"random_state": "seed"}, ["'seed'"]),
         ({"learner": LinearRegression}, ["LinearRegression", "LinearRegression()"]),
         ({"learner_outcome": object()}, ["learner_outcome", "fit"]),
+        ({"use_t": "no"}, ["use_t", "'no'", "True or False"]),
+        ({"panel_length": 1}, ["panel_length", "1"]),
+        ({"progress": "bar"}, ["progress", "'bar'"]),
     ],
 )
 def test_an_argument_of_the_wrong_type_is_a_type_error(arguments, words):

@@ -124,6 +124,17 @@ def test_units_that_never_switch_are_counted_and_left_out():
         )
 
 
+def test_too_few_switchers_for_the_folds_are_explained():
+    frame = table()
+    frame["b"] = (frame["unit"] % 2).astype(float)
+    frame.loc[frame["unit"].isin([1, 2]) & (frame["time"] > 2), "b"] = 0.5
+    frame["b"] = np.where(frame["b"] == 0.5, 1 - frame["unit"] % 2, frame["b"]).astype(float)
+    with pytest.raises(IdentificationError, match=r"only 2 of 120 units change.*5 folds"):
+        ck.PanelDML(model="interactive", learner="linear").fit(
+            panel(frame, outcome="y2", treatment="b")
+        )
+
+
 @pytest.mark.parametrize("approach", ["within", "fd", "cre_general", "late_within", "hybrid"])
 def test_interactive_models_need_levels(approach):
     with pytest.raises(ArgumentError, match=rf'interactive.*approach="{approach}".*"cre"'):
@@ -159,6 +170,40 @@ def test_iv_equals_fixed_effects_2sls_with_its_clustered_error(instruments, appr
     assert found.estimate == pytest.approx(peer.params["d"], rel=1e-9)
     if approach == "within":
         assert found.std_error == pytest.approx(peer.std_errors["d"], rel=1e-9)
+
+
+@pytest.mark.parametrize("time_effects", ["dummies", "means"])
+def test_two_way_iv_needs_the_period_means_of_the_instrument(time_effects):
+    frame = table()
+    shock = np.random.default_rng(9).standard_normal(5)[frame["time"]]
+    for name in ("w", "d", "y"):
+        frame[name] += 3.0 * shock
+    found = (
+        ck.PanelDML(
+            model="iv",
+            mundlak_terms="means",
+            time_effects=time_effects,
+            learner="linear",
+            n_folds=1,
+        )
+        .fit(panel(frame, instruments="w", extra=()))
+        .estimate()
+    )
+    columns = ["y", "d", "w", *COVARIATES]
+    twice = frame[columns] - frame.groupby("unit")[columns].transform("mean")
+    twice = twice - frame.groupby("time")[columns].transform("mean") + frame[columns].mean()
+    peer = IV2SLS(twice["y"], twice[COVARIATES], twice["d"], twice[["w"]]).fit()
+    assert found.estimate == pytest.approx(peer.params["d"], rel=1e-9)
+
+
+@pytest.mark.parametrize("approach", ["cre", "within", "fd"])
+def test_an_instrument_that_never_moves_within_units_is_named(approach):
+    frame = table()
+    frame["w"] = frame["unit"] % 7 + 0.1 * (frame["unit"] % 3)
+    with pytest.raises(IdentificationError, match=r"instrument 'w' never varies within a unit"):
+        ck.PanelDML(model="iv", approach=approach, learner="linear").fit(
+            panel(frame, instruments="w", extra=())
+        )
 
 
 def test_first_stage_is_on_the_result_and_a_weak_one_warns():
