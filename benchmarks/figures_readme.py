@@ -27,14 +27,14 @@ PANELS = {
         "Mundlak OLS": "Mundlak",
     },
     "Double machine learning": {
-        "pooled": "Pooled",
-        "first difference": "First differences",
-        "late within": "Within, late",
-        "within": "Within",
-        "CRE, normal": "Mundlak, CRE normal",
-        "CRE, general": "Mundlak, CRE general",
-        "CRE, means": "Mundlak, means",
-        "CRE, basis": "Mundlak, basis (default)",
+        "DML pooled": "Pooled",
+        "DML differences": "First differences",
+        "DML late within": "Within, late",
+        "DML within": "Within",
+        "DML CRE, normal": "Mundlak, CRE normal",
+        "DML CRE, general": "Mundlak, CRE general",
+        "DML CRE, means": "Mundlak, means",
+        "DML CRE, basis": "Mundlak, basis (default)",
     },
 }
 

@@ -103,18 +103,18 @@ compared.plot();
 # %% [markdown]
 # Why do they differ?
 #
-# * **pooled OLS** and **pooled** DML compare men with one another. A flexible learner does not help:
+# * **pooled OLS** and **DML pooled** compare men with one another. A flexible learner does not help:
 #   what is missing is not a nonlinear term of an observed covariate but the man himself.
-# * **fixed effects**, **within** and **late within** compare a man with himself in other years, after
+# * **fixed effects**, **DML within** and **DML late within** compare a man with himself in other years, after
 #   his averages are taken off the data or off the residuals. The linear within regression with
 #   `married`, `expersq` and year effects is the published one.
 # * **Mundlak OLS** gives the coefficient of fixed effects without removing anything: averages of
 #   treatment and covariates as further regressors do the same.
-# * **CRE, basis** (the default) and **CRE, means** carry that idea to learners. Where confounding is
-#   nonlinear they stay right while **within** does not; here it is close to linear, so all agree.
-# * **CRE, normal** keeps average membership out of the outcome regression; its error is first order
+# * **DML CRE, basis** (the default) and **DML CRE, means** carry that idea to learners. Where confounding is
+#   nonlinear they stay right while **DML within** does not; here it is close to linear, so all agree.
+# * **DML CRE, normal** keeps average membership out of the outcome regression; its error is first order
 #   in the error of the treatment regression.
-# * **first differences** use changes from one year to the next only. If membership is misreported
+# * **first differences** and **DML differences** use changes from one year to the next only. If membership is misreported
 #   now and then, or if wages adjust slowly, they are pulled towards zero more than the others.
 #
 # Is the man really the problem? The Mundlak test asks whether his averages belong in the pooled

@@ -21,9 +21,6 @@ NOTEBOOKS = sorted(FOLDER.glob("*.py"))
 NUMBER = re.compile(r"-?\d+\.\d+")
 ANY_NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?")
 
-# Executing one takes 15 to 30 s on a core.
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture(scope="module")
 def executed(tmp_path_factory) -> Any:
