@@ -123,7 +123,9 @@ def leftover_heterogeneity(
     name : str
         Name of the test.
     """
-    means = unit_means(np.hstack([sample.d, sample.x]), sample.unit, weights=sample.weights)
+    means = np.hstack(
+        [unit_means(part, sample.unit, weights=sample.weights) for part in (sample.d, sample.x)]
+    )
     # Covariates that a unit never shows say nothing of it; the typical unit stands in.
     means = np.where(np.isnan(means), np.nanmean(means, axis=0), means)
     w = np.ones(sample.n) if sample.weights is None else sample.weights

@@ -16,7 +16,7 @@ from causalkit.nuisance.folds import ExternalFolds
 from causalkit.panel import followup
 from causalkit.panel.compare import compare
 from causalkit.panel.fit import PanelFit, fit_panel
-from causalkit.panel.refit import Refit, benchmark
+from causalkit.panel.refit import Refit, benchmark, one_by_one
 from causalkit.panel.settings import Settings
 from causalkit.results import EffectResult, ResultTable
 from causalkit.rng import RandomState, as_seed
@@ -355,6 +355,11 @@ class PanelDML(Estimator):
         """
         self._check_fitted()
         return benchmark(self._refit, self.sensitivity(), self._need_data(data), covariates)
+
+    def one_by_one(self, *, data: CausalData | None = None) -> EffectResult:
+        """Effect of each of several treatments with the others among the covariates."""
+        self._check_fitted()
+        return one_by_one(self._refit, self.result_, self._need_data(data))
 
     def mundlak_test(self, *, data: CausalData | None = None) -> HypothesisTest:
         """Cluster-robust test that unit heterogeneity is unrelated to the regressors.

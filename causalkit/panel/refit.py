@@ -2,16 +2,19 @@
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
 from causalkit.data import CausalData
 from causalkit.errors import ArgumentError, CausalKitWarning
 from causalkit.inference.sensitivity import Sensitivity, benchmark_gains
+from causalkit.inference.variance import sandwich
 from causalkit.nuisance.folds import ExternalFolds
+from causalkit.results import EffectResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,3 +67,36 @@ def benchmark(
         )
         rows.append({"covariate": name, **gains})
     return pd.DataFrame(rows)
+
+
+def one_by_one(refit: Refit, own: EffectResult, data: CausalData) -> EffectResult:
+    """Effect of each treatment with the others among the covariates, on the same folds.
+
+    Each variance is that of its own fit; covariances come from the influence values of all.
+    """
+    treatments = data.roles.treatment
+    if len(treatments) < 2:
+        raise ArgumentError(
+            f"the data have one treatment ({treatments[0]}); estimate() is its effect."
+        )
+    found = []
+    for name in treatments:
+        others = tuple(other for other in treatments if other != name)
+        covariates = (*data.roles.covariates, *others)
+        alone = data.with_roles(treatment=name, covariates=covariates)
+        found.append(refit.fit(alone).estimate())
+    influence = np.hstack([np.asarray(result.influence) for result in found])
+    joint = sandwich(influence, own.clusters, ssc="none")
+    scale = np.array([result.std_error for result in found]) / np.sqrt(np.diag(joint))
+    diagnostics: dict[str, Any] = {}
+    for name, result in zip(treatments, found, strict=True):
+        diagnostics |= {f"{key}, {name}": value for key, value in result.diagnostics.items()}
+    return replace(
+        own,
+        estimates=np.array([result.estimate for result in found]),
+        vcov=scale[:, None] * joint * scale,
+        influence=influence,
+        estimator=f"{own.estimator}, one by one",
+        diagnostics=diagnostics,
+        notes=(*own.notes, "Each treatment alone, with the others among the covariates."),
+    )

@@ -343,6 +343,23 @@ def test_several_treatments_have_effects_of_their_own_but_no_blp():
         fitted.gate("group")
 
 
+def test_one_by_one_estimates_each_treatment_given_the_others():
+    data = panel(treatment=["d", "b"])
+    arguments = {"mundlak_terms": "means", "learner": "linear", "n_folds": 1, "ssc": "none"}
+    fitted = ck.PanelDML(**arguments).fit(data)
+    found, joint = fitted.one_by_one(), fitted.estimate()
+    # With least squares, one treatment given the other is a row of the joint regression.
+    np.testing.assert_allclose(found.estimates, joint.estimates, rtol=1e-9)
+    np.testing.assert_allclose(found.std_errors, joint.std_errors, rtol=1e-9)
+    np.testing.assert_allclose(found.vcov, joint.vcov, rtol=1e-6, atol=1e-12)
+    alone = ck.PanelDML(**arguments).fit(
+        data.with_roles(treatment="b", covariates=[*COVARIATES, "d"])
+    )
+    assert found.estimates[1] == pytest.approx(alone.estimate().estimate, rel=1e-12)
+    with pytest.raises(ArgumentError, match=r"one treatment \(d\)"):
+        ck.PanelDML(**arguments).fit(panel()).one_by_one()
+
+
 # Sensitivity and bootstrap ------------------------------------------------------------------------
 
 
