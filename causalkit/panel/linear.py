@@ -186,7 +186,8 @@ def mundlak_test(
     solution = solve_linear(LinearScore(terms, terms, y_res), weights=sample.weights)[0]
     multiplicity = sample.weights if sample.frequency else None
     vcov = sandwich(solution.influence, clusters, ssc=ssc, multiplicity=multiplicity)
-    return wald(solution.theta, vcov, name="Mundlak (Hausman) test")
+    null = "the unit means have zero coefficients"
+    return wald(solution.theta, vcov, name="Mundlak (Hausman) test", null=null)
 
 
 def independent_columns(matrix: Floats) -> Ints:
