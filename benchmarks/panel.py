@@ -191,6 +191,7 @@ def lasso(rows: int) -> None:
 
 def scaling(rows: int) -> None:
     """Seconds and memory of the lasso fit as rows grow tenfold."""
+    ours(simulate(5_000, 30), "lasso")  # what only the first call pays
     for size in (10**4, 10**5, 10**6, 10**7):
         if size > rows:
             break

@@ -47,7 +47,7 @@ def placed_folds(splits: Any, sample: PanelSample, *, rule: str | None, n: int) 
                 raise ArgumentTypeError(f"{where} is {pair!r}; give {_FORM}.")
             train, test = (_rows(rows, n, where) for rows in pair)
             _check_apart(train, test, sample, place, rule=rule, where=where)
-            np.add.at(tested, test, 1)
+            tested += np.bincount(test, minlength=n)
             inside = place[test][place[test] >= 0]
             # A fold may hold dropped rows only, such as the first period of first differences.
             if inside.size:
@@ -88,7 +88,7 @@ def _check_apart(
     # Without cross-fitting (one fold, the same rows on both sides) nothing is held apart.
     if train.size == test.size == place.size:
         return
-    both = np.intersect1d(train, test)
+    both = np.flatnonzero(_marked(train, place.size) & _marked(test, place.size))
     if both.size:
         raise ArgumentError(f"{where} has row {both[0]} both in training and in test.")
     keys: dict[str, Ints | None] = {}
@@ -99,8 +99,10 @@ def _check_apart(
     for name, codes in keys.items():
         if codes is None:
             continue
-        sides = [np.unique(codes[place[rows][place[rows] >= 0]]) for rows in (train, test)]
-        torn = np.intersect1d(sides[0], sides[1])
+        size = int(codes.max()) + 1
+        inside = (place[rows] for rows in (train, test))
+        first, second = (_marked(codes[rows[rows >= 0]], size) for rows in inside)
+        torn = np.flatnonzero(first & second)
         if torn.size:
             row = int(sample.rows[np.flatnonzero(codes == torn[0])[0]])
             raise ArgumentError(
@@ -108,6 +110,13 @@ def _check_apart(
                 f"{torn.size} {name}s (in {where}; the first is the {name} of row {row}). Group "
                 f'the folds by {name}, or set split="observation".'
             )
+
+
+def _marked(positions: Ints, size: int) -> Bools:
+    """Mask ``(size,)`` of the positions that occur."""
+    mask = np.zeros(size, dtype=bool)
+    mask[positions] = True
+    return mask
 
 
 def placed_predictions(
