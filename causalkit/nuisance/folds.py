@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from causalkit.errors import ArgumentError, check_choice, check_count
 from causalkit.rng import stream
@@ -293,13 +294,26 @@ def external_folds(splits: ExternalFolds, keys: FoldKeys, *, seed: int = 0) -> F
         test = _membership([pair[1] for pair in folds], keys.n, repeat)
         _check_external(train, test, repeat)
         # Rows with the same membership in every fold form a block.
-        patterns, block = np.unique(np.vstack([train, test]), axis=1, return_inverse=True)
-        blocks.append(block.reshape(-1))
+        patterns, block = _patterns(np.vstack([train, test]))
+        blocks.append(block)
         trains.append(patterns[: len(folds)])
         tests.append(patterns[len(folds) :])
     groups = np.arange(keys.n) if keys.unit is None else keys.unit
     inner = [_deal(groups, N_INNER, stream(seed, "fold", r)) for r in range(len(splits))]
     return Folds(np.stack(blocks), tuple(trains), tuple(tests), np.stack(inner), rule="explicit")
+
+
+def _patterns(columns: Bools) -> tuple[Bools, Ints]:
+    """Distinct columns of a ``(k, n)`` table, and which of them each column is.
+
+    Hashing by bytes: sorting ten million columns would cost more than fitting the nuisances.
+    """
+    code: Ints = np.zeros(columns.shape[1], dtype=np.int64)
+    for byte in np.packbits(columns, axis=0):
+        code = pd.factorize(code * 256 + byte)[0]
+    first = np.empty(int(code.max(initial=-1)) + 1, dtype=np.int64)
+    first[code[::-1]] = np.arange(code.size)[::-1]
+    return columns[:, first], code
 
 
 def _membership(sets: Sequence[Ints], n: int, repeat: int) -> Bools:
