@@ -10,9 +10,6 @@ from causalkit.typing import Floats
 
 Target = Literal["ate", "att", "atc"]
 
-# Residuals below this share of the treatment's spread are rounding, not variation.
-_ROUNDING = 1e-8
-
 
 @dataclass(frozen=True, slots=True)
 class LinearScore:
@@ -33,104 +30,58 @@ class LinearScore:
     response: Floats
 
 
-def partialling_out(
-    y: Floats,
-    d: Floats,
-    *,
-    outcome_hat: Floats | None = None,
-    treatment_hat: Floats | None = None,
-) -> LinearScore:
-    """Robinson score (Y − ℓ − θ'(D − m))(D − m) of the partially linear model.
+def partialling_out(y_res: Floats, d_res: Floats) -> LinearScore:
+    """Robinson score (Ũ − θ'Ṽ)Ṽ of the partially linear model, with residuals Ũ and Ṽ.
 
     Parameters
     ----------
-    y : (n,) array, or (n, n_rep) residuals
-        Outcome.
-    d : (n,) or (n, k) array, or (n, n_rep, k) residuals
-        One or several treatments; several have a joint θ.
-    outcome_hat : (n, n_rep) array, optional
-        Cross-fitted ℓ = E[Y | F]. None: ``y`` holds residuals already, as after a transformation
-        of the residuals; the same for the treatment.
-    treatment_hat : (n, n_rep) or (n, n_rep, k) array, optional
-        Cross-fitted m = E[D | F].
+    y_res : (n, n_rep) array
+        Outcome residuals Y − E[Y | F].
+    d_res : (n, n_rep, k) array
+        Residuals D − E[D | F] of one or several treatments, which have a joint θ.
 
     Raises
     ------
     ArgumentError
         If shapes disagree.
-    IdentificationError
-        If the residuals of a treatment are numerically zero.
 
     References
     ----------
     Robinson (1988); Chernozhukov et al. (2018), eq. 4.4.
     """
-    y_res = y if outcome_hat is None else _outcome_residual(y, outcome_hat)
-    if treatment_hat is None:
-        return LinearScore(d, d, y_res)
-    d_res = _residual(_columns(d), treatment_hat, "treatment_hat")
-    _check_variation(d, d_res)
+    _check_together(y_res, d_res)
     return LinearScore(d_res, d_res, y_res)
 
 
-def iv_type(
-    y: Floats,
-    d: Floats,
-    *,
-    outcome_hat: Floats | None = None,
-    treatment_hat: Floats | None = None,
-    treatment_residual: Floats | None = None,
-) -> LinearScore:
-    """Score (Y − g − θ'D)(D − m) of the partially linear model.
+def iv_type(y_left: Floats, d: Floats, *, treatment_residual: Floats) -> LinearScore:
+    """Score (Y − g − θ'D)Ṽ of the partially linear model.
 
     Parameters
     ----------
-    y : (n,) array, or (n, n_rep) differences Y − g
-        Outcome.
-    d : (n,) or (n, k) array, or (n, n_rep, k) array
-        One or several treatments.
-    outcome_hat : (n, n_rep) array, optional
-        Cross-fitted g: predictions of Y − θ'D at a first-round θ, not of Y. None: ``y`` holds
-        Y − g already.
-    treatment_hat : (n, n_rep) or (n, n_rep, k) array, optional
-        Cross-fitted m = E[D | F].
-    treatment_residual : (n, n_rep, k) array, optional
-        D − m in place of ``treatment_hat``, as after a transformation of the residuals.
+    y_left : (n, n_rep) array
+        Y − g, with g = E[Y − θ'D | F] learned at a first-round θ.
+    d : (n, n_rep, k) array
+        Treatments themselves, transformed as the outcome is.
+    treatment_residual : (n, n_rep, k) array
+        Ṽ = D − E[D | F].
 
     Raises
     ------
     ArgumentError
         If shapes disagree.
-    IdentificationError
-        If the residuals of a treatment are numerically zero.
 
     References
     ----------
     Chernozhukov et al. (2018), eq. 4.3.
     """
-    y_res = y if outcome_hat is None else _outcome_residual(y, outcome_hat)
-    if (treatment_hat is None) == (treatment_residual is None):
-        raise ArgumentError("give either treatment_hat or treatment_residual.")
-    if treatment_hat is None:
-        d_res = np.asarray(treatment_residual)
-    else:
-        d_res = _residual(_columns(d), treatment_hat, "treatment_hat")
-        _check_variation(d, d_res)
-    regressor = d if d.ndim == 3 else np.broadcast_to(_columns(d)[:, None, :], d_res.shape)
-    return LinearScore(d_res, regressor, y_res)
+    _check_together(y_left, d, treatment_residual)
+    return LinearScore(treatment_residual, d, y_left)
 
 
 def pliv(
-    y: Floats,
-    d: Floats,
-    z: Floats,
-    *,
-    outcome_hat: Floats | None = None,
-    treatment_hat: Floats | None = None,
-    instrument_hat: Floats | None = None,
-    weights: Floats | None = None,
+    y_res: Floats, d_res: Floats, z_res: Floats, *, weights: Floats | None = None
 ) -> LinearScore:
-    """Score (Y − ℓ − θ'(D − r)) Π(Z − m) of the partially linear IV model.
+    """Score (Ũ − θ'Ṽ) Π Z̃ of the partially linear IV model, in residuals.
 
     With as many instruments as treatments their residuals enter as they are. With more, what
     enters is the pooled first stage: treatment residuals projected on instrument residuals over
@@ -138,17 +89,12 @@ def pliv(
 
     Parameters
     ----------
-    y : (n,) array, or (n, n_rep) residuals
-        Outcome.
-    d : (n,) or (n, k) array, or (n, n_rep, k) residuals
-        Treatments.
-    z : (n,) or (n, L) array, or (n, n_rep, L) residuals
-        Instruments, L ≥ k.
-    outcome_hat : (n, n_rep) array, optional
-        Cross-fitted E[Y | F]. None: ``y`` holds residuals already, as after a transformation of
-        the residuals; the same for the two others.
-    treatment_hat : (n, n_rep) or (n, n_rep, k) array, optional
-    instrument_hat : (n, n_rep) or (n, n_rep, L) array, optional
+    y_res : (n, n_rep) array
+        Outcome residuals.
+    d_res : (n, n_rep, k) array
+        Treatment residuals.
+    z_res : (n, n_rep, L) array
+        Instrument residuals, L ≥ k.
     weights : (n,) array, optional
         Row weights of the first stage.
 
@@ -161,11 +107,7 @@ def pliv(
     ----------
     Chernozhukov et al. (2018), section 4.2.
     """
-    y_res = y if outcome_hat is None else _outcome_residual(y, outcome_hat)
-    d_res = d if treatment_hat is None else _residual(_columns(d), treatment_hat, "treatment_hat")
-    z_res = (
-        z if instrument_hat is None else _residual(_columns(z), instrument_hat, "instrument_hat")
-    )
+    _check_together(y_res, d_res, z_res)
     if z_res.shape[2] < d_res.shape[2]:
         raise ArgumentError(
             f"{d_res.shape[2]} treatments need at least as many instruments, got "
@@ -266,20 +208,14 @@ def effect_projection(d_res: Floats, y_res: Floats, basis: Floats) -> LinearScor
     return LinearScore(moved, moved, y_res)
 
 
-def _columns(values: Floats) -> Floats:
-    """Values as ``(n, k)``."""
-    return values[:, None] if values.ndim == 1 else values
-
-
-def _residual(values: Floats, hats: Floats, name: str) -> Floats:
-    """``(n, k)`` values minus ``(n, n_rep)`` or ``(n, n_rep, k)`` predictions."""
-    stacked = hats[:, :, None] if hats.ndim == 2 else hats
-    if stacked.ndim != 3 or (stacked.shape[0], stacked.shape[2]) != values.shape:
+def _check_together(y: Floats, *others: Floats) -> None:
+    """Refuse residuals whose rows or repeats differ."""
+    if y.ndim != 2 or any(part.ndim != 3 or part.shape[:2] != y.shape for part in others):
+        shapes = ", ".join(str(part.shape) for part in (y, *others))
         raise ArgumentError(
-            f"{name} has shape {hats.shape}; expected (n, n_rep, k) with n = {values.shape[0]} and "
-            f"k = {values.shape[1]} (the last axis may be left out when k = 1)."
+            f"residuals of shapes {shapes} do not belong together; expected (n, n_rep) for the "
+            "outcome and (n, n_rep, k) for each of the others."
         )
-    return values[:, None, :] - stacked
 
 
 def _outcome_residual(y: Floats, hats: Floats) -> Floats:
@@ -290,18 +226,6 @@ def _outcome_residual(y: Floats, hats: Floats) -> Floats:
             f"n = {y.shape[0]}."
         )
     return y[:, None] - hats
-
-
-def _check_variation(d: Floats, d_res: Floats) -> None:
-    """Refuse treatments whose residuals are rounding error."""
-    columns = _columns(d)
-    spread = columns.std(axis=0) + 1e-5 * np.abs(columns).max(axis=0)
-    left = np.sqrt((d_res**2).mean(axis=0)).min(axis=0)
-    for column in np.flatnonzero(left <= _ROUNDING * spread):
-        raise IdentificationError(
-            f"treatment {column} is fully explained by the covariates: its residuals are "
-            "numerically zero. Remove the covariates that determine it."
-        )
 
 
 def _check_binary(d: Floats, propensity: Floats) -> None:

@@ -8,7 +8,7 @@ from linearmodels.iv import IV2SLS
 from causalkit.errors import ArgumentError, IdentificationError
 from causalkit.inference.solve import solve_linear
 from causalkit.inference.variance import sandwich
-from causalkit.scores import LinearScore, aipw, effect_projection, iv_type, partialling_out, pliv
+from causalkit.scores import aipw, effect_projection, iv_type, partialling_out, pliv
 
 
 def fitted(target, x):
@@ -28,31 +28,25 @@ def draw(n=150, seed=0):
     return x, z, d, y, np.arange(n) // 5
 
 
+def left(target, x, n_rep=1):
+    """Least-squares residuals ``(n, n_rep)`` or ``(n, n_rep, k)``."""
+    residual = (target - fitted(target, x))[:, None]
+    return np.repeat(residual, n_rep, axis=1)
+
+
 def test_partialling_out_with_linear_nuisances_is_the_long_regression():
     # Frisch-Waugh-Lovell, for two treatments at once.
     x, _, d, y, _ = draw()
-    score = partialling_out(
-        y, d, outcome_hat=fitted(y, x)[:, None], treatment_hat=fitted(d, x)[:, None]
-    )
+    score = partialling_out(left(y, x), left(d, x))
     long = sm.OLS(y, np.column_stack([d, np.ones(len(y)), x])).fit()
     np.testing.assert_allclose(solve_linear(score)[0].theta, long.params[:2], rtol=1e-10)
-
-
-def test_one_treatment_may_come_without_its_last_axis():
-    x, _, d, y, _ = draw()
-    hats = {"outcome_hat": fitted(y, x)[:, None]}
-    flat = partialling_out(y, d[:, 0], treatment_hat=fitted(d[:, 0], x)[:, None], **hats)
-    deep = partialling_out(y, d[:, :1], treatment_hat=fitted(d[:, :1], x)[:, None], **hats)
-    assert flat.instrument.shape == (150, 1, 1)
-    np.testing.assert_array_equal(flat.instrument, deep.instrument)
 
 
 def test_iv_type_instruments_the_treatment_with_its_residual():
     x, _, d, y, _ = draw()
     g = x @ [1.0, 1.5]
-    m = fitted(d, x)
-    score = iv_type(y, d, outcome_hat=g[:, None], treatment_hat=m[:, None])
-    peer = IV2SLS(y - g, None, d, d - m).fit()
+    score = iv_type((y - g)[:, None], d[:, None], treatment_residual=left(d, x))
+    peer = IV2SLS(y - g, None, d, d - fitted(d, x)).fit()
     np.testing.assert_allclose(solve_linear(score)[0].theta, peer.params, rtol=1e-9)
 
 
@@ -60,31 +54,13 @@ def test_iv_type_instruments_the_treatment_with_its_residual():
 def test_pliv_with_linear_nuisances_is_two_stage_least_squares(n_instruments):
     x, z, d, y, codes = draw()
     z = z[:, :n_instruments]
-    score = pliv(
-        y,
-        d,
-        z,
-        outcome_hat=fitted(y, x)[:, None],
-        treatment_hat=fitted(d, x)[:, None],
-        instrument_hat=fitted(z, x)[:, None],
-    )
-    ours = solve_linear(score)[0]
+    ours = solve_linear(pliv(left(y, x), left(d, x), left(z, x)))[0]
     peer = IV2SLS(y, np.column_stack([np.ones(len(y)), x]), d, z).fit(
         cov_type="clustered", clusters=codes, debiased=False
     )
     np.testing.assert_allclose(ours.theta, peer.params.iloc[3:], rtol=1e-8)
     vcov = sandwich(ours.influence, [codes], ssc="none")
     np.testing.assert_allclose(vcov, peer.cov.iloc[3:, 3:], rtol=1e-7)
-
-
-def test_pliv_takes_residuals_in_place_of_predictions():
-    x, z, d, y, _ = draw()
-    hats = [fitted(values, x)[:, None] for values in (y, d, z)]
-    names = ("outcome_hat", "treatment_hat", "instrument_hat")
-    whole = pliv(y, d, z, **dict(zip(names, hats, strict=True)))
-    parts = pliv(y[:, None] - hats[0], d[:, None] - hats[1], z[:, None] - hats[2])
-    np.testing.assert_array_equal(whole.instrument, parts.instrument)
-    np.testing.assert_array_equal(whole.response, parts.response)
 
 
 def test_weights_of_the_first_stage_are_repeated_rows():
@@ -173,31 +149,13 @@ def test_group_effects_are_the_slopes_within_groups():
     np.testing.assert_allclose(theta, slopes, rtol=1e-10)
 
 
-def test_every_repeat_has_its_own_score():
-    x, _, d, y, _ = draw()
-    hats = np.stack([x[:, 0], x[:, 1]], axis=1)
-    both = partialling_out(y, d[:, 0], outcome_hat=hats, treatment_hat=hats)
-    second = partialling_out(y, d[:, 0], outcome_hat=hats[:, 1:], treatment_hat=hats[:, 1:])
-    assert isinstance(both, LinearScore)
-    assert solve_linear(both)[1].theta == pytest.approx(solve_linear(second)[0].theta)
-
-
-def test_an_explained_treatment_is_refused():
-    x, _, d, y, _ = draw()
-    d = d.copy()
-    d[:, 1] = 3.0 + x @ [1.0, -2.0]
-    with pytest.raises(IdentificationError, match="treatment 1 is fully explained"):
-        partialling_out(
-            y, d, outcome_hat=fitted(y, x)[:, None], treatment_hat=fitted(d, x)[:, None]
-        )
-
-
-def test_a_constant_treatment_is_refused_however_large():
-    y = np.arange(20.0)
-    d = np.full(20, 1e6)
-    hat = (d * (1 + 1e-15))[:, None]
-    with pytest.raises(IdentificationError, match="fully explained"):
-        iv_type(y, d, outcome_hat=np.zeros((20, 1)), treatment_hat=hat)
+def test_every_repeat_is_solved_on_its_own_residuals():
+    _, _, d, y, _ = draw()
+    y_res, d_res = np.stack([y, y - d[:, 0]], axis=1), np.stack([d[:, :1], d[:, 1:]], axis=1)
+    found = solve_linear(partialling_out(y_res, d_res))
+    for repeat, solution in enumerate(found):
+        peer = sm.OLS(y_res[:, repeat], d_res[:, repeat]).fit()
+        assert solution.theta[0] == pytest.approx(peer.params[0], rel=1e-10)
 
 
 def test_fewer_instruments_than_treatments_are_refused():
@@ -213,7 +171,7 @@ def with_hats(**changes):
 
 
 def test_bad_inputs_are_named():
-    _, d, y, hats = strata()
+    _, d, _, hats = strata()
     odd = d.copy()
     odd[7] = 2.0
     with pytest.raises(ArgumentError, match=r"coded 0/1; row 7 holds 2\.0"):
@@ -229,8 +187,16 @@ def test_bad_inputs_are_named():
     with pytest.raises(ArgumentError, match=r"propensity has shape \(200,\)"):
         with_hats(propensity=hats["propensity"][:, 0])
     with pytest.raises(ArgumentError, match=r"outcome have shape \(3, 1\)"):
-        partialling_out(y, d, outcome_hat=np.ones((3, 1)), treatment_hat=hats["propensity"])
-    with pytest.raises(ArgumentError, match=r"treatment_hat has shape \(200, 1, 2\)"):
-        partialling_out(y, d, outcome_hat=hats["mu0"], treatment_hat=np.ones((200, 1, 2)))
+        with_hats(mu0=np.ones((3, 1)))
     with pytest.raises(ArgumentError, match="do not belong together"):
         effect_projection(hats["mu0"], hats["mu1"], d)
+
+
+def test_residuals_that_do_not_belong_together_are_refused():
+    y, d = np.ones((20, 2)), np.ones((20, 2, 1))
+    with pytest.raises(ArgumentError, match=r"shapes \(20,\), \(20, 2, 1\) do not belong"):
+        partialling_out(y[:, 0], d)
+    with pytest.raises(ArgumentError, match=r"\(20, 2\), \(20, 2, 1\), \(20, 1, 1\) do not"):
+        iv_type(y, d, treatment_residual=d[:, :1])
+    with pytest.raises(ArgumentError, match=r"\(20, 2\), \(19, 2, 1\), \(20, 2, 1\) do not"):
+        pliv(y, d[1:], d)

@@ -8,6 +8,9 @@ import pandas as pd
 from causalkit.errors import ArgumentError
 from causalkit.typing import Floats
 
+MOST_GROUPS = 50
+_CUT = "to group a continuous column cut it first, such as pd.qcut(values, 4)"
+
 
 def group_indicators(groups: Any, n: int, *, name: str) -> tuple[Floats, tuple[str, ...]]:
     """Indicator columns of groups and their labels, in sorted order.
@@ -24,9 +27,10 @@ def group_indicators(groups: Any, n: int, *, name: str) -> tuple[Floats, tuple[s
     Raises
     ------
     ArgumentError
-        If the length is wrong, a group is missing, or there is a single group.
+        If groups are not one label per row, a group is missing, or there is a single group or more
+        than 50.
     """
-    series = pd.Series(np.asarray(groups)) if not isinstance(groups, pd.Series) else groups
+    series = _labels(groups)
     if len(series) != n:
         raise ArgumentError(f"groups has {len(series)} entries; expected one per row ({n}).")
     if series.isna().any():
@@ -37,6 +41,47 @@ def group_indicators(groups: Any, n: int, *, name: str) -> tuple[Floats, tuple[s
         raise ArgumentError(
             f"groups has the single value {levels[0]!r}; group effects need at least two groups."
         )
+    if len(levels) > MOST_GROUPS:
+        raise ArgumentError(
+            f"{name!r} has {len(levels)} different values, which is too many for groups (the most "
+            f"is {MOST_GROUPS}); {_CUT}, or use blp."
+        )
     indicators = np.zeros((n, len(levels)))
     indicators[np.arange(n), codes] = 1.0
     return indicators, tuple(f"{name}={level}" for level in levels)
+
+
+def check_group_units(indicators: Floats, units: Any, terms: tuple[str, ...]) -> None:
+    """Refuse groups that hold fewer than two units: their effects have no variance.
+
+    Parameters
+    ----------
+    indicators : (n, k) array
+        Of the rows used.
+    units : (n,) int array
+        Their units.
+    terms : tuple of str
+        Labels of the groups.
+    """
+    for column, term in zip(indicators.T, terms, strict=True):
+        count = np.unique(units[column > 0]).size
+        if count < 2:
+            raise ArgumentError(
+                f"group {term} holds rows of {count} unit, and a standard error needs at least "
+                f"two; merge it with another group, and {_CUT}."
+            )
+
+
+def _labels(groups: Any) -> "pd.Series[Any]":
+    """Labels as a Series, with the order that a Categorical gives its levels."""
+    if hasattr(groups, "to_pandas"):
+        groups = groups.to_pandas()
+    if isinstance(groups, pd.Series | pd.Categorical | pd.Index):
+        return pd.Series(groups).reset_index(drop=True)
+    values = groups if isinstance(groups, pd.DataFrame) else np.asarray(groups)
+    if values.ndim != 1:
+        raise ArgumentError(
+            f"groups has shape {values.shape}; give one label per row, or the name of a column of "
+            "the data."
+        )
+    return pd.Series(values)

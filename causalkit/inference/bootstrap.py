@@ -83,8 +83,7 @@ def multiplier_bootstrap(
     check_count("n_boot", n_boot, least=1)
     if kind == "normal":
         vcov = sandwich(influence, clusters, ssc="none", multiplicity=multiplicity)
-        normal: Floats = rng.standard_normal((n_boot, vcov.shape[0]))
-        return np.asarray(normal @ _root(vcov), dtype=np.float64)
+        return normal_draws(vcov, n_boot=n_boot, rng=rng)
     if len(clusters) > 1:
         raise ArgumentError(
             f"kind={kind!r} multiplies one dimension of clusters, got {len(clusters)}; use "
@@ -104,6 +103,13 @@ def multiplier_bootstrap(
         draws[start : start + step] = weights @ sums
     draws /= influence.shape[0]
     return draws
+
+
+def normal_draws(vcov: Floats, *, n_boot: int, rng: np.random.Generator) -> Floats:
+    """Draws ``(n_boot, k)`` with mean zero and a given variance, which may be singular."""
+    values, vectors = np.linalg.eigh(vcov)
+    root = (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
+    return np.asarray(rng.standard_normal((n_boot, len(values))) @ root, dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,9 +324,3 @@ def _sign_vectors(start: int, shape: tuple[int, int]) -> Floats:
     """Sign vectors number ``start`` and following; the last sign is always plus."""
     numbers = np.arange(start, start + shape[0])[:, None]
     return 1.0 - 2.0 * ((numbers >> np.arange(shape[1])) & 1).astype(np.float64)
-
-
-def _root(vcov: Floats) -> Floats:
-    """Symmetric root of a positive semi-definite matrix."""
-    values, vectors = np.linalg.eigh(vcov)
-    return np.asarray((vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T)

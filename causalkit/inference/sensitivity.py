@@ -6,7 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import optimize, stats
 
-from causalkit.errors import ArgumentError, check_level
+from causalkit.errors import ArgumentError, check_choice
+from causalkit.inference.arguments import check_number, check_probability, check_share
+from causalkit.inference.repeats import AGGREGATIONS
 from causalkit.inference.variance import Ssc, sandwich
 from causalkit.typing import Floats, Ints
 
@@ -24,12 +26,20 @@ class Confounding:
         the variance of the treatment residual.
     vcov : (n_rep, 2, 2) array
         Joint variance of θ̂ and of the largest bias √(σ²ν²).
+    aggregation : {"median", "mean", "bounds"}
+        How the estimate combines repeats, and so the bounds: the mean, or else the median.
     """
 
     theta: Floats
     sigma2: Floats
     nu2: Floats
     vcov: Floats
+    aggregation: str = "median"
+
+    def over_repeats(self, values: Floats) -> Floats:
+        """Combine values whose last axis is the repeats."""
+        combine = np.mean if self.aggregation == "mean" else np.median
+        return np.asarray(combine(values, axis=-1))
 
     @property
     def largest_bias(self) -> Floats:
@@ -37,19 +47,19 @@ class Confounding:
         return np.asarray(np.sqrt(self.sigma2 * self.nu2))
 
     def bounds(self, strength: float | Floats) -> tuple[Floats, Floats]:
-        """Lower and upper bound on θ, medians over repeats, for strengths of any shape."""
+        """Lower and upper bound on θ, over repeats, for strengths of any shape."""
         bias = np.asarray(strength)[..., None] * self.largest_bias
-        return np.median(self.theta - bias, axis=-1), np.median(self.theta + bias, axis=-1)
+        return self.over_repeats(self.theta - bias), self.over_repeats(self.theta + bias)
 
     def limits(self, strength: float, quantile: float) -> tuple[float, float]:
-        """One-sided confidence limits of the two bounds, medians over repeats."""
+        """One-sided confidence limits of the two bounds, over repeats."""
         bias = strength * self.largest_bias
         errors = []
         for sign in (-1.0, 1.0):
             direction = np.array([1.0, sign * strength])
             errors.append(np.sqrt(np.einsum("i,sij,j->s", direction, self.vcov, direction)))
-        low = np.median(self.theta - bias - quantile * errors[0])
-        high = np.median(self.theta + bias + quantile * errors[1])
+        low = self.over_repeats(self.theta - bias - quantile * errors[0])
+        high = self.over_repeats(self.theta + bias + quantile * errors[1])
         return float(low), float(high)
 
 
@@ -74,8 +84,7 @@ class Sensitivity:
         The same for the confidence limit (RVa); 0 if ``null`` is inside it already.
     null, level : float
     sigma2, nu2 : float
-        Residual outcome variance, and one over the residual treatment variance; medians over
-        repeats.
+        Residual outcome variance, and one over the residual treatment variance, over repeats.
     confounding : Confounding
         The same by repeat, with sampling variances.
     """
@@ -132,6 +141,7 @@ def omitted_variable_bounds(
     level: float = 0.95,
     ssc: Ssc = "G/(G-1)",
     df: float | None = None,
+    aggregation: str = "median",
 ) -> Sensitivity:
     """Bounds on the effect of the partially linear model under an omitted confounder.
 
@@ -161,11 +171,13 @@ def omitted_variable_bounds(
         Of each one-sided confidence limit.
     df : float, optional
         Degrees of freedom for t quantiles; default normal, as in DoubleML.
+    aggregation : {"median", "mean", "bounds"}
+        How the estimate combines repeats: bounds and limits are means over repeats, or else
+        medians.
 
     Returns
     -------
     Sensitivity
-        Medians over repeats of the bounds and of the limits.
 
     Notes
     -----
@@ -175,7 +187,7 @@ def omitted_variable_bounds(
     Raises
     ------
     ArgumentError
-        If a strength, rho or the level is out of range.
+        If a strength, rho, the level or the null is not one number, or is out of range.
 
     References
     ----------
@@ -183,12 +195,11 @@ def omitted_variable_bounds(
     bias in causal machine learning, theorem 2 and section 4; Cinelli & Hazlett (2020) for
     robustness values.
     """
-    for name, share in (("cf_y", cf_y), ("cf_d", cf_d)):
-        if not 0.0 <= share < 1.0:
-            raise ArgumentError(f"{name} is a share of variance in [0, 1), got {share!r}.")
-    if not -1.0 <= rho <= 1.0:
+    cf_y, cf_d = check_share("cf_y", cf_y), check_share("cf_d", cf_d)
+    if not -1.0 <= check_number("rho", rho) <= 1.0:
         raise ArgumentError(f"rho is a correlation in [-1, 1], got {rho!r}.")
-    check_level(level)
+    null, level = check_number("null", null), check_probability(level)
+    check_choice("aggregation", aggregation, AGGREGATIONS)
     w = np.ones(y_res.shape[0]) if weights is None else weights * (len(weights) / weights.sum())
     residual = y_res - theta * d_res
     sigma2, nu2, bias_influence = _variances(residual, d_res, w[:, None])
@@ -196,12 +207,12 @@ def omitted_variable_bounds(
         sandwich(np.column_stack(pair), clusters, ssc=ssc, multiplicity=multiplicity, n_params=1)
         for pair in zip(influence.T, bias_influence.T, strict=True)
     ]
-    found = Confounding(np.asarray(theta), sigma2, nu2, np.stack(vcov))
+    found = Confounding(np.asarray(theta), sigma2, nu2, np.stack(vcov), aggregation)
     quantile = float(stats.t.ppf(level, np.inf if df is None else df))
     strength = float(confounding_strength(cf_y, cf_d, rho))
     low, high = found.bounds(strength)
     conf_low, conf_high = found.limits(strength, quantile)
-    estimate = float(np.median(theta))
+    estimate = float(found.over_repeats(found.theta))
     side = 0 if null <= estimate else 1
 
     def bound(share: float) -> float:
@@ -225,8 +236,8 @@ def omitted_variable_bounds(
         robustness_value_ci=_root(limit),
         null=null,
         level=level,
-        sigma2=float(np.median(sigma2)),
-        nu2=float(np.median(nu2)),
+        sigma2=float(found.over_repeats(sigma2)),
+        nu2=float(found.over_repeats(nu2)),
         confounding=found,
     )
 

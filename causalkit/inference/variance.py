@@ -11,7 +11,6 @@ from causalkit.errors import (
     FewClustersWarning,
     IdentificationError,
     check_choice,
-    check_count,
 )
 from causalkit.scores import LinearScore
 from causalkit.typing import Floats, Ints
@@ -37,9 +36,9 @@ def sandwich(
     influence : (n, k) array
         With row weights inside.
     clusters : sequence of (n,) int arrays
-        None: rows are independent, each its own cluster (HC0; with ``ssc="G/(G-1)"`` the factor
-        is n/(n−1), with the longest it is n/(n−k), which is HC1). One: cluster-robust. Two:
-        V₁ + V₂ − V₁₂, each part with its own factor.
+        None: rows are independent, each its own cluster (HC0; with either small-sample factor it
+        is n/(n−k), which is HC1). One: cluster-robust. Two: V₁ + V₂ − V₁₂, each part with its
+        own factor.
     ssc : {"none", "G/(G-1)", "G/(G-1)*(n-1)/(n-k)"}
         Small-sample factor. G counts the clusters that hold rows.
     multiplicity : (n,) array, optional
@@ -84,7 +83,7 @@ def sandwich(
         n = float(multiplicity.sum())
     if not clusters:
         each = influence if multiplicity is None else influence / np.sqrt(multiplicity)[:, None]
-        return _meat(each, n, small_sample_factor(n, n, k, ssc)) / scale
+        return _meat(each, n, _row_factor(n, k, ssc)) / scale
 
     def one_way(codes: Ints) -> Floats:
         count = count_clusters(codes)
@@ -150,33 +149,6 @@ def nonrobust(
     return np.asarray(sigma2 * bread @ (zw.T @ z) @ bread.T)
 
 
-def hac(influence: Floats, periods: Ints, *, lags: int) -> Floats:
-    """Variance robust to dependence across units and, up to some lags, across periods.
-
-    Influence values are summed by period; the sums have Bartlett-weighted autocovariances.
-
-    Parameters
-    ----------
-    influence : (n, k) array
-    periods : (n,) int array
-        Position of each row on the calendar, from 0; periods without rows count as zeros.
-    lags : int
-        Autocovariances up to this lag enter, with weight 1 − lag/(lags + 1).
-
-    References
-    ----------
-    Newey & West (1987); Driscoll & Kraay (1998).
-    """
-    _check_codes((periods,), influence.shape[0])
-    check_count("lags", lags, least=0)
-    sums = cluster_sums(influence, periods)
-    meat: Floats = sums.T @ sums
-    for lag in range(1, min(lags, sums.shape[0] - 1) + 1):
-        cross = sums[lag:].T @ sums[:-lag]
-        meat = meat + (1.0 - lag / (lags + 1.0)) * (cross + cross.T)
-    return meat / float(influence.shape[0]) ** 2
-
-
 def degrees_of_freedom(clusters: Sequence[Ints], n: float) -> float:
     """G − 1, the least over clustering dimensions; n − 1 without clusters."""
     return min([float(count_clusters(codes)) for codes in clusters] or [float(n)]) - 1.0
@@ -208,6 +180,14 @@ def small_sample_factor(n_clusters: float, n: float, k: int, ssc: Ssc) -> float:
         return factor
     _check_rows(n, k)
     return factor * (n - 1.0) / (n - k)
+
+
+def _row_factor(n: float, k: int, ssc: Ssc) -> float:
+    """Small-sample factor of rows that are no clusters: n/(n − k), as in HC1."""
+    if ssc == "none" or n < 2:
+        return 1.0
+    _check_rows(n, k)
+    return n / (n - k)
 
 
 def _meat(sums: Floats, n_clusters: float, factor: float) -> Floats:

@@ -9,7 +9,7 @@ from causalkit.nuisance.boosting import Binned, Boosting, BoostingJob, bin_featu
 from causalkit.nuisance.features import Features, dense
 from causalkit.nuisance.folds import N_INNER, Folds
 from causalkit.nuisance.gram import AtomMoments, accumulate, predict_rows
-from causalkit.nuisance.learners import Plan, fit_model, inner_splits, predict_model
+from causalkit.nuisance.learners import Plan, fit_model, inner_splits, predict_model, refuse_missing
 from causalkit.nuisance.penalised import LinearFit, fit_penalised
 from causalkit.rng import seed_of
 from causalkit.typing import Bools, Floats, Ints, Learner
@@ -270,6 +270,7 @@ def _fit_sklearn(
             seed=seed,
         )
 
+    refuse_missing(model, values)
     losses: dict[int, float] = {}
     if compare:
         inner = settings.folds.inner[task.repeat][task.train]

@@ -5,7 +5,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from causalkit.errors import ArgumentError, ArgumentTypeError, check_choice
+from causalkit.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    IdentificationError,
+    check_choice,
+)
 from causalkit.nuisance.boosting import Boosting, from_sklearn
 from causalkit.rng import seed_of
 from causalkit.typing import Bools, Floats, Ints, Learner
@@ -123,8 +128,14 @@ def _object(learner: Any, kind: Kind, argument: str) -> Plan:
                 f"{argument} is a {type(learner).__name__} without {method}(); pass a "
                 f"scikit-learn estimator or one of: {', '.join(sorted(LEARNERS))}."
             )
-    classifies = callable(getattr(learner, "predict_proba", None))
     name = type(learner).__name__
+    if not hasattr(learner, "get_params") or not hasattr(learner, "__sklearn_tags__"):
+        raise ArgumentTypeError(
+            f"{argument} is a {name}, which has fit() and predict() but is no scikit-learn "
+            "estimator, so it cannot be cloned for each fold; derive it from "
+            "sklearn.base.BaseEstimator."
+        )
+    classifies = callable(getattr(learner, "predict_proba", None))
     if kind == "probability" and not classifies:
         raise ArgumentError(
             f"{argument}={name}() predicts no probabilities; a binary treatment in this model "
@@ -145,7 +156,9 @@ def is_classifier(learner: Any) -> bool:
     """Whether an object predicts classes; names adapt to what is asked of them."""
     from sklearn.base import is_classifier as sklearn_is_classifier
 
-    return not isinstance(learner, str) and bool(sklearn_is_classifier(learner))
+    if isinstance(learner, type) or not hasattr(learner, "__sklearn_tags__"):
+        return False
+    return bool(sklearn_is_classifier(learner))
 
 
 def fit_model(
@@ -184,9 +197,25 @@ def fit_model(
         elif last == "cv" and (value is None or isinstance(value, int)):
             settings[name] = inner_splits(inner)
     fitted.set_params(**settings)
-    if weights is None:
-        return fitted.fit(features, target)
-    return fitted.fit(features, target, **{_weight_argument(fitted): weights})
+    more = {} if weights is None else {_weight_argument(fitted): weights}
+    if is_classifier(fitted) and np.unique(target).size < 2:
+        raise IdentificationError(
+            f"a training fold holds the single class {target[0]:g}, from which "
+            f"{type(model).__name__} can learn no probability; use fewer folds, or a regression "
+            "learner."
+        )
+    return fitted.fit(features, target, **more)
+
+
+def refuse_missing(model: Any, features: Floats) -> None:
+    """Raise if rows, in training or in test, are missing values that a model does not take."""
+    from sklearn.utils import get_tags
+
+    if not get_tags(model).input_tags.allow_nan and np.isnan(features).any():
+        raise ArgumentError(
+            f"covariates are missing in some rows, which {type(model).__name__} does not take; use "
+            "missing='indicator' or an imputer when building the data, or learner='boosting'."
+        )
 
 
 def inner_splits(inner: Ints) -> list[tuple[Ints, Ints]]:
@@ -215,7 +244,13 @@ def _weight_argument(model: Any) -> str:
 def predict_model(model: Any, features: Floats, kind: Kind) -> Floats:
     """Conditional means, or probabilities of the larger class, ``(m,)``."""
     if kind == "probability":
-        return np.asarray(model.predict_proba(features)[:, 1], dtype=np.float64)
+        chances = np.asarray(model.predict_proba(features), dtype=np.float64)
+        if chances.shape[1] != 2:
+            raise IdentificationError(
+                f"{type(model).__name__} saw {chances.shape[1]} class in a training fold, where a "
+                "probability needs both; use fewer folds, or a regression learner."
+            )
+        return np.asarray(chances[:, 1])
     return np.asarray(model.predict(features), dtype=np.float64).reshape(-1)
 
 

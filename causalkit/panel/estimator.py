@@ -13,7 +13,7 @@ from causalkit.inference.hypotheses import HypothesisTest
 from causalkit.inference.instruments import AndersonRubin
 from causalkit.inference.sensitivity import Sensitivity
 from causalkit.nuisance.folds import ExternalFolds
-from causalkit.panel import followup
+from causalkit.panel import followup, heterogeneity
 from causalkit.panel.compare import compare
 from causalkit.panel.fit import PanelFit, fit_panel
 from causalkit.panel.refit import Refit, benchmark, one_by_one
@@ -250,22 +250,32 @@ class PanelDML(Estimator):
         self._check_fitted()
         return compare(self._refit, self.result_, self._need_data(data), self._settings)
 
-    def blp(self, basis: "pd.DataFrame | Any", *, data: CausalData | None = None) -> EffectResult:
-        """Best linear predictor of the effect: θ(z) ≈ b(z)'β.
+    def blp(
+        self,
+        basis: Any,
+        *,
+        within_between: bool = False,
+        penalty: Literal["lasso"] | None = None,
+        data: CausalData | None = None,
+    ) -> EffectResult:
+        """Best linear predictor of the effect: θ(z) ≈ b(z)'β with a constant.
 
         Parameters
         ----------
-        basis : str, list of str or DataFrame
-            Columns of the data (or a frame in the data's row order) by which the effect may vary. A
-            constant is added; its coefficient is the effect where all columns are zero.
+        basis : str, list of str, DataFrame or array
+            Columns of the data, or of a frame in its row order, by which the effect may vary.
+        within_between : bool
+            Split each moderator into its deviation from the unit's mean, and that mean.
+        penalty : {None, "lasso"}
+            For many moderators: lasso, debiased; its constant is the effect at their means.
         data : CausalData, optional
             Needed after loading a saved estimator.
         """
-        self._check_fitted()
-        return followup.blp(self.fit_, self._settings, self.result_, self._need_data(data), basis)
+        fitted = self._all(data)
+        return heterogeneity.blp(*fitted, basis, within_between=within_between, penalty=penalty)
 
     def gate(self, groups: Any, *, data: CausalData | None = None) -> EffectResult:
-        """Effects by group, with simultaneous bands through ``conf_int(kind="uniform")``.
+        """Effects by group; ``.pairwise()`` compares them, ``conf_int(kind="uniform")`` is joint.
 
         Parameters
         ----------
@@ -274,20 +284,15 @@ class PanelDML(Estimator):
         data : CausalData, optional
             Needed after loading a saved estimator.
         """
-        self._check_fitted()
-        return followup.gate(self.fit_, self._settings, self.result_, self._need_data(data), groups)
+        return heterogeneity.gate(*self._all(data), groups)
 
     def effect(self, data: CausalData) -> Any:
-        """Effect for each row of ``data``, linear in its modifiers.
+        """Effect for each row of ``data``, linear in its modifiers: a Dataset over ``obs``."""
+        return heterogeneity.effect(*self._all(None), data)
 
-        Returns
-        -------
-        xarray.Dataset
-            Variables effect, std_error, conf_low, conf_high over dimension ``obs``.
-        """
+    def _all(self, data: CausalData | None) -> tuple[PanelFit, Settings, EffectResult, CausalData]:
         self._check_fitted()
-        fitted_on = self._need_data(None)
-        return followup.effect(self.fit_, self._settings, self.result_, fitted_on, data)
+        return self.fit_, self._settings, self.result_, self._need_data(data)
 
     def sensitivity(
         self,
@@ -302,26 +307,16 @@ class PanelDML(Estimator):
 
         Parameters
         ----------
-        cf_y : float
-            Share of the residual outcome variance that the confounder explains.
-        cf_d : float
-            Share of the residual treatment variance that it explains.
+        cf_y, cf_d : float
+            Share of the residual variance of outcome and of treatment that it explains.
         rho : float
             Adversity: correlation of the two confounding errors, at worst 1.
-        null : float
-            Value for the robustness value.
-        level : float
-            Confidence level of the bounds.
-
-        References
-        ----------
-        Chernozhukov, Cinelli, Newey, Sharma & Syrgkanis (2022), Long story short: omitted variable
-        bias in causal machine learning, theorem 2.
+        null, level : float
+            Value for the robustness value, and confidence level of the bounds.
         """
         self._check_fitted()
-        return followup.sensitivity(
-            self.fit_, self._settings, cf_y=cf_y, cf_d=cf_d, rho=rho, null=null, level=level
-        )
+        chosen = {"cf_y": cf_y, "cf_d": cf_d, "rho": rho, "null": null, "level": level}
+        return followup.sensitivity(self.fit_, self._settings, self.result_, **chosen)
 
     def anderson_rubin(self, *, null: float = 0.0, level: float = 0.95) -> AndersonRubin:
         """Test and confidence set for ``model="iv"`` that hold however weak the instruments are.
@@ -387,7 +382,7 @@ class PanelDML(Estimator):
             Multipliers of the clusters' influence, pointwise and simultaneous; or wild-cluster
             bootstrap-t of the residual regression, for few clusters.
         n_boot : int
-            Draws.
+            Draws, at least 99.
         level, null : float
             Confidence level, and value under test.
         weights : str, optional
@@ -395,16 +390,8 @@ class PanelDML(Estimator):
             ``"webb"``.
         """
         self._check_fitted()
-        return followup.bootstrap(
-            self.fit_,
-            self._settings,
-            self.result_,
-            kind=kind,
-            weights=weights,
-            n_boot=n_boot,
-            level=level,
-            null=null,
-        )
+        chosen: Any = {"kind": kind, "weights": weights, "level": level, "null": null}
+        return followup.bootstrap(self.fit_, self._settings, self.result_, n_boot=n_boot, **chosen)
 
     def augment(self, *, data: CausalData | None = None) -> pd.DataFrame:
         """One row per observation used: fold, nuisance predictions, residuals, score."""

@@ -1,4 +1,4 @@
-"""What is asked of a fit after the estimate: heterogeneity, sensitivity, bootstrap, residuals."""
+"""What is asked of a fit after the estimate: sensitivity, bootstrap, residuals, tests."""
 
 from typing import Any
 
@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 
 from causalkit.data import CausalData
-from causalkit.errors import ArgumentError, IdentificationError, check_choice, check_level
-from causalkit.heterogeneity.groups import group_indicators
+from causalkit.errors import ArgumentError, check_choice, check_count
+from causalkit.inference.arguments import check_number, check_probability
+from causalkit.inference.bands import absolute_ratios, critical_values, p_values
 from causalkit.inference.bootstrap import multiplier_bootstrap, wild_cluster_bootstrap
 from causalkit.inference.hypotheses import HypothesisTest
 from causalkit.inference.instruments import AndersonRubin
@@ -15,14 +16,17 @@ from causalkit.inference.sensitivity import Sensitivity, omitted_variable_bounds
 from causalkit.panel import instruments
 from causalkit.panel.clusters import variance_clusters
 from causalkit.panel.fit import PanelFit
-from causalkit.panel.fitting import Residuals, labels
+from causalkit.panel.fitting import labels
+from causalkit.panel.heterogeneity import residuals_of_one_treatment
 from causalkit.panel.linear import mundlak_test
 from causalkit.panel.sample import panel_sample
 from causalkit.panel.settings import Settings
 from causalkit.results import EffectResult
+from causalkit.results.intervals import t_ratios
 from causalkit.rng import stream
-from causalkit.scores import effect_projection
-from causalkit.typing import Floats
+
+# With fewer, the 5 % tail is a handful of draws.
+_FEWEST_DRAWS = 99
 
 
 def other_estimand(
@@ -38,142 +42,6 @@ def other_estimand(
         diagnostics=main.diagnostics,
         warnings=main.warnings,
         provenance=main.provenance,
-    )
-
-
-def _residuals(fit: PanelFit, what: str) -> Residuals:
-    """Residuals of a partially linear fit with one treatment."""
-    residuals = fit.model.residuals
-    if residuals is None:
-        raise ArgumentError(
-            f'{what} uses the residuals of model="partially-linear"; this fit is interactive.'
-        )
-    if residuals.d.shape[2] != 1:
-        raise ArgumentError(
-            f"{what} is for one treatment; this fit has {residuals.d.shape[2]}: "
-            f"{', '.join(fit.sample.treatment_names)}. Fit them one at a time, with the others "
-            "among the covariates."
-        )
-    if residuals.z.shape[2]:
-        raise ArgumentError(
-            f'{what} is not available for model="iv"; its slope comes from the instruments.'
-        )
-    return residuals
-
-
-def _moderators(data: CausalData, basis: Any) -> pd.DataFrame:
-    """Moderator columns in the data's row order."""
-    if isinstance(basis, pd.DataFrame):
-        frame = basis.reset_index(drop=True)
-    else:
-        names = [basis] if isinstance(basis, str) else list(basis)
-        missing = [name for name in names if name not in data.frame.columns]
-        if missing:
-            raise ArgumentError(
-                f"the data have no column {missing[0]!r}; name a column of the data (pass it as "
-                "`extra` when building the data if it has no other role), or a DataFrame."
-            )
-        frame = data.frame[names].reset_index(drop=True)
-    if len(frame) != len(data):
-        raise ArgumentError(f"the basis has {len(frame)} rows; the data have {len(data)}.")
-    return frame
-
-
-def _numeric(frame: pd.DataFrame) -> tuple[Floats, tuple[str, ...]]:
-    """Columns as numbers; categories become indicators without the first level."""
-    wide = pd.get_dummies(frame, drop_first=True, dtype=float)
-    for name in wide.columns:
-        values = wide[name]
-        if not pd.api.types.is_numeric_dtype(values):
-            raise ArgumentError(f"column {name!r} of the basis is not numeric; encode it first.")
-        if not np.isfinite(values.to_numpy(dtype=np.float64)).all():
-            row = int(np.flatnonzero(~np.isfinite(values.to_numpy(dtype=np.float64)))[0])
-            raise ArgumentError(f"column {name!r} of the basis is missing at row {row}.")
-    return wide.to_numpy(dtype=np.float64), tuple(str(name) for name in wide.columns)
-
-
-def _projection(
-    fit: PanelFit,
-    settings: Settings,
-    data: CausalData,
-    basis: Floats,
-    *,
-    terms: tuple[str, ...],
-    estimand: str,
-    main: EffectResult,
-) -> EffectResult:
-    residuals = _residuals(fit, estimand.upper())
-    rows = basis[fit.sample.rows]
-    if np.linalg.matrix_rank(rows) < rows.shape[1]:
-        raise IdentificationError(
-            f"the {estimand.upper()} columns {', '.join(terms)} are linearly dependent in the rows "
-            "used; leave one out."
-        )
-    return fit.to_result(
-        settings,
-        data,
-        effect_projection(residuals.d[:, :, 0], residuals.y, rows),
-        estimand=estimand,
-        terms=terms,
-        diagnostics={"learners": main.diagnostics.get("learners", {})},
-        warnings=(),
-        provenance=main.provenance,
-    )
-
-
-def blp(
-    fit: PanelFit, settings: Settings, main: EffectResult, data: CausalData, basis: Any
-) -> EffectResult:
-    """Best linear predictor of the effect."""
-    values, names = _numeric(_moderators(data, basis))
-    design = np.column_stack([np.ones(len(values)), values])
-    terms = ("constant", *names)
-    return _projection(fit, settings, data, design, terms=terms, estimand="blp", main=main)
-
-
-def gate(
-    fit: PanelFit, settings: Settings, main: EffectResult, data: CausalData, groups: Any
-) -> EffectResult:
-    """Group average effects."""
-    name = groups if isinstance(groups, str) else "group"
-    labels_of_rows = _moderators(data, groups)[groups] if isinstance(groups, str) else groups
-    indicators, terms = group_indicators(labels_of_rows, len(data), name=name)
-    return _projection(fit, settings, data, indicators, terms=terms, estimand="gate", main=main)
-
-
-def effect(
-    fit: PanelFit, settings: Settings, main: EffectResult, fitted_on: CausalData, data: CausalData
-) -> Any:
-    """Effect of every row of new data, linear in its modifiers."""
-    import xarray as xr
-
-    names = fitted_on.roles.modifiers
-    if names:
-        fitted = blp(fit, settings, main, fitted_on, list(names))
-        values, columns = _numeric(_moderators(data, list(names)))
-        if columns != fitted.terms[1:]:
-            raise ArgumentError(
-                f"the modifiers of the new data give columns {', '.join(columns)}; the fit has "
-                f"{', '.join(fitted.terms[1:])}. Use the same columns and categories."
-            )
-        design = np.column_stack([np.ones(len(values)), values])
-    else:
-        _residuals(fit, "effect")
-        fitted, design = main, np.ones((len(data), 1))
-    estimate = design @ fitted.estimates
-    error = np.sqrt(np.einsum("ij,jk,ik->i", design, fitted.vcov, design))
-    low, high = fitted.bounds()
-    reach = (high[0] - low[0]) / (2 * fitted.std_errors[0]) * error
-    columns_of = {
-        "effect": estimate,
-        "std_error": error,
-        "conf_low": estimate - reach,
-        "conf_high": estimate + reach,
-    }
-    return xr.Dataset(
-        {name: ("obs", values) for name, values in columns_of.items()},
-        coords={"obs": np.arange(len(data))},
-        attrs={"treatment": fit.sample.treatment_names[0], "level": fitted.level},
     )
 
 
@@ -204,6 +72,7 @@ def augment(fit: PanelFit, main: EffectResult, data: CausalData) -> pd.DataFrame
 def sensitivity(
     fit: PanelFit,
     settings: Settings,
+    main: EffectResult,
     *,
     cf_y: float,
     cf_d: float,
@@ -212,21 +81,28 @@ def sensitivity(
     level: float,
 ) -> Sensitivity:
     """Omitted-variable bounds of a partially linear fit."""
-    residuals = _residuals(fit, "sensitivity")
-    solutions = fit.solve(settings, fit.model.scores["ate"])
+    d_res = residuals_of_one_treatment(fit, "sensitivity").d[:, :, 0]
+    score = fit.model.scores["ate"]
+    solutions = fit.solve(settings, score)
+    theta = np.array([solution.theta[0] for solution in solutions])
+    # What the score has left of the outcome: Y − ℓ, or Y − g − θ(D − Ṽ) for the IV-type score.
+    y_res = score.response - theta * (score.regressor[:, :, 0] - d_res)
     return omitted_variable_bounds(
-        residuals.y,
-        residuals.d[:, :, 0],
-        np.array([solution.theta[0] for solution in solutions]),
+        y_res,
+        d_res,
+        theta,
         np.column_stack([solution.influence[:, 0] for solution in solutions]),
         clusters=fit.clusters,
         weights=fit.weights,
+        multiplicity=fit.multiplicity,
         cf_y=cf_y,
         cf_d=cf_d,
         rho=rho,
         null=null,
         level=level,
         ssc=settings.ssc,
+        df=main.df,
+        aggregation=settings.aggregation,
     )
 
 
@@ -259,42 +135,35 @@ def bootstrap(
 ) -> pd.DataFrame:
     """Bootstrap intervals and p-values, one row per term."""
     check_choice("kind of bootstrap", kind, ("multiplier", "wild"))
-    check_level(level)
+    check_count("n_boot", n_boot, least=_FEWEST_DRAWS)
+    level, null = check_probability(level), check_number("null", null)
     rng = stream(settings.seed, "bootstrap", kind)
     if kind == "wild":
-        return _wild(fit, n_boot=n_boot, level=level, null=null, weights=weights, rng=rng)
-    influence = np.asarray(main.influence)
+        return _wild(fit, settings, n_boot=n_boot, level=level, null=null, weights=weights, rng=rng)
     draws = multiplier_bootstrap(
-        influence,
+        np.asarray(main.influence),
         clusters=main.clusters,
         n_boot=n_boot,
         kind=weights or "normal",
         multiplicity=fit.multiplicity,
         rng=rng,
     )
-    scale = draws.std(axis=0)
-    ratios = np.abs(draws / scale)
-    statistic = np.abs((main.estimates - null) / main.std_errors)
-    pointwise = np.quantile(ratios, level, axis=0)
-    largest = ratios.max(axis=1)
-    joint = float(np.quantile(largest, level))
-    return pd.DataFrame(
-        {
-            "term": main.terms,
-            "estimate": main.estimates,
-            "p_value": (1 + (ratios >= statistic).sum(axis=0)) / (n_boot + 1),
-            "p_value_joint": [(1 + (largest >= s).sum()) / (n_boot + 1) for s in statistic],
-            "conf_low": main.estimates - pointwise * main.std_errors,
-            "conf_high": main.estimates + pointwise * main.std_errors,
-            "uniform_low": main.estimates - joint * main.std_errors,
-            "uniform_high": main.estimates + joint * main.std_errors,
-            "n_boot": n_boot,
-        }
-    )
+    scale = np.sqrt((draws**2).mean(axis=0))
+    statistic = t_ratios(main.estimates, main.std_errors, null)
+    table: dict[str, Any] = {"term": main.terms, "estimate": main.estimates}
+    ends: dict[str, Any] = {}
+    for joint, p, interval in ((False, "p_value", "conf"), (True, "p_value_joint", "uniform")):
+        ratios = absolute_ratios(draws, scale, joint=joint)
+        reach = critical_values(ratios, level=level) * main.std_errors
+        table[p] = p_values(statistic, ratios)
+        ends[f"{interval}_low"] = main.estimates - reach
+        ends[f"{interval}_high"] = main.estimates + reach
+    return pd.DataFrame(table | ends | {"n_boot": n_boot})
 
 
 def _wild(
     fit: PanelFit,
+    settings: Settings,
     *,
     n_boot: int,
     level: float,
@@ -302,7 +171,13 @@ def _wild(
     weights: str | None,
     rng: np.random.Generator,
 ) -> pd.DataFrame:
-    residuals = _residuals(fit, "the wild bootstrap")
+    n_rep = residuals_of_one_treatment(fit, "the wild bootstrap").y.shape[1]
+    if settings.dml_procedure == "dml1":
+        raise ArgumentError(
+            'the wild bootstrap inverts the estimate of dml_procedure="dml2"; this fit averages '
+            'the folds\' solutions (dml_procedure="dml1"). Refit with "dml2", or use '
+            'kind="multiplier".'
+        )
     if len(fit.clusters) != 1:
         raise ArgumentError(
             "the wild bootstrap resamples one dimension of clusters; refit with "
@@ -322,7 +197,7 @@ def _wild(
             weights=weights or "rademacher",  # type: ignore[arg-type]
             rng=rng,
         )
-        for repeat in range(residuals.y.shape[1])
+        for repeat in range(n_rep)
     ]
     return pd.DataFrame(
         {

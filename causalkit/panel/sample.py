@@ -122,7 +122,7 @@ def panel_sample(data: CausalData) -> PanelSample:
     x, d, z = (data.matrix(role) for role in ("covariates", "treatment", "instruments"))
     y = data.column("outcome")
     order = _order(unit, period, np.column_stack([d, y]) if period is None else d)
-    weights = data.weights()
+    weights = _unit_mean(data.weights(), frequency=data.roles.weight_kind == "frequency")
 
     def sort(values: Floats) -> Floats:
         return values if order is None else values[order]
@@ -145,6 +145,11 @@ def panel_sample(data: CausalData) -> PanelSample:
     )
     # Rows without weight would only make means of nothing.
     return sample if weights is None else sample.keep(weights[rows] > 0, "weight of zero")
+
+
+def _unit_mean(weights: Floats | None, *, frequency: bool) -> Floats | None:
+    """Weights with mean 1, unless they count: the penalties of learners are not free of scale."""
+    return weights if weights is None or frequency else weights / weights.mean()
 
 
 def _order(unit: Ints, period: Ints | None, values: Floats) -> Ints | None:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 import pandas as pd
 
-from causalkit.errors import ArgumentError, check_level
+from causalkit.errors import ArgumentError
+from causalkit.inference import bands
+from causalkit.inference.arguments import check_number, check_probability
 from causalkit.results import intervals
 from causalkit.typing import Floats, Ints
 
@@ -54,9 +56,11 @@ class EffectResult:
     inference : str
         The variance in exact words; every rendering prints it.
     clusters : tuple of (n,) int arrays
-        Cluster codes, for bootstrap and simultaneous intervals.
+        Cluster codes, for the bootstrap.
     level : float
         Confidence level when none is given.
+    interval : str or None
+        Kind of interval and p-value when none is given; None means t or normal.
     seed, n_folds, n_rep : int or None
         Seed, folds and repeated splits of the fit.
     notes, warnings : tuple of str
@@ -107,6 +111,7 @@ class EffectResult:
     inference: str
     clusters: tuple[Ints, ...] = ()
     level: float = 0.95
+    interval: Kind | None = None
     seed: int | None = None
     n_folds: int | None = None
     n_rep: int | None = None
@@ -135,7 +140,7 @@ class EffectResult:
                 f"terms must be unique and contrast one per term, got {self.terms!r} "
                 f"and {self.contrast!r}."
             )
-        check_level(self.level)
+        check_probability(self.level)
 
     @property
     def estimate(self) -> "float | pd.Series[float]":
@@ -167,9 +172,9 @@ class EffectResult:
         level : float, optional
             Strictly between 0 and 1; default is the result's own (0.95).
         kind : {"normal", "t", "bootstrap", "uniform"}, optional
-            Default: t where degrees of freedom are finite, else normal. ``"bootstrap"`` takes the
-            critical value of each term from a cluster-level multiplier bootstrap of its t-ratio;
-            ``"uniform"`` takes that of the largest t-ratio, so that all intervals cover at once.
+            Default: the result's own, else t where degrees of freedom are finite, else normal.
+            ``"bootstrap"`` takes the critical value of each term from a multiplier bootstrap of
+            its t-ratio; ``"uniform"`` from that of the largest, so that all cover at once.
         n_boot : int, default 999
             Bootstrap draws, made from the result's seed.
 
@@ -181,8 +186,7 @@ class EffectResult:
         Raises
         ------
         ArgumentError
-            If the level is not in (0, 1), or a bootstrap is asked of a result without influence
-            values.
+            If the level is not in (0, 1), or a result without influence values is bootstrapped.
         """
         low, high = self.bounds(level, kind=kind, n_boot=n_boot)
         if len(self.terms) == 1:
@@ -194,13 +198,13 @@ class EffectResult:
         self, level: float | None = None, *, kind: Kind | None = None, n_boot: int = 999
     ) -> tuple[Floats, Floats]:
         """:meth:`conf_int` as two arrays ``(k,)``, whatever the number of terms."""
-        level = check_level(self.level if level is None else level)
-        chosen = intervals.check_kind(kind, df=self.df, influence=self.influence)
+        level = check_probability(self.level if level is None else level)
+        chosen = self._kind(kind)
         critical: Floats | float
         if chosen in ("normal", "t"):
             critical = intervals.quantile_value(chosen, level=level, df=self.df)
         else:
-            critical = intervals.order_value(self._drawn(chosen, n_boot), level=level)
+            critical = bands.critical_values(self._drawn(chosen, n_boot), level=level)
         reach = critical * self.std_errors
         return self.estimates - reach, self.estimates + reach
 
@@ -222,11 +226,17 @@ class EffectResult:
 
     def p_values(self, null: float = 0.0, *, kind: Kind | None = None, n_boot: int = 999) -> Floats:
         """:meth:`p_value` as an array ``(k,)``, whatever the number of terms."""
-        chosen = intervals.check_kind(kind, df=self.df, influence=self.influence)
-        ratios = intervals.t_ratios(self.estimates, self.std_errors, null)
+        chosen = self._kind(kind)
+        ratios = intervals.t_ratios(self.estimates, self.std_errors, check_number("null", null))
         if chosen in ("normal", "t"):
             return intervals.normal_p(ratios, kind=chosen, df=self.df)
-        return intervals.order_p(ratios, self._drawn(chosen, n_boot))
+        return bands.p_values(ratios, self._drawn(chosen, n_boot))
+
+    def pairwise(self) -> "EffectResult":
+        """Differences ``a - b`` of all pairs of terms, with simultaneous intervals and p-values."""
+        from causalkit.results.pairwise import differences
+
+        return differences(self)
 
     def tidy(self, *, level: float | None = None, backend: Backend = "pandas") -> Any:
         """One row per term, with the fixed columns that all results share."""
@@ -344,16 +354,14 @@ class EffectResult:
             return float(values[0])
         return pd.Series(values, index=pd.Index(self.terms, name="term"))
 
+    def _kind(self, kind: str | None) -> str:
+        """Kind of interval to use, checked."""
+        return intervals.check_kind(kind or self.interval, df=self.df, influence=self.influence)
+
     def _drawn(self, kind: str, n_boot: int) -> Floats:
         """Sorted bootstrap t-ratios of this result."""
-        assert self.influence is not None  # check_kind has raised otherwise
-        return intervals.bootstrap_t(
-            self.influence,
-            clusters=self.clusters,
-            n_boot=n_boot,
-            seed=self.seed or 0,
-            largest=kind == "uniform",
-        )
+        seed, joint = self.seed or 0, kind == "uniform"
+        return intervals.bootstrap_t(self.vcov, n_boot=n_boot, seed=seed, joint=joint, df=self.df)
 
 
 def _frozen(values: Any, shape: tuple[int, ...], name: str) -> Floats:

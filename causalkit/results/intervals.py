@@ -1,17 +1,15 @@
 """Confidence limits and p-values of one record, for every kind of interval."""
 
 import math
-import warnings
-from collections.abc import Sequence
 
 import numpy as np
 from scipy import stats
 
-from causalkit.errors import ArgumentError, CausalKitWarning, check_choice
-from causalkit.inference.bootstrap import multiplier_bootstrap
-from causalkit.inference.variance import sandwich
+from causalkit.errors import ArgumentError, check_choice, check_count
+from causalkit.inference.bands import absolute_ratios
+from causalkit.inference.bootstrap import normal_draws
 from causalkit.rng import stream
-from causalkit.typing import Floats, Ints
+from causalkit.typing import Floats
 
 KINDS = ("normal", "t", "bootstrap", "uniform")
 
@@ -21,7 +19,7 @@ def check_kind(kind: str | None, *, df: float, influence: Floats | None) -> str:
     if kind is None:
         return "t" if math.isfinite(df) else "normal"
     check_choice("kind of interval", kind, KINDS)
-    if kind in ("bootstrap", "uniform") and influence is None:
+    if kind == "bootstrap" and influence is None:
         raise ArgumentError(
             f"kind={kind!r} resamples influence values, and this result stores none; "
             "use kind='t' or kind='normal'."
@@ -30,38 +28,37 @@ def check_kind(kind: str | None, *, df: float, influence: Floats | None) -> str:
 
 
 def bootstrap_t(
-    influence: Floats, *, clusters: Sequence[Ints], n_boot: int, seed: int, largest: bool
+    vcov: Floats, *, n_boot: int, seed: int, joint: bool, df: float = math.inf
 ) -> Floats:
-    """Absolute multiplier-bootstrap t-ratios, each column sorted from large to small.
+    """Absolute t-ratios of multiplier-bootstrap draws, each column sorted from large to small.
 
-    Each draw is divided by the standard error of the draws themselves, so that intervals use the
-    reported standard error with its small-sample factor and spread over repeated splits.
+    With normal multipliers of clusters a draw is exactly normal given the data, with the variance
+    matrix of the result, so it is drawn from that in one step. Joint ratios are those of the
+    multivariate t: a band over one term is then its t interval, and one over all differences of
+    independent means is Tukey's.
 
     Parameters
     ----------
-    influence : (n, k) array
-    clusters : sequence of (n,) int arrays
+    vcov : (k, k) array
     n_boot : int
         Draws.
     seed : int
         The same seed gives the same draws, so intervals nest over levels.
-    largest : bool
-        Replace every column by the largest over the k terms (simultaneous inference).
+    joint : bool
+        The largest of the k ratios of each draw in every column (simultaneous inference).
+    df : float, default inf
+        Degrees of freedom of joint ratios.
 
     Returns
     -------
     (n_boot, k) array
     """
+    count = check_count("n_boot", n_boot, least=1)
     rng = stream(seed, "multiplier-bootstrap")
-    with warnings.catch_warnings():
-        # Said when the variance was computed; the result carries it.
-        warnings.simplefilter("ignore", CausalKitWarning)
-        draws = multiplier_bootstrap(influence, clusters=clusters, n_boot=n_boot, rng=rng)
-        scale = np.sqrt(np.diag(sandwich(influence, clusters, ssc="none")))
-    ratios = np.abs(draws) / np.where(scale > 0, scale, 1.0)
-    if largest:
-        ratios = np.repeat(ratios.max(axis=1, keepdims=True), ratios.shape[1], axis=1)
-    return -np.sort(-ratios, axis=0)
+    draws = normal_draws(vcov, n_boot=count, rng=rng)
+    if joint and math.isfinite(df):
+        draws /= np.sqrt(rng.chisquare(df, (count, 1)) / df)
+    return absolute_ratios(draws, np.sqrt(np.diag(vcov)), joint=joint)
 
 
 def quantile_value(kind: str, *, level: float, df: float) -> float:
@@ -70,41 +67,11 @@ def quantile_value(kind: str, *, level: float, df: float) -> float:
     return float(stats.norm.ppf(tail) if kind == "normal" else stats.t.ppf(tail, df))
 
 
-def order_value(ratios: Floats, *, level: float) -> Floats:
-    """Critical value per column, exact for ``p = (1 + #{draws ≥ |t|}) / (n_boot + 1)``.
-
-    The returned order statistic makes ``p < 1 - level`` hold precisely for ``|t|`` above it
-    (Davison & Hinkley 1997, section 4.2).
-
-    Raises
-    ------
-    ArgumentError
-        If the level is so high that no p-value of this many draws can reach it.
-    """
-    n_boot = ratios.shape[0]
-    # Rounded: 1 - 0.95 exceeds 0.05 by a rounding error, which would admit one draw more.
-    rank = math.ceil(round((1.0 - level) * (n_boot + 1), 6)) - 1
-    if rank < 1:
-        least = math.ceil(round(2.0 / (1.0 - level), 6))
-        raise ArgumentError(
-            f"{n_boot} bootstrap draws cannot give a {100 * level:g} % interval; "
-            f"pass n_boot={least} or more, or use kind='t'."
-        )
-    critical: Floats = ratios[rank - 1]
-    return critical
-
-
 def normal_p(ratios: Floats, *, kind: str, df: float) -> Floats:
     """Two-sided p-values of t-ratios under the normal or the t distribution."""
     size = np.abs(ratios)
     tail = stats.norm.sf(size) if kind == "normal" else stats.t.sf(size, df)
     return np.asarray(2.0 * tail, dtype=np.float64)
-
-
-def order_p(ratios: Floats, drawn: Floats) -> Floats:
-    """Two-sided bootstrap p-values, never zero: the sample itself counts as a draw."""
-    above = (drawn >= np.abs(ratios)).sum(axis=0)
-    return np.asarray((1.0 + above) / (drawn.shape[0] + 1.0), dtype=np.float64)
 
 
 def t_ratios(estimates: Floats, errors: Floats, null: float) -> Floats:

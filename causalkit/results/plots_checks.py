@@ -198,7 +198,7 @@ def plot_sensitivity(
             f"got {bound.shape}."
         )
     ax = canvas.axes(ax, size=(5.6, 4.6), needed_by="plot_sensitivity")
-    spaced = [at for at in _round_levels(bound) if not np.isclose(at, null)]
+    spaced = [at for at in _round_levels(bound, estimate) if not np.isclose(at, null)]
     lines = ax.contour(
         across, up, bound, levels=spaced, colors=canvas.GREY, linewidths=0.8, linestyles="solid"
     )
@@ -212,8 +212,9 @@ def plot_sensitivity(
         marks[name] = (robustness_value, robustness_value, "o", canvas.VERMILION)
     for name, (strength_d, strength_y) in (benchmarks or {}).items():
         marks[name] = (strength_d, strength_y, "D", canvas.BLUE)
-    for name, mark in marks.items():
-        _marked(ax, name, *mark)
+    places = np.array([mark[:2] for mark in marks.values()]) / [np.max(cf_d), np.max(cf_y)]
+    for place, (name, mark) in enumerate(marks.items()):
+        _marked(ax, name, *mark, **_label_place(places, place))
     grid = pd.DataFrame(
         {"cf_d": across.ravel(), "cf_y": up.ravel(), "bound": bound.ravel(), "kind": "grid"}
     )
@@ -228,10 +229,16 @@ def plot_sensitivity(
     return canvas.finish(ax, rows.reset_index(drop=True))
 
 
-def _round_levels(bound: Floats) -> list[float]:
-    """About eight round numbers over the range of the bound."""
+def _round_levels(bound: Floats, estimate: float) -> list[float]:
+    """About eight round numbers over the range of the bound.
+
+    Both axes are where the bound is the estimate, so a level close to it would run, and have its
+    number, along them.
+    """
     ticker = require("matplotlib.ticker", extra="plots", needed_by="plot_sensitivity")
-    return list(ticker.MaxNLocator(8).tick_values(float(bound.min()), float(bound.max())))
+    levels = ticker.MaxNLocator(8).tick_values(float(bound.min()), float(bound.max()))
+    step = float(levels[1] - levels[0])
+    return [float(at) for at in levels if abs(at - estimate) > 0.5 * step]
 
 
 def _signed(value: float) -> str:
@@ -239,18 +246,41 @@ def _signed(value: float) -> str:
     return f"{value:.3g}".replace("-", "−")
 
 
-def _marked(ax: "Axes", name: str, x: float, y: float, marker: str, colour: str) -> None:
-    """A point and its name, with a white rim so that contours do not cross the letters.
+def _label_place(places: Floats, at: int) -> dict[str, Any]:
+    """Where to write the name of one of several points, in shares of the axes ``(m, 2)``.
 
-    Benchmarks have their names below and the other points above, to keep them apart.
+    Names of points that lie together are stacked; a point far right has its name on its left; a
+    lone benchmark has it below, away from the other points' names.
     """
+    x, y = places[at]
+    near = (np.abs(places - places[at]) < [0.3, 0.05]).all(axis=1)
+    earlier = int(near[:at].sum())
+    alone = near.sum() == 1 and y > 0.05
+    side = -1 if x > 0.75 else 1
+    return {"offset": (8 * side, 7 + 12 * earlier), "left": side < 0, "alone": bool(alone)}
+
+
+def _marked(
+    ax: "Axes",
+    name: str,
+    x: float,
+    y: float,
+    marker: str,
+    colour: str,
+    *,
+    offset: tuple[int, int],
+    left: bool,
+    alone: bool,
+) -> None:
+    """A point and its name, with a white rim so that contours do not cross the letters."""
     effects = require("matplotlib.patheffects", extra="plots", needed_by="plot_sensitivity")
     ax.plot([x], [y], marker, color=colour, ms=6.5, clip_on=False, zorder=4)
     ax.annotate(
         canvas.literal(name),
         (x, y),
-        xytext=(8, -12 if marker == "D" and y > 0 else 7),
+        xytext=(offset[0], -12) if marker == "D" and alone else offset,
         textcoords="offset points",
+        ha="right" if left else "left",
         fontsize=canvas.SMALL,
         color=colour,
         path_effects=[effects.withStroke(linewidth=3, foreground="white")],

@@ -14,11 +14,6 @@ from causalkit.results.effect import EffectResult
 from causalkit.typing import Floats, Ints
 
 COV_TYPES = ("clustered", "two-way", "robust", "nonrobust")
-_WITHOUT_CLUSTERS = {
-    "none": "no small-sample factor",
-    "G/(G-1)": "small-sample factor n/(n-1)",
-    "G/(G-1)*(n-1)/(n-k)": "small-sample factor n/(n-k)",
-}
 _OURS = ("estimates", "vcov", "influence", "df", "inference")
 
 
@@ -49,7 +44,7 @@ def effect_from_solutions(
     cluster_names : sequence of str
         Their names, for the inference line.
     ssc : {"none", "G/(G-1)", "G/(G-1)*(n-1)/(n-k)"}
-        Small-sample factor.
+        Small-sample factor; without clusters either is n/(n-k).
     cov_type : {"clustered", "two-way", "robust", "nonrobust"}
     aggregation : {"median", "mean", "bounds"}
         How repeats become one estimate and one variance.
@@ -158,7 +153,8 @@ def inference_words(
         ways = "two-way cluster-robust" if len(clusters) == 2 else "cluster-robust"
         words = f"{ways} ({groups}), {factor}"
     elif cov_type == "robust":
-        words = f"heteroskedasticity-robust, not clustered, {_WITHOUT_CLUSTERS[ssc]}"
+        factor = factor if ssc == "none" else "small-sample factor n/(n-k)"
+        words = f"heteroskedasticity-robust, not clustered, {factor}"
     else:
         words = "homoskedastic, not clustered, not robust"
     splits = f"; {aggregation} over {n_rep} repeated splits" if n_rep > 1 else ""

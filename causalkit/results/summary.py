@@ -20,10 +20,16 @@ ESTIMANDS = {
     "atc": "average treatment effect on the controls (ATC)",
     "late": "local average treatment effect (LATE)",
     "gate": "group average treatment effects (GATE)",
+    "gate-differences": "differences between group average treatment effects",
     "blp": "best linear predictor of the effect (BLP)",
 }
 # Nuisance fit: key of the record → column head.
 _FIT = {"rmse": "RMSE", "r2": "R²", "r2_within": "R² within"}
+# Kind of interval that a result may have of its own: words in place of the distribution.
+_RESAMPLED = {
+    "bootstrap": "multiplier bootstrap, each",
+    "uniform": "p and intervals simultaneous, by a multiplier bootstrap of the largest",
+}
 _SHOWN = ("nuisances", "learners")
 _LONGEST = 10
 
@@ -91,6 +97,8 @@ def inference_line(result: "EffectResult") -> str:
         law = f"t distribution with {number(result.df, 0 if result.df % 1 == 0 else 1)} df"
     else:
         law = "normal distribution"
+    if result.interval in _RESAMPLED:
+        law = f"{_RESAMPLED[result.interval]} of {count(len(result.terms))} t-ratios"
     return f"{result.inference.rstrip('. ')}; {law}."
 
 
@@ -129,7 +137,8 @@ def _nuisances(result: "EffectResult") -> tuple[Part, ...]:
     learners = tuple(
         f"{name} learner: {facts['learner']}" for name, facts in found.items() if "learner" in facts
     )
-    return (Part(heading="Nuisance functions, out of fold", grid=grid, lines=learners),)
+    heading = "Learners" if grid is None else "Nuisance functions, out of fold"
+    return (Part(heading=heading, grid=grid, lines=learners),)
 
 
 def _diagnostics(result: "EffectResult") -> tuple[str, ...]:

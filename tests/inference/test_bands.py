@@ -1,16 +1,18 @@
-"""Simultaneous bands, against quantiles of the multivariate normal distribution."""
+"""Critical values of draws, for one term and for all at once, against normal theory."""
 
 import numpy as np
 import pytest
 from scipy import optimize, stats
+from scipy.stats import studentized_range
 
 from causalkit.errors import ArgumentError
-from causalkit.inference.bands import simultaneous
+from causalkit.inference.bands import absolute_ratios, critical_values, p_values
 
 
-def critical_value(draws, level=0.95):
-    k = draws.shape[1]
-    return simultaneous(np.zeros(k), np.ones(k), draws, level=level).critical
+def critical_value(draws, level=0.95, *, joint=True):
+    """Half-width of the band, in standard errors."""
+    scale = np.sqrt((draws**2).mean(axis=0))
+    return critical_values(absolute_ratios(draws, scale, joint=joint), level=level)[0]
 
 
 def tolerance(level, critical, n_boot, k):
@@ -27,10 +29,11 @@ def test_independent_terms_have_the_sidak_value(level):
     assert ours == pytest.approx(sidak, abs=tolerance(level, sidak, 20000, 4))
 
 
-def test_identical_terms_have_the_pointwise_value():
+@pytest.mark.parametrize("joint", [True, False])
+def test_identical_terms_have_the_pointwise_value(joint):
     draws = np.random.default_rng(1).standard_normal((20000, 1)) * np.ones(5)
     pointwise = stats.norm.ppf(0.975)
-    assert critical_value(draws) == pytest.approx(
+    assert critical_value(draws, joint=joint) == pytest.approx(
         pointwise, abs=tolerance(0.95, pointwise, 20000, 1)
     )
 
@@ -48,51 +51,48 @@ def test_correlated_terms_have_the_multivariate_normal_value():
     assert critical_value(draws) == pytest.approx(exact, abs=tolerance(0.95, exact, 20000, 2))
 
 
-def test_limits_are_the_critical_value_times_the_reported_errors():
-    draws = np.random.default_rng(3).standard_normal((999, 3))
-    estimates, errors = np.array([1.0, -2.0, 0.5]), np.array([0.1, 0.5, 1.0])
-    band = simultaneous(estimates, errors, draws)
-    np.testing.assert_allclose(band.high - estimates, band.critical * errors)
-    np.testing.assert_allclose(estimates - band.low, band.critical * errors)
-
-
-def test_a_small_sample_factor_of_the_errors_widens_the_band():
-    draws = np.random.default_rng(3).standard_normal((999, 3))
-    narrow = simultaneous(np.zeros(3), np.ones(3), draws)
-    wide = simultaneous(np.zeros(3), 1.1 * np.ones(3), draws)
-    np.testing.assert_allclose(wide.high, 1.1 * narrow.high)
+def test_all_differences_of_independent_means_have_tukeys_value():
+    # Tukey (1953): q/√2, with q of the studentised range and infinite degrees of freedom.
+    means = np.random.default_rng(6).standard_normal((40000, 4))
+    first, second = np.triu_indices(4, 1)
+    tukey = studentized_range.ppf(0.95, 4, np.inf) / np.sqrt(2)
+    ours = critical_value(means[:, first] - means[:, second])
+    # The density of the largest of six correlated ratios at its quantile is about 0.2.
+    assert ours == pytest.approx(tukey, abs=4 * np.sqrt(0.05 * 0.95 / 40000) / 0.2)
 
 
 def test_zero_is_outside_exactly_where_the_adjusted_p_value_rejects():
     rng = np.random.default_rng(4)
-    draws = rng.standard_normal((199, 6))
+    ratios = absolute_ratios(rng.standard_normal((199, 6)), np.ones(6), joint=True)
     for level in (0.9, 0.95, 0.8):
-        band = simultaneous(3.0 * rng.standard_normal(6), np.ones(6), draws, level=level)
-        outside = (band.low > 0) | (band.high < 0)
-        np.testing.assert_array_equal(outside, band.p_values <= 1 - level + 1e-12)
+        statistics = 3.0 * rng.standard_normal(6)
+        outside = np.abs(statistics) > critical_values(ratios, level=level)
+        np.testing.assert_array_equal(outside, p_values(statistics, ratios) < 1 - level - 1e-12)
 
 
-def test_the_order_statistic_leaves_the_stated_share_of_nineteen_draws():
-    # 0.95 of 20 is the 19th: the largest of 19 draws, and one draw fewer is too few.
-    draws = np.arange(1.0, 20.0)[:, None]
-    scale = np.ones(1)
-    band = simultaneous(np.zeros(1), np.ones(1), draws, scale=scale)
-    assert band.critical == 19.0
-    with pytest.raises(ArgumentError, match="18 draws cannot give a 95 % band; draw 19 or more"):
-        simultaneous(np.zeros(1), np.ones(1), draws[:18], scale=scale)
+def test_the_order_statistic_is_the_draw_that_makes_p_exact():
+    ratios = np.arange(19.0, 0.0, -1.0)[:, None]  # 19 draws: p of the largest is 1/20
+    # p < 0.2 needs at most two draws at or above |t|, so |t| must exceed the third largest.
+    assert critical_values(ratios, level=0.8)[0] == 17.0
+    assert p_values(np.array([17.0]), ratios)[0] == pytest.approx(0.2)
+    assert p_values(np.array([17.1]), ratios)[0] == pytest.approx(0.15)
+
+
+def test_the_order_statistic_is_exact_at_the_usual_level_in_spite_of_rounding():
+    # 1 - 0.95 exceeds 0.05 in floating point; p = 50/1000 must still count as not below 0.05.
+    ratios = np.arange(999.0, 0.0, -1.0)[:, None]
+    assert critical_values(ratios, level=0.95)[0] == 951.0
+    assert p_values(np.array([951.0]), ratios)[0] == 0.05
+    assert p_values(np.array([951.5]), ratios)[0] == 0.049
+
+
+def test_too_few_draws_for_the_level_say_how_many_are_needed():
+    with pytest.raises(ArgumentError, match=r"19 bootstrap draws.*95 %.*n_boot=40 or more"):
+        critical_values(np.ones((19, 1)), level=0.95)
+    assert critical_values(np.ones((40, 1)), level=0.95)[0] == 1.0
 
 
 def test_a_term_without_spread_decides_nothing():
     draws = np.random.default_rng(5).standard_normal((999, 2))
     with_zero = np.column_stack([draws, np.zeros(999)])
-    band = simultaneous(np.array([1.0, 1.0, 0.0]), np.array([1.0, 1.0, 0.0]), with_zero)
-    assert band.critical == critical_value(draws)
-    assert band.low[2] == band.high[2] == 0.0
-
-
-def test_wrong_shapes_and_levels_are_named():
-    draws = np.ones((99, 2))
-    with pytest.raises(ArgumentError, match=r"draws \(99, 2\) do not belong together"):
-        simultaneous(np.zeros(3), np.ones(3), draws)
-    with pytest.raises(ArgumentError, match=r"use 0\.95 for a 95 % interval"):
-        simultaneous(np.zeros(2), np.ones(2), draws, level=95)
+    assert critical_value(with_zero) == critical_value(draws)

@@ -11,7 +11,13 @@ from causalkit.errors import ArgumentError
 from causalkit.inference.sensitivity import benchmark_gains, omitted_variable_bounds
 from causalkit.inference.solve import solve_linear
 from causalkit.inference.variance import sandwich
-from causalkit.scores import iv_type, partialling_out
+from causalkit.scores import LinearScore, iv_type, partialling_out
+
+
+def partialled(y, d, outcome, treatment):
+    """Robinson score of given predictions."""
+    return partialling_out(y[:, None] - outcome, (d[:, None] - treatment)[:, :, None])
+
 
 SETTING = {"cf_y": 0.05, "cf_d": 0.1, "rho": 0.8, "level": 0.9}
 
@@ -63,7 +69,7 @@ def test_bounds_and_limits_are_those_of_doubleml_up_to_its_sign(clustered):
     peer = doubleml(y, d, x, codes if clustered else None, given)
     peer.sensitivity_analysis(**SETTING, null_hypothesis=0.1)
     theirs = peer.sensitivity_params
-    score = partialling_out(y, d, outcome_hat=outcome, treatment_hat=treatment)
+    score = partialled(y, d, outcome, treatment)
     ours = bounds(score, [codes] if clustered else [], flip=True, null=0.1)
     assert ours.estimate == pytest.approx(peer.coef[0], rel=1e-10)
     assert ours.low == pytest.approx(theirs["theta"]["lower"][0], rel=1e-9)
@@ -79,7 +85,7 @@ def test_bounds_and_limits_are_those_of_doubleml_up_to_its_sign(clustered):
 def test_limits_have_the_sampling_error_of_the_bounds(clustered):
     # Infinitesimal jackknife: derivatives of the bounds in row weights, by finite differences.
     y, d, _, codes, outcome, treatment = draw(n_clusters=15, rows=3, n_rep=1)
-    score = partialling_out(y, d, outcome_hat=outcome, treatment_hat=treatment)
+    score = partialled(y, d, outcome, treatment)
     u, v = score.response[:, 0], score.regressor[:, 0, 0]
     strength = 0.8 * np.sqrt(0.05 * 0.1 / 0.9)
 
@@ -106,14 +112,15 @@ def test_iv_type_bounds_are_those_of_doubleml():
     given = {"ml_l": outcome, "ml_m": treatment, "ml_g": g}
     peer = doubleml(y, d, x, None, given, score="IV-type")
     peer.sensitivity_analysis(**SETTING)
-    ours = bounds(iv_type(y, d, outcome_hat=g, treatment_hat=treatment), flip=True)
+    residual = (d[:, None] - treatment)[:, :, None]
+    ours = bounds(iv_type(y[:, None] - g, d[:, None, None], treatment_residual=residual), flip=True)
     assert ours.low == pytest.approx(peer.sensitivity_params["theta"]["lower"][0], rel=1e-9)
     assert ours.conf_high == pytest.approx(peer.sensitivity_params["ci"]["upper"][0], rel=1e-9)
 
 
 def score_of(**arguments):
     y, d, _, codes, outcome, treatment = draw(**arguments)
-    return partialling_out(y, d, outcome_hat=outcome, treatment_hat=treatment), codes
+    return partialled(y, d, outcome, treatment), codes
 
 
 @pytest.mark.parametrize("null", [0.1, 3.0])
@@ -177,12 +184,7 @@ def test_weights_are_repeated_rows():
         multiplicity=times,
         **SETTING,
     )
-    repeated = partialling_out(
-        score.response[rows, 0],
-        score.regressor[rows, 0, 0],
-        outcome_hat=np.zeros((rows.size, 1)),
-        treatment_hat=np.zeros((rows.size, 1)),
-    )
+    repeated = partialling_out(score.response[rows], score.regressor[rows])
     theirs = bounds(repeated, [codes[rows]], ssc="G/(G-1)")
     for name in ("estimate", "low", "conf_low", "conf_high", "sigma2", "nu2"):
         assert getattr(ours, name) == pytest.approx(getattr(theirs, name), rel=1e-9)
@@ -208,13 +210,13 @@ def test_benchmark_is_that_of_doubleml():
     theirs = peer.sensitivity_benchmark(["a"]).iloc[0]
     found = []
     for columns in ([0, 1, 2], [1, 2]):
-        hats = {"outcome_hat": np.empty((len(y), 2)), "treatment_hat": np.empty((len(y), 2))}
+        hats = np.empty((2, len(y), 2))
         for repeat, folds in enumerate(peer.smpls):
             for train, test in folds:
-                for target, hat in zip((y, d), hats.values(), strict=True):
+                for target, hat in zip((y, d), hats, strict=True):
                     model = LinearRegression().fit(x[train][:, columns], target[train])
                     hat[test, repeat] = model.predict(x[test][:, columns])
-        elements = bounds(partialling_out(y, d, **hats)).confounding
+        elements = bounds(partialled(y, d, *hats)).confounding
         found += [elements.sigma2, elements.nu2, elements.theta]
     ours = benchmark_gains(*found)
     assert ours["cf_y"] == pytest.approx(theirs["cf_y"], rel=1e-8)
@@ -234,6 +236,45 @@ def test_the_record_says_what_it_takes():
     text = str(bounds(score, [codes]))
     assert "explains 5.0% of the residual variance of the outcome and 10.0%" in text
     assert "90 % one-sided limits" in text
+
+
+def test_means_over_repeats_are_means_of_the_bounds_of_each():
+    y, d, _, codes, outcome, treatment = draw()
+    outcome[:, 2] += 0.8 * d  # One repeat far off, which a median would not notice.
+    score = partialled(y, d, outcome, treatment)
+    found = bounds(score, [codes], aggregation="mean", df=39)
+    each = [
+        bounds(
+            LinearScore(score.instrument[:, [s]], score.regressor[:, [s]], score.response[:, [s]]),
+            [codes],
+            df=39,
+        )
+        for s in range(3)
+    ]
+    for name in ("estimate", "low", "high", "conf_low", "conf_high", "sigma2", "nu2"):
+        assert getattr(found, name) == pytest.approx(np.mean([getattr(e, name) for e in each]))
+    assert found.estimate != pytest.approx(bounds(score, [codes]).estimate, abs=0.05)
+    grid = found.bounds(np.array([0.05]), np.array([0.1]))
+    assert (grid[0][0], grid[1][0]) == (pytest.approx(found.low), pytest.approx(found.high))
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ({"cf_y": "a"}, "cf_y must be one number, got str 'a'"),
+        ({"cf_d": np.array([0.1, 0.2])}, r"cf_d must be one number, got ndarray of shape \(2,\)"),
+        ({"rho": [1.0]}, r"rho must be one number, got list \[1.0\]"),
+        ({"rho": None}, "rho must be one number, got NoneType None"),
+        ({"null": float("nan")}, "null must be a finite number, got nan"),
+        ({"null": True}, "null must be one number, got bool True"),
+        ({"level": "0.9"}, "confidence level must be one number, got str"),
+        ({"aggregation": "median of"}, "unknown aggregation 'median of'"),
+    ],
+)
+def test_what_is_no_number_is_named(setting, words):
+    score, codes = score_of()
+    with pytest.raises(ArgumentError, match=words):
+        bounds(score, [codes], **setting)
 
 
 def test_out_of_range_strengths_are_named():

@@ -18,7 +18,6 @@ from causalkit.inference.variance import (
     SSC,
     count_clusters,
     degrees_of_freedom,
-    hac,
     nonrobust,
     sandwich,
     warn_if_few,
@@ -48,7 +47,9 @@ def test_one_way_is_that_of_statsmodels(ssc, corrected):
     np.testing.assert_allclose(ours, peer.cov_params(), rtol=1e-10)
 
 
-@pytest.mark.parametrize(("ssc", "cov_type"), [("none", "HC0"), (LONGEST, "HC1")])
+@pytest.mark.parametrize(
+    ("ssc", "cov_type"), [("none", "HC0"), ("G/(G-1)", "HC1"), (LONGEST, "HC1")]
+)
 def test_without_clusters_it_is_white_and_hc1(ssc, cov_type):
     score, _, _ = draw()
     peer = sm.OLS(score.response[:, 0], score.regressor[:, 0]).fit(cov_type=cov_type)
@@ -155,26 +156,6 @@ def test_nonrobust_with_instruments_is_two_stage_least_squares():
         cov_type="unadjusted", debiased=True
     )
     np.testing.assert_allclose(nonrobust(moved, theta), peer.cov, rtol=1e-9)
-
-
-def test_hac_is_driscoll_kraay_of_linearmodels():
-    score, unit, period = draw(n_units=15, n_periods=30)
-    frame = pd.DataFrame(score.regressor[:, 0], columns=["a", "b"])
-    frame = frame.assign(y=score.response[:, 0], unit=unit, period=period)
-    frame = frame.set_index(["unit", "period"])
-    peer = PooledOLS(frame["y"], frame[["a", "b"]]).fit(
-        cov_type="kernel", kernel="bartlett", bandwidth=4, debiased=False
-    )
-    ours = hac(solve_linear(score)[0].influence, period, lags=4)
-    np.testing.assert_allclose(ours, peer.cov, rtol=1e-9)
-
-
-def test_hac_without_lags_is_clustered_by_period():
-    score, _, period = draw()
-    influence = solve_linear(score)[0].influence
-    np.testing.assert_allclose(
-        hac(influence, period, lags=0), sandwich(influence, [period], ssc="none"), rtol=1e-12
-    )
 
 
 def test_degrees_of_freedom_are_those_of_the_smaller_dimension():

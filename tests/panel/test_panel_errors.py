@@ -316,3 +316,40 @@ def test_every_problem_of_a_fit_is_a_causalkit_error():
     assert issubclass(ArgumentTypeError, TypeError)
     for kind in (ArgumentError, ArgumentTypeError, DataError, IdentificationError, NotFittedError):
         assert issubclass(kind, ck.errors.CausalKitError)
+
+
+class Duck:
+    def fit(self, *_):
+        return self
+
+    def predict(self, features):
+        return np.zeros(len(features))
+
+
+@pytest.mark.parametrize(
+    ("learner", "words"),
+    [
+        (LinearRegression, "learner is the class LinearRegression; pass an instance"),
+        (3, "learner is a int without fit"),
+        (Duck(), "Duck, which has fit.* but is no scikit-learn estimator.*BaseEstimator"),
+    ],
+)
+def test_what_is_no_estimator_is_refused_before_anything_is_fitted(learner, words):
+    with pytest.raises(ArgumentTypeError, match=words):
+        fit(learner=learner)
+
+
+def test_a_learner_that_cannot_take_missing_covariates_says_what_to_do():
+    data = panel(put("x", 9, np.nan), missing="native")
+    with pytest.raises(ArgumentError, match=r"missing in some rows, which Linear.*'indicator'"):
+        fit(data, learner=LinearRegression())
+    assert np.isfinite(fit(data, learner="boosting").estimate().estimate)
+
+
+def test_a_training_fold_with_one_class_is_explained():
+    table = frame()
+    table["d"] = ((table["unit"] < 4) & (table["time"] > 1)).astype(float)
+    folds = [[(np.flatnonzero(table["unit"] >= 20), np.flatnonzero(table["unit"] < 20))]]
+    folds[0].append(folds[0][0][::-1])
+    with pytest.raises(IdentificationError, match=r"single class 0.*fewer folds"):
+        fit(panel(table), learner_treatment=LogisticRegression(), folds=folds)

@@ -3,6 +3,7 @@
 import itertools
 import math
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -147,9 +148,41 @@ def test_a_level_outside_zero_and_one_is_refused(make, level):
         make().conf_int(level)
 
 
+@pytest.mark.parametrize(
+    ("ask", "words"),
+    [
+        (lambda r: r.conf_int("0.9"), "confidence level must be one number, got str '0.9'"),
+        (lambda r: r.p_value([0.0, 1.0]), r"null must be one number, got list \[0.0, 1.0\]"),
+        (lambda r: r.p_value(math.nan), "null must be a finite number, got nan"),
+    ],
+)
+def test_what_is_no_number_is_named_with_its_argument(make, ask, words):
+    with pytest.raises(ArgumentError, match=words):
+        ask(make())
+
+
 def test_a_bootstrap_without_influence_values_says_what_to_use(make):
     with pytest.raises(ArgumentError, match="stores none; use kind='t'"):
-        make().conf_int(kind="uniform")
+        make().conf_int(kind="bootstrap")
+
+
+def test_a_simultaneous_interval_needs_the_covariances_only(make, make_clustered):
+    known = make_clustered([0.1, 0.2, -0.1], correlation=0.3)
+    bare = make(
+        terms=known.terms, estimates=known.estimates, vcov=known.vcov, contrast=(), df=known.df
+    )
+    assert bare.influence is None
+    np.testing.assert_array_equal(bare.bounds(kind="uniform"), known.bounds(kind="uniform"))
+
+
+def test_a_kind_of_its_own_is_used_wherever_none_is_asked_for(make_clustered):
+    plain = make_clustered([0.1, 0.2, -0.1])
+    own = replace(plain, interval="uniform")
+    np.testing.assert_array_equal(own.bounds(), plain.bounds(kind="uniform"))
+    np.testing.assert_array_equal(own.p_values(), plain.p_values(kind="uniform"))
+    np.testing.assert_array_equal(own.bounds(kind="t"), plain.bounds())
+    assert own.tidy()["conf_low"].tolist() == plain.bounds(kind="uniform")[0].tolist()
+    assert "largest of 3 t-ratios" in " ".join(own.summary().split())
 
 
 def test_an_unknown_kind_lists_the_known_ones(make):

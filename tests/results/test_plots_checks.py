@@ -77,6 +77,47 @@ def test_sensitivity_contour_of_the_null_runs_through_the_robustness_value():
         plots_checks.plot_sensitivity(cf, cf[:5], bound, estimate=estimate)
 
 
+def drawn_sensitivity(estimate, benchmarks, value):
+    cf = np.linspace(0.0, 0.1, 61)
+    strength = np.sqrt(cf[:, None] * cf[None, :] / (1 - cf[None, :]))
+    ax = plots_checks.plot_sensitivity(
+        cf,
+        cf,
+        estimate - 0.9 * strength,
+        estimate=estimate,
+        benchmarks=benchmarks,
+        robustness_value=value,
+    )
+    ax.figure.canvas.draw()
+    return ax
+
+
+def test_no_contour_runs_along_the_axes_where_the_bound_is_the_estimate():
+    # 0.075 lies within half a step of 0.0805: its contour and number were on the axes.
+    ax = drawn_sensitivity(0.0805, {}, 0.0855)
+    levels = {round(float(at), 6) for c in ax.collections for at in np.atleast_1d(c.levels)}
+    assert {0.0, 0.015, 0.03, 0.045, 0.06} <= levels
+    assert 0.075 not in levels
+    frame = ax.get_window_extent()
+    numbers = [text for text in ax.texts if text.get_text().lstrip("−").startswith("0")]
+    assert numbers
+    for text in numbers:
+        x, y = ax.transData.transform(text.get_position())
+        assert x > frame.x0 + 10
+        assert y > frame.y0 + 10
+
+
+def test_names_of_points_at_one_place_do_not_overprint():
+    close = {"exper": (0.0, 0.0), "married": (0.0005, 0.0003), "far": (0.098, 0.05)}
+    ax = drawn_sensitivity(0.0805, close, 0.0855)
+    names = [t for t in ax.texts if t.get_text() in close or " " in t.get_text()]
+    assert len(names) == 5
+    boxes = [text.get_window_extent() for text in names]
+    for place, box in enumerate(boxes):
+        assert not any(box.overlaps(other) for other in boxes[place + 1 :])
+        assert box.x1 < ax.get_window_extent().x1 + 1
+
+
 def test_residual_plot_shows_bin_means_and_the_slope():
     rng = np.random.default_rng(0)
     d = rng.standard_normal(2000)

@@ -89,6 +89,14 @@ def test_the_nuisance_table_leaves_blank_what_is_not_known(make):
     assert ["treatment", "0.3300"] in [line.split() for line in lines]
 
 
+def test_learners_without_a_fit_are_not_headed_by_a_table_that_is_not_there(make):
+    text = make(diagnostics={"learners": {"outcome": "lasso"}}).summary()
+    assert "Learners" in text
+    assert "- outcome learner: lasso" in text
+    assert "out of fold" not in text
+    assert "Nuisance functions, out of fold" in full(make).summary()
+
+
 def test_repeats_show_the_estimates_of_each(make):
     per_repeat = np.array([[0.08], [0.09]])
     text = make(n_rep=2, diagnostics={"theta_by_repeat": per_repeat}).summary()

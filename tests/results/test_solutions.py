@@ -47,11 +47,12 @@ def test_clustered_errors_are_those_of_statsmodels():
     assert (ours.n, ours.n_clusters, ours.df) == (120, 30, 29)
 
 
-def test_robust_errors_do_not_use_the_clusters():
-    score, codes = sample()
-    ours = result(score, codes, cov_type="robust", ssc="none")
-    fit = sm.OLS(score.response[:, 0], score.regressor[:, 0]).fit(cov_type="HC0")
-    assert ours.std_error == pytest.approx(fit.bse[0], rel=1e-10)
+@pytest.mark.parametrize(("ssc", "peer"), [("none", "HC0"), ("G/(G-1)", "HC1")])
+def test_robust_errors_do_not_use_the_clusters(ssc, peer):
+    score, codes = sample(k=3)
+    ours = result(score, codes, cov_type="robust", ssc=ssc)
+    fit = sm.OLS(score.response[:, 0], score.regressor[:, 0]).fit(cov_type=peer)
+    np.testing.assert_allclose(ours.std_errors, fit.bse, rtol=1e-10)
     assert ours.clusters == ()
     assert ours.n_clusters is None
 
@@ -138,10 +139,13 @@ def test_the_words_of_every_kind_of_variance():
         "two-way cluster-robust (firm, 30 clusters; year, 8 clusters), small-sample factor G/(G-1)"
     )
     assert inference_words(cov_type="robust", clusters=[], **settings) == (
-        "heteroskedasticity-robust, not clustered, small-sample factor n/(n-1)"
+        "heteroskedasticity-robust, not clustered, small-sample factor n/(n-k)"
     )
     k = settings | {"ssc": "G/(G-1)*(n-1)/(n-k)"}
     assert inference_words(cov_type="robust", clusters=[], **k).endswith("factor n/(n-k)")
+    assert inference_words(cov_type="robust", clusters=[], **(k | {"ssc": "none"})).endswith(
+        "not clustered, no small-sample factor"
+    )
     none = settings | {"ssc": "none"}
     assert inference_words(cov_type="clustered", clusters=two[:1], **none) == (
         "cluster-robust (firm, 30 clusters), no small-sample factor"

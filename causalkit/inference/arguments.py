@@ -1,0 +1,42 @@
+"""Numbers that a caller passes to an inference function, checked by name."""
+
+import math
+from numbers import Real
+from typing import Any
+
+from causalkit.errors import ArgumentError, ArgumentTypeError, check_level
+
+
+def check_number(name: str, value: Any) -> float:
+    """Return one finite number as a float.
+
+    Raises
+    ------
+    ArgumentTypeError
+        If the value is text, an array, a truth value or nothing.
+    ArgumentError
+        If it is missing or infinite.
+    """
+    if isinstance(value, bool) or not isinstance(value, Real):
+        shape = f" of shape {value.shape}" if hasattr(value, "shape") else f" {value!r}"
+        raise ArgumentTypeError(
+            f"{name} must be one number, got {type(value).__name__}{shape}; for several values "
+            "call once for each."
+        )
+    number = float(value)
+    if not math.isfinite(number):
+        raise ArgumentError(f"{name} must be a finite number, got {number!r}.")
+    return number
+
+
+def check_share(name: str, value: Any) -> float:
+    """Return a share of variance in [0, 1)."""
+    share = check_number(name, value)
+    if not 0.0 <= share < 1.0:
+        raise ArgumentError(f"{name} is a share of variance in [0, 1), got {value!r}.")
+    return share
+
+
+def check_probability(value: Any) -> float:
+    """Return a confidence level strictly between 0 and 1."""
+    return check_level(check_number("the confidence level", value))
