@@ -25,6 +25,9 @@ class Boosting:
         Trees at most.
     patience : int or None
         Stop tuning after this many rounds without gain; None fits ``max_rounds`` trees untuned.
+    share_bins : bool
+        Bin all rows once for every fold. A LightGBM object bins each training set by itself, as
+        it would outside of this library, so that predictions are exactly its own.
     parameters : dict
         LightGBM parameters. The default grows trees as XGBoost does by default: 64 leaves, single
         rows as leaves, ridge penalty 1. Without ``max_bin`` there are up to 4,095 bins, fewer if
@@ -35,6 +38,7 @@ class Boosting:
 
     max_rounds: int = 500
     patience: int | None = 15
+    share_bins: bool = True
     parameters: dict[str, Any] = field(
         default_factory=lambda: {
             "learning_rate": 0.1,
@@ -53,24 +57,26 @@ def from_sklearn(model: Any) -> Boosting:
     for name in ("n_jobs", "class_weight", "importance_type", "objective"):
         parameters.pop(name, None)
     parameters.setdefault("max_bin", 255)  # LightGBM's own
-    return Boosting(max_rounds=rounds, patience=None, parameters=parameters)
+    return Boosting(rounds, patience=None, share_bins=False, parameters=parameters)
 
 
 @dataclass(frozen=True, slots=True)
 class Binned:
-    """A feature matrix, binned once for every fold, target and repeat."""
+    """A feature matrix and its bins: of all rows, or of the training rows of one fold."""
 
     values: Floats
     dataset: Any
+    rows: Ints | None = None
 
 
-def bin_features(values: Floats, settings: Boosting, seed: int) -> Binned:
-    """Bin a matrix; the bins use feature values only, so sharing them leaks no outcome."""
+def bin_features(values: Floats, settings: Boosting, seed: int, rows: Ints | None = None) -> Binned:
+    """Bin a matrix, or some rows; bins use features only, so sharing them leaks no outcome."""
     lightgbm = require("lightgbm", extra="", needed_by="learner='boosting'")
     parameters = {"max_bin": _bins(values.shape[1])} | settings.parameters
-    parameters |= _fixed(seed, values.shape[0], threads=0)
-    dataset = lightgbm.Dataset(values, params=parameters, free_raw_data=True)
-    return Binned(values, dataset.construct())
+    parameters |= _fixed(settings, seed, values.shape[0], threads=0)
+    binned = values if rows is None else values[rows]
+    dataset = lightgbm.Dataset(binned, params=parameters, free_raw_data=True)
+    return Binned(values, dataset.construct(), rows)
 
 
 def _bins(n_features: int) -> int:
@@ -78,13 +84,14 @@ def _bins(n_features: int) -> int:
     return int(np.clip(_HISTOGRAM // max(n_features, 1), 255, 4095))
 
 
-def _fixed(seed: int, n_rows: int, threads: int) -> dict[str, Any]:
+def _fixed(settings: Boosting, seed: int, n_rows: int, threads: int) -> dict[str, Any]:
     """Parameters that make the same seed give the same trees for any number of threads."""
-    return {
+    # An object keeps its own seed, LightGBM's default if it has none, as outside of this library.
+    own = {"seed": seed} if settings.share_bins else {}
+    return own | {
         "verbosity": -1,
         "deterministic": True,
         "force_col_wise": True,
-        "seed": seed,
         "num_threads": 1 if n_rows < _THREAD_ROWS else threads,
     }
 
@@ -135,7 +142,7 @@ def fit_boosting(binned: Binned, settings: Boosting, job: BoostingJob) -> Boosti
     folds are smaller, since the refit would not be used.
     """
     objective = "regression" if job.kind == "mean" else "binary"
-    parameters = settings.parameters | _fixed(job.seed, job.train.size, job.threads)
+    parameters = settings.parameters | _fixed(settings, job.seed, job.train.size, job.threads)
     parameters |= {
         "objective": objective,
         "metric": "l2" if job.kind == "mean" else "binary_logloss",
@@ -175,7 +182,8 @@ def _give_up(history: dict[str, Any], target: float) -> Any:
 
 def _part(binned: Binned, job: BoostingJob, rows: Ints) -> Any:
     # Constructed first: building a subset would overwrite labels with the parent's.
-    part = binned.dataset.subset(rows).construct()
+    where = rows if binned.rows is None else np.searchsorted(binned.rows, rows)
+    part = binned.dataset.subset(where).construct()
     part.set_label(job.target[rows])
     if job.weights is not None:
         part.set_weight(job.weights[rows])

@@ -72,13 +72,17 @@ class Views:
         values: Floats = self.memo[id(source)]
         return values
 
-    def binned(self, plan: Plan, seed: int) -> Binned:
-        """Binned matrix, shared by every fold, repeat and target."""
-        assert plan.boosting is not None
-        values = self.dense(plan)
-        key = (id(values), repr(plan.boosting.parameters))
+    def binned(self, task: "Task", seed: int) -> Binned:
+        """Binned matrix: shared by all folds, or by the nuisances that train on the same rows."""
+        boosting = task.plan.boosting
+        assert boosting is not None
+        values = self.dense(task.plan)
+        key: tuple[Any, ...] = (id(values), repr(boosting.parameters))
+        rows = None
+        if not boosting.share_bins:
+            key, rows = (*key, task.repeat, task.fold), np.sort(task.train)
         if key not in self.memo:
-            self.memo[key] = bin_features(values, plan.boosting, seed)
+            self.memo[key] = bin_features(values, boosting, seed, rows)
         found: Binned = self.memo[key]
         return found
 
@@ -185,7 +189,7 @@ def other_candidates(
         (
             task,
             views.dense(task.plan),
-            views.binned(task.plan, seed) if task.plan.boosting is not None else None,
+            views.binned(task, seed) if task.plan.boosting is not None else None,
             settings,
             _rival(linear.get((task.nuisance.name, task.fold), [])),
         )

@@ -20,7 +20,8 @@ from causalkit.nuisance.candidates import (
 )
 from causalkit.nuisance.features import DenseFeatures, Features, dense
 from causalkit.nuisance.folds import Folds
-from causalkit.nuisance.learners import Plan, check_binary, plan
+from causalkit.nuisance.learners import Plan, check_binary, plan, seeded
+from causalkit.rng import seed_of
 from causalkit.typing import Bools, Floats, Ints
 
 Progress = Callable[[str], None]
@@ -138,11 +139,12 @@ def _fit_group(
             continue
         for fold in range(folds.test[repeat].shape[0]):
             train, _ = folds.split(repeat, fold)
-            filled = _impute(imputer, views, _training_rows(train, first.train_on))
+            rows = _training_rows(train, first.train_on)
+            filled = _impute(imputer, views, rows, seed_of(settings.seed, "imputer", repeat, fold))
             yield from _fit_repeat(group, plans, filled, settings, repeat, fold, progress)
 
 
-def _impute(imputer: Any, views: Views, train: Ints) -> Views:
+def _impute(imputer: Any, views: Views, train: Ints, seed: int) -> Views:
     """Views with missing values filled by an imputer that saw training rows only."""
     from sklearn.base import clone
 
@@ -150,7 +152,7 @@ def _impute(imputer: Any, views: Views, train: Ints) -> Views:
     for source in (views.full, views.compact):
         if id(source) not in filled:
             values = dense(source)
-            complete = clone(imputer).fit(values[train]).transform(values)
+            complete = seeded(clone(imputer), seed).fit(values[train]).transform(values)
             filled[id(source)] = DenseFeatures(np.ascontiguousarray(complete))
     return Views(filled[id(views.full)], filled[id(views.compact)])
 

@@ -167,8 +167,12 @@ def _time_blocks(keys: FoldKeys, n_folds: int, rule: str) -> tuple[Ints, Ints]:
     n_periods = int(periods.max()) + 1
     _enough(n_periods, n_folds, "periods")
     block = periods * n_folds // n_periods
-    # Adjacent periods stay together in tuning too: inner folds are whole time blocks.
-    return block, block % N_INNER
+    # Adjacent periods stay together in tuning too: inner folds are stretches of a block.
+    first = np.full(n_folds, n_periods)
+    np.minimum.at(first, block, periods)
+    length = np.bincount(np.unique(periods) * n_folds // n_periods, minlength=n_folds)[block]
+    stretch = (periods - first[block]) * np.minimum(length, N_INNER) // length
+    return block, (stretch + block) % N_INNER
 
 
 def _by_time_block(keys: FoldKeys, n_folds: int, _rng: np.random.Generator) -> _Blocks:
@@ -239,13 +243,37 @@ def draw_folds(keys: FoldKeys, *, rule: str, n_folds: int, n_rep: int = 1, seed:
     if n_folds == 1:
         return _no_split(keys, rule=rule, n_rep=n_rep, seed=seed)
     drawn = [SPLITS[rule](keys, n_folds, stream(seed, "fold", r)) for r in range(n_rep)]
+    inner = [
+        _tunable(block, train, inner, keys, stream(seed, "inner", r))
+        for r, (block, train, _, inner) in enumerate(drawn)
+    ]
     return Folds(
         block=np.stack([block for block, _, _, _ in drawn]),
         train=tuple(train for _, train, _, _ in drawn),
         test=tuple(test for _, _, test, _ in drawn),
-        inner=np.stack([inner for _, _, _, inner in drawn]),
+        inner=np.stack(inner),
         rule=rule,
     )
+
+
+def _tunable(
+    block: Ints, train: Bools, inner: Ints, keys: FoldKeys, rng: np.random.Generator
+) -> Ints:
+    """Inner folds of which every training set holds at least two, so that tuning can compare.
+
+    Where the rule's own grouping leaves one, as with a training set of a single time block, inner
+    folds go by unit, and where that leaves one, by row.
+    """
+    coarse = (
+        np.arange(keys.n) if keys.unit is None else np.unique(keys.unit, return_inverse=True)[1]
+    )
+    for groups in (None, coarse, np.arange(keys.n)):
+        found = inner if groups is None else _deal(groups, N_INNER, rng)
+        present = np.zeros((train.shape[1], N_INNER), dtype=np.int64)
+        present[block, found] = 1
+        if ((train.astype(np.int64) @ present > 0).sum(axis=1) >= 2).all():
+            return found
+    return inner
 
 
 def _no_split(keys: FoldKeys, *, rule: str, n_rep: int, seed: int) -> Folds:
@@ -299,7 +327,16 @@ def external_folds(splits: ExternalFolds, keys: FoldKeys, *, seed: int = 0) -> F
         trains.append(patterns[: len(folds)])
         tests.append(patterns[len(folds) :])
     groups = np.arange(keys.n) if keys.unit is None else keys.unit
-    inner = [_deal(groups, N_INNER, stream(seed, "fold", r)) for r in range(len(splits))]
+    inner = [
+        _tunable(
+            blocks[r],
+            trains[r],
+            _deal(groups, N_INNER, stream(seed, "fold", r)),
+            keys,
+            stream(seed, "inner", r),
+        )
+        for r in range(len(splits))
+    ]
     return Folds(np.stack(blocks), tuple(trains), tuple(tests), np.stack(inner), rule="explicit")
 
 

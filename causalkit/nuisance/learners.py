@@ -1,5 +1,6 @@
 """Named learners, and what may be passed in place of a name."""
 
+from copy import copy
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -188,15 +189,13 @@ def fit_model(
     """
     from sklearn.base import clone
 
-    fitted = clone(model)
-    settings: dict[str, Any] = {}
-    for name, value in fitted.get_params(deep=True).items():
-        last = name.rsplit("__", 1)[-1]
-        if last == "random_state" and value is None:
-            settings[name] = seed_of(seed, name)
-        elif last == "cv" and (value is None or isinstance(value, int)):
-            settings[name] = inner_splits(inner)
-    fitted.set_params(**settings)
+    fitted = seeded(clone(model), seed)
+    cv = {
+        name: inner_splits(inner)
+        for name, value in fitted.get_params(deep=True).items()
+        if name.rsplit("__", 1)[-1] == "cv" and (value is None or isinstance(value, int))
+    }
+    fitted.set_params(**cv)
     more = {} if weights is None else {_weight_argument(fitted): weights}
     if is_classifier(fitted) and np.unique(target).size < 2:
         raise IdentificationError(
@@ -205,6 +204,22 @@ def fit_model(
             "learner."
         )
     return fitted.fit(features, target, **more)
+
+
+def seeded(model: Any, seed: int) -> Any:
+    """The same scikit-learn object, every random state in it that was None set from a seed.
+
+    Also those of splitters that shuffle, which hide theirs from ``get_params``.
+    """
+    settings = {}
+    for name, value in model.get_params(deep=True).items():
+        if name.rsplit("__", 1)[-1] == "random_state" and value is None:
+            settings[name] = seed_of(seed, name)
+        elif hasattr(value, "split") and getattr(value, "random_state", 0) is None:
+            splitter = copy(value)
+            splitter.random_state = seed_of(seed, name)
+            settings[name] = splitter
+    return model.set_params(**settings)
 
 
 def refuse_missing(model: Any, features: Floats) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from causalkit.errors import ArgumentError, ArgumentTypeError, check_choice
+from causalkit.nuisance.learners import seeded
 from causalkit.typing import Floats, Ints
 
 BASES = ("cubic", "spline")
@@ -30,7 +31,7 @@ class Cubic:
     Attributes
     ----------
     centre, scale : (p,) arrays
-        Mean and standard deviation over all rows. Binary columns keep their values.
+        Mean and standard deviation over all rows.
     powers : tuple of (column, power)
         Terms beyond the linear ones.
     pairs : (2, n_pairs) int array
@@ -133,7 +134,7 @@ class Transformer:
 Basis = Cubic | Transformer
 
 
-def make_basis(basis: Any, x: Floats) -> Basis:
+def make_basis(basis: Any, x: Floats, *, seed: int = 0) -> Basis:
     """Basis from a name or a scikit-learn transformer, set up on all rows.
 
     Knots, means and scales come from covariates alone and from every row, so no outcome leaks
@@ -146,13 +147,13 @@ def make_basis(basis: Any, x: Floats) -> Basis:
     """
     if isinstance(basis, str):
         check_choice("basis", basis, BASES)
-        return cubic(x) if basis == "cubic" else _transformer(_splines(), x)
+        return cubic(x) if basis == "cubic" else _transformer(_splines(), x, seed)
     if isinstance(basis, type) or not callable(getattr(basis, "fit_transform", None)):
         raise ArgumentTypeError(
             f"basis must be one of {', '.join(map(repr, BASES))} or a scikit-learn transformer "
             f"instance, got {basis!r}."
         )
-    return _transformer(basis, x)
+    return _transformer(basis, x, seed)
 
 
 def _splines() -> Any:
@@ -164,10 +165,10 @@ def _splines() -> Any:
     )
 
 
-def _transformer(transformer: Any, x: Floats) -> Transformer:
+def _transformer(transformer: Any, x: Floats, seed: int) -> Transformer:
     from sklearn.base import clone
 
-    fitted = clone(transformer).fit(x)
+    fitted = seeded(clone(transformer), seed).fit(x)
     sample = fitted.transform(x[: min(x.shape[0], 100)])
     dense = not hasattr(sample, "toarray") and np.ndim(sample) == 2
     if not dense or not np.isfinite(np.asarray(sample, dtype=np.float64)).all():

@@ -47,6 +47,8 @@ class Options:
         Add the number of rows of a unit as a feature of unbalanced panels.
     treatment_mean : bool
         Whether the treatment mean enters (not in IV models, where the treatment is endogenous).
+    seed : int
+        Of a basis that draws at random.
     """
 
     mundlak_terms: str = "basis"
@@ -54,6 +56,7 @@ class Options:
     time_effects: str | None = None
     panel_length: bool = True
     treatment_mean: bool = True
+    seed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +156,7 @@ def make_terms(sample: PanelSample, options: Options) -> Terms:
                 f"basis={options.basis!r} cannot take missing covariates; use basis='cubic' or "
                 "mundlak_terms='means', or impute before building the data."
             )
-        basis = make_basis(options.basis, sample.x)
+        basis = make_basis(options.basis, sample.x, seed=options.seed)
     n_terms = sample.x.shape[1] if basis is None else basis.n_terms
     return Terms(sample, basis, unit_moments(sample.x, basis, n_terms, sample.unit, sample.weights))
 

@@ -82,6 +82,7 @@ class Settings:
                 time_effects=e.time_effects,
                 panel_length=e.panel_length,
                 treatment_mean=e.model != "iv",
+                seed=seed,
             ),
             model=e.model,
             score=e.score,

@@ -131,3 +131,36 @@ def test_a_split_without_its_key_names_the_argument():
 def test_wrong_external_folds_say_which_row(splits, says):
     with pytest.raises(ArgumentError, match=says):
         external_folds(splits, FoldKeys(10))
+
+
+@pytest.mark.parametrize(
+    ("rule", "n_folds", "n_periods"),
+    [
+        ("time_block", 2, 8),
+        ("time_block", 2, 2),
+        ("neighbors_left_out", 4, 8),
+        ("neighbors_left_out", 4, 4),
+        ("period", 2, 2),
+        ("unit", 2, 4),
+    ],
+)
+def test_every_training_set_can_be_tuned(rule, n_folds, n_periods):
+    n_units = 2 if rule == "unit" else 12
+    unit = np.repeat(np.arange(n_units), n_periods)
+    keys = FoldKeys(unit.size, unit=unit, period=np.tile(np.arange(n_periods), n_units))
+    folds = draw_folds(keys, rule=rule, n_folds=n_folds, seed=0)
+    for train, _ in folds.splits(0):
+        assert np.unique(folds.inner[0][train]).size >= 2
+
+
+def test_inner_folds_of_time_blocks_are_stretches_of_periods():
+    unit, period = np.repeat(np.arange(5), 20), np.tile(np.arange(20), 5)
+    folds = draw_folds(
+        FoldKeys(100, unit=unit, period=period), rule="time_block", n_folds=2, seed=0
+    )
+    inner = folds.inner[0].reshape(5, 20)
+    assert (inner == inner[0]).all()
+    for block in (inner[0, :10], inner[0, 10:]):
+        # Five inner folds in ten periods, each one stretch of adjacent periods.
+        assert (np.diff(block) != 0).sum() == 4
+        assert np.unique(block).size == 5
