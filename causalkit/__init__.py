@@ -8,6 +8,7 @@ from causalkit.provenance import __version__ as __version__
 if TYPE_CHECKING:
     from causalkit import errors as errors
     from causalkit import generators as generators
+    from causalkit import metrics as metrics
     from causalkit.data import CausalData as CausalData
     from causalkit.data import list_datasets as list_datasets
     from causalkit.data import load_dataset as load_dataset
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from causalkit.results import EffectResult as EffectResult
     from causalkit.results import table as table
 
-_MODULES = {"errors", "generators"}
+_MODULES = {"errors", "generators", "metrics"}
 _HOME = {
     "CausalData": "causalkit.data",
     "EffectResult": "causalkit.results",

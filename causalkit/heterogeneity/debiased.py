@@ -10,10 +10,10 @@ from causalkit.typing import Bools, Floats, Ints
 from causalkit.warn import warn
 
 _N_PENALTIES = 30
-_N_NODEWISE = 10
 _WEAKEST = 1e-3  # of the grid, beside the least penalty that selects nothing
 _SWEEPS = 2000
-_TOLERANCE = 1e-9  # change of a standardised coefficient, in units of the outcome's
+# Change of a coefficient in a sweep, beside the largest covariance; less will do to compare errors.
+_TOLERANCE, _ROUGH = 1e-9, 1e-5
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +72,9 @@ def debiased_lasso(
     weights : (n,) array, optional
         Row weights; their scale does not matter.
     penalty, nodewise_penalty : float, optional
-        Default: least squared error in cross-validation by group, the nodewise penalty for each
-        column on its own. With both at zero the result is least squares.
+        λ, and that of the regressions of each column on the others, for columns of mean square
+        one. Default: least squared error in cross-validation by group, and √(log k / groups).
+        With both at zero the result is least squares.
     n_folds : int, default 5
 
     Returns
@@ -102,16 +103,13 @@ def debiased_lasso(
     gram, cross = _mean(parts)[:-1, :-1], _mean(parts)[:-1, -1]
     bars = np.where(free, 0.0, 1.0)[:, None]
     if penalty is None:
-        penalty = float(_chosen(parts, bars, np.array([k]), _N_PENALTIES)[0])
+        penalty = _chosen(parts, bars)
     beta = _descend(gram, cross[:, None], penalty * bars)[:, 0]
+    if nodewise_penalty is None:
+        nodewise_penalty = float(np.sqrt(np.log(max(k, 2)) / np.unique(groups).size))
     # A column must not explain itself.
-    apart = np.where(np.eye(k, dtype=bool), np.inf, bars)
-    nodewise = (
-        _chosen(parts, apart, np.arange(k), _N_NODEWISE)
-        if nodewise_penalty is None
-        else np.full(k, nodewise_penalty)
-    )
-    inverse = _inverse(gram, _scaled(apart, nodewise))
+    apart = np.where(np.eye(k, dtype=bool), np.inf, nodewise_penalty * bars)
+    inverse = _inverse(gram, apart)
     residual = w * (y - z @ beta)
     theta = (beta + inverse @ (cross - gram @ beta)) / scale
     influence = residual[:, None] * (z @ (inverse / scale[:, None]).T)
@@ -155,51 +153,32 @@ def _mean(parts: list[_Part]) -> Floats:
     return np.asarray(total / sum(part.weight for part in parts))
 
 
-def _scaled(bars: Floats, penalties: Floats) -> Floats:
-    """Penalties times bars; an infinite bar stays infinite."""
-    # Zero times infinity is not a number.
-    return np.where(np.isinf(bars), np.inf, np.where(np.isinf(bars), 0.0, bars) * penalties)
-
-
-def _chosen(parts: list[_Part], bars: Floats, targets: Ints, count: int) -> Floats:
-    """Penalty ``(r,)`` of least squared error over held-out folds, for each of r regressions.
-
-    Parameters
-    ----------
-    parts : list of _Part
-        Moments by fold.
-    bars : (k, r) array
-        Multiplies the penalty; infinite where a column must not take part.
-    targets : (r,) int array
-        Column of [z, y] that each regression explains.
-    count : int
-        Penalties to try.
-    """
-    r = targets.size
+def _chosen(parts: list[_Part], bars: Floats) -> float:
+    """Penalty of least squared error over held-out folds; ``bars`` ``(k, 1)`` multiply it."""
     whole = _mean(parts)
     # The least penalty that selects nothing: the steepest slope with the free columns alone.
-    alone = _descend(whole[:-1, :-1], whole[:-1, targets], np.where(bars > 0.0, np.inf, 0.0))
-    slopes = np.abs(whole[:-1, targets] - whole[:-1, :-1] @ alone)
-    top = np.where(np.isfinite(bars) & (bars > 0.0), slopes, 0.0).max(axis=0)
-    grid = np.maximum(top, 1e-300) * np.geomspace(1.0, _WEAKEST, count)[:, None]
-    # All penalties and all regressions are solved together: one column for each pair.
-    penalties = _scaled(np.tile(bars, count), grid.ravel())
-    losses = np.zeros((count, r))
+    alone = _descend(whole[:-1, :-1], whole[:-1, -1:], np.where(bars > 0.0, np.inf, 0.0))
+    slopes = np.abs(whole[:-1, -1:] - whole[:-1, :-1] @ alone)
+    top = float(np.where(bars > 0.0, slopes, 0.0).max())
+    grid = max(top, 1e-300) * np.geomspace(1.0, _WEAKEST, _N_PENALTIES)
+    losses = np.zeros(_N_PENALTIES)
     for held_out, part in enumerate(parts):
         rest = _mean(parts[:held_out] + parts[held_out + 1 :])
-        beta = _descend(rest[:-1, :-1], np.tile(rest[:-1, targets], count), penalties)
-        cross = np.tile(part.products[:-1, targets], count)
-        squares = ((part.products[:-1, :-1] @ beta - 2.0 * cross) * beta).sum(axis=0)
-        losses += squares.reshape(count, r)
-    return np.asarray(grid[losses.argmin(axis=0), np.arange(r)])
+        cross = np.repeat(rest[:-1, -1:], _N_PENALTIES, axis=1)
+        beta = _descend(rest[:-1, :-1], cross, bars * grid, tolerance=_ROUGH)
+        squares = (part.products[:-1, :-1] @ beta - 2.0 * part.products[:-1, -1:]) * beta
+        losses += squares.sum(axis=0)
+    return float(grid[int(losses.argmin())])
 
 
-def _descend(gram: Floats, cross: Floats, penalty: Floats) -> Floats:
+def _descend(
+    gram: Floats, cross: Floats, penalty: Floats, *, tolerance: float = _TOLERANCE
+) -> Floats:
     """Minimisers ``(k, r)`` of b'Gb/2 − c'b + Σ p_j |b_j| for r pairs (c, p), by coordinates."""
     beta = np.zeros(cross.shape)
     gradient = np.array(cross)
     size = np.diag(gram)
-    enough = _TOLERANCE * max(float(np.abs(cross).max(initial=0.0)), 1e-300)
+    enough = tolerance * max(float(np.abs(cross).max(initial=0.0)), 1e-300)
     for _ in range(_SWEEPS):
         largest = 0.0
         for j in np.flatnonzero(size > 0.0):

@@ -114,6 +114,9 @@ def test_default_bins_expect_five_ranks_each(fits, n_draws, bins):
     assert found.counts.size == bins
     assert found.expected.min() >= 5.0
     assert found.expected.sum() == pytest.approx(fits)
+    # Bins differ by one rank at most.
+    assert np.ptp(found.expected) <= fits / (n_draws + 1) + 1e-9
+    assert (np.ptp(found.expected) == 0) == ((n_draws + 1) % bins == 0)
 
 
 def test_too_few_fits_and_wrong_ranks_are_refused():

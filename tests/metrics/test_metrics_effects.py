@@ -153,6 +153,11 @@ def test_dose_response_error_on_a_coarse_uneven_grid_is_the_trapezoidal_rule():
         [1.0, 2.0, 0.0], [0.0, 0.0, 0.0], dose=dose, dose_range=(0.0, 2.0), weight=np.ones(3)
     )
     assert found == pytest.approx(4.25)
+    # Cut at 1.25, half-way down from 2 to 0: squared errors 1, 4, 1.
+    cut = dose_response_ise(
+        [1.0, 2.0, 0.0], [0.0, 0.0, 0.0], dose=dose, dose_range=(0.0, 1.25), weight=np.ones(3)
+    )
+    assert cut == pytest.approx(0.5 * 2.5 + 0.75 * 2.5)
 
 
 @pytest.mark.parametrize(

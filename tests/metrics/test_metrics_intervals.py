@@ -110,6 +110,8 @@ def test_failures_are_a_share_of_what_was_planned():
 def test_bad_intervals_and_p_values_are_named():
     with pytest.raises(ArgumentError, match=r"1 of 2 intervals end before they begin .*position 1"):
         coverage([0.0, 0.0], [0.0, 1.0], [1.0, 0.0])
+    with pytest.raises(ArgumentError, match=r"1 of 1 intervals end .*from inf to inf"):
+        mean_width([math.inf], [math.inf])
     with pytest.raises(ArgumentError, match="low is nan in 1 of 2"):
         mean_width([math.nan, 0.0], [1.0, 1.0])
     with pytest.raises(ArgumentError, match="truth is inf in 1 of 1"):

@@ -72,6 +72,11 @@ def test_a_share_of_nought_or_one_has_no_binomial_error_but_a_wide_interval():
     assert always.low == pytest.approx(20 / (20 + z2), rel=1e-12)
 
 
+def test_intervals_of_sure_shares_end_exactly_there():
+    assert {share_of(n, n).high for n in range(1, 300)} == {1.0}
+    assert {share_of(0, n).low for n in range(1, 300)} == {0.0}
+
+
 def test_the_stopping_rule_never_sees_a_share_as_certain():
     # (0 + 2)/(400 + 4) and its binomial error.
     p = 2 / 404

@@ -89,6 +89,14 @@ def test_the_opposite_ranking_has_the_opposite_qini():
     assert qini(-priority, score) == pytest.approx(-qini(priority, score), abs=1e-13)
 
 
+def test_a_large_common_effect_does_not_blur_a_ranking():
+    # Scores in steps of 2^-10 keep all their bits beside 2^40.
+    rng = np.random.default_rng(10)
+    priority, score = rng.normal(size=200), rng.integers(0, 4096, 200) / 1024
+    assert autoc(priority, score + 2.0**40) == pytest.approx(autoc(priority, score), abs=1e-10)
+    assert qini(priority, score + 2.0**40) == pytest.approx(qini(priority, score), abs=1e-10)
+
+
 def test_half_sample_errors_are_the_spread_over_all_half_samples():
     rng = np.random.default_rng(2)
     priority, score = rng.integers(0, 4, 12).astype(float), rng.normal(size=12)
