@@ -21,6 +21,7 @@ from causalkit.nuisance.candidates import (
 from causalkit.nuisance.features import DenseFeatures, Features, dense
 from causalkit.nuisance.folds import Folds
 from causalkit.nuisance.learners import Plan, check_binary, plan, seeded
+from causalkit.nuisance.tuning import Tune, tuned
 from causalkit.rng import seed_of
 from causalkit.typing import Bools, Floats, Ints
 
@@ -57,6 +58,7 @@ def cross_fit(
     seed: int,
     weights: Floats | None = None,
     imputer: Any = None,
+    tune: Tune = "fold",
     given: Mapping[str, Floats] | None = None,
     n_jobs: int = 1,
     store_models: bool = False,
@@ -76,6 +78,9 @@ def cross_fit(
         Row weights of every fit.
     imputer : scikit-learn transformer or None
         Fitted inside each training fold, before the learner.
+    tune : {"fold", "repeat", "once"}, default "fold"
+        Where a search object such as GridSearchCV searches; see
+        :func:`causalkit.nuisance.tuning.tuned`.
     given : mapping of str to array, optional
         Predictions from elsewhere, ``(n,)`` or ``(n, n_rep)``; these nuisances are not fitted.
     n_jobs : int
@@ -91,6 +96,11 @@ def cross_fit(
         If a learner cannot do what is asked, or given or fitted predictions are not finite or
         not of length n.
     """
+    if tune != "fold" and imputer is not None:
+        raise ArgumentError(
+            f"tune={tune!r} searches on all rows, whose missing values are imputed inside folds "
+            "only; use tune='fold', or impute before building the data."
+        )
     settings = Settings(folds, weights, seed, n_jobs, threads=0 if n_jobs == 1 else 1)
     predictions: dict[str, Floats] = {}
     chosen: dict[str, str] = {}
@@ -106,7 +116,7 @@ def cross_fit(
             check_binary(nuisance.target, nuisance.name, nuisance.train_on)
     labels: dict[str, list[str]] = {nuisance.name: [] for nuisance in to_fit}
     for group in _sharing_features(to_fit):
-        for task, best in _fit_group(group, settings, imputer, progress):
+        for task, best in _fit_group(group, settings, imputer, tune, progress):
             name = task.nuisance.name
             predictions[name][task.test, task.repeat] = best.predictions
             labels[name].append(best.label)
@@ -128,12 +138,20 @@ def _sharing_features(nuisances: Sequence[Nuisance]) -> Iterable[list[Nuisance]]
 
 
 def _fit_group(
-    group: list[Nuisance], settings: Settings, imputer: Any, progress: Progress | None
+    group: list[Nuisance],
+    settings: Settings,
+    imputer: Any,
+    tune: Tune,
+    progress: Progress | None,
 ) -> Iterable[tuple[Task, Candidate]]:
     folds, first = settings.folds, group[0]
     views = Views(first.features, first.compact or first.features)
-    plans = [plan(nuisance.learner, nuisance.kind) for nuisance in group]
     for repeat in range(folds.n_rep):
+        if repeat == 0 or tune == "repeat":
+            ready = tuned(
+                group, folds, repeat, tune=tune, seed=settings.seed, weights=settings.weights
+            )
+            plans = [plan(nuisance.learner, nuisance.kind) for nuisance in ready]
         if imputer is None:
             yield from _fit_repeat(group, plans, views, settings, repeat, None, progress)
             continue

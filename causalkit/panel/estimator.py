@@ -68,6 +68,8 @@ class PanelDML(Estimator):
         cross-validated loss inside each training fold.
     learner_outcome, learner_treatment, learner_instrument : str or estimator, optional
         Override ``learner`` for one nuisance.
+    tune : {"fold", "repeat", "once"}, default "fold"
+        Where a search object (GridSearchCV) searches: in each fold, or on all rows.
     n_folds : int, default 5
         Folds; 1 means no cross-fitting, for exact identities with linear learners.
     n_rep : int, default 1
@@ -139,6 +141,7 @@ class PanelDML(Estimator):
         learner_outcome: str | Learner | None = None,
         learner_treatment: str | Learner | None = None,
         learner_instrument: str | Learner | None = None,
+        tune: str = "fold",
         n_folds: int = 5,
         n_rep: int = 1,
         dml_procedure: str = "dml2",
@@ -164,6 +167,7 @@ class PanelDML(Estimator):
         self.learner_outcome = learner_outcome
         self.learner_treatment = learner_treatment
         self.learner_instrument = learner_instrument
+        self.tune = tune
         self.n_folds = n_folds
         self.n_rep = n_rep
         self.dml_procedure = dml_procedure
@@ -202,8 +206,7 @@ class PanelDML(Estimator):
         Raises
         ------
         DataError, ArgumentError, IdentificationError
-            If the data, an argument or the design cannot give an estimate; each message says what
-            to change.
+            If the data, an argument or the design cannot give an estimate; says what to change.
         """
         started = time.perf_counter()
         self._check_data(data)
@@ -231,9 +234,6 @@ class PanelDML(Estimator):
         estimand : {"ate", "att", "atc"}, optional
             For the interactive model; the others have one estimand.
 
-        Returns
-        -------
-        EffectResult
         """
         self._check_fitted()
         if estimand is None or estimand == self.result_.estimand:

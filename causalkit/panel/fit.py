@@ -262,6 +262,7 @@ def fit_panel(
         seed=settings.seed,
         n_jobs=settings.n_jobs,
         imputer=training_fold_imputer(data.missing),
+        tune=settings.tune,
         store_models=settings.store_models,
         progress=teller(settings.progress, "nuisances", unit="fit"),
         given=placed_predictions(predictions, design.sample, known=known, n=len(data)),

@@ -18,6 +18,7 @@ from causalkit.nuisance import (
 )
 from causalkit.nuisance.folds import ExternalFolds, units_torn_apart
 from causalkit.nuisance.learners import is_classifier
+from causalkit.nuisance.tuning import Tune
 from causalkit.panel.design import Design, Sight
 from causalkit.panel.given import placed_folds
 from causalkit.panel.sample import PanelSample
@@ -42,6 +43,7 @@ class Fitting:
     seed: int
     n_jobs: int = 1
     imputer: Any = None
+    tune: Tune = "fold"
     store_models: bool = False
     progress: Callable[[str], None] | None = None
     given: Mapping[str, Floats] | None = None
@@ -56,6 +58,7 @@ class Fitting:
             seed=self.seed,
             weights=sample.weights,
             imputer=self.imputer,
+            tune=self.tune,
             given=given,
             n_jobs=self.n_jobs,
             store_models=self.store_models,

@@ -10,6 +10,7 @@ from causalkit.inference.variance import Ssc
 from causalkit.nuisance import SPLITS
 from causalkit.nuisance.folds import ExternalFolds
 from causalkit.nuisance.learners import Kind, is_classifier, plan
+from causalkit.nuisance.tuning import TUNE, Tune
 from causalkit.panel.approaches import ALIASES, APPROACHES
 from causalkit.panel.design import MUNDLAK_TERMS, TIME_EFFECTS, Options
 from causalkit.panel.fitting import Learners
@@ -18,7 +19,6 @@ from causalkit.panel.models import MODELS, SCORES
 COV_TYPES = ("clustered", "two-way", "robust", "nonrobust")
 AGGREGATIONS = ("median", "mean", "bounds")
 PROCEDURES = ("dml2", "dml1")
-TUNING = ("fold", "repeat", "once")
 DEFAULT_TRIM = 0.01
 _WITHOUT_MEANS = ("pooled", "late_within", "within", "fd", "dummies")
 
@@ -33,6 +33,7 @@ class Settings:
     score: str
     split: str | ExternalFolds
     learners: Learners
+    tune: Tune
     n_folds: int
     n_rep: int
     dml_procedure: str
@@ -61,6 +62,7 @@ class Settings:
             ("ssc", e.ssc, get_args(Ssc)),
             ("aggregation", e.aggregation, AGGREGATIONS),
             ("dml_procedure", e.dml_procedure, PROCEDURES),
+            ("tune", e.tune, TUNE),
         ):
             check_choice(kind, value, known)
         if e.time_effects is not None:
@@ -88,6 +90,7 @@ class Settings:
             score=e.score,
             split=e.split,
             learners=_learners(e),
+            tune=e.tune,
             n_folds=check_count("n_folds", e.n_folds, least=1),
             n_rep=check_count("n_rep", e.n_rep, least=1),
             dml_procedure=e.dml_procedure,

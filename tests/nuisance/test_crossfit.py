@@ -6,7 +6,7 @@ from lightgbm import LGBMRegressor
 from sklearn.dummy import DummyRegressor
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LassoCV, LinearRegression, LogisticRegression
+from sklearn.linear_model import LassoCV, LinearRegression, LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.tree import DecisionTreeRegressor
@@ -137,6 +137,31 @@ def test_search_object_is_tuned_inside_training_folds_only():
     )
     assert {m.best_params_["max_depth"] for m in fit.models.values()} <= {1, 3}
     assert search.cv is None
+
+
+@pytest.mark.parametrize("tune", ["once", "repeat"])
+def test_a_search_outside_of_the_folds_is_one_search_on_all_rows(tune):
+    x, y, _, folds = panel()
+    inner = [
+        (np.flatnonzero(folds.inner[0] != k), np.flatnonzero(folds.inner[0] == k)) for k in range(5)
+    ]
+    grid = {"alpha": [0.01, 1.0, 30.0, 1000.0]}
+    best = GridSearchCV(Ridge(), grid, cv=inner).fit(x, y).best_estimator_
+    found = cross_fit(
+        [Nuisance("outcome", y, DenseFeatures(x), GridSearchCV(Ridge(), grid))],
+        folds,
+        seed=0,
+        tune=tune,
+    )
+    np.testing.assert_allclose(found["outcome"][:, 0], by_hand(best, x, y, folds), rtol=1e-10)
+    with pytest.raises(ArgumentError, match=r"tune='.*imputed inside folds"):
+        cross_fit(
+            [Nuisance("outcome", y, DenseFeatures(x), GridSearchCV(Ridge(), grid))],
+            folds,
+            seed=0,
+            tune=tune,
+            imputer=SimpleImputer(),
+        )
 
 
 def test_lasso_cv_object_accepts_grouped_folds():
