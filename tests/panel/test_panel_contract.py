@@ -10,7 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
-from sklearn.linear_model import LinearRegression
+from sklearn.experimental import enable_iterative_imputer  # noqa: F401 - registers the next
+from sklearn.impute import IterativeImputer
+from sklearn.kernel_approximation import Nystroem
+from sklearn.linear_model import LassoCV, LinearRegression
+from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.tree import DecisionTreeRegressor
 
 import causalkit as ck
@@ -356,3 +360,31 @@ def test_a_refit_that_fails_leaves_the_former_fit_as_it_was():
         fitted.fit(panel(frame))
     assert fitted.fit_.sample.n == fitted.result_.n
     np.testing.assert_array_equal(numbers(fitted), before)
+
+
+def test_a_random_basis_or_imputer_draws_from_the_seed_alone():
+    frame = table()
+    frame.loc[::7, "x2"] = np.nan
+    imputer = IterativeImputer(sample_posterior=True, max_iter=2)
+    cases = [
+        (panel(), {"basis": Nystroem(n_components=5)}),
+        (panel(frame, missing=imputer), {"learner": "linear", "mundlak_terms": "means"}),
+        (panel(), {"learner": LassoCV(cv=KFold(3, shuffle=True))}),
+    ]
+    for data, arguments in cases:
+        found = []
+        for seed in (1, 2):
+            np.random.seed(seed)  # noqa: NPY002 - must not matter
+            found.append(numbers(fit(data, **arguments)))
+        np.testing.assert_array_equal(found[0], found[1])
+
+
+def test_a_search_may_search_once_for_all_folds():
+    search = GridSearchCV(DecisionTreeRegressor(), {"max_depth": [1, 2, 3, 4]})
+    data = panel()
+    once, folded = (
+        fit(data, learner=search, tune=tune, store_models=True) for tune in ("once", "fold")
+    )
+    depths = {model.max_depth for name, model in once.models_.items() if name[0] == "outcome"}
+    assert len(depths) == 1
+    assert all(isinstance(model, GridSearchCV) for model in folded.models_.values())

@@ -282,10 +282,11 @@ def test_a_penalised_blp_of_few_moderators_is_close_to_the_plain_one():
     centred = table()[["x1", "x2"]] - table()[["x1", "x2"]].mean()
     plain, found = fitted.blp(centred), fitted.blp(["x1", "x2"], penalty="lasso")
     assert found.terms == ("constant, moderators at their means", "x1", "x2")
-    # The two differ by the nodewise approximation, which is small beside a standard error.
+    # The two differ by the nodewise lasso, which leaves part of a moderator's correlation with the
+    # others in its residual: estimates move by less than a standard error, which cannot grow.
     gap = np.abs(found.estimates - plain.estimates) / plain.std_errors
     assert (gap < 0.5).all()
-    np.testing.assert_allclose(found.std_errors, plain.std_errors, rtol=0.1)
+    assert (found.std_errors <= 1.001 * plain.std_errors).all()
     sums = pd.DataFrame(found.influence).groupby(fitted.fit_.sample.unit).sum().to_numpy()
     clustered_by_hand = N_UNITS / (N_UNITS - 1) * sums.T @ sums / N**2
     np.testing.assert_allclose(found.vcov, clustered_by_hand, rtol=1e-10)
