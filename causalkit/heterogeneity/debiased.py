@@ -1,6 +1,7 @@
 """Debiased lasso: inference on many coefficients when few of them matter."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -10,7 +11,11 @@ from causalkit.typing import Bools, Floats, Ints
 from causalkit.warn import warn
 
 _N_PENALTIES = 30
+_N_NODEWISE, _N_COLUMNS = 10, 20  # penalties, and columns that choose among them
 _WEAKEST = 1e-3  # of the grid, beside the least penalty that selects nothing
+_AFFORDABLE = 1.25  # variance beside that of the largest nodewise penalty
+_LESS = (0.5, 0.2, 0.1, 0.05)  # shares of the largest nodewise penalty, tried in turn
+_SINGULAR = 1e10
 _SWEEPS = 2000
 # Change of a coefficient in a sweep, beside the largest covariance; less will do to compare errors.
 _TOLERANCE, _ROUGH = 1e-9, 1e-5
@@ -71,10 +76,14 @@ def debiased_lasso(
         Draws the folds.
     weights : (n,) array, optional
         Row weights; their scale does not matter.
-    penalty, nodewise_penalty : float, optional
-        λ, and that of the regressions of each column on the others, for columns of mean square
-        one. Default: least squared error in cross-validation by group, and √(log k / groups).
-        With both at zero the result is least squares.
+    penalty : float, optional
+        λ for columns of mean square one. Default: least squared error in cross-validation by
+        group.
+    nodewise_penalty : float, optional
+        That of the regressions of each column on the others. Default: for each column the least
+        that makes the variance of its coefficient at most a quarter larger than the one of least
+        cross-validated error does; with far fewer columns than rows that is none. With both
+        penalties at zero the result is least squares.
     n_folds : int, default 5
 
     Returns
@@ -89,6 +98,8 @@ def debiased_lasso(
     References
     ----------
     van de Geer, Bühlmann, Ritov & Dezeure (2014), Annals of Statistics 42, 1166-1202 (Θ̂);
+    Zhang & Zhang (2014), JRSS B 76, 217-242 and Dezeure, Bühlmann, Meier & Meinshausen (2015),
+    Statistical Science 30, 533-558 (bias against variance in the nodewise penalty);
     Semenova, Goldman, Chernozhukov & Taddy (2023), Quantitative Economics 14, 471-510 (residuals
     of panels).
     """
@@ -103,13 +114,16 @@ def debiased_lasso(
     gram, cross = _mean(parts)[:-1, :-1], _mean(parts)[:-1, -1]
     bars = np.where(free, 0.0, 1.0)[:, None]
     if penalty is None:
-        penalty = _chosen(parts, bars)
+        penalty = _chosen(parts, bars, np.array([k]), _N_PENALTIES)
     beta = _descend(gram, cross[:, None], penalty * bars)[:, 0]
-    if nodewise_penalty is None:
-        nodewise_penalty = float(np.sqrt(np.log(max(k, 2)) / np.unique(groups).size))
     # A column must not explain itself.
-    apart = np.where(np.eye(k, dtype=bool), np.inf, nodewise_penalty * bars)
-    inverse = _inverse(gram, apart)
+    apart = np.where(np.eye(k, dtype=bool), np.inf, bars)
+    if nodewise_penalty is None:
+        few = rng.permutation(np.flatnonzero(~free))[:_N_COLUMNS]
+        largest = _chosen(parts, apart[:, few], few, _N_NODEWISE) if few.size else 0.0
+        inverse = _economical(gram, apart, largest)
+    else:
+        inverse = _inverse(gram, _scaled(apart, nodewise_penalty), np.arange(k))
     residual = w * (y - z @ beta)
     theta = (beta + inverse @ (cross - gram @ beta)) / scale
     influence = residual[:, None] * (z @ (inverse / scale[:, None]).T)
@@ -153,21 +167,36 @@ def _mean(parts: list[_Part]) -> Floats:
     return np.asarray(total / sum(part.weight for part in parts))
 
 
-def _chosen(parts: list[_Part], bars: Floats) -> float:
-    """Penalty of least squared error over held-out folds; ``bars`` ``(k, 1)`` multiply it."""
+def _chosen(parts: list[_Part], bars: Floats, targets: Ints, count: int) -> float:
+    """One penalty, of least squared error over held-out folds, for r regressions on z.
+
+    Parameters
+    ----------
+    parts : list of _Part
+        Moments by fold.
+    bars : (k, r) array
+        Multiplies the penalty; infinite where a column must not take part.
+    targets : (r,) int array
+        Column of [z, y] that each regression explains.
+    count : int
+        Penalties to try.
+    """
     whole = _mean(parts)
     # The least penalty that selects nothing: the steepest slope with the free columns alone.
-    alone = _descend(whole[:-1, :-1], whole[:-1, -1:], np.where(bars > 0.0, np.inf, 0.0))
-    slopes = np.abs(whole[:-1, -1:] - whole[:-1, :-1] @ alone)
-    top = float(np.where(bars > 0.0, slopes, 0.0).max())
-    grid = max(top, 1e-300) * np.geomspace(1.0, _WEAKEST, _N_PENALTIES)
-    losses = np.zeros(_N_PENALTIES)
+    alone = _descend(whole[:-1, :-1], whole[:-1, targets], np.where(bars > 0.0, np.inf, 0.0))
+    slopes = np.abs(whole[:-1, targets] - whole[:-1, :-1] @ alone)
+    top = float(np.where(np.isfinite(bars) & (bars > 0.0), slopes, 0.0).max())
+    grid = max(top, 1e-300) * np.geomspace(1.0, _WEAKEST, count)
+    # All penalties and all regressions are solved together: one column for each pair.
+    penalties = np.hstack([_scaled(bars, penalty) for penalty in grid])
+    losses = np.zeros(count)
     for held_out, part in enumerate(parts):
         rest = _mean(parts[:held_out] + parts[held_out + 1 :])
-        cross = np.repeat(rest[:-1, -1:], _N_PENALTIES, axis=1)
-        beta = _descend(rest[:-1, :-1], cross, bars * grid, tolerance=_ROUGH)
-        squares = (part.products[:-1, :-1] @ beta - 2.0 * part.products[:-1, -1:]) * beta
-        losses += squares.sum(axis=0)
+        cross = np.tile(rest[:-1, targets], count)
+        beta = _descend(rest[:-1, :-1], cross, penalties, tolerance=_ROUGH)
+        held = np.tile(part.products[:-1, targets], count)
+        squares = ((part.products[:-1, :-1] @ beta - 2.0 * held) * beta).sum(axis=0)
+        losses += squares.reshape(count, targets.size).sum(axis=1)
     return float(grid[int(losses.argmin())])
 
 
@@ -200,9 +229,44 @@ def _descend(
     return beta
 
 
-def _inverse(gram: Floats, penalty: Floats) -> Floats:
-    """Approximate inverse whose row j is (e_j − γ_j) / τ_j², γ_j from the nodewise lasso."""
-    gamma = _descend(gram, gram, penalty)
-    left = np.eye(len(gram)) - gamma.T
-    remaining = np.einsum("jk,kj->j", left, gram)
+def _scaled(bars: Floats, penalty: float) -> Floats:
+    """Penalties; an infinite bar stays one, also times zero."""
+    return np.where(np.isinf(bars), np.inf, np.where(np.isinf(bars), 0.0, bars) * penalty)
+
+
+def _inverse(
+    gram: Floats, penalties: Floats, rows: Ints, *, tolerance: float = _TOLERANCE
+) -> Floats:
+    """Rows j of the approximate inverse, (e_j − γ_j) / τ_j² with γ_j from the nodewise lasso."""
+    gamma = _descend(gram, gram[:, rows], penalties[:, rows], tolerance=tolerance)
+    left = np.eye(len(gram))[rows] - gamma.T
+    remaining = np.einsum("jk,kj->j", left, gram[:, rows])
     return np.asarray(left / remaining[:, None])
+
+
+def _variances(inverse: Any, gram: Floats) -> Floats:
+    """Variance of each coefficient, up to that of the error."""
+    return np.asarray(((inverse @ gram) * inverse).sum(axis=1))
+
+
+def _economical(gram: Floats, bars: Floats, penalty: float) -> Floats:
+    """Approximate inverse, each row as exact as a quarter more variance allows.
+
+    Rows need not be minimisers to the last digit: any approximate inverse corrects.
+    """
+    rows = np.arange(len(gram))
+    inverse = _inverse(gram, _scaled(bars, penalty), rows, tolerance=_ROUGH)
+    allowed = _AFFORDABLE * _variances(inverse, gram)
+    if np.linalg.cond(gram) < _SINGULAR:
+        exact = np.linalg.inv(gram)
+        cheap = _variances(exact, gram) <= allowed
+        inverse[cheap] = exact[cheap]
+        rows = rows[~cheap]
+    for share in _LESS:
+        if rows.size == 0:
+            break
+        tried = _inverse(gram, _scaled(bars, share * penalty), rows, tolerance=_ROUGH)
+        cheap = _variances(tried, gram) <= allowed[rows]
+        inverse[rows[cheap]] = tried[cheap]
+        rows = rows[cheap]
+    return inverse
