@@ -2,19 +2,19 @@
 
 import numpy as np
 
-from causalkit.data import CausalData
+from causalkit.data import Roles
 from causalkit.panel.sample import PanelSample
 from causalkit.panel.settings import Settings
 from causalkit.typing import Ints
 
 
-def cluster_names(settings: Settings, data: CausalData) -> tuple[str, ...]:
+def cluster_names(settings: Settings, roles: Roles) -> tuple[str, ...]:
     """Columns that the variance is clustered by."""
     if settings.cov_type == "two-way":
-        first = data.roles.cluster or (str(data.roles.unit),)
-        return first if len(first) == 2 else (*first, str(data.roles.time))
+        first = roles.cluster or (str(roles.unit),)
+        return first if len(first) == 2 else (*first, str(roles.time))
     if settings.cov_type == "clustered":
-        return data.roles.cluster or (str(data.roles.unit),)
+        return roles.cluster or (str(roles.unit),)
     return ()
 
 

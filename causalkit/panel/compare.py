@@ -43,7 +43,7 @@ def companion(data: CausalData, settings: Settings, name: str) -> EffectResult:
         solutions,
         terms=sample.treatment_names,
         clusters=variance_clusters(settings, sample),
-        cluster_names=cluster_names(settings, data),
+        cluster_names=cluster_names(settings, data.roles),
         ssc=settings.ssc,
         cov_type=settings.cov_type,
         multiplicity=multiplicity,

@@ -216,7 +216,7 @@ class PanelDML(Estimator):
         with collect_warnings() as caught:
             fitted = fit_panel(data, settings, folds=folds, predictions=predictions)
             wall = time.perf_counter() - started
-            result = fitted.result(settings, data, warnings=caught, wall_s=wall)
+            result = fitted.result(settings, warnings=caught, wall_s=wall)
         self.fit_: PanelFit = fitted
         self.result_ = result
         self.diagnostics_: Mapping[str, Any] = self.result_.diagnostics
@@ -238,9 +238,7 @@ class PanelDML(Estimator):
         self._check_fitted()
         if estimand is None or estimand == self.result_.estimand:
             return self.result_
-        return followup.other_estimand(
-            self.fit_, self._settings, self.result_, self._need_data(None), estimand
-        )
+        return followup.other_estimand(self.fit_, self._settings, self.result_, estimand)
 
     def compare(self, data: CausalData | None = None) -> ResultTable:
         """All approaches and the linear companions side by side, on the same folds.
@@ -288,7 +286,8 @@ class PanelDML(Estimator):
 
     def effect(self, data: CausalData) -> Any:
         """Effect for each row of ``data``, linear in its modifiers: a Dataset over ``obs``."""
-        return heterogeneity.effect(*self._all(None), data)
+        self._check_fitted()
+        return heterogeneity.effect(self.fit_, self._settings, self.result_, data)
 
     def _all(self, data: CausalData | None) -> tuple[PanelFit, Settings, EffectResult, CausalData]:
         self._check_fitted()

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from causalkit.data import CausalData
+from causalkit.data import CausalData, Roles
 from causalkit.data.missing import training_fold_imputer
 from causalkit.inference.solve import Solution, solve_linear
 from causalkit.inference.variance import nonrobust, warn_if_few
@@ -33,6 +33,7 @@ from causalkit.panel.models import (
 )
 from causalkit.panel.sample import PanelSample, panel_sample
 from causalkit.panel.settings import Settings
+from causalkit.panel.source import Source
 from causalkit.progress import teller
 from causalkit.provenance import record
 from causalkit.results import EffectResult, effect_from_solutions
@@ -52,11 +53,14 @@ class PanelFit:
         Clusters of the variance, for the rows of the score.
     n_data : int
         Rows of the data, used or not.
+    source : Source
+        What later questions need of the data.
     """
 
     model: ModelFit
     clusters: tuple[Ints, ...]
     n_data: int
+    source: Source
 
     @property
     def sample(self) -> PanelSample:
@@ -103,7 +107,6 @@ class PanelFit:
     def result(
         self,
         settings: Settings,
-        data: CausalData,
         *,
         warnings: list[str],
         wall_s: float,
@@ -126,7 +129,6 @@ class PanelFit:
             glance |= glance_facts(found)
         return self.to_result(
             settings,
-            data,
             score,
             estimand=estimand,
             diagnostics=diagnostics,
@@ -138,7 +140,6 @@ class PanelFit:
     def to_result(
         self,
         settings: Settings,
-        data: CausalData,
         score: LinearScore,
         *,
         estimand: str,
@@ -147,9 +148,10 @@ class PanelFit:
     ) -> EffectResult:
         """Result of any score on this sample, with the settings' variance."""
         sample, solutions = self.sample, self.solve(settings, score)
+        roles = self.source.roles
         names = sample.treatment_names
         terms = terms or names
-        dropped = {**data.dropped, **sample.dropped}
+        dropped = {**self.source.dropped, **sample.dropped}
         if self.model.used is not None and not self.model.used.all():
             dropped["propensity outside the trimming bounds"] = _rows_behind(
                 sample, ~self.model.used
@@ -164,12 +166,12 @@ class PanelFit:
             multiplicity=self.multiplicity,
             variances=self._variances(settings, score, solutions),
             use_t=settings.use_t,
-            cluster_names=cluster_names(settings, data),
+            cluster_names=cluster_names(settings, roles),
             estimand=estimand,
             estimator=settings.label,
-            outcome=data.roles.outcome[0],
-            treatment=data.roles.treatment,
-            contrast=tuple(_contrast(settings, data, term) for term in terms),
+            outcome=roles.outcome[0],
+            treatment=roles.treatment,
+            contrast=tuple(_contrast(settings, roles, term) for term in terms),
             n_units=int(np.unique(self.final(sample.unit)).size),
             n_periods=None if sample.period is None else int(np.unique(sample.period).size),
             seed=settings.seed,
@@ -177,7 +179,7 @@ class PanelFit:
             n_rep=self.model.folds.n_rep,
             dropped=dropped,
             notes=_notes(settings, self.model),
-            data_digest=data.digest(),
+            data_digest=self.source.digest,
             **facts,
         )
 
@@ -188,10 +190,9 @@ def _rows_behind(sample: PanelSample, mask: Bools) -> int:
     return int(mask.sum() if weights is None else weights[mask].sum())
 
 
-def _contrast(settings: Settings, data: CausalData, term: str) -> str:
+def _contrast(settings: Settings, roles: Roles, term: str) -> str:
     if settings.model == "interactive" or (
-        term in data.roles.treatment
-        and data.roles.kinds[data.roles.treatment.index(term)] == "binary"
+        term in roles.treatment and roles.kinds[roles.treatment.index(term)] == "binary"
     ):
         return "1 vs 0"
     return "dY/dD"
@@ -277,7 +278,7 @@ def fit_panel(
     if model.used is not None:
         clusters = tuple(np.unique(codes[model.used], return_inverse=True)[1] for codes in clusters)
     warn_if_few(clusters)
-    return PanelFit(model, clusters, len(data))
+    return PanelFit(model, clusters, len(data), Source.of(data))
 
 
 def _test_sets(fit: PanelFit) -> list[list[Ints]]:

@@ -30,13 +30,12 @@ _FEWEST_DRAWS = 99
 
 
 def other_estimand(
-    fit: PanelFit, settings: Settings, main: EffectResult, data: CausalData, estimand: str
+    fit: PanelFit, settings: Settings, main: EffectResult, estimand: str
 ) -> EffectResult:
     """Result for another estimand of the interactive model, from the same nuisances."""
     check_choice("estimand", estimand, fit.model.scores)
     return fit.to_result(
         settings,
-        data,
         fit.model.scores[estimand],
         estimand=estimand,
         diagnostics=main.diagnostics,

@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from causalkit.data import CausalData
 from causalkit.data.panel import unit_means
@@ -99,7 +100,6 @@ def _project(
     fit: PanelFit,
     settings: Settings,
     main: EffectResult,
-    data: CausalData,
     design: Floats,
     *,
     terms: tuple[str, ...],
@@ -111,7 +111,6 @@ def _project(
     _check_columns(design, d_res[:, 0], terms, estimand.upper())
     found = fit.to_result(
         settings,
-        data,
         effect_projection(d_res, residuals.y, design),
         estimand=estimand,
         terms=terms,
@@ -144,10 +143,9 @@ def _check_present(absent: tuple[str, ...], fit: PanelFit) -> None:
 
 
 def _moderators(
-    fit: PanelFit, data: CausalData, basis: Any, *, within_between: bool
+    fit: PanelFit, frame: pd.DataFrame, *, within_between: bool
 ) -> tuple[Floats, tuple[str, ...]]:
     """Moderators ``(n, q)`` of the rows used, and their names."""
-    frame = moderator_frame(data, basis)
     encoding = Encoding.of(frame)
     used = frame.iloc[fit.sample.rows]
     _check_present(encoding.absent(used), fit)
@@ -179,12 +177,20 @@ def blp(
     penalty: str | None = None,
 ) -> EffectResult:
     """Best linear predictor of the effect."""
-    values, names = _moderators(fit, data, basis, within_between=within_between)
+    frame = moderator_frame(data, basis)
+    values, names = _moderators(fit, frame, within_between=within_between)
     if penalty is not None:
         check_choice("penalty", penalty, PENALTIES)
         return _penalised(fit, settings, main, values, names)
+    return _linear(fit, settings, main, values, names)
+
+
+def _linear(
+    fit: PanelFit, settings: Settings, main: EffectResult, values: Floats, names: tuple[str, ...]
+) -> EffectResult:
+    """Best linear predictor by moderators ``(n, q)`` and a constant."""
     design = np.column_stack([np.ones(len(values)), values])
-    return _project(fit, settings, main, data, design, terms=("constant", *names), estimand="blp")
+    return _project(fit, settings, main, design, terms=("constant", *names), estimand="blp")
 
 
 def _penalised(
@@ -262,12 +268,10 @@ def gate(
         tuple(term for term, column in zip(terms, used.T, strict=True) if not column.any()), fit
     )
     check_group_units(used, fit.sample.unit, terms)
-    return _project(fit, settings, main, data, used, terms=terms, estimand="gate")
+    return _project(fit, settings, main, used, terms=terms, estimand="gate")
 
 
-def effect(
-    fit: PanelFit, settings: Settings, main: EffectResult, fitted_on: CausalData, data: CausalData
-) -> Any:
+def effect(fit: PanelFit, settings: Settings, main: EffectResult, data: CausalData) -> Any:
     """Effect of every row of new data, linear in its modifiers."""
     import xarray as xr
 
@@ -276,12 +280,13 @@ def effect(
             f"effect needs a CausalData, got {type(data).__name__}; build one with "
             "CausalData.from_frame, or take rows with data.subset."
         )
-    names = list(fitted_on.roles.modifiers)
+    seen = fit.source.modifiers
+    names = list(seen.columns)
     design = np.ones((len(data), 1))
     fitted = main
     if names:
-        fitted = blp(fit, settings, main, fitted_on, names)
-        encoding = Encoding.of(moderator_frame(fitted_on, names))
+        fitted = _linear(fit, settings, main, *_moderators(fit, seen, within_between=False))
+        encoding = Encoding.of(seen)
         design = np.column_stack([design, encoding.matrix(moderator_frame(data, names))])
     else:
         residuals_of_one_treatment(fit, "effect")
