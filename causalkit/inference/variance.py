@@ -161,12 +161,15 @@ def count_clusters(codes: Ints) -> int:
 
 def warn_if_few(clusters: Sequence[Ints]) -> None:
     """Warn where the cluster-robust normal approximation is not to be trusted."""
+    mend = 'Use bootstrap(kind="wild").'
+    if len(clusters) > 1:
+        mend = 'Refit with cov_type="clustered" on the scarcer clusters for bootstrap(kind="wild").'
     for codes in clusters:
         count = count_clusters(codes)
         if count < FEW_CLUSTERS:
             warn(
                 f"[E18-few-clusters] only {count} clusters; cluster-robust standard errors are "
-                f'unreliable below about {FEW_CLUSTERS}. Use bootstrap(kind="wild").',
+                f"unreliable below about {FEW_CLUSTERS}. {mend}",
                 FewClustersWarning,
             )
 

@@ -169,6 +169,8 @@ def test_few_clusters_warn_and_thirty_do_not():
     with pytest.warns(FewClustersWarning, match=r'only 29 clusters; .*kind="wild"'):
         warn_if_few([np.arange(29)])
     warn_if_few([np.arange(30)])
+    with pytest.warns(FewClustersWarning, match=r'cov_type="clustered" on the scarcer clusters'):
+        warn_if_few([np.arange(40), np.arange(8)])
 
 
 def test_one_cluster_has_no_variance():
