@@ -152,6 +152,8 @@ def fit_file(
 
     data = CausalData.from_frame(_read(path), **roles)
     chosen = {} if learner is None else {"learner": learner}
+    if chosen and "learner" not in make().get_params():
+        raise ArgumentError(f"--learner: {estimator} has no learner to choose; leave it out.")
     result = make(**chosen, random_state=seed).fit(data).estimate()
     click.echo(result.to_json(indent=2) if as_json else result.summary())
     if out is not None:

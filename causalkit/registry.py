@@ -10,6 +10,7 @@ from causalkit.errors import unknown_name
 
 ESTIMATORS = {
     "panel-dml": "causalkit.panel:PanelDML",
+    "panel-regression": "causalkit.panel.regression:PanelRegression",
 }
 
 GENERATORS = {

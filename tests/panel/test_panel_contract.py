@@ -388,21 +388,3 @@ def test_a_search_may_search_once_for_all_folds():
     depths = {model.max_depth for name, model in once.models_.items() if name[0] == "outcome"}
     assert len(depths) == 1
     assert all(isinstance(model, GridSearchCV) for model in folded.models_.values())
-
-
-def test_a_loaded_estimator_answers_without_its_data(tmp_path):
-    treated = np.random.default_rng(1).integers(0, 2, N_UNITS * N_PERIODS)
-    frame = table().assign(treated=treated)
-    two_arms = ck.CausalData.from_frame(
-        frame, outcome="y", treatment="treated", covariates=["x1", "x2"], unit="unit", time="time"
-    )
-    interactive = fit(two_arms, model="interactive", learner="linear")
-    interactive.save(tmp_path / "interactive.joblib")
-    loaded = ck.PanelDML.load(tmp_path / "interactive.joblib")
-    assert loaded.estimate("att").tidy().equals(interactive.estimate("att").tidy())
-    varying = panel(modifiers="x1")
-    fitted = fit(varying)
-    fitted.save(tmp_path / "varying.joblib")
-    predicted = ck.PanelDML.load(tmp_path / "varying.joblib").effect(varying)
-    assert predicted.equals(fitted.effect(varying))
-    assert float(predicted["effect"].std()) > 0.0

@@ -1,0 +1,39 @@
+"""A saved estimator answers what needs no data, without them."""
+
+import numpy as np
+import pandas as pd
+
+import causalkit as ck
+
+N_UNITS, N_PERIODS = 40, 5
+
+
+def table():
+    rng = np.random.default_rng(3)
+    unit = np.repeat(np.arange(N_UNITS), N_PERIODS)
+    x = rng.standard_normal((2, unit.size))
+    d = x[0] + rng.standard_normal(unit.size)
+    y = d * (1.0 + x[0]) + rng.standard_normal(unit.size)
+    treated = rng.integers(0, 2, unit.size)
+    return pd.DataFrame({"y": y, "d": d, "treated": treated, "x1": x[0], "x2": x[1], "unit": unit})
+
+
+def panel(treatment, **roles):
+    covariates = ["x1", "x2"]
+    return ck.CausalData.from_frame(
+        table(), outcome="y", treatment=treatment, covariates=covariates, unit="unit", **roles
+    )
+
+
+def test_another_estimand_and_effects_need_no_data_after_loading(tmp_path):
+    interactive = ck.PanelDML(model="interactive", learner="linear", random_state=0)
+    interactive.fit(panel("treated")).save(tmp_path / "interactive.joblib")
+    loaded = ck.PanelDML.load(tmp_path / "interactive.joblib")
+    assert loaded.estimate("att").tidy().equals(interactive.estimate("att").tidy())
+    data = panel("d", modifiers="x1")
+    varying = ck.PanelDML(learner="linear", random_state=0).fit(data)
+    varying.save(tmp_path / "varying.joblib")
+    predicted = ck.PanelDML.load(tmp_path / "varying.joblib").effect(data)
+    assert predicted.equals(varying.effect(data))
+    slope = np.polyfit(table()["x1"], predicted["effect"].to_numpy(), 1)[0]
+    assert abs(slope - 1.0) < 0.3
