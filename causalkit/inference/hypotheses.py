@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from causalkit.errors import ArgumentError
 from causalkit.typing import Floats
@@ -102,7 +102,7 @@ def wald(
     ratio = gap / units
     statistic = float(ratio @ np.linalg.pinv(scaled, rcond=_RANK, hermitian=True) @ ratio)
     if df is None or np.isinf(df):
-        p = float(stats.chi2.sf(statistic, rank))
+        p = float(special.chdtrc(rank, statistic))
         return HypothesisTest(name, words, statistic, (float(rank),), "chi2", p)
-    p = float(stats.f.sf(statistic / rank, rank, df))
+    p = float(special.fdtrc(rank, df, statistic / rank))
     return HypothesisTest(name, words, statistic / rank, (float(rank), float(df)), "F", p)

@@ -3,7 +3,7 @@
 import math
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from causalkit.errors import ArgumentError, check_choice, check_count
 from causalkit.inference.bands import absolute_ratios
@@ -64,13 +64,13 @@ def bootstrap_t(
 def quantile_value(kind: str, *, level: float, df: float) -> float:
     """Two-sided quantile of the normal or the t distribution."""
     tail = 0.5 * (1.0 + level)
-    return float(stats.norm.ppf(tail) if kind == "normal" else stats.t.ppf(tail, df))
+    return float(special.ndtri(tail) if kind == "normal" else special.stdtrit(df, tail))
 
 
 def normal_p(ratios: Floats, *, kind: str, df: float) -> Floats:
     """Two-sided p-values of t-ratios under the normal or the t distribution."""
     size = np.abs(ratios)
-    tail = stats.norm.sf(size) if kind == "normal" else stats.t.sf(size, df)
+    tail = special.ndtr(-size) if kind == "normal" else special.stdtr(df, -size)
     return np.asarray(2.0 * tail, dtype=np.float64)
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import special
 
 from causalkit.errors import ArgumentError, check_level
 from causalkit.optional import require
@@ -348,7 +348,7 @@ def plot_residuals(
         ``plot_data``: see :func:`binned_residuals`.
     """
     frame = binned_residuals(treatment_residual, outcome_residual, n_bins=n_bins)
-    reach = float(stats.t.ppf(0.5 * (1.0 + check_level(level)), df)) * std_error
+    reach = float(special.stdtrit(df, 0.5 * (1.0 + check_level(level)))) * std_error
     ax = canvas.axes(ax, size=(5.6, 4.2), needed_by="plot_residuals")
     ends = np.array([frame["treatment"].min(), frame["treatment"].max()])
     x = np.array([ends[0] - 0.05 * np.ptp(ends), 0.0, ends[1] + 0.05 * np.ptp(ends)])
