@@ -4,13 +4,23 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
+from scipy.special import expit
 
 from causalkit.nuisance.boosting import Binned, Boosting, BoostingJob, bin_features, fit_boosting
-from causalkit.nuisance.features import Features, dense
+from causalkit.nuisance.features import Features, dense, missing_columns
 from causalkit.nuisance.folds import N_INNER, Folds
 from causalkit.nuisance.gram import AtomMoments, accumulate, predict_rows
-from causalkit.nuisance.learners import Plan, fit_model, inner_splits, predict_model, refuse_missing
+from causalkit.nuisance.learners import (
+    Plan,
+    fit_model,
+    inner_splits,
+    missing_refused,
+    predict_model,
+    refuse_missing,
+)
+from causalkit.nuisance.logistic import LogisticFit, fit_logistic, warn_of
 from causalkit.nuisance.penalised import LinearFit, fit_penalised
+from causalkit.nuisance.training import rows_of
 from causalkit.rng import seed_of
 from causalkit.typing import Bools, Floats, Ints, Learner
 
@@ -120,19 +130,39 @@ class Settings:
     threads: int
 
 
-def linear_candidates(
-    tasks: list[Task], features: Features, settings: Settings
-) -> dict[tuple[str, int], list[Candidate]]:
-    """Penalised least-squares candidates of every task, from one pass over the rows."""
-    wanted = {t.nuisance.name: t.nuisance for t in tasks if t.plan.penalties}
-    if not wanted:
+_Found = dict[tuple[str, int], list[Candidate]]
+
+
+def linear_candidates(tasks: list[Task], features: Features, settings: Settings) -> _Found:
+    """Penalised candidates of every task: least squares for means, logistic for probabilities.
+
+    None where covariates are missing and boosting, which takes them, is a candidate too.
+    """
+    able = [task for task in tasks if task.plan.penalties]
+    missing = missing_columns(features) if able else np.empty(0, dtype=np.int64)
+    if missing.size:
+        for task in able:
+            if task.plan.boosting is None:
+                raise missing_refused(repr(task.plan.label), missing)
         return {}
+    return _least_squares(
+        [task for task in able if task.nuisance.kind == "mean"], features, settings
+    ) | _logistic(
+        [task for task in able if task.nuisance.kind == "probability"], features, settings
+    )
+
+
+def _least_squares(tasks: list[Task], features: Features, settings: Settings) -> _Found:
+    """Candidates for conditional means, from one pass over the rows."""
+    if not tasks:
+        return {}
+    wanted = {t.nuisance.name: t.nuisance for t in tasks}
     names = list(wanted)
     targets = np.column_stack([wanted[name].target for name in names])
     atoms = _atoms(tasks[0], targets, features, settings)
-    found: dict[tuple[str, int], list[Candidate]] = {}
+    found: _Found = {}
     for fold in sorted({task.fold for task in tasks}):
-        mine = [task for task in tasks if task.fold == fold and task.plan.penalties]
+        mine = [task for task in tasks if task.fold == fold]
         asked = [(task, name) for task in mine for name in _affordable(task.plan, features)]
         train = settings.folds.train[mine[0].repeat][fold]
         fits: list[tuple[Task, LinearFit]] = []
@@ -148,6 +178,43 @@ def linear_candidates(
             candidate = Candidate(predicted[:, column], fit.description, fit.losses, fit)
             found.setdefault((task.nuisance.name, fold), []).append(candidate)
     return found
+
+
+def _logistic(tasks: list[Task], features: Features, settings: Settings) -> _Found:
+    """Candidates for probabilities."""
+    from joblib import Parallel, delayed
+
+    # Matrix products release the interpreter lock, so threads can share the rows.
+    pool = Parallel(n_jobs=settings.n_jobs, prefer="threads")
+    fitted = list(pool(delayed(_fit_logistic)(task, features, settings) for task in tasks))
+    found: _Found = {}
+    for task, candidates in zip(tasks, fitted, strict=True):
+        # Here and not in the threads, which do not see what collects the warnings of a fit.
+        warn_of([candidate.model for candidate in candidates], task.nuisance.name)
+        found[task.nuisance.name, task.fold] = candidates
+    return found
+
+
+def _fit_logistic(task: Task, features: Features, settings: Settings) -> list[Candidate]:
+    """Every penalty's fit of one probability in one fold, on rows taken once."""
+    rows = rows_of(
+        features,
+        task.train,
+        task.nuisance.target,
+        inner=settings.folds.inner[task.repeat],
+        weights=settings.weights,
+    )
+    fits: list[LogisticFit] = [
+        fit_logistic(rows, name) for name in _affordable(task.plan, features)
+    ]
+    odds = predict_rows(
+        features, task.test, [fit.coefficients for fit in fits], [fit.intercept for fit in fits]
+    )
+    chances = expit(odds)
+    return [
+        Candidate(chances[:, column], fit.description, fit.losses, fit)
+        for column, fit in enumerate(fits)
+    ]
 
 
 def _affordable(plan: Plan, features: Features) -> tuple[str, ...]:
@@ -251,7 +318,10 @@ def _boost(
     fit = fit_boosting(binned, boosting, job)
     if fit is None:
         return None
-    return Candidate(fit.predictions, f"boosting ({fit.rounds} rounds)", fit.losses, fit.model)
+    # Penalised candidates are left out for no other reason.
+    alone = bool(task.plan.penalties) and rival is None
+    name = "boosting alone for missing values" if alone else "boosting"
+    return Candidate(fit.predictions, f"{name} ({fit.rounds} rounds)", fit.losses, fit.model)
 
 
 def _fit_sklearn(

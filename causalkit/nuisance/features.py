@@ -6,7 +6,9 @@ from typing import Protocol
 
 import numpy as np
 
-from causalkit.typing import Floats, Ints
+from causalkit.typing import Bools, Floats, Ints
+
+_CHUNK = 2**14  # rows looked at together
 
 
 class Features(Protocol):
@@ -166,3 +168,24 @@ def dense(features: Features) -> Floats:
     if isinstance(features, DenseFeatures):
         return features.values
     return features.take(np.arange(features.n_rows))
+
+
+def missing_columns(features: Features) -> Ints:
+    """Positions of the columns that have a missing value in some row."""
+    if isinstance(features, JoinedFeatures):
+        before = np.cumsum([0, *(part.n_features for part in features.parts)])
+        found = [
+            start + missing_columns(part)
+            for start, part in zip(before, features.parts, strict=False)
+        ]
+        return np.concatenate(found)
+    if isinstance(features, TableFeatures):
+        return missing_columns(DenseFeatures(features.table))
+    rows = np.arange(features.n_rows)
+    if isinstance(features, BasisFeatures):
+        # Only rows with a missing value can have missing terms.
+        rows = np.flatnonzero(np.isnan(features.values).any(axis=1))
+    missing: Bools = np.zeros(features.n_features, dtype=bool)
+    for start in range(0, rows.size, _CHUNK):
+        missing |= np.isnan(features.take(rows[start : start + _CHUNK])).any(axis=0)
+    return np.flatnonzero(missing)

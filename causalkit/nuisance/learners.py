@@ -1,4 +1,11 @@
-"""Named learners, and what may be passed in place of a name."""
+"""Named learners, and what may be passed in place of a name.
+
+A weight of k counts like k copies of the row in the penalised learners, from scales to the loss
+that chooses the penalty. Boosting agrees with that but for rounding and for what LightGBM does by
+row: quantile bins of a feature with more values than bins, and the least number of rows in a leaf,
+which it guesses from the leaf's weight. Forests draw rows and count those of a leaf, and a pipeline
+or search of scikit-learn scales and scores, unweighted.
+"""
 
 from copy import copy
 from dataclasses import dataclass
@@ -19,7 +26,8 @@ from causalkit.typing import Bools, Floats, Ints, Learner
 Kind = Literal["mean", "probability"]
 
 LEARNERS = {
-    "auto": "the best of lasso, ridge and boosting by cross-validated loss in each training fold",
+    "auto": "the best of lasso, ridge and boosting by cross-validated loss in each training fold; "
+    "boosting alone where covariates are missing",
     "linear": "least squares, or logistic regression without penalty",
     "ridge": "ridge on standardised features, penalty by cross-validation",
     "lasso": "lasso on standardised features, penalty by cross-validation",
@@ -39,7 +47,7 @@ class Plan:
     label : str
         For tables: the name, or the class of the object.
     penalties : tuple of str
-        Penalised least-squares candidates, fitted from moments.
+        Penalised candidates: least squares, or logistic regression for a probability.
     boosting : Boosting or None
         Boosting candidate.
     models : tuple of (str, object)
@@ -85,15 +93,10 @@ def _named(name: str, kind: Kind) -> Plan:
         return Plan(name, boosting=Boosting(), own_terms=True)
     if name == "forest":
         return Plan(name, models=((name, _forest(kind)),), own_terms=True)
-    if kind == "mean":
-        if name == "auto":
-            candidates = ("lasso", "ridge")
-            return Plan(name, penalties=candidates, boosting=Boosting(), own_terms=True)
-        return Plan(name, penalties=(name,))
     if name == "auto":
-        models = (("ridge", logistic("ridge")),)
-        return Plan(name, models=models, boosting=Boosting(), own_terms=True)
-    return Plan(name, models=((name, logistic(name)),))
+        candidates = ("lasso", "ridge")
+        return Plan(name, penalties=candidates, boosting=Boosting(), own_terms=True)
+    return Plan(name, penalties=(name,))
 
 
 def _forest(kind: Kind) -> Any:
@@ -101,21 +104,6 @@ def _forest(kind: Kind) -> Any:
 
     forest = RandomForestRegressor if kind == "mean" else RandomForestClassifier
     return forest(n_estimators=500, min_samples_leaf=5)
-
-
-def logistic(penalty: str) -> Any:
-    """Logistic regression on standardised features, penalty by cross-validated log loss."""
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import GridSearchCV
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    if penalty == "linear":
-        return make_pipeline(StandardScaler(), LogisticRegression(C=np.inf, max_iter=1000))
-    solver, ratio = ("liblinear", 1.0) if penalty == "lasso" else ("lbfgs", 0.0)
-    model = LogisticRegression(solver=solver, l1_ratio=ratio, max_iter=1000)
-    search = GridSearchCV(model, {"C": np.logspace(-3, 2, 6)}, scoring="neg_log_loss")
-    return make_pipeline(StandardScaler(), search)
 
 
 def _object(learner: Any, kind: Kind, argument: str) -> Plan:
@@ -227,10 +215,19 @@ def refuse_missing(model: Any, features: Floats) -> None:
     from sklearn.utils import get_tags
 
     if not get_tags(model).input_tags.allow_nan and np.isnan(features).any():
-        raise ArgumentError(
-            f"covariates are missing in some rows, which {type(model).__name__} does not take; use "
-            "missing='indicator' or an imputer when building the data, or learner='boosting'."
-        )
+        missing = np.flatnonzero(np.isnan(features).any(axis=0))
+        raise missing_refused(type(model).__name__, missing)
+
+
+def missing_refused(learner: str, columns: Ints) -> ArgumentError:
+    """Error for missing values in some columns, by position, of a learner's features."""
+    shown = ", ".join(str(column) for column in columns[:5])
+    more = f" and {columns.size - 5} more" if columns.size > 5 else ""
+    return ArgumentError(
+        f"covariates are missing in some rows, which {learner} does not take (feature columns "
+        f"{shown}{more}, counted from 0); use missing='indicator' or an imputer when building the "
+        "data, or learner='boosting' or 'auto'."
+    )
 
 
 def inner_splits(inner: Ints) -> list[tuple[Ints, Ints]]:
