@@ -16,12 +16,14 @@ if TYPE_CHECKING:
     from causalkit.provenance import info as info
     from causalkit.results import EffectResult as EffectResult
     from causalkit.results import table as table
+    from causalkit.study import Study as Study
 
 _MODULES = {"errors", "generators", "metrics"}
 _HOME = {
     "CausalData": "causalkit.data",
     "EffectResult": "causalkit.results",
     "PanelDML": "causalkit.panel",
+    "Study": "causalkit.study",
     "info": "causalkit.provenance",
     "list_datasets": "causalkit.data",
     "load_dataset": "causalkit.data",

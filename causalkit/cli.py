@@ -14,6 +14,7 @@ import click
 from causalkit.errors import ArgumentError, CausalKitError
 from causalkit.provenance import __version__
 from causalkit.registry import ESTIMATORS, load
+from causalkit.study.commands import sim
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,7 +55,10 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="causalkit")
 def main() -> None:
-    """Causal inference: treatment effects from panels, with honest standard errors."""
+    """Causal inference: treatment effects with honest standard errors, and studies of them."""
+
+
+main.add_command(sim)
 
 
 @main.command("info")

@@ -25,6 +25,14 @@ class NotFittedError(CausalKitError, RuntimeError):
     """A result was asked for before ``fit``."""
 
 
+class StudyError(CausalKitError, RuntimeError):
+    """A simulation study cannot go on as it is."""
+
+
+class StorageError(StudyError):
+    """Results could not be written or read; the message names the path and the mend."""
+
+
 class MissingDependencyError(CausalKitError, ImportError):
     """An optional package is needed and absent; the message names the command to type."""
 

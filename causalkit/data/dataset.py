@@ -290,8 +290,14 @@ class CausalData:
         return views.with_roles(self, roles)
 
     def blind(self) -> Self:
-        """The same data without the truth; what estimators in a simulation get."""
-        made = replace(self, truth=None)
+        """The same data without the truth; what estimators in a simulation get.
+
+        Of simulated data, extra columns go too: they hold what nobody could observe.
+        """
+        made, hidden = replace(self, truth=None), list(self.roles.extra)
+        if self.truth is not None and hidden:
+            roles, frame = replace(self.roles, extra=()), self.frame.drop(columns=hidden)
+            made = replace(made, roles=roles, frame=frame)
         made._memo.update(self._memo)
         return made
 

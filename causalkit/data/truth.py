@@ -1,7 +1,7 @@
 """Ground truth of simulated data: for the judge, never for the judged."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -31,6 +31,8 @@ class Truth:
     scope : {"population", "sample"}
         A sample-level truth differs between replications; errors are then measured against the
         replication's own truth.
+    mcse : mapping of str to float
+        Monte-Carlo error of true values that are themselves simulated; none means exact.
 
     Examples
     --------
@@ -47,6 +49,7 @@ class Truth:
     valid_instruments: Bools | None = None
     cluster_labels: Ints | None = None
     scope: Literal["population", "sample"] = "population"
+    mcse: Mapping[str, float] = field(default_factory=dict)
 
 
 def truth_of_rows(truth: Truth | None, rows: Ints) -> Truth | None:

@@ -95,6 +95,13 @@ def spread(values: Floats) -> float:
     return 0.0 if is_constant(values) else float(values.std(ddof=1))
 
 
+def spreads(rows: Floats) -> Floats:
+    """Standard deviation of each row, as :func:`spread` has it for one, ``(G,)``."""
+    if rows.shape[1] < 2:
+        return np.full(rows.shape[0], np.nan)
+    return np.where((rows == rows[:, :1]).all(axis=1), 0.0, rows.std(axis=1, ddof=1))
+
+
 def is_constant(values: Floats) -> bool:
     """Whether all values are the same number."""
     return bool((values == values[:1]).all())
@@ -211,26 +218,55 @@ def quantile_of(values: Any, q: float, *, rng: np.random.Generator) -> Measure:
     ----------
     Efron (1979), Annals of Statistics 7:1; Maritz & Jarrett (1978), JASA 73:194.
     """
+    x = as_values("values", values, infinite=True)
+    value, mcse = quantiles_of(x[None, :], q, rng=rng)
+    return Measure(float(value[0]), float(mcse[0]))
+
+
+def quantiles_of(rows: Floats, q: float, *, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    """Quantile of each row and its bootstrap MCSE; all rows share one set of bootstrap draws.
+
+    Parameters
+    ----------
+    rows : (G, R) array
+        Replications of one group in each row, without NaN.
+    q, rng
+        As in :func:`quantile_of`, which is the case of one row.
+
+    Returns
+    -------
+    value, mcse : (G,) arrays
+        NaN without replications; the MCSE also with one, and where a draw is infinite.
+
+    Raises
+    ------
+    ArgumentError
+        If ``q`` is outside [0, 1].
+    """
     if not 0.0 <= q <= 1.0:
         raise ArgumentError(f"q must lie between 0 and 1, got {q}.")
-    x = np.sort(as_values("values", values, infinite=True))
-    n = x.size
+    size, n = rows.shape
+    nothing = np.full(size, np.nan)
     if n == 0:
-        return Measure(math.nan, math.nan)
+        return nothing, nothing
+    x = np.sort(rows, axis=1)
     # Rounded: 0.95 * 100 must not interpolate towards the next value because of its last bit.
     position = round((n - 1) * q, 9)
     rank = min(math.floor(position), n - 1)
     part = position - rank
-    value = _between(x[rank], x[min(rank + 1, n - 1)], part)
+    value = np.asarray(_between(x[:, rank], x[:, min(rank + 1, n - 1)], part), dtype=np.float64)
     if n == 1:
-        return Measure(float(value), math.nan)
+        return value, nothing
     lower = rng.beta(rank + 1, n - rank, _DRAWS)
-    drawn = x[_index(lower, n)]
+    drawn = x[:, _index(lower, n)]
     if part > 0.0:
         # Next order statistic given this one: the smallest of n - rank - 1 numbers above it.
         gap = -np.expm1(np.log1p(-rng.random(_DRAWS)) / (n - rank - 1))
-        drawn = _between(drawn, x[_index(lower + (1.0 - lower) * gap, n)], part)
-    return Measure(float(value), spread(drawn) if np.isfinite(drawn).all() else math.nan)
+        drawn = _between(drawn, x[:, _index(lower + (1.0 - lower) * gap, n)], part)
+    finite = np.isfinite(drawn).all(axis=1)
+    mcse = np.full(size, np.nan)
+    mcse[finite] = spreads(drawn[finite])
+    return value, mcse
 
 
 def _between(low: Any, high: Any, part: float) -> Any:

@@ -206,6 +206,34 @@ def _p95(values: Any, *, rng: np.random.Generator) -> Measure:
     return quantile_of(values, 0.95, rng=rng)
 
 
+def _q25(values: Any, *, rng: np.random.Generator) -> Measure:
+    """Lower quartile."""
+    return quantile_of(values, 0.25, rng=rng)
+
+
+def _q75(values: Any, *, rng: np.random.Generator) -> Measure:
+    """Upper quartile."""
+    return quantile_of(values, 0.75, rng=rng)
+
+
+def se_ratio(error: Any, std_error: Any) -> Measure:
+    """Model SE over empirical SE, ModSE/EmpSE; its MCSE is that of :func:`relative_se_error`/100.
+
+    Parameters
+    ----------
+    error : (R,) array
+        Estimate minus truth. Without any spread the measure is NaN.
+    std_error : (R,) array
+        Reported standard errors.
+
+    References
+    ----------
+    "SE/SD" of Clarke & Polselli (2026); Morris, White & Crowther (2019), table 6.
+    """
+    percent = relative_se_error(error, std_error)
+    return Measure(1.0 + percent.value / 100.0, percent.mcse / 100.0)
+
+
 def _resources(column: str) -> list[MeasureSpec]:
     """Mean, median and 95th percentile of a resource column."""
     return [
@@ -237,6 +265,12 @@ _SPECS = [
     MeasureSpec(
         "relative_se_error", ("error", "std_error"), relative_se_error, "ratio", target=0.0
     ),
+    MeasureSpec("se_ratio", ("error", "std_error"), se_ratio, "ratio", target=1.0),
+    # Published box plots are drawn of the estimates themselves.
+    MeasureSpec("mean_estimate", ("estimate",), mean_of, "mean", term=np.asarray),
+    MeasureSpec("q25_estimate", ("estimate",), _q25, "quantile", options=("rng",)),
+    MeasureSpec("median_estimate", ("estimate",), median_of, "quantile", options=("rng",)),
+    MeasureSpec("q75_estimate", ("estimate",), _q75, "quantile", options=("rng",)),
     MeasureSpec(
         "coverage",
         _INTERVAL,

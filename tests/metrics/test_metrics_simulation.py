@@ -2,6 +2,7 @@
 
 import math
 import time
+from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -145,3 +146,31 @@ def test_a_million_records_take_less_than_five_seconds(groups, size):
         for spec in MEASURES.values():
             spec.function(columns, rng=rng)
     assert time.process_time() - started < 5.0
+
+
+@pytest.mark.parametrize(
+    ("name", "q"), [("q25_estimate", 0.25), ("median_estimate", 0.5), ("q75_estimate", 0.75)]
+)
+def test_quartiles_are_of_the_estimates_whatever_the_truth_is(name, q):
+    """Of 400 normal estimates, against numpy and the asymptotic √(q(1 − q)/R)/density."""
+    estimate = 3.0 + np.random.default_rng(1).standard_normal(400)
+    found = MEASURES[name].function({"estimate": estimate}, rng=np.random.default_rng(0))
+    assert found.value == pytest.approx(np.quantile(estimate, q), rel=1e-12)
+    assert MEASURES["mean_estimate"].function({"estimate": estimate}).value == estimate.mean()
+    law = NormalDist()
+    expected = math.sqrt(q * (1 - q) / 400) / law.pdf(law.inv_cdf(q))
+    assert found.mcse == pytest.approx(expected, rel=0.3)
+
+
+def test_se_ratio_is_the_model_se_over_the_empirical_one():
+    columns = records(300)
+    found = MEASURES["se_ratio"].function(columns)
+    error, se = columns["estimate"] - columns["truth"], columns["std_error"]
+    assert found.value == pytest.approx(np.sqrt(np.mean(se**2)) / error.std(ddof=1), rel=1e-12)
+    # Its errors by the jackknife, which knows nothing of the delta method.
+    left = [
+        np.sqrt(np.mean(np.delete(se, i) ** 2)) / np.delete(error, i).std(ddof=1)
+        for i in range(300)
+    ]
+    assert found.mcse == pytest.approx(np.sqrt(299 * np.var(left)), rel=0.15)
+    assert MEASURES["se_ratio"].target_at(0.95) == 1.0

@@ -1,0 +1,142 @@
+"""One fit of one estimator on the data of one replication, as numbers that a record holds."""
+
+import inspect
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from causalkit.data import CausalData
+from causalkit.data.truth import Truth
+from causalkit.errors import ArgumentTypeError
+from causalkit.results import EffectResult
+from causalkit.study.design import EstimatorSpec
+from causalkit.study.resolve import built, estimator_of
+
+
+@dataclass(frozen=True, slots=True)
+class Estimated:
+    """Numbers of one estimand."""
+
+    estimand: str
+    estimate: float
+    std_error: float
+    conf_low: float
+    conf_high: float
+    p_value: float
+    n_obs: int
+
+
+def estimates_of(spec: EstimatorSpec, data: CausalData, seed: int) -> list[EffectResult]:
+    """Fit an estimator, or call a function, and return its results.
+
+    Parameters
+    ----------
+    spec : EstimatorSpec
+    data : CausalData
+        Without the truth, unless the estimator is an oracle.
+    seed : int
+        For ``random_state``, where the estimator takes one.
+
+    Raises
+    ------
+    ArgumentTypeError
+        If what it returns is no result.
+    Exception
+        Whatever the estimator raises.
+    """
+    return fit_of(spec, data, seed)[0]
+
+
+def fit_of(spec: EstimatorSpec, data: CausalData, seed: int) -> tuple[list[EffectResult], Any]:
+    """Results as :func:`estimates_of`, and the fitted estimator (None for a function)."""
+    made = _made(spec, seed)
+    if not hasattr(made, "fit"):
+        return _results(made(data), spec), None
+    answer = made.fit(data)
+    fitted = made if answer is None else answer
+    if spec.estimands:
+        return [fitted.estimate(estimand=name) for name in spec.estimands], fitted
+    return _results(fitted.estimate(), spec), fitted
+
+
+def _made(spec: EstimatorSpec, seed: int) -> Any:
+    """Estimator with its arguments, or function of the data alone."""
+    found = estimator_of(spec)
+    if hasattr(found, "fit") and not inspect.isclass(found):
+        from sklearn.base import clone
+
+        again = clone(found)
+        takes = "random_state" in again.get_params(deep=False)
+        return again.set_params(random_state=seed) if takes else again
+    args = built(spec.args) if spec.target is None else {}
+    if _takes_seed(found) and "random_state" not in args:
+        args["random_state"] = seed
+    if inspect.isclass(found):
+        return found(**args)
+    return lambda data: found(data, **args)
+
+
+@lru_cache(maxsize=256)
+def _takes_seed(found: Any) -> bool:
+    return "random_state" in inspect.signature(found).parameters
+
+
+def _results(answer: Any, spec: EstimatorSpec) -> list[EffectResult]:
+    """One or several results as a list."""
+    several = list(answer) if isinstance(answer, Sequence) else [answer]
+    if isinstance(answer, Mapping):
+        several = list(answer.values())
+    for one in several:
+        if not isinstance(one, EffectResult):
+            raise ArgumentTypeError(
+                f"estimator {spec.label!r} returned a {type(one).__name__}; it must return an "
+                "EffectResult, or several."
+            )
+    return several
+
+
+def estimated(
+    results: Sequence[EffectResult], truth: Truth | None, *, level: float, null: float
+) -> list[Estimated]:
+    """Numbers of every term of every result, under the names of the truth's estimands.
+
+    A result of one term is matched by its estimand, or to the only estimand there is; several terms
+    by ``"estimand[term]"`` or the term's name. What matches nothing keeps the first of these names
+    and has no truth.
+    """
+    known = () if truth is None else tuple(truth.estimands)
+    found = []
+    for result in results:
+        low, high = result.bounds(level)
+        p_values = result.p_values(null)
+        names = _names(result, known, alone=len(results) == 1)
+        for j, name in enumerate(names):
+            found.append(
+                Estimated(
+                    estimand=name,
+                    estimate=float(result.estimates[j]),
+                    std_error=math.sqrt(result.vcov[j, j]),
+                    conf_low=float(low[j]),
+                    conf_high=float(high[j]),
+                    p_value=float(p_values[j]),
+                    n_obs=int(result.n),
+                )
+            )
+    return found
+
+
+def _names(result: EffectResult, known: tuple[str, ...], *, alone: bool) -> list[str]:
+    if len(result.terms) == 1:
+        if result.estimand in known:
+            return [result.estimand]
+        if alone and len(known) == 1:
+            return [known[0]]
+    long = [f"{result.estimand}[{term}]" for term in result.terms]
+    if len(result.terms) == 1 and long[0] not in known:
+        return [result.terms[0]] if result.terms[0] in known else [result.estimand]
+    return [
+        full if full in known or term not in known else term
+        for full, term in zip(long, result.terms, strict=True)
+    ]

@@ -1,0 +1,320 @@
+"""Replications of one cell: data, fits, records. The only place in a study that fits."""
+
+import hashlib
+import math
+import re
+import time
+import traceback
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from os import getpid
+from platform import node
+from typing import Any
+
+import pandas as pd
+
+from causalkit.data import CausalData
+from causalkit.study.attempt import Estimated, estimated, fit_of
+from causalkit.study.design import EstimatorSpec, Job, data_stream, estimator_seed
+from causalkit.study.extras import extra_metrics
+from causalkit.study.meter import Cost, OverMemory, OverTime, Watchdog
+from causalkit.study.resolve import generator_of
+from causalkit.study.store_read import TABLES
+
+_NAN = float("nan")
+_PLACES = re.compile(r'File "[^"]*[/\\]([^"/\\]+)", line \d+|0x[0-9a-f]+')
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """What a job found.
+
+    Attributes
+    ----------
+    job : Job
+    records : DataFrame
+        One row per estimator, estimand and replication.
+    metrics, failures : DataFrame
+        Further numbers per replication, and what went wrong.
+    tracebacks, warnings : mapping of str to str
+        Text by digest.
+    seconds : float
+        Wall time.
+    """
+
+    job: Job
+    records: pd.DataFrame
+    metrics: pd.DataFrame
+    failures: pd.DataFrame
+    tracebacks: Mapping[str, str] = field(default_factory=dict)
+    warnings: Mapping[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Trouble:
+    """Why a fit has no estimate."""
+
+    status: str
+    exception: str
+    message: str
+    text: str
+
+
+def run_block(job: Job) -> Block:
+    """Draw the data of each replication and fit every estimator on them.
+
+    What a replication gives depends on its address alone, not on the block it is part of. An
+    estimator that fails costs nobody else anything: its failure is a record.
+
+    Parameters
+    ----------
+    job : Job
+        Cell, estimators, replications, limits.
+    """
+    started = time.perf_counter()
+    tables = _Tables(job)
+    generator = generator_of(job.cell.generator)
+    with Watchdog(task_s=job.task_s, rss_mb=job.rss_mb) as watchdog:
+        for rep in range(job.first, job.last + 1):
+            data = _data(generator, job, rep)
+            blind = data.blind() if isinstance(data, CausalData) else None
+            for spec in job.estimators:
+                if isinstance(data, _Trouble):
+                    tables.add_failure(spec, rep, data, Cost(), ("",), "")
+                    continue
+                assert blind is not None
+                _fit(job, spec, rep, data, data if spec.oracle else blind, watchdog, tables)
+    return tables.block(time.perf_counter() - started)
+
+
+def lost_block(job: Job) -> Block:
+    """Block of a single fit that twice took its worker with it."""
+    tables = _Tables(job)
+    message = "the worker died during this fit, twice; the second time it ran alone"
+    trouble = _Trouble("killed", "", message, "")
+    generator = generator_of(job.cell.generator)
+    data = _data(generator, job, job.first)
+    names = _estimands(data) if isinstance(data, CausalData) else ("",)
+    for spec in job.estimators:
+        tables.add_failure(spec, job.first, trouble, Cost(_NAN, _NAN, _NAN), names, "")
+    return tables.block(0.0)
+
+
+def _data(generator: Any, job: Job, rep: int) -> "CausalData | _Trouble":
+    """Data of a replication, or why there are none."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            data = generator(data_stream(job.study_seed, job.cell, rep), **job.cell.params)
+    except Exception as error:
+        return _trouble(error)
+    if not isinstance(data, CausalData):
+        message = (
+            f"generator {job.cell.generator!r} returned a {type(data).__name__}, no CausalData"
+        )
+        return _Trouble("error", "TypeError", message, message)
+    return data
+
+
+def _fit(
+    job: Job,
+    spec: EstimatorSpec,
+    rep: int,
+    data: CausalData,
+    shown: CausalData,
+    watchdog: Watchdog,
+    tables: "_Tables",
+) -> None:
+    """Fit one estimator and note the outcome."""
+    seed = estimator_seed(job.study_seed, job.cell, rep, spec)
+    numbers: list[Estimated] = []
+    extra: dict[str, float] = {}
+    trouble: _Trouble | None = None
+    cost = Cost()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            results, fitted = watchdog.run(lambda: fit_of(spec, shown, seed), cost)
+            numbers = estimated(results, data.truth, level=job.level, null=job.null)
+            extra = extra_metrics(results, fitted, data, shown)
+            trouble = _wanting(numbers, results)
+        except OverTime:
+            trouble = _Trouble("timeout", "OverTime", f"the fit took over {job.task_s:g} s", "")
+        except OverMemory:
+            message = f"the process held over {job.rss_mb:g} MB during the fit"
+            trouble = _Trouble("oom", "OverMemory", message, "")
+        except Exception as error:
+            trouble = _trouble(error)
+    told = "\n".join(dict.fromkeys(f"{w.category.__name__}: {w.message}" for w in caught))
+    if trouble is None:
+        tables.add_estimates(spec, rep, numbers, data, cost, told)
+        tables.add_metrics(spec, rep, numbers[0].estimand, extra)
+    else:
+        tables.add_failure(spec, rep, trouble, cost, _estimands(data), told, n=len(data))
+
+
+def _wanting(numbers: Sequence[Estimated], results: Sequence[Any]) -> _Trouble | None:
+    """Why returned numbers are no estimate, if they are none."""
+    if not numbers:
+        return _Trouble("error", "", "the estimator returned no result", "")
+    for one in numbers:
+        if not (math.isfinite(one.estimate) and math.isfinite(one.std_error)):
+            message = f"estimate {one.estimate}, standard error {one.std_error}"
+            return _Trouble("nonfinite", "", f"{one.estimand}: {message}", "")
+    if any(result.diagnostics.get("converged") is False for result in results):
+        return _Trouble("not_converged", "", "the estimator says that it did not converge", "")
+    return None
+
+
+def _trouble(error: Exception) -> _Trouble:
+    """Failure of an exception; the text begins where our own frames end."""
+    status = "oom" if isinstance(error, MemoryError) else "error"
+    text = "".join(traceback.format_exception(error))
+    return _Trouble(status, type(error).__name__, str(error), text)
+
+
+def _estimands(data: CausalData) -> tuple[str, ...]:
+    return ("",) if data.truth is None else tuple(data.truth.estimands) or ("",)
+
+
+def _digest(text: str) -> str:
+    """Digest of a text that does not depend on folders, line numbers or addresses in memory."""
+    if not text:
+        return ""
+    return hashlib.sha256(_PLACES.sub(r"\1", text).encode()).hexdigest()[:16]
+
+
+class _Tables:
+    """Rows of a block as they come."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._worker = f"{node()}:{getpid()}"
+        self._rows: dict[str, list[tuple[Any, ...]]] = {name: [] for name in TABLES}
+        self._texts: dict[str, dict[str, str]] = {"tracebacks": {}, "warnings": {}}
+        self._ids = {spec.label: spec.id for spec in job.estimators}
+        self._cell = job.cell.id
+
+    def add_estimates(
+        self,
+        spec: EstimatorSpec,
+        rep: int,
+        numbers: Sequence[Estimated],
+        data: CausalData,
+        cost: Cost,
+        told: str,
+    ) -> None:
+        """Note the estimates of one fit."""
+        truth = data.truth
+        for one in numbers:
+            known = truth is not None and one.estimand in truth.estimands
+            self._record(
+                spec,
+                rep,
+                one,
+                truth=float(truth.estimands[one.estimand]) if truth is not None and known else _NAN,
+                truth_mcse=float(truth.mcse.get(one.estimand, 0.0)) if truth is not None else 0.0,
+                status="ok",
+                cost=cost,
+                told=told,
+            )
+
+    def add_metrics(
+        self, spec: EstimatorSpec, rep: int, estimand: str, values: Mapping[str, float]
+    ) -> None:
+        """Note further numbers of one fit."""
+        for name, value in values.items():
+            row = (self._cell, self._ids[spec.label], estimand, rep, name, value)
+            self._rows["metrics"].append(row)
+
+    def add_failure(
+        self,
+        spec: EstimatorSpec,
+        rep: int,
+        trouble: _Trouble,
+        cost: Cost,
+        estimands: Sequence[str],
+        told: str,
+        *,
+        n: int = 0,
+    ) -> None:
+        """Note a fit that has no estimate."""
+        for name in estimands:
+            one = Estimated(name, _NAN, _NAN, _NAN, _NAN, _NAN, n)
+            self._record(
+                spec,
+                rep,
+                one,
+                truth=_NAN,
+                truth_mcse=0.0,
+                status=trouble.status,
+                cost=cost,
+                told=told,
+            )
+        digest = self._text("tracebacks", trouble.text)
+        words = (*self._job.cell.words, rep, 1, *spec.words)
+        address = f"SeedSequence({self._job.study_seed}, spawn_key={words})"
+        row = (trouble.status, trouble.exception, trouble.message, digest, address)
+        self._rows["failures"].append((self._cell, self._ids[spec.label], rep, *row))
+
+    def block(self, seconds: float) -> Block:
+        """Everything noted, with the types of the store."""
+        frames = {
+            name: pd.DataFrame(rows, columns=list(TABLES[name])).astype(dict(TABLES[name]))
+            for name, rows in self._rows.items()
+        }
+        return Block(
+            job=self._job,
+            records=frames["records"],
+            metrics=frames["metrics"],
+            failures=frames["failures"],
+            tracebacks=self._texts["tracebacks"],
+            warnings=self._texts["warnings"],
+            seconds=seconds,
+        )
+
+    def _record(
+        self,
+        spec: EstimatorSpec,
+        rep: int,
+        one: Estimated,
+        *,
+        truth: float,
+        truth_mcse: float,
+        status: str,
+        cost: Cost,
+        told: str,
+    ) -> None:
+        self._rows["records"].append(
+            (
+                self._cell,
+                self._ids[spec.label],
+                one.estimand,
+                rep,
+                one.estimate,
+                one.std_error,
+                one.conf_low,
+                one.conf_high,
+                one.p_value,
+                self._job.level,
+                truth,
+                truth_mcse,
+                status,
+                one.n_obs,
+                cost.wall_s,
+                cost.cpu_s,
+                cost.peak_rss_mb,
+                cost.peak_gpu_mb,
+                self._worker,
+                self._text("warnings", told),
+                self._job.attempt,
+            )
+        )
+
+    def _text(self, kind: str, text: str) -> str:
+        digest = _digest(text)
+        if digest:
+            self._texts[kind].setdefault(digest, text)
+        return digest

@@ -1,0 +1,307 @@
+"""The commands of ``causalkit sim``: parse, call, print."""
+
+import json
+import sys
+from collections.abc import Callable
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from causalkit.errors import ArgumentError, StorageError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+INTERRUPTED, FAILED_COMPARISON = 130, 5
+USUAL = ("bias", "empirical_se", "rmse", "model_se", "coverage")
+
+
+@click.group("sim")
+def sim() -> None:
+    """Simulation studies: declare, check, run, resume, summarise."""
+
+
+@sim.command("new")
+@click.argument("path", metavar="FILE", type=click.Path(path_type=Path))
+@click.option("--seed", type=click.IntRange(min=0), default=20260101, show_default=True)
+def new(path: Path, *, seed: int) -> None:
+    """Write a commented study FILE to start from."""
+    path = path if path.suffix else path.with_suffix(".toml")
+    if path.exists():
+        raise ArgumentError(f"{path} exists; name another file, or remove it.")
+    text = files("causalkit.study").joinpath("template.toml").read_text(encoding="utf-8")
+    filled = text.format(name=path.stem, seed=seed, file=path.name, results=f"results/{path.stem}")
+    try:
+        path.write_text(filled, encoding="utf-8")
+    except OSError as error:
+        raise StorageError(f"cannot write {path}: {error.strerror or error}.") from error
+    click.echo(f"wrote {path}; next: causalkit sim check {path}")
+
+
+@sim.command("generators")
+@as_json
+def generators(*, as_json: bool) -> None:
+    """List the generators and their parameters."""
+    from causalkit.generators.spec import list_generators
+
+    _show(list_generators(), as_json=as_json)
+
+
+@sim.command("check")
+@click.argument("path", metavar="STUDY", type=FILE)
+@click.option("--reps", type=click.IntRange(min=0), default=2, show_default=True, help="Per cell.")
+@as_json
+def check(path: Path, *, reps: int, as_json: bool) -> None:
+    """Validate STUDY, list its cells, try a few replications and estimate the cost."""
+    from causalkit.study.pilot import pilot
+    from causalkit.study.study import Study
+
+    study = Study.from_toml(path)
+    found = pilot(study, reps=reps, progress=_told("pilot"))
+    click.echo(json.dumps(found.to_dict(), indent=2) if as_json else str(found))
+    if found.problems:
+        sys.exit(3)
+
+
+@sim.command("run")
+@click.argument("path", metavar="STUDY", type=FILE)
+@click.option("--backend", type=click.Choice(["processes", "serial", "dask"]))
+@click.option("--workers", type=click.IntRange(min=1), help="Worker processes.")
+@click.option("--scheduler-file", type=FILE, help="Of a running dask scheduler.")
+@click.option("--max-reps", type=click.IntRange(min=1), help="At most so many this time.")
+@click.option("--only", help="Cells and estimators, such as est=LABEL,rho=0.5.")
+@click.option("--out", type=click.Path(file_okay=False), help="Folder for the results.")
+@click.option("--fresh", is_flag=True, help="Move earlier results aside, and start again.")
+@as_json
+def run(path: Path, *, only: str | None, as_json: bool, **options: Any) -> None:
+    """Run STUDY, or what is left of it.
+
+    Exit codes: 0 targets met; 2 bad input; 3 too many failures; 4 time or replications ended
+    before the targets; 130 interrupted (finished blocks are kept).
+    """
+    from causalkit.study.study import Study
+
+    study = Study.from_toml(path)
+    given = {key: value for key, value in options.items() if value is not None}
+    scheduler_file = given.pop("scheduler_file", None)
+    study = study.with_options(
+        out=given.pop("out", None),
+        scheduler_file=None if scheduler_file is None else str(scheduler_file),
+    )
+    try:
+        report = study.run(only=_parsed(only), progress=_told(study.name), **given)
+    except KeyboardInterrupt:
+        click.echo(
+            f"interrupted; finished blocks are kept in {study.results_folder}. "
+            "Run the same command to go on.",
+            err=True,
+        )
+        sys.exit(INTERRUPTED)
+    for line in report.repairs:
+        click.echo(line, err=True)
+    click.echo(json.dumps(report.to_dict(), indent=2) if as_json else str(report))
+    sys.exit(report.exit_code)
+
+
+@sim.command("status")
+@click.argument("folder", metavar="DIR", type=FOLDER)
+@as_json
+def status(folder: Path, *, as_json: bool) -> None:
+    """Show replications and failures of each cell and estimator in DIR."""
+    from causalkit.study.collect import collect
+    from causalkit.study.report_tables import stopping_table
+
+    _show(stopping_table(collect(folder)), as_json=as_json)
+
+
+@sim.command("summary")
+@click.argument("folder", metavar="DIR", type=FOLDER)
+@click.option("--measure", "measures", multiple=True, help="May be repeated; 'all' for all.")
+@click.option("--by", multiple=True, help="Parameter to keep; may be repeated.")
+@click.option("--reference", help="Estimator to take paired differences from.")
+@click.option(
+    "--analysis",
+    type=click.Choice(["complete", "pairwise", "worst"]),
+    default="complete",
+    show_default=True,
+)
+@click.option("--long", "is_long", is_flag=True, help="One row per measure.")
+@as_json
+def summary(
+    folder: Path,
+    *,
+    measures: tuple[str, ...],
+    by: tuple[str, ...],
+    reference: str | None,
+    analysis: Any,
+    is_long: bool,
+    as_json: bool,
+) -> None:
+    """Show bias, RMSE, coverage and more, each with its Monte-Carlo error."""
+    from causalkit.study.collect import collect
+    from causalkit.study.report_tables import performance_table
+    from causalkit.study.summary import summarise
+
+    results = collect(folder)
+    chosen = None if "all" in measures else list(measures) or list(USUAL)
+    found = summarise(
+        results, measures=chosen, by=list(by) or None, reference=reference, analysis=analysis
+    )
+    if as_json or is_long or by or reference:
+        return _show(found, as_json=as_json)
+    names = list(dict.fromkeys(found["measure"]))
+    click.echo(f"{results.header['name']}: value (Monte-Carlo error)\n")
+    _show(performance_table(results, found, measures=names), as_json=False)
+
+
+@sim.command("plot")
+@click.argument("folder", metavar="DIR", type=FOLDER)
+@click.option("--kind", "kinds", multiple=True, help="May be repeated. Default: all.")
+@click.option(
+    "--out", type=click.Path(file_okay=False, path_type=Path), help="Default: DIR/figures."
+)
+def plot(folder: Path, *, kinds: tuple[str, ...], out: Path | None) -> None:
+    """Draw the study in DIR as PNG files."""
+    from causalkit.errors import check_choice
+    from causalkit.study.collect import collect
+    from causalkit.study.plots import PLOTS
+
+    results, place = collect(folder), out or folder / "figures"
+    for kind in kinds:
+        check_choice("plot", kind, PLOTS)
+    place.mkdir(parents=True, exist_ok=True)
+    for kind in kinds or PLOTS:
+        try:
+            drawing = PLOTS[kind](results)
+        except ArgumentError as error:
+            click.echo(f"not drawn, {kind}: {error}", err=True)
+            continue
+        path = place / f"{kind}.png"
+        getattr(drawing, "figure", drawing).savefig(path, dpi=150)
+        click.echo(f"wrote {path}")
+
+
+@sim.command("compare")
+@click.argument("folder", metavar="DIR", type=FOLDER)
+@click.option("--reference", help="CSV file or shipped name. Default: the study's own.")
+@as_json
+def compare(folder: Path, *, reference: str | None, as_json: bool) -> None:
+    """Compare the study in DIR with a published table; exit code 5 if they differ."""
+    from causalkit.study.collect import comparison_of
+
+    found = comparison_of(folder, reference)
+    if found is None:
+        raise ArgumentError("the study names no published table; give --reference.")
+    if as_json:
+        _show(found.table, as_json=True)
+    else:
+        click.echo(found.summary())
+    if not found.passed:
+        sys.exit(FAILED_COMPARISON)
+
+
+@sim.command("failures")
+@click.argument("folder", metavar="DIR", type=FOLDER)
+@click.option("--traceback", "show_text", is_flag=True, help="Show the texts.")
+@as_json
+def failures(folder: Path, *, show_text: bool, as_json: bool) -> None:
+    """List the failures of the study in DIR, by cell, estimator and message."""
+    from causalkit.study.collect import collect
+    from causalkit.study.report_tables import failures_table
+
+    results = collect(folder)
+    _show(results.failures if as_json else failures_table(results), as_json=as_json)
+    if show_text:
+        for digest, text in results.tracebacks.items():
+            click.echo(f"\n{digest}\n{text}")
+
+
+@sim.command("export")
+@click.argument("folder", metavar="DIR", type=FOLDER)
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True)
+def export(folder: Path, *, out: Path) -> None:
+    """Write the records of DIR as one .csv or .parquet file."""
+    from causalkit.study.collect import collect
+
+    writers: dict[str, Callable[[pd.DataFrame], None]] = {
+        ".csv": lambda frame: frame.to_csv(out, index=False),
+        ".parquet": lambda frame: frame.to_parquet(out, index=False),
+    }
+    if out.suffix not in writers:
+        raise ArgumentError(f"{out.name!r} must end in .csv or .parquet.")
+    results = collect(folder)
+    names = results.estimators[["est_id", "label"]]
+    frame = results.records.merge(names, on="est_id").merge(results.cells, on="cell_id")
+    writers[out.suffix](frame)
+    click.echo(f"wrote {len(frame):,} records to {out}")
+
+
+@sim.command("report")
+@click.argument("folder", metavar="DIR", type=FOLDER)
+@click.option(
+    "--out", type=click.Path(dir_okay=False, path_type=Path), help="Default: DIR/report.html."
+)
+def report(folder: Path, *, out: Path | None) -> None:
+    """Write the report of the study in DIR as one HTML file."""
+    from causalkit.study.collect import collect, comparison_of
+    from causalkit.study.report import study_report
+
+    path = out or folder / "report.html"
+    study_report(collect(folder), comparison=comparison_of(folder), path=path)
+    click.echo(f"wrote {path}")
+
+
+@sim.command("replay")
+@click.argument("folder", metavar="DIR", type=FOLDER)
+@click.option("--cell", required=True, help="Its id, or the start of it.")
+@click.option("--rep", required=True, type=click.IntRange(min=0))
+@click.option("--estimator", help="Label.")
+@click.option("--debug", is_flag=True, help="Open the debugger where it fails.")
+def replay(folder: Path, *, cell: str, rep: int, estimator: str | None, debug: bool) -> None:
+    """Draw one replication of DIR again, and run one estimator on it."""
+    from causalkit.study.collect import study_of
+
+    found = study_of(folder).replay(cell, rep, estimator, debug=debug)
+    click.echo(f"cell {found.cell.id}  {found.cell.label}, replication {rep}\n")
+    click.echo(found.data.describe().to_string(index=False, na_rep=""))
+    click.echo(f"\ntruth: {dict(found.data.truth.estimands) if found.data.truth else 'none'}")
+    for result in found.results:
+        click.echo(f"\n{result.summary()}")
+
+
+def _told(what: str) -> Any:
+    """Progress on standard error; a bar on a terminal, nothing elsewhere."""
+    return sys.stderr.isatty() and what is not None
+
+
+def _parsed(only: str | None) -> dict[str, Any]:
+    """``est=LABEL,rho=0.5`` as a mapping; values as in JSON, other text as it is."""
+    found: dict[str, Any] = {}
+    for part in (only or "").split(","):
+        if not part.strip():
+            continue
+        key, equals, text = part.partition("=")
+        if not equals:
+            raise ArgumentError(f"--only: {part!r} is not name=value.")
+        try:
+            value = json.loads(text)
+        except json.JSONDecodeError:
+            value = text
+        if key.strip() == "est":
+            found.setdefault("est", []).append(text)
+        else:
+            found[key.strip()] = value
+    return found
+
+
+def _show(frame: "pd.DataFrame", *, as_json: bool) -> None:
+    """Print a table, or its records as JSON."""
+    if as_json:
+        click.echo(frame.to_json(orient="records", indent=2, double_precision=15))
+    else:
+        click.echo(frame.to_string(index=False, na_rep=""))

@@ -1,0 +1,309 @@
+"""Study files: TOML (or YAML) to a Study and back."""
+
+import sys
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, Field, fields
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from causalkit.errors import ArgumentError, ArgumentTypeError, StorageError, unknown_name
+from causalkit.optional import require
+from causalkit.study.design import (
+    Budget,
+    EstimatorSpec,
+    GeneratorGrid,
+    Reps,
+    RunOptions,
+    plain,
+)
+
+if TYPE_CHECKING:
+    from causalkit.study.study import Study
+
+Fact = TypeVar("Fact")
+
+_HEADER = (
+    "name",
+    "seed",
+    "reps",
+    "level",
+    "null",
+    "aims",
+    "data_generators",
+    "estimands",
+    "methods",
+    "performance",
+    "reference",
+)
+_TABLES = ("study", "generator", "estimator", "stop", "budget", "run")
+_NOT_IN_FILES = ("source_digest", "target")
+
+
+def read(path: str | Path) -> dict[str, Any]:
+    """Arguments of :class:`Study` from a study file.
+
+    Raises
+    ------
+    ArgumentError
+        If the file is no TOML or YAML, or has a key that does not exist.
+    StorageError
+        If the file cannot be read.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise StorageError(f"study file {path}: {error.strerror or error}.") from error
+    if path.suffix in (".yaml", ".yml"):
+        yaml = require("yaml", extra="", needed_by=f"reading {path.name}")
+        try:
+            return arguments(yaml.safe_load(text), where=path.name)
+        except yaml.YAMLError as error:
+            raise ArgumentError(f"{path.name} is no YAML: {error}") from error
+    return parse(text, where=path.name)
+
+
+def parse(text: str, *, where: str = "study file") -> dict[str, Any]:
+    """Arguments of :class:`Study` from the text of a TOML study file."""
+    try:
+        return arguments(tomllib.loads(text), where=where)
+    except tomllib.TOMLDecodeError as error:
+        raise ArgumentError(f"{where} is no TOML: {error}.") from error
+
+
+def arguments(tables: Any, *, where: str) -> dict[str, Any]:
+    """Arguments of :class:`Study` from the tables of a study file."""
+    if not isinstance(tables, Mapping) or not isinstance(tables.get("study"), Mapping):
+        raise ArgumentError(f"{where} has no table [study]; `causalkit sim new` writes a template.")
+    for key in tables:
+        _known(key, _TABLES, where=where)
+    for key in tables["study"]:
+        _known(key, _HEADER, where=f"{where}, [study]")
+    given = dict(tables["study"])
+    given["generators"] = tables.get("generator", [])
+    given["estimators"] = tables.get("estimator", [])
+    for name, argument in (("stop", "stop"), ("budget", "budget"), ("run", "run_options")):
+        if name in tables:
+            given[argument] = tables[name]
+    return given
+
+
+def to_toml(study: "Study") -> str:
+    """Text of the study file that gives an equal study.
+
+    Raises
+    ------
+    ArgumentError
+        If an estimator is an object that no import path leads to.
+    """
+    nowhere = [spec.label for spec in study.estimators if spec.target is not None]
+    if nowhere:
+        raise ArgumentError(
+            f"estimator {nowhere[0]!r} is an object in memory, which a study file cannot name; "
+            'move it to a file and give use="that_file:name".'
+        )
+    header = {key: getattr(study, key) for key in _HEADER if key != "reps"}
+    header["reps"] = _stated(study.reps)
+    tables: dict[str, Any] = {
+        "study": {key: value for key, value in header.items() if value not in (None, "", ())},
+        "generator": [_stated(grid) for grid in study.generators],
+        "estimator": [_stated(spec) for spec in study.estimators],
+        "stop": dict(study.stop),
+        "budget": _stated(study.budget),
+        "run": _stated(study.run_options),
+    }
+    import tomli_w
+
+    kept = {key: table for key, table in tables.items() if table}
+    return tomli_w.dumps(plain(kept, where="study"))
+
+
+def _stated(fact: Any) -> dict[str, Any]:
+    """Fields of a dataclass that differ from their defaults."""
+    return {
+        item.name: value
+        for item in fields(fact)
+        if item.name not in _NOT_IN_FILES and (value := getattr(fact, item.name)) != _default(item)
+    }
+
+
+def _default(item: "Field[Any]") -> Any:
+    if item.default_factory is not MISSING:
+        return item.default_factory()
+    return item.default
+
+
+def one(kind: type[Fact], value: Any, *, where: str) -> Fact:
+    """Dataclass from a table, or the dataclass itself.
+
+    Raises
+    ------
+    ArgumentError
+        If a key does not exist, is missing or has a value of the wrong kind.
+    """
+    if isinstance(value, kind):
+        return value
+    if not isinstance(value, Mapping):
+        raise ArgumentTypeError(f"{where} must be a table, got {value!r}.")
+    places = {item.name: item for item in fields(kind)}  # type: ignore[arg-type]  # a dataclass
+    hints = get_type_hints(kind)
+    for key, item in value.items():
+        _known(key, [name for name in places if name not in _NOT_IN_FILES], where=where)
+        _fits(item, hints[key], where=f"{where}.{key}")
+    absent = [
+        name for name, item in places.items() if _default(item) is MISSING and name not in value
+    ]
+    if absent:
+        raise ArgumentError(f"{where} lacks {', '.join(absent)}.")
+    return kind(**{key: _settled(item, hints[key]) for key, item in value.items()})
+
+
+def many(kind: type[Fact], values: Any, *, where: str) -> tuple[Fact, ...]:
+    """Tuple of dataclasses from a list of tables."""
+    if isinstance(values, kind | Mapping):
+        values = [values]
+    if not isinstance(values, Sequence) or isinstance(values, str):
+        raise ArgumentTypeError(f"{where} must be a list of tables, got {values!r}.")
+    return tuple(one(kind, value, where=f"{where} {i}") for i, value in enumerate(values, start=1))
+
+
+def reps_of(value: Any) -> Reps:
+    """Replications from a number, a table or themselves."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return Reps(min=value, max=value, batch=min(value, 100) or 1)
+    return one(Reps, value, where="reps")
+
+
+def budget_of(value: Any) -> Budget:
+    """Budget from a table or itself."""
+    return one(Budget, value, where="budget")
+
+
+def run_options_of(value: Any) -> RunOptions:
+    """Run options from a table or themselves."""
+    return one(RunOptions, value, where="run")
+
+
+def grids_of(values: Any) -> tuple[GeneratorGrid, ...]:
+    """Grids of generators from tables."""
+    return many(GeneratorGrid, values, where="generator")
+
+
+def estimators_of(values: Any) -> tuple[EstimatorSpec, ...]:
+    """Estimators from tables, or from a mapping of labels to classes, instances or functions."""
+    if isinstance(values, Mapping) and not {"label", "use"} & set(values):
+        return tuple(_from_object(label, target) for label, target in values.items())
+    return many(EstimatorSpec, values, where="estimator")
+
+
+def _from_object(label: str, target: Any) -> EstimatorSpec:
+    """Specification of an object in memory; by import path where one leads to it."""
+    if isinstance(target, str):
+        return EstimatorSpec(label, target)
+    owner = target if hasattr(target, "__qualname__") else type(target)
+    use = f"{owner.__module__}:{owner.__qualname__}"
+    args = _settings(target) if owner is not target else {}
+    importable = (
+        owner.__module__ != "__main__"
+        and getattr(sys.modules.get(owner.__module__), owner.__qualname__, None) is owner
+    )
+    try:
+        args = plain(args, where=f"estimator {label!r}")
+    except ArgumentTypeError:
+        shown = {key: repr(value) for key, value in args.items()}
+        return EstimatorSpec(label, use, shown, target=target)
+    return EstimatorSpec(label, use, args, target=None if importable else target)
+
+
+def _settings(instance: Any) -> dict[str, Any]:
+    """Parameters of an estimator that were given; the seed is the study's."""
+    if not hasattr(instance, "get_params"):
+        raise ArgumentTypeError(
+            f"{instance!r} is neither a function, a class nor an estimator with get_params."
+        )
+    defaults = type(instance)().get_params(deep=False)
+    return {
+        key: value
+        for key, value in instance.get_params(deep=False).items()
+        if key != "random_state"
+        and (key not in defaults or value is not defaults[key])
+        and not _same(value, defaults.get(key))
+    }
+
+
+def _same(a: Any, b: Any) -> bool:
+    return type(a) is type(b) and isinstance(a, bool | int | float | str | NoneType) and a == b
+
+
+def _known(key: str, known: Sequence[str], *, where: str) -> None:
+    if key not in known:
+        raise ArgumentError(f"{where}: {unknown_name('key', str(key), known)}")
+
+
+def _fits(value: Any, hint: Any, *, where: str) -> None:
+    """Raise unless a value of a file has the type of its field."""
+    kinds = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    if any(_is_a(value, get_origin(kind) or kind) for kind in kinds):
+        return
+    names = " or ".join(_word(get_origin(kind) or kind) for kind in kinds if kind is not NoneType)
+    raise ArgumentTypeError(f"{where} must be {names}, got {value!r}.")
+
+
+def _word(kind: Any) -> str:
+    """What a study file calls a type."""
+    words = {
+        Mapping: "a table",
+        tuple: "a list",
+        str: "text",
+        int: "a whole number",
+        float: "a number",
+        bool: "true or false",
+    }
+    return words.get(kind, str(kind))
+
+
+def _is_a(value: Any, kind: Any) -> bool:
+    if kind is Any or not isinstance(kind, type):
+        return True
+    if kind is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if kind is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if kind is tuple:
+        return isinstance(value, list | tuple)
+    return isinstance(value, kind)
+
+
+def _settled(value: Any, hint: Any) -> Any:
+    """Lists of a file become tuples where the field is one."""
+    return tuple(value) if get_origin(hint) is tuple else value
+
+
+def targets_of(value: Any) -> dict[str, float]:
+    """Targets of the stopping rule: measure to largest Monte-Carlo error.
+
+    Raises
+    ------
+    ArgumentError
+        If a measure does not exist or a target is not positive.
+    """
+    from causalkit.metrics import measure_spec
+
+    if not isinstance(value, Mapping):
+        raise ArgumentTypeError(f"stop must be a table of measures and targets, got {value!r}.")
+    for name, target in value.items():
+        measure_spec(name)
+        if isinstance(target, bool) or not isinstance(target, int | float) or not target > 0:
+            raise ArgumentError(
+                f"stop.{name} must be a positive Monte-Carlo error, got {target!r}."
+            )
+    return {name: float(target) for name, target in value.items()}
+
+
+def beside(source: str | Path, folder: Path | None) -> str | Path:
+    """Path relative to the study file, if a file is there; else the source as given."""
+    if folder is not None and (folder / source).is_file():
+        return folder / source
+    return source

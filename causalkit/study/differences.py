@@ -1,0 +1,85 @@
+"""Differences of each estimator from a reference one, replication by replication."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from causalkit.errors import ArgumentError
+from causalkit.metrics import MeasureSpec
+from causalkit.study.evaluate import Setting, means_of, term_rows
+from causalkit.study.grouped import Batch, Groups, paired_batches
+from causalkit.study.truth_error import add_to_difference
+from causalkit.typing import Bools, Floats
+
+
+def differences(
+    groups: Groups,
+    rows: Bools,
+    specs: Sequence[MeasureSpec],
+    *,
+    reference: int,
+    truth_mcse: Floats,
+    worst: bool,
+    setting: Setting,
+) -> tuple[Floats, Floats]:
+    """Paired difference of each mean-type measure from the reference estimator, and its MCSE.
+
+    Parameters
+    ----------
+    reference : int
+        Position of the reference estimator.
+    worst : bool
+        Whether failures count as :attr:`MeasureSpec.failed_as` says.
+
+    Returns
+    -------
+    difference, mcse : (G, M) arrays
+        NaN for the reference itself, for other measures and where a measure has no value.
+    """
+    value = np.full((groups.size, len(specs)), np.nan)
+    mcse = value.copy()
+    some = [(m, s) for m, s in enumerate(specs) if s.term is not None and s.rows == "ok"]
+    every = np.ones(rows.size, dtype=bool)
+    with np.errstate(all="ignore"):
+        for counted in (False, True):
+            wanted = [(m, s) for m, s in some if (worst and s.failed_as is not None) == counted]
+            chosen = every if counted else rows
+            for mine, its in paired_batches(groups, chosen, reference) if wanted else ():
+                for m, spec in wanted:
+                    at = (mine.ids, m)
+                    pair = (
+                        _terms(spec, mine, groups.ok, setting),
+                        _terms(spec, its, groups.ok, setting),
+                    )
+                    value[at], mcse[at] = means_of(pair[0] - pair[1])
+                    add_to_difference(
+                        mcse,
+                        m,
+                        spec,
+                        (mine, its),
+                        ok=groups.ok,
+                        truth_mcse=truth_mcse,
+                        setting=setting,
+                    )
+    return value, mcse
+
+
+def _terms(spec: MeasureSpec, batch: Batch, ok: Bools, setting: Setting) -> Floats:
+    """Contributions, ``(g, R)``: NaN for groups that the measure refuses, failures as counted."""
+    good = ok[batch.index]
+    if good.all() and batch.index.shape[1]:
+        clean = batch.usable(spec.needs)
+        try:
+            if clean.all():
+                return term_rows(spec, batch, level=setting.level)
+        except ArgumentError:
+            pass
+    terms = np.full(batch.index.shape, np.nan if spec.failed_as is None else spec.failed_as)
+    for i in range(batch.ids.size):
+        columns = {name: x[good[i]] for name, x in batch.row(i, spec.needs).items()}
+        try:
+            own = spec.terms(columns, level=setting.level)
+            terms[i, good[i]] = own
+        except ArgumentError:
+            terms[i] = np.nan
+    return terms

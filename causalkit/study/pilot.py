@@ -1,0 +1,161 @@
+"""A few replications of every cell: does it run, what will it cost, how many are needed."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from causalkit.metrics import measure_spec, rule_mcse
+from causalkit.metrics.measure import LEAST_REPLICATIONS
+from causalkit.progress import teller
+from causalkit.study.block import run_block
+from causalkit.study.design import Job
+from causalkit.study.evaluate import bootstrap_stream
+from causalkit.study.plan import Plan, plan, told_needs
+
+if TYPE_CHECKING:
+    from causalkit.study.study import Study
+
+
+@dataclass(frozen=True, slots=True)
+class Pilot:
+    """What a few replications say about a study.
+
+    Attributes
+    ----------
+    plan : Plan
+    costs : DataFrame
+        ``cell_id, cell, estimator, seconds`` per fit, and ``failed``.
+    needed : DataFrame
+        ``measure, target, replications, because``; where the pilot was long enough, replications
+        that the hardest cell and estimator need.
+    workers : int
+    problems : tuple of str
+        Fits that failed, each message once.
+    """
+
+    plan: Plan
+    costs: pd.DataFrame
+    needed: pd.DataFrame
+    workers: int
+    problems: tuple[str, ...]
+
+    def hours(self, reps: int) -> float:
+        """Hours that so many replications of every cell take with the study's workers."""
+        return float(self.costs["seconds"].sum()) * reps / self.workers / 3600.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain facts, for JSON."""
+        return {
+            "cells": len(self.plan.cells),
+            "estimators": [spec.label for spec in self.plan.estimators],
+            "reps_min": self.plan.reps_min,
+            "reps_max": self.plan.reps_max,
+            "costs": self.costs.to_dict(orient="records"),
+            "needed": self.needed.astype(object)
+            .where(self.needed.notna(), None)
+            .to_dict(orient="records"),
+            "hours_min": self.hours(self.plan.reps_min),
+            "hours_max": self.hours(self.plan.reps_max),
+            "problems": list(self.problems),
+        }
+
+    def __str__(self) -> str:
+        made = self.plan
+        shown = self.costs.drop(columns="cell_id").round({"seconds": 4}).to_string(index=False)
+        lines = [made.outline(), "", "Seconds per fit", shown, "", *told_needs(self.needed)]
+        few, many = (_time(self.hours(reps)) for reps in (made.reps_min, made.reps_max))
+        span = few if few == many else f"{few} ({made.reps_min:,} replications) to {many}"
+        lines.append(f"With {self.workers} worker(s): about {span}.")
+        lines += [f"FAILED {problem}" for problem in self.problems]
+        return "\n".join(lines)
+
+
+def pilot(study: "Study", *, reps: int = 2, progress: Any = None) -> Pilot:
+    """Run the first replications of every cell here, and write nothing.
+
+    Parameters
+    ----------
+    study : Study
+    reps : int
+        Per cell. From 30 on, spreads are known well enough to tell how many are needed.
+    progress : bool or callable, optional
+
+    Raises
+    ------
+    ArgumentError
+        If the study cannot be run.
+    """
+    made = plan(study)
+    tell = teller(progress, "pilot", unit="cell", total=len(made.cells))
+    costs, problems, records = [], [], []
+    for cell in made.cells if reps else ():
+        block = run_block(
+            Job(
+                study_seed=study.seed,
+                level=study.level,
+                null=study.null,
+                cell=cell,
+                estimators=made.estimators,
+                first=0,
+                last=reps - 1,
+                task_s=study.budget.task_s,
+                rss_mb=study.budget.rss_mb,
+            )
+        )
+        records.append(block.records)
+        fits = block.records.drop_duplicates(["est_id", "rep"])
+        for spec in made.estimators:
+            own = fits[fits["est_id"] == spec.id]
+            failed = int((own["status"] != "ok").sum())
+            costs.append((cell.id, cell.label, spec.label, float(own["wall_s"].mean()), failed))
+        problems += list(_problems(cell.label, made, block.failures))
+        if tell is not None:
+            tell(cell.label)
+    columns = ["cell_id", "cell", "estimator", "seconds", "failed"]
+    return Pilot(
+        plan=made,
+        costs=pd.DataFrame(costs, columns=columns),
+        needed=_needed(study, made, records, reps),
+        workers=study.run_options.workers,
+        problems=tuple(problems),
+    )
+
+
+def _problems(cell: str, made: Plan, failures: pd.DataFrame) -> Iterator[str]:
+    labels = {spec.id: spec.label for spec in made.estimators}
+    for (est_id, status, message), rows in failures.groupby(["est_id", "status", "message"]):
+        yield f"{labels[str(est_id)]} in {cell}, {len(rows)} times: {status}: {message}"
+
+
+def _needed(study: "Study", made: Plan, records: list[pd.DataFrame], reps: int) -> pd.DataFrame:
+    """Replications for each target: theory's, or the most that any cell and estimator needs."""
+    table = made.needed.copy()
+    if reps < LEAST_REPLICATIONS:
+        return table
+    everything = pd.concat(records, ignore_index=True)
+    good = everything[everything["status"] == "ok"]
+    for row in table.index[table["replications"].isna()]:
+        spec = measure_spec(table.loc[row, "measure"])
+        most = 0.0
+        for _, group in good.groupby(["cell_id", "est_id", "estimand"]):
+            columns = {name: group[name].to_numpy() for name in spec.needs}
+            found = spec.function(
+                columns,
+                level=study.level,
+                null=study.null,
+                rng=bootstrap_stream(study.seed, spec.name),
+            )
+            # The Monte-Carlo error falls with the square root of the replications.
+            error = rule_mcse(found, kind=spec.kind, n=len(group))
+            most = max(most, len(group) * (error / table.loc[row, "target"]) ** 2)
+        table.loc[row, "replications"] = float(round(most))
+        table.loc[row, "because"] = f"about {most:,.0f} replications, by this pilot of {reps}"
+    return table
+
+
+def _time(hours: float) -> str:
+    if hours < 1 / 60:
+        return f"{hours * 3600:.0f} s"
+    return f"{hours * 60:.0f} min" if hours < 2 else f"{hours:.1f} h"

@@ -1,0 +1,250 @@
+"""What a study will do: its cells, its estimators and the replications its targets need."""
+
+import inspect
+import itertools
+import sys
+import types
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
+
+import pandas as pd
+
+from causalkit.errors import ArgumentError, unknown_name
+from causalkit.metrics import replications_for_share
+from causalkit.registry import GENERATORS
+from causalkit.study.design import Cell, EstimatorSpec, GeneratorGrid, canonical_json, plain
+from causalkit.study.resolve import (
+    built,
+    estimator_of,
+    generator_spec,
+    module_digest,
+    source_digest,
+)
+
+if TYPE_CHECKING:
+    from causalkit.study.study import Study
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Cells and estimators of a study, checked, with the replications that targets need.
+
+    Attributes
+    ----------
+    cells : tuple of Cell
+    estimators : tuple of EstimatorSpec
+        With their source digests.
+    sources : mapping of str to str
+        Digest of the source of each generator that is not causalkit's own.
+    needed : DataFrame
+        ``measure, target, replications, because``; replications are NaN where only a pilot tells.
+    reps_min, reps_max : int
+    """
+
+    cells: tuple[Cell, ...]
+    estimators: tuple[EstimatorSpec, ...]
+    sources: Mapping[str, str]
+    needed: pd.DataFrame
+    reps_min: int
+    reps_max: int
+
+    def outline(self) -> str:
+        """Cells and estimators with their ids."""
+        fits = len(self.cells) * len(self.estimators)
+        reps = f"{self.reps_min:,}"
+        if self.reps_max > self.reps_min:
+            reps += f" to {self.reps_max:,}"
+        lines = [
+            f"{len(self.cells):,} cells × {len(self.estimators)} estimators × {reps} replications: "
+            f"at most {fits * self.reps_max:,} fits"
+        ]
+        lines += [f"  cell {cell.id}  {cell.label}" for cell in self.cells]
+        lines += [f"  estimator {spec.id}  {spec.label} ({spec.use})" for spec in self.estimators]
+        return "\n".join(lines)
+
+    def __str__(self) -> str:
+        return "\n".join([self.outline(), *told_needs(self.needed)])
+
+
+def plan(study: "Study") -> Plan:
+    """Check the declaration and list what a run will do.
+
+    Raises
+    ------
+    ArgumentError
+        If a generator, estimator, parameter, argument or estimand does not exist, or two cells
+        are equal; all findings are in one message.
+    """
+    reach(study.folder)
+    problems: list[str] = []
+    cells = [cell for grid in study.generators for cell in _cells(grid, problems)]
+    estimators = [_checked(spec, problems) for spec in study.estimators]
+    problems += _twice(cells)
+    if not problems:
+        problems += _unknown_estimands(study)
+    if problems:
+        raise ArgumentError(f"study {study.name!r} cannot be run:\n  " + "\n  ".join(problems))
+    return Plan(
+        cells=tuple(cells),
+        estimators=tuple(estimators),
+        sources={
+            grid.name: module_digest(grid.name.partition(":")[0])
+            for grid in study.generators
+            if grid.name not in GENERATORS
+        },
+        needed=_needed(study),
+        reps_min=study.reps.min if study.stop else study.reps.max,
+        reps_max=study.reps.max,
+    )
+
+
+def told_needs(needed: pd.DataFrame) -> list[str]:
+    """A line for each target."""
+    return [
+        f"{row.measure} to a Monte-Carlo error of {row.target:g}: {row.because}"
+        for row in needed.itertuples()
+    ]
+
+
+def reach(folder: Path | None) -> None:
+    """Let modules that lie beside the study file be imported."""
+    if folder is not None and str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+
+
+def _cells(grid: GeneratorGrid, problems: list[str]) -> Iterator[Cell]:
+    """Cells of a grid; what is wrong with it is added to ``problems``."""
+    where = f"generator {grid.name!r}"
+    try:
+        spec = generator_spec(grid.name)
+    except (ArgumentError, ImportError) as error:
+        problems.append(str(error))
+        return
+    found = [*_wrong_names(grid, spec.parameters), *_wrong_values(grid, spec.parameters)]
+    if found:
+        problems.extend(f"{where}: {text}" for text in found)
+        return
+    count = 0
+    for values in itertools.product(*grid.grid.values()):
+        params = dict(grid.fixed) | dict(zip(grid.grid, values, strict=True))
+        if not any(_matches(params, without) for without in grid.exclude):
+            count += 1
+            yield Cell(grid.name, spec.version, plain(params, where=where))
+    if count == 0:
+        problems.append(f"{where}: exclude leaves no cell; drop an entry.")
+
+
+def _matches(params: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Whether every wanted value is there; 1 and 1.0 are one value here."""
+    return all(key in params and params[key] == value for key, value in wanted.items())
+
+
+def _wrong_names(grid: GeneratorGrid, known: Mapping[str, inspect.Parameter]) -> Iterator[str]:
+    for key in [*grid.grid, *grid.fixed]:
+        if key not in known:
+            yield str(unknown_name("parameter", key, known))
+    for key in grid.grid.keys() & grid.fixed.keys():
+        yield f"{key} is in grid and in fixed; keep one."
+    for without in grid.exclude:
+        for key, value in without.items():
+            values = grid.grid.get(key, [grid.fixed[key]] if key in grid.fixed else [])
+            if isinstance(values, Sequence) and value not in values:
+                yield f"exclude names {key} = {value!r}, which no cell has."
+    needed = [key for key, item in known.items() if item.default is inspect.Parameter.empty]
+    absent = [key for key in needed if key not in grid.grid and key not in grid.fixed]
+    if absent:
+        yield f"parameters without a default are missing: {', '.join(absent)}."
+
+
+def _wrong_values(grid: GeneratorGrid, known: Mapping[str, inspect.Parameter]) -> Iterator[str]:
+    for key, values in grid.grid.items():
+        if not isinstance(values, list | tuple) or not values:
+            yield f"grid.{key} must be a list of at least one value, got {values!r}."
+        elif len({canonical_json(value) for value in values}) < len(values):
+            yield f"grid.{key} has a value twice: {values!r}."
+    listed = [
+        (key, value)
+        for key, values in grid.grid.items()
+        if isinstance(values, list | tuple)
+        for value in values
+    ]
+    for key, value in [*listed, *grid.fixed.items()]:
+        if key in known and not fits(value, known[key].annotation):
+            yield f"{key} = {value!r} is not {inspect.formatannotation(known[key].annotation)}."
+
+
+def fits(value: Any, annotation: Any) -> bool:
+    """Whether a value can stand for an annotated parameter; unknown annotations let all pass."""
+    origin = get_origin(annotation)
+    if origin in (Union, types.UnionType):
+        return any(fits(value, kind) for kind in get_args(annotation))
+    if origin is Literal:
+        return any(value == item and type(value) is type(item) for item in get_args(annotation))
+    if annotation is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if annotation is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if annotation in (str, bool):
+        return isinstance(value, annotation)
+    if annotation is None or annotation is types.NoneType:
+        return value is None
+    return True
+
+
+def _twice(cells: Sequence[Cell]) -> list[str]:
+    seen: set[str] = set()
+    return [
+        f"cell {cell.label} is declared twice; drop one."
+        for cell in cells
+        if cell.id in seen or seen.add(cell.id)  # type: ignore[func-returns-value]  # marks as seen
+    ]
+
+
+def _checked(spec: EstimatorSpec, problems: list[str]) -> EstimatorSpec:
+    """Specification with its source digest, if the estimator exists and takes the arguments."""
+    where = f"estimator {spec.label!r}"
+    try:
+        found = estimator_of(spec)
+        if spec.target is None:
+            _bind(found, built(plain(spec.args, where=where)))
+        return replace(spec, source_digest=source_digest(spec))
+    except (ArgumentError, ImportError, TypeError, OSError) as error:
+        problems.append(f"{where}: {error}")
+        return spec
+
+
+def _bind(found: Any, args: Mapping[str, Any]) -> None:
+    """Raise if a class or function does not take the arguments."""
+    accepted = inspect.signature(found).parameters
+    if any(item.kind is inspect.Parameter.VAR_KEYWORD for item in accepted.values()):
+        return
+    for key in args:
+        if key not in accepted:
+            raise unknown_name("argument", key, accepted)
+
+
+def _unknown_estimands(study: "Study") -> list[str]:
+    known = {name for grid in study.generators for name in generator_spec(grid.name).estimands}
+    return [
+        f"estimands: {unknown_name('estimand', name, known)}"
+        for name in study.estimands
+        if name not in known
+    ]
+
+
+def _needed(study: "Study") -> pd.DataFrame:
+    """Replications that each target takes, where theory tells before any data."""
+    rows = []
+    for measure, target in study.stop.items():
+        share = study.level if measure in ("coverage", "bias_eliminated_coverage") else None
+        share = 1.0 - study.level if measure == "rejection" else share
+        if share is None:
+            because = "R = (SD/target)², known after a pilot (`causalkit sim check`)"
+            rows.append((measure, target, float("nan"), because))
+        else:
+            count = replications_for_share(target, p=share)
+            because = f"{count:,} replications where the share is {share:g}"
+            rows.append((measure, target, float(count), because))
+    return pd.DataFrame(rows, columns=["measure", "target", "replications", "because"])

@@ -1,0 +1,278 @@
+"""What a picture of a study shows: cells, estimators, estimands, and what was left out."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from causalkit.errors import ArgumentError, check_choice, unknown_name
+from causalkit.study.results import Results
+
+MOST_SERIES = 12
+_NOT_FACTORS = {"cell_id", "generator", "version"}
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Cells, estimators and estimands to draw, in the order of the study.
+
+    Attributes
+    ----------
+    cells : DataFrame
+        As in the results, with ``label``.
+    estimators : DataFrame
+        ``est_id, label``.
+    estimands : tuple of str
+    notes : tuple of str
+        Sentences on what is left out.
+    """
+
+    cells: pd.DataFrame
+    estimators: pd.DataFrame
+    estimands: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+    def panel_labels(self, pairs: Iterable[tuple[str, str]]) -> list[str]:
+        """Cell, and the estimand where there are several; of the only cell nothing."""
+        several = len(self.cells) > 1, len(self.estimands) > 1
+        names = dict(zip(self.cells["cell_id"], self.cells["label"], strict=True))
+        return [
+            ", ".join(
+                part for part, shown in zip((names[cell], name), several, strict=True) if shown
+            )
+            for cell, name in pairs
+        ]
+
+
+def choose(
+    results: Results,
+    *,
+    where: Mapping[str, Any] | None = None,
+    estimators: Sequence[str] | None = None,
+    estimand: str | None = None,
+    most_estimators: int = MOST_SERIES,
+) -> Choice:
+    """Resolve what is to be drawn, or say which name is unknown.
+
+    Parameters
+    ----------
+    results : Results
+    where : mapping, optional
+        Cells to draw, by parameter: ``{"rho": 0.5, "n": [100, 200]}``; ``generator`` and
+        ``cell_id`` are parameters too.
+    estimators : sequence of str, optional
+        Labels to draw.
+    estimand : str, optional
+        Default: all of them.
+    most_estimators : int
+        More are left out, which a note says.
+
+    Raises
+    ------
+    ArgumentError
+        If a name is unknown, or no cell is left.
+    """
+    cells = _cells(results.cells, where or {})
+    chosen = _estimators(results.estimators, estimators)
+    shown, note = capped(chosen, most_estimators, what="estimators", how="estimators=[...]")
+    known = tuple(dict.fromkeys(name for name in results.records["estimand"].unique() if name))
+    if estimand is not None:
+        check_choice("estimand", estimand, known)
+    names = known if estimand is None else (estimand,)
+    return Choice(cells, shown, names or ("",), (note,) if note else ())
+
+
+def capped(
+    items: pd.DataFrame, most: int, *, what: str, how: str, worst: str = "in the study's order"
+) -> tuple[pd.DataFrame, str]:
+    """The first ``most`` rows, and a sentence if others were left out."""
+    if len(items) <= most:
+        return items, ""
+    left = len(items) - most
+    return (
+        items.iloc[:most],
+        f"Drawn are the first {most} of {len(items):,} {what} {worst}; {left:,} are left out. "
+        f"Choose others by {how}.",
+    )
+
+
+def factors(cells: pd.DataFrame) -> list[str]:
+    """Columns of the cells that vary: the generator if there are several, then parameters."""
+    named = ["generator", *(name for name in cells.columns if name not in _NOT_FACTORS | {"label"})]
+    if cells.groupby("generator")["version"].nunique().max() > 1:
+        named.insert(1, "version")
+    return [name for name in named if cells[name].map(level_text).nunique() > 1]
+
+
+def level_text(value: Any) -> str:
+    """Level of a factor as text; a dash where the generator has no such parameter."""
+    if is_absent(value):
+        return "–"
+    if isinstance(value, float | np.floating):
+        return f"{value:.12g}"
+    return str(value)
+
+
+def is_absent(value: Any) -> bool:
+    """Whether the generator of a cell has no such parameter."""
+    return value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value))
+
+
+def cell_labels(cells: pd.DataFrame) -> list[str]:
+    """Names of cells by what varies: ``n=100, rho=0.5``; the generator's where nothing does."""
+    varying = factors(cells)
+    labels = []
+    for _, row in cells.iterrows():
+        parts = [
+            str(row[name]) if name == "generator" else f"{name}={level_text(row[name])}"
+            for name in varying
+            if not is_absent(row[name])
+        ]
+        labels.append(", ".join(parts) or str(row["generator"]))
+    return labels
+
+
+def levels(values: Iterable[Any]) -> list[Any]:
+    """Distinct levels of a factor: numbers by size, else in order of appearance; absent last."""
+    seen: dict[str, Any] = {}
+    for value in values:
+        seen.setdefault(level_text(value), value)
+    present = [value for value in seen.values() if not is_absent(value)]
+    if all(isinstance(value, int | float | np.number) for value in present):
+        present.sort()
+    return present + [value for value in seen.values() if is_absent(value)]
+
+
+def panel_rows(choice: Choice, *, most: int) -> tuple[list[tuple[str, str]], str]:
+    """Cell and estimand of each panel, and a sentence if there are more than ``most``."""
+    pairs = [(cell, name) for cell in choice.cells["cell_id"] for name in choice.estimands]
+    frame = pd.DataFrame(pairs, columns=["cell_id", "estimand"])
+    what = "cells" if len(choice.estimands) == 1 else "pairs of cell and estimand"
+    shown, note = capped(frame, most, what=what, how='where={"parameter": value}')
+    return list(shown.itertuples(index=False, name=None)), note
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Replications of one estimator and estimand in one cell.
+
+    Attributes
+    ----------
+    panel : str
+        Name of cell and estimand.
+    label : str
+        Name of the estimator.
+    rows : DataFrame
+        Successful records.
+    n_failed : int
+        Replications without one.
+    """
+
+    panel: str
+    cell_id: str
+    estimand: str
+    label: str
+    rows: pd.DataFrame
+    n_failed: int
+
+    @property
+    def name(self) -> str:
+        """Estimator, with its failures if any."""
+        return counted(self.label, len(self.rows), self.n_failed)
+
+
+def series_of(
+    results: Results, choice: Choice, panels: Sequence[tuple[str, str]]
+) -> list[list[Series]]:
+    """Series of every panel, one per estimator in the study's order."""
+    records = results.records
+    wanted = records["cell_id"].isin({cell for cell, _ in panels})
+    records = records[wanted & records["est_id"].isin(choice.estimators["est_id"])]
+    groups = records.groupby(["cell_id", "est_id"], sort=False).indices
+    nothing = np.empty(0, dtype=np.int64)
+    found = []
+    for (cell_id, estimand), name in zip(panels, choice.panel_labels(panels), strict=True):
+        row = []
+        for est_id, label in zip(
+            choice.estimators["est_id"], choice.estimators["label"], strict=True
+        ):
+            rows = records.iloc[groups.get((cell_id, est_id), nothing)]
+            rows = rows[rows["estimand"].isin([estimand, ""])]
+            ok = rows["status"] == "ok"
+            failed = int(rows.loc[~ok, "rep"].nunique())
+            row.append(Series(name, cell_id, estimand, str(label), rows[ok], failed))
+        found.append(row)
+    return found
+
+
+def counted(label: str, n_ok: int, n_failed: int) -> str:
+    """Name of an estimator with its failures, if any."""
+    return f"{label} ({n_failed:,} of {n_ok + n_failed:,} failed)" if n_failed else label
+
+
+def span(counts: Iterable[int]) -> str:
+    """Replications in words: ``R = 1,000``, or the least and the most."""
+    found = sorted(set(counts))
+    if not found:
+        return "R = 0"
+    low, high = found[0], found[-1]
+    return f"R = {low:,}" if low == high else f"R = {low:,} to {high:,}"
+
+
+def _cells(cells: pd.DataFrame, where: Mapping[str, Any]) -> pd.DataFrame:
+    """Cells that meet the conditions, labelled by what varies over the study."""
+    frame = cells.reset_index(drop=True).assign(label=cell_labels(cells))
+    for name, wanted in where.items():
+        if name not in cells.columns:
+            raise unknown_name("cell parameter", name, cells.columns)
+        single = isinstance(wanted, str) or not isinstance(wanted, Sequence)
+        texts = {level_text(value) for value in ([wanted] if single else wanted)}
+        found = frame[name].map(level_text)
+        if not found.isin(texts).any():
+            raise ArgumentError(
+                f"no cell has {name} = {', '.join(sorted(texts))}; there is: "
+                f"{', '.join(map(level_text, levels(frame[name])))}."
+            )
+        frame = frame[found.isin(texts)]
+    return frame.reset_index(drop=True)
+
+
+def _estimators(known: pd.DataFrame, labels: Sequence[str] | None) -> pd.DataFrame:
+    """Estimators by label, in the order asked for, or else that of the study."""
+    ordered = known.sort_values("position", kind="stable")[["est_id", "label"]]
+    if labels is None:
+        return ordered.reset_index(drop=True)
+    for label in labels:
+        if label not in set(ordered["label"]):
+            raise unknown_name("estimator", label, ordered["label"])
+    return ordered.set_index("label").loc[list(labels)].reset_index()[["est_id", "label"]]
+
+
+def said_left(panels: Sequence[Sequence[Series]], *, most: int, how: str = "in rank") -> str:
+    """Sentence on thinning, if any series has more than ``most`` replications."""
+    largest = max(len(one.rows) for row in panels for one in row)
+    if largest <= most:
+        return ""
+    return (
+        f"Of up to {largest:,} replications of an estimator at most {most:,} are drawn, evenly "
+        f"spaced {how}; everything else in the picture uses all."
+    )
+
+
+def said_failed(panels: Sequence[Sequence[Series]]) -> str:
+    """Sentence on failed replications, by estimator over the panels drawn."""
+    failed: dict[str, int] = {}
+    planned: dict[str, int] = {}
+    for row in panels:
+        for one in row:
+            failed[one.label] = failed.get(one.label, 0) + one.n_failed
+            planned[one.label] = planned.get(one.label, 0) + one.n_failed + len(one.rows)
+    parts = [f"{name} {n:,} of {planned[name]:,}" for name, n in failed.items() if n]
+    return f"Failed replications, left out: {'; '.join(parts)}." if parts else ""
+
+
+def said_replications(panels: Sequence[Sequence[Series]]) -> str:
+    """Least and most successful replications over the panels drawn."""
+    return span(len(one.rows) for row in panels for one in row)

@@ -1,0 +1,60 @@
+"""What a study has found so far, as plain tables."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+KEY = ("cell_id", "est_id", "estimand", "rep")
+RULES = ("target", "max", "budget", "failures", "running")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Results:
+    """Records of a study with the names of its cells and estimators.
+
+    Attributes
+    ----------
+    records : DataFrame
+        One row per cell, estimator, estimand and replication.
+    metrics : DataFrame
+        Further numbers per replication: ``cell_id, est_id, estimand, rep, metric, value``.
+    failures : DataFrame
+        ``cell_id, est_id, rep, status, exception, message, traceback_digest, seed_address``.
+    cells : DataFrame
+        ``cell_id, generator, version`` and one column per parameter.
+    estimators : DataFrame
+        ``est_id, label, use, args, position``.
+    plan : DataFrame
+        ``cell_id, est_id, n_planned, rule``; the rule says why no more replications are run.
+    level, null : float
+        Of intervals and tests.
+    seed : int
+        Of the study.
+    header : mapping of str to str
+        Name and ADEMP text: aims, data generators, estimands, methods, performance measures.
+    tracebacks : mapping of str to str
+        Text by digest.
+    contended : bool
+        Whether several workers shared the machine, so that times of estimators do not compare.
+    provenance : mapping
+        Versions and host facts.
+    toml : str
+        The study file.
+    """
+
+    records: pd.DataFrame
+    metrics: pd.DataFrame
+    failures: pd.DataFrame
+    cells: pd.DataFrame
+    estimators: pd.DataFrame
+    plan: pd.DataFrame
+    level: float
+    null: float
+    seed: int
+    header: Mapping[str, str] = field(default_factory=dict)
+    tracebacks: Mapping[str, str] = field(default_factory=dict)
+    contended: bool = False
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    toml: str = ""

@@ -1,0 +1,265 @@
+"""Which replications to run next: stages per cell, cut into jobs, and what lost workers leave."""
+
+import math
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+
+from causalkit.study.design import Cell, EstimatorSpec, Job, Reps
+from causalkit.study.stopping import boundaries
+
+Range = tuple[int, int]
+
+# Long enough that a task costs more than its scheduling, short enough that little is lost.
+_TASK_SECONDS = 5.0
+
+
+# Why a cell and estimator should stop after so many replications, or None.
+Decide = Callable[[Cell, EstimatorSpec, int], str | None]
+
+
+def goals(reps: Reps, *, has_targets: bool, limit: int | None = None) -> list[int]:
+    """Numbers of replications after which decisions are taken.
+
+    With targets: after every batch from ``min`` on. Failures are counted after the first batch too.
+
+    Examples
+    --------
+    >>> goals(Reps(min=200, max=450, batch=100), has_targets=True)
+    [100, 200, 300, 400, 450]
+    >>> goals(Reps(min=200, max=450, batch=100), has_targets=False)
+    [100, 450]
+    """
+    last = reps.max if limit is None else min(reps.max, limit)
+    due = {min(reps.batch, last), last}
+    if has_targets:
+        due |= {count for count in boundaries(reps) if count < last}
+    return sorted(due)
+
+
+def missing(have: Sequence[Range], last: int) -> list[Range]:
+    """Ranges of 0, ..., last that no range of ``have`` covers; both ends are included.
+
+    Examples
+    --------
+    >>> missing([(0, 9), (20, 29)], 34)
+    [(10, 19), (30, 34)]
+    """
+    gaps, start = [], 0
+    for first, end in sorted(have):
+        if first > start:
+            gaps.append((start, min(first - 1, last)))
+        start = max(start, end + 1)
+        if start > last:
+            return gaps
+    return [*gaps, (start, last)]
+
+
+def prefix(have: Sequence[Range]) -> int:
+    """Number of replications that are there without a gap, from the first on.
+
+    Examples
+    --------
+    >>> prefix([(10, 19), (0, 9), (30, 39)])
+    20
+    """
+    end = 0
+    for first, last in sorted(have):
+        if first > end:
+            break
+        end = max(end, last + 1)
+    return end
+
+
+@dataclass(slots=True)
+class _Piece:
+    """Replications of a cell that the same estimators lack."""
+
+    first: int
+    last: int
+    specs: tuple[EstimatorSpec, ...]
+
+
+@dataclass(slots=True, eq=False)
+class _CellState:
+    """How far a cell is."""
+
+    cell: Cell
+    have: dict[str, list[Range]]
+    active: dict[str, EstimatorSpec]
+    stage: int = 0
+    pieces: deque[_Piece] = field(default_factory=deque)
+    running: int = 0
+    rate: float | None = None  # seconds per replication
+    queued: bool = False
+
+    def open(self, goal: int) -> None:
+        """Queue what the active estimators lack of the first ``goal`` replications."""
+        gaps = {key: missing(self.have[key], goal - 1) for key in self.active}
+        cuts = sorted({edge for pairs in gaps.values() for a, b in pairs for edge in (a, b + 1)})
+        for first, after in pairwise(cuts):
+            lacking = tuple(
+                spec
+                for key, spec in self.active.items()
+                if any(a <= first and after - 1 <= b for a, b in gaps[key])
+            )
+            if lacking:
+                self.pieces.append(_Piece(first, after - 1, lacking))
+
+    def cut(self, size: int) -> _Piece:
+        """Take up to ``size`` replications off the queue."""
+        piece = self.pieces[0]
+        if piece.last - piece.first < size:
+            return self.pieces.popleft()
+        taken = _Piece(piece.first, piece.first + size - 1, piece.specs)
+        piece.first += size
+        return taken
+
+
+class Schedule:
+    """Jobs in order, given what has finished; touches neither clock nor disk.
+
+    Parameters
+    ----------
+    cells : sequence of Cell
+    estimators : sequence of EstimatorSpec
+    have : callable
+        Replications on disk of a cell and estimator, as ranges.
+    template : callable
+        Makes the job of a cell, estimators, first and last replication.
+    decide : Decide
+        Called when all replications up to a goal are there.
+    stages : sequence of int
+        The goals.
+    block : int or None
+        Replications per job; None adapts it to the speed seen.
+    workers : int
+    """
+
+    def __init__(
+        self,
+        cells: Sequence[Cell],
+        estimators: Sequence[EstimatorSpec],
+        *,
+        have: Callable[[str, str], list[Range]],
+        template: Callable[[Cell, tuple[EstimatorSpec, ...], int, int], Job],
+        decide: Decide,
+        stages: Sequence[int],
+        block: int | None,
+        workers: int,
+    ) -> None:
+        self._template, self._decide = template, decide
+        self._stages, self._block, self._workers = list(stages), block, workers
+        self.rules: dict[tuple[str, str], str] = {}
+        self._states = {
+            cell.id: _CellState(
+                cell,
+                have={spec.id: list(have(cell.id, spec.id)) for spec in estimators},
+                active={spec.id: spec for spec in estimators},
+            )
+            for cell in cells
+        }
+        self._slowest = math.inf  # seconds per replication of the slowest cell so far
+        self._turn: deque[_CellState] = deque()
+        self._suspects: deque[Job] = deque()
+        for state in self._states.values():
+            self._advance(state)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing is left to run or to wait for."""
+        waiting = any(state.pieces or state.running for state in self._turn)
+        return not waiting and not self._suspects
+
+    def next_job(self, *, idle: bool) -> Job | None:
+        """Job to start now, if any; suspects of a lost worker run only when all else is idle."""
+        if self._suspects:
+            return self._suspects.popleft() if idle else None
+        for _ in range(len(self._turn)):
+            state = self._turn[0]
+            self._turn.rotate(-1)
+            if state.pieces:
+                piece = state.cut(self._size(state))
+                state.running += 1
+                return self._template(state.cell, piece.specs, piece.first, piece.last)
+        return None
+
+    def finished(self, job: Job, *, seconds: float) -> None:
+        """Note that the blocks of a job are on disk."""
+        state = self._states[job.cell.id]
+        state.running -= 1
+        state.rate = max(seconds, 1e-6) / (job.last - job.first + 1)
+        self._slowest = state.rate if self._slowest == math.inf else max(self._slowest, state.rate)
+        for spec in job.estimators:
+            state.have[spec.id].append((job.first, job.last))
+        self._advance(state)
+
+    def retry(self, job: Job, fits: Sequence[tuple[int, str]]) -> None:
+        """Run some fits of a finished job once more, each alone: replication and estimator id."""
+        specs = {spec.id: spec for spec in job.estimators}
+        for rep, key in fits:
+            self._states[job.cell.id].running += 1
+            alone = replace(job, estimators=(specs[key],), first=rep, last=rep, attempt=2)
+            self._suspects.append(alone)
+
+    def lost(self, job: Job) -> Job | None:
+        """Note that a worker died; returns the job if it is one fit that has now killed twice."""
+        if job.attempt == 1:
+            self._suspects.append(replace(job, attempt=2))
+            return None
+        halves = list(_halves(job))
+        if not halves:
+            return job
+        self._states[job.cell.id].running += len(halves) - 1
+        self._suspects.extend(halves)
+        return None
+
+    def _size(self, state: _CellState) -> int:
+        """Replications of the next job of a cell."""
+        if self._block is not None:
+            return self._block
+        rate = self._slowest if state.rate is None else state.rate
+        left = sum(piece.last - piece.first + 1 for piece in state.pieces)
+        share = math.ceil(left / self._workers) if len(self._turn) < self._workers else left
+        return max(1, min(int(_TASK_SECONDS / rate), share))
+
+    def _advance(self, state: _CellState) -> None:
+        """Take the decisions that are due, and queue the next stage that lacks something."""
+        while not state.pieces and not state.running and state.active:
+            goal = self._stages[state.stage]
+            state.open(goal)
+            if state.pieces:
+                break
+            self._settle(state, goal)
+            state.stage += 1
+            if state.stage == len(self._stages):
+                state.active.clear()
+        at_work = bool(state.pieces or state.running)
+        if at_work and not state.queued:
+            self._turn.append(state)
+        elif state.queued and not at_work:
+            self._turn.remove(state)
+        state.queued = at_work
+
+    def _settle(self, state: _CellState, goal: int) -> None:
+        """Stop the estimators of a cell that are to stop."""
+        for key, spec in list(state.active.items()):
+            rule = self._decide(state.cell, spec, goal)
+            if rule is None and goal == self._stages[-1]:
+                rule = "max"
+            if rule is not None:
+                self.rules[state.cell.id, key] = rule
+                del state.active[key]
+
+
+def _halves(job: Job) -> Iterator[Job]:
+    """A job in two; nothing if it is a single fit."""
+    if len(job.estimators) > 1:
+        middle = len(job.estimators) // 2
+        yield replace(job, estimators=job.estimators[:middle])
+        yield replace(job, estimators=job.estimators[middle:])
+    elif job.last > job.first:
+        middle = (job.first + job.last) // 2
+        yield replace(job, last=middle)
+        yield replace(job, first=middle + 1)

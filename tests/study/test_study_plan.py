@@ -1,0 +1,121 @@
+"""Plans: cells of a grid, and everything wrong with a declaration in one message."""
+
+import pytest
+
+from causalkit.errors import ArgumentError
+from causalkit.study.resolve import built, module_digest
+from causalkit.study.study import Study
+
+
+def declared(**changes):
+    given = {
+        "name": "s",
+        "seed": 1,
+        "aims": "a",
+        "generators": [{"name": "panel_cp2025", "grid": {"n_units": [50, 100], "dgp": [1, 3]}}],
+        "estimators": [{"label": "ridge", "use": "panel-dml", "args": {"learner": "ridge"}}],
+    }
+    return Study(**(given | changes))
+
+
+def grid(**parts):
+    return {"generators": [{"name": "panel_cp2025"} | parts]}
+
+
+def test_cells_are_all_combinations_but_the_excluded():
+    cells = (
+        declared(
+            **grid(
+                grid={"n_units": [50, 100], "dgp": [1, 2, 3]},
+                fixed={"rho": 0.5},
+                exclude=[{"dgp": 2}, {"dgp": 3, "n_units": 50}],
+            )
+        )
+        .plan()
+        .cells
+    )
+    assert [(cell.params["n_units"], cell.params["dgp"]) for cell in cells] == [
+        (50, 1),
+        (100, 1),
+        (100, 3),
+    ]
+    assert all(cell.params["rho"] == 0.5 for cell in cells)
+
+
+def test_a_longer_grid_keeps_the_ids_of_the_cells_it_had():
+    few = declared(**grid(grid={"n_units": [50, 100]})).plan().cells
+    more = declared(**grid(grid={"n_units": [25, 50, 100]})).plan().cells
+    assert {cell.id for cell in few} < {cell.id for cell in more}
+
+
+def test_replications_that_shares_need_are_those_of_the_binomial():
+    needed = declared(stop={"coverage": 0.005, "bias": 0.01}).plan().needed.set_index("measure")
+    assert needed.loc["coverage", "replications"] == 1900
+    assert needed.loc["bias", "because"].startswith("R = (SD/target)²")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (grid(grid={"n_unit": [1]}), "unknown parameter 'n_unit'. Did you mean 'n_units'"),
+        (grid(grid={"n_units": ["many"]}), "n_units = 'many' is not int"),
+        (grid(grid={"dgp": [4]}), r"dgp = 4 is not Literal\[1, 2, 3\]"),
+        (grid(grid={"n_units": []}), "grid.n_units must be a list of at least one value"),
+        (grid(grid={"n_units": [5, 5]}), r"grid.n_units has a value twice: \[5, 5\]"),
+        (grid(grid={"n_units": [5]}, fixed={"n_units": 5}), "n_units is in grid and in fixed"),
+        (
+            grid(grid={"n_units": [5]}, exclude=[{"n_units": 6}]),
+            "exclude names n_units = 6, which no cell has",
+        ),
+        (grid(grid={"dgp": [1]}, exclude=[{"dgp": 1}]), "exclude leaves no cell"),
+        ({"generators": [{"name": "panel_cp"}]}, "Did you mean 'panel_cp2025'"),
+        ({"generators": [{"name": "json:loads"}]}, "not a generator; declare it with @generator"),
+        ({"generators": [{"name": "panel_cp2025"}] * 2}, "declared twice"),
+        ({"estimators": [{"label": "a", "use": "panl-dml"}]}, "Did you mean 'panel-dml'"),
+        ({"estimators": [{"label": "a", "use": "nowhere:f"}]}, "no module 'nowhere'"),
+        ({"estimators": [{"label": "a", "use": "json:nothing"}]}, "no attribute 'nothing'"),
+        (
+            {"estimators": [{"label": "a", "use": "panel-dml", "args": {"folds": 2}}]},
+            "unknown argument 'folds'. Did you mean 'n_folds'",
+        ),
+        ({"estimands": ["atee"]}, "unknown estimand 'atee'. Did you mean 'ate'"),
+    ],
+)
+def test_a_declaration_that_cannot_run_is_refused_with_its_mend(changes, message):
+    with pytest.raises(ArgumentError, match=message):
+        declared(**changes).plan()
+
+
+def test_all_findings_are_in_one_message():
+    wrong = grid(grid={"n_unit": [1], "dgp": [7]}) | {
+        "estimators": [{"label": "a", "use": "panl-dml"}]
+    }
+    with pytest.raises(ArgumentError) as caught:
+        declared(**wrong).plan()
+    assert all(word in str(caught.value) for word in ("n_unit", "dgp = 7", "panl-dml"))
+
+
+def test_two_estimators_of_one_label_are_refused():
+    spec = {"label": "a", "use": "panel-dml"}
+    with pytest.raises(ArgumentError, match="two estimators have the label 'a'"):
+        declared(estimators=[spec, spec])
+
+
+def test_tables_in_arguments_become_objects():
+    forest = {"use": "sklearn.ensemble:RandomForestRegressor", "args": {"n_estimators": 7}}
+    made = built({"learner": forest, "list": [forest], "plain": {"a": 1}})
+    assert made["learner"].n_estimators == 7
+    assert made["list"][0].n_estimators == 7
+    assert made["plain"] == {"a": 1}
+
+
+def test_the_digest_of_a_module_follows_what_it_imports(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "lonely_estimator.py").write_text("import lonely_helper\nimport numpy\n")
+    helper = tmp_path / "lonely_helper.py"
+    digests = []
+    for text in ("x = 1\n", "x = 2\n", "x = 1\n"):
+        helper.write_text(text)
+        module_digest.cache_clear()
+        digests.append(module_digest("lonely_estimator"))
+    assert digests[0] == digests[2] != digests[1]
