@@ -43,7 +43,7 @@ class Boosting:
         default_factory=lambda: {
             "learning_rate": 0.1,
             "num_leaves": 63,
-            "min_child_samples": 1,
+            "min_child_samples": 0,  # a leaf's rows are guessed from weights
             "reg_lambda": 1.0,
             "min_data_in_bin": 1,
         }

@@ -76,10 +76,14 @@ class Cubic:
         return (*covariates, *powers, *products)
 
 
-def cubic(x: Floats) -> Cubic:
-    """Set up the cubic dictionary for covariates ``(n, p)``; NaNs are skipped."""
-    n, p = x.shape
-    centre, scale = np.nanmean(x, axis=0), np.nanstd(x, axis=0)
+def cubic(x: Floats, *, weights: Floats | None = None, n_rows: float | None = None) -> Cubic:
+    """Set up the cubic dictionary for covariates ``(n, p)``; NaNs are skipped.
+
+    ``n_rows`` is the number of observations that the rows stand for, where that is another.
+    """
+    p = x.shape[1]
+    n = x.shape[0] if n_rows is None else int(n_rows)
+    centre, scale = _moments(x, weights)
     scale = np.where(scale > 0, scale, 1.0)
     powers = []
     for column in range(p):
@@ -95,6 +99,17 @@ def cubic(x: Floats) -> Cubic:
         pairs = []
     products = np.asarray(pairs, dtype=np.int64).reshape(-1, 2).T
     return Cubic(centre, scale, tuple(powers), products, notes)
+
+
+def _moments(x: Floats, weights: Floats | None) -> tuple[Floats, Floats]:
+    """Mean and standard deviation of each column without its NaNs."""
+    if weights is None:
+        return np.nanmean(x, axis=0), np.nanstd(x, axis=0)
+    share = np.where(np.isnan(x), 0.0, weights[:, None])
+    share /= share.sum(axis=0)
+    values = np.nan_to_num(x)
+    centre = (share * values).sum(axis=0)
+    return centre, np.sqrt((share * (values - centre) ** 2).sum(axis=0))
 
 
 def _distinct(values: Floats, enough: int) -> int:
@@ -134,7 +149,14 @@ class Transformer:
 Basis = Cubic | Transformer
 
 
-def make_basis(basis: Any, x: Floats, *, seed: int = 0) -> Basis:
+def make_basis(
+    basis: Any,
+    x: Floats,
+    *,
+    seed: int = 0,
+    weights: Floats | None = None,
+    n_rows: float | None = None,
+) -> Basis:
     """Basis from a name or a scikit-learn transformer, set up on all rows.
 
     Knots, means and scales come from covariates alone and from every row, so no outcome leaks
@@ -147,7 +169,9 @@ def make_basis(basis: Any, x: Floats, *, seed: int = 0) -> Basis:
     """
     if isinstance(basis, str):
         check_choice("basis", basis, BASES)
-        return cubic(x) if basis == "cubic" else _transformer(_splines(), x, seed)
+        if basis == "cubic":
+            return cubic(x, weights=weights, n_rows=n_rows)
+        return _transformer(_splines(), x, seed, sample_weight=weights)
     if isinstance(basis, type) or not callable(getattr(basis, "fit_transform", None)):
         raise ArgumentTypeError(
             f"basis must be one of {', '.join(map(repr, BASES))} or a scikit-learn transformer "
@@ -165,10 +189,10 @@ def _splines() -> Any:
     )
 
 
-def _transformer(transformer: Any, x: Floats, seed: int) -> Transformer:
+def _transformer(transformer: Any, x: Floats, seed: int, **fit_arguments: Any) -> Transformer:
     from sklearn.base import clone
 
-    fitted = seeded(clone(transformer), seed).fit(x)
+    fitted = seeded(clone(transformer), seed).fit(x, **fit_arguments)
     sample = fitted.transform(x[: min(x.shape[0], 100)])
     dense = not hasattr(sample, "toarray") and np.ndim(sample) == 2
     if not dense or not np.isfinite(np.asarray(sample, dtype=np.float64)).all():

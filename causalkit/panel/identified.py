@@ -84,11 +84,14 @@ def check_missing(sample: PanelSample, data: CausalData, settings: Settings) -> 
     if data.missing != "native" or not np.isnan(sample.x).any():
         return
     learners = settings.learners
+    gaps = np.flatnonzero(np.isnan(sample.x).any(axis=0))
+    names = ", ".join(repr(sample.covariate_names[j]) for j in gaps[:5])
     used = [learners.outcome, learners.treatment]
     used += [learners.instrument] if settings.model == "iv" else []
     for learner in used:
         if isinstance(learner, str) and learner != "auto" and plan(learner, "mean").penalties:
             raise ArgumentError(
-                f'missing="native" passes missing covariates to the learner, and {learner!r} '
-                "cannot take them; use learner='boosting', or missing='indicator'."
+                f'missing="native" passes the missing values of {names} to the learner, and '
+                f"{learner!r} cannot take them; use learner='auto' or 'boosting', or "
+                "missing='indicator'."
             )

@@ -15,7 +15,7 @@ from causalkit.typing import Bools, Floats
 
 # Measures whose terms depend on all replications of a group, not only on their own.
 _JOINT = frozenset({"bias_eliminated_coverage"})
-_QUANTILES = {"median": 0.5, "p95": 0.95}
+_QUANTILES = {"q25": 0.25, "median": 0.5, "q75": 0.75, "p95": 0.95}
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,3 +141,16 @@ def test_standardising_first_changes_nothing_in_the_cubic_dictionary():
     np.testing.assert_allclose(cubic(x)(x), cubic(StandardScaler().fit_transform(x))(
         StandardScaler().fit_transform(x)
     ))  # fmt: skip
+
+
+def test_frequency_weights_set_up_the_basis_of_repeated_rows():
+    rng = np.random.default_rng(8)
+    x = rng.standard_normal((60, 3))
+    x[rng.random(x.shape) < 0.1] = np.nan
+    counts = rng.integers(1, 4, 60)
+    weighted = cubic(x, weights=counts.astype(float), n_rows=counts.sum())
+    repeated = cubic(np.repeat(x, counts, axis=0))
+    assert np.allclose(weighted.centre, repeated.centre, rtol=1e-12)
+    assert np.allclose(weighted.scale, repeated.scale, rtol=1e-12)
+    assert weighted.powers == repeated.powers
+    assert np.array_equal(weighted.pairs, repeated.pairs)
