@@ -16,6 +16,13 @@ ESTIMATORS = {
 GENERATORS = {
     "panel_fp2024": "causalkit.generators.panel:panel_fp2024",
     "panel_cp2025": "causalkit.generators.panel:panel_cp2025",
+    "invalid_iv": "causalkit.generators.iv:invalid_iv",
+    "iv_many": "causalkit.generators.iv:iv_many",
+    "dose_synthetic": "causalkit.generators.dose:dose_synthetic",
+    "multi_arm": "causalkit.generators.dose:multi_arm",
+    "dosage": "causalkit.generators.dose:dosage",
+    "ihdp": "causalkit.generators.semisynthetic:ihdp",
+    "nsw_style": "causalkit.generators.semisynthetic:nsw_style",
 }
 
 

@@ -14,9 +14,16 @@ from causalkit.generators.spec import spec_of as spec_of
 from causalkit.registry import GENERATORS, load
 
 if TYPE_CHECKING:
+    from causalkit.generators.dose import dosage as dosage
+    from causalkit.generators.dose import dose_synthetic as dose_synthetic
+    from causalkit.generators.dose import multi_arm as multi_arm
+    from causalkit.generators.iv import invalid_iv as invalid_iv
+    from causalkit.generators.iv import iv_many as iv_many
     from causalkit.generators.panel import fp2024_grid as fp2024_grid
     from causalkit.generators.panel import panel_cp2025 as panel_cp2025
     from causalkit.generators.panel import panel_fp2024 as panel_fp2024
+    from causalkit.generators.semisynthetic import ihdp as ihdp
+    from causalkit.generators.semisynthetic import nsw_style as nsw_style
 
 _HOME = {"fp2024_grid": "causalkit.generators.panel"}
 __all__ = sorted(
