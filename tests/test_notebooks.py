@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import jupytext
+import numpy as np
 import pytest
 from nbclient import NotebookClient
 
@@ -132,3 +133,15 @@ def test_the_page_shows_the_published_answer_as_ours_and_a_peer_give_it():
     assert re.search(rf"^fixed effects +{re.escape(known)}$", text, flags=re.MULTILINE)
     rows = dict(re.findall(r"^(within|cre|peer) +(0\.0800 \(.*\))$", text, flags=re.MULTILINE))
     assert rows["within"] == rows["peer"] != rows["cre"]
+
+
+def test_blocks_of_the_page_on_studies_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = (PAGE.parent / "studies.md").read_text(encoding="utf-8")
+    space: dict[str, Any] = {}
+    for code in re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL):
+        exec(compile(code, "studies.md", "exec"), space)
+    assert len(space["table"]) == 2 * 2 * 2
+    assert space["confounded"](np.random.default_rng(0), n=10).truth.estimands == {"ate": 1.0}
+    (toml,) = re.findall(r"```toml\n(.*?)```", text, flags=re.DOTALL)
+    assert len(ck.Study.from_toml(toml).plan().cells) == 3
