@@ -72,6 +72,23 @@ def prefix(have: Sequence[Range]) -> int:
     return end
 
 
+def joined(have: Sequence[Range], more: Range) -> list[Range]:
+    """Ranges with one more, sorted; those that touch become one.
+
+    Examples
+    --------
+    >>> joined([(0, 9), (30, 39)], (10, 19))
+    [(0, 19), (30, 39)]
+    """
+    found: list[Range] = []
+    for first, last in sorted([*have, more]):
+        if found and first <= found[-1][1] + 1:
+            found[-1] = (found[-1][0], max(found[-1][1], last))
+        else:
+            found.append((first, last))
+    return found
+
+
 @dataclass(slots=True)
 class _Piece:
     """Replications of a cell that the same estimators lack."""
@@ -86,17 +103,21 @@ class _CellState:
     """How far a cell is."""
 
     cell: Cell
-    have: dict[str, list[Range]]
+    have: dict[str, list[Range]]  # on disk
+    claimed: dict[str, list[Range]]  # on disk, queued or running
     active: dict[str, EstimatorSpec]
-    stage: int = 0
+    stage: int = 0  # to be decided next
+    opened: int = 0  # stages that are queued
     pieces: deque[_Piece] = field(default_factory=deque)
     running: int = 0
+    again: set[tuple[int, str]] = field(default_factory=set)  # fits that run once more
     rate: float | None = None  # seconds per replication
     queued: bool = False
 
     def open(self, goal: int) -> None:
         """Queue what the active estimators lack of the first ``goal`` replications."""
-        gaps = {key: missing(self.have[key], goal - 1) for key in self.active}
+        self.opened += 1
+        gaps = {key: missing(self.claimed[key], goal - 1) for key in self.active}
         cuts = sorted({edge for pairs in gaps.values() for a, b in pairs for edge in (a, b + 1)})
         for first, after in pairwise(cuts):
             lacking = tuple(
@@ -106,6 +127,14 @@ class _CellState:
             )
             if lacking:
                 self.pieces.append(_Piece(first, after - 1, lacking))
+            for spec in lacking:
+                self.claimed[spec.id] = joined(self.claimed[spec.id], (first, after - 1))
+
+    def drop_stopped(self) -> None:
+        """Take estimators that have stopped off the queue."""
+        for piece in self.pieces:
+            piece.specs = tuple(spec for spec in piece.specs if spec.id in self.active)
+        self.pieces = deque(piece for piece in self.pieces if piece.specs)
 
     def cut(self, size: int) -> _Piece:
         """Take up to ``size`` replications off the queue."""
@@ -115,6 +144,10 @@ class _CellState:
         taken = _Piece(piece.first, piece.first + size - 1, piece.specs)
         piece.first += size
         return taken
+
+    def is_complete(self, goal: int) -> bool:
+        """Whether all replications before ``goal`` are on disk, for every active estimator."""
+        return not self.again and all(prefix(self.have[key]) >= goal for key in self.active)
 
 
 class Schedule:
@@ -155,7 +188,8 @@ class Schedule:
         self._states = {
             cell.id: _CellState(
                 cell,
-                have={spec.id: list(have(cell.id, spec.id)) for spec in estimators},
+                have=(found := {spec.id: list(have(cell.id, spec.id)) for spec in estimators}),
+                claimed=dict(found),
                 active={spec.id: spec for spec in estimators},
             )
             for cell in cells
@@ -176,13 +210,17 @@ class Schedule:
         """Job to start now, if any; suspects of a lost worker run only when all else is idle."""
         if self._suspects:
             return self._suspects.popleft() if idle else None
-        for _ in range(len(self._turn)):
-            state = self._turn[0]
-            self._turn.rotate(-1)
-            if state.pieces:
-                piece = state.cut(self._size(state))
-                state.running += 1
-                return self._template(state.cell, piece.specs, piece.first, piece.last)
+        for ahead in (False, True):
+            for _ in range(len(self._turn)):
+                state = self._turn[0]
+                self._turn.rotate(-1)
+                if ahead and not state.pieces and state.opened <= self._furthest(state):
+                    # Rather than idle. What lies beyond a stop has no part in any summary.
+                    state.open(self._stages[state.opened])
+                if state.pieces:
+                    piece = state.cut(self._size(state))
+                    state.running += 1
+                    return self._template(state.cell, piece.specs, piece.first, piece.last)
         return None
 
     def finished(self, job: Job, *, seconds: float) -> None:
@@ -192,14 +230,18 @@ class Schedule:
         state.rate = max(seconds, 1e-6) / (job.last - job.first + 1)
         self._slowest = state.rate if self._slowest == math.inf else max(self._slowest, state.rate)
         for spec in job.estimators:
-            state.have[spec.id].append((job.first, job.last))
+            if job.attempt > 1:
+                state.again.discard((job.first, spec.id))
+            state.have[spec.id] = joined(state.have[spec.id], (job.first, job.last))
         self._advance(state)
 
     def retry(self, job: Job, fits: Sequence[tuple[int, str]]) -> None:
         """Run some fits of a finished job once more, each alone: replication and estimator id."""
         specs = {spec.id: spec for spec in job.estimators}
         for rep, key in fits:
-            self._states[job.cell.id].running += 1
+            state = self._states[job.cell.id]
+            state.running += 1
+            state.again.add((rep, key))
             alone = replace(job, estimators=(specs[key],), first=rep, last=rep, attempt=2)
             self._suspects.append(alone)
 
@@ -215,6 +257,10 @@ class Schedule:
         self._suspects.extend(halves)
         return None
 
+    def _furthest(self, state: _CellState) -> int:
+        """Last stage that may be queued: one beyond that which waits for a decision."""
+        return min(state.stage + 1, len(self._stages) - 1) if state.active else -1
+
     def _size(self, state: _CellState) -> int:
         """Replications of the next job of a cell."""
         if self._block is not None:
@@ -225,16 +271,16 @@ class Schedule:
         return max(1, min(int(_TASK_SECONDS / rate), share))
 
     def _advance(self, state: _CellState) -> None:
-        """Take the decisions that are due, and queue the next stage that lacks something."""
-        while not state.pieces and not state.running and state.active:
-            goal = self._stages[state.stage]
-            state.open(goal)
-            if state.pieces:
-                break
-            self._settle(state, goal)
+        """Take the decisions that are due, and queue the stage that waits for one."""
+        while state.active and state.is_complete(self._stages[state.stage]):
+            self._settle(state, self._stages[state.stage])
             state.stage += 1
             if state.stage == len(self._stages):
                 state.active.clear()
+        state.drop_stopped()
+        if state.active and state.opened <= state.stage:
+            state.opened = state.stage
+            state.open(self._stages[state.stage])
         at_work = bool(state.pieces or state.running)
         if at_work and not state.queued:
             self._turn.append(state)

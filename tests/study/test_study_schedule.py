@@ -92,12 +92,40 @@ def test_one_estimator_stops_and_the_others_go_on():
         stages=[10, 20, 30],
         decide=lambda _, spec, goal: "target" if spec is B and goal == 20 else None,
     )
-    play(plan, disk)
+    play(plan, disk, most=1)
     for cell in CELLS:
         assert sorted(disk.done[cell.id, B.id]) == list(range(20))
         assert sorted(disk.done[cell.id, A.id]) == list(range(30))
         assert plan.rules[cell.id, A.id] == "max"
         assert plan.rules[cell.id, B.id] == "target"
+
+
+def test_idle_workers_run_one_stage_ahead_and_no_further():
+    plan = schedule(Disk(), stages=[10, 20, 30], specs=(A,), block=10)
+    jobs = [job for job in iter(lambda: plan.next_job(idle=False), None)]
+    assert sorted((job.first, job.last) for job in jobs) == [(0, 9)] * 3 + [(10, 19)] * 3
+    for job in jobs:
+        plan.finished(job, seconds=0.1)
+    assert [(job.first, job.last) for job in iter(lambda: plan.next_job(idle=False), None)] == [
+        (20, 29)
+    ] * 3
+
+
+def test_what_was_queued_ahead_is_dropped_when_an_estimator_stops():
+    plan = schedule(
+        Disk(),
+        stages=[10, 30],
+        block=10,
+        decide=lambda _, spec, __: "target" if spec is B else None,
+    )
+    first = [plan.next_job(idle=False) for _ in CELLS]
+    ahead = plan.next_job(idle=False)
+    assert ahead.first == 10
+    for job in first:
+        plan.finished(job, seconds=0.1)
+    rest = [job for job in iter(lambda: plan.next_job(idle=False), None)]
+    assert all(job.estimators == (A,) for job in rest)
+    assert sum(job.last - job.first + 1 for job in rest) == 3 * 20 - 10
 
 
 def test_decisions_see_a_whole_stage():
