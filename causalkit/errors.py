@@ -13,6 +13,10 @@ class ArgumentError(CausalKitError, ValueError):
     """An argument has a value that cannot be used."""
 
 
+class NonFiniteError(ArgumentError):
+    """A number that must be finite is not: an estimate or its variance."""
+
+
 class ArgumentTypeError(ArgumentError, TypeError):
     """An argument is of the wrong kind."""
 

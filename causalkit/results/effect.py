@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 import pandas as pd
 
-from causalkit.errors import ArgumentError
+from causalkit.errors import ArgumentError, NonFiniteError
 from causalkit.inference import bands
 from causalkit.inference.arguments import check_number, check_probability
 from causalkit.results import intervals
@@ -368,7 +368,8 @@ def _frozen(values: Any, shape: tuple[int, ...], name: str) -> Floats:
     """A read-only float64 array of the given shape without missing or infinite values."""
     array = np.array(values, dtype=np.float64)
     if array.shape != shape or not np.isfinite(array).all():
-        raise ArgumentError(
+        kind = ArgumentError if array.shape != shape else NonFiniteError
+        raise kind(
             f"{name} must be finite and of shape {shape} for these terms, got shape "
             f"{array.shape} with {int((~np.isfinite(array)).sum())} values that are not finite."
         )

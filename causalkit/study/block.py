@@ -1,7 +1,6 @@
 """Replications of one cell: data, fits, records. The only place in a study that fits."""
 
 import hashlib
-import math
 import re
 import time
 import traceback
@@ -15,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from causalkit.data import CausalData
+from causalkit.errors import NonFiniteError
 from causalkit.study.attempt import Estimated, estimated, fit_of
 from causalkit.study.design import EstimatorSpec, Job, data_stream, estimator_seed
 from causalkit.study.extras import extra_metrics
@@ -159,18 +159,15 @@ def _wanting(numbers: Sequence[Estimated], results: Sequence[Any]) -> _Trouble |
     """Why returned numbers are no estimate, if they are none."""
     if not numbers:
         return _Trouble("error", "", "the estimator returned no result", "")
-    for one in numbers:
-        if not (math.isfinite(one.estimate) and math.isfinite(one.std_error)):
-            message = f"estimate {one.estimate}, standard error {one.std_error}"
-            return _Trouble("nonfinite", "", f"{one.estimand}: {message}", "")
     if any(result.diagnostics.get("converged") is False for result in results):
         return _Trouble("not_converged", "", "the estimator says that it did not converge", "")
     return None
 
 
 def _trouble(error: Exception) -> _Trouble:
-    """Failure of an exception; the text begins where our own frames end."""
-    status = "oom" if isinstance(error, MemoryError) else "error"
+    """Failure that an exception tells of."""
+    kinds = {MemoryError: "oom", NonFiniteError: "nonfinite"}
+    status = next((kinds[kind] for kind in kinds if isinstance(error, kind)), "error")
     text = "".join(traceback.format_exception(error))
     return _Trouble(status, type(error).__name__, str(error), text)
 
