@@ -41,9 +41,17 @@ def reference(tmp_path_factory):
 
 @pytest.mark.parametrize(
     ("backend", "workers", "block"),
-    [("serial", 1, 3), ("serial", 1, 100), ("processes", 1, None), ("processes", 2, 4)],
+    [
+        ("serial", 1, 3),
+        ("serial", 1, 100),
+        ("processes", 1, None),
+        ("processes", 2, 4),
+        ("dask", 2, 4),
+    ],
 )
 def test_workers_and_blocks_change_no_record(tmp_path, reference, backend, workers, block):
+    if backend == "dask":
+        pytest.importorskip("distributed")
     study = declared(tmp_path).with_options(backend=backend, workers=workers, block=block)
     study.run()
     assert bytes_of(study) == reference
