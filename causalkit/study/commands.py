@@ -280,22 +280,28 @@ def _told(what: str) -> Any:
 
 
 def _parsed(only: str | None) -> dict[str, Any]:
-    """``est=LABEL,rho=0.5`` as a mapping; values as in JSON, other text as it is."""
-    found: dict[str, Any] = {}
+    """``est=LABEL,rho=0.5`` as a mapping; values as in JSON, other text as it is.
+
+    A part without ``=`` belongs to the one before it: labels may hold commas.
+    """
+    parts: list[str] = []
     for part in (only or "").split(","):
-        if not part.strip():
-            continue
-        key, equals, text = part.partition("=")
+        if "=" in part or not parts:
+            parts.append(part)
+        else:
+            parts[-1] += f",{part}"
+    found: dict[str, Any] = {}
+    for part in filter(str.strip, parts):
+        key, equals, text = (word.strip() for word in part.partition("="))
         if not equals:
             raise ArgumentError(f"--only: {part!r} is not name=value.")
-        try:
-            value = json.loads(text)
-        except json.JSONDecodeError:
-            value = text
-        if key.strip() == "est":
+        if key == "est":
             found.setdefault("est", []).append(text)
-        else:
-            found[key.strip()] = value
+            continue
+        try:
+            found[key] = json.loads(text)
+        except json.JSONDecodeError:
+            found[key] = text
     return found
 
 

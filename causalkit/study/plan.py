@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
 import pandas as pd
 
-from causalkit.errors import ArgumentError, unknown_name
+from causalkit.errors import ArgumentError, CausalKitError, unknown_name
 from causalkit.metrics import replications_for_share
 from causalkit.registry import GENERATORS
 from causalkit.study.design import Cell, EstimatorSpec, GeneratorGrid, canonical_json, plain
@@ -81,7 +81,7 @@ def plan(study: "Study") -> Plan:
     problems: list[str] = []
     cells = [cell for grid in study.generators for cell in _cells(grid, problems)]
     estimators = [_checked(spec, problems) for spec in study.estimators]
-    problems += _twice(cells)
+    problems += [*_twice(cells), *_unreadable(study)]
     if not problems:
         problems += _unknown_estimands(study)
     if problems:
@@ -232,6 +232,18 @@ def _unknown_estimands(study: "Study") -> list[str]:
         for name in study.estimands
         if name not in known
     ]
+
+
+def _unreadable(study: "Study") -> Iterator[str]:
+    """What is wrong with the published table, if one is named."""
+    from causalkit.study.config import beside
+    from causalkit.study.published import read_reference
+
+    if study.reference:
+        try:
+            read_reference(beside(study.reference, study.folder))
+        except CausalKitError as error:
+            yield f"reference: {error}"
 
 
 def _needed(study: "Study") -> pd.DataFrame:

@@ -8,6 +8,7 @@ from click.testing import CliRunner
 from study_toys import FILE, HERE, declared
 
 from causalkit.cli import main
+from causalkit.study.commands import _parsed
 from causalkit.study.study import Study
 
 
@@ -97,6 +98,7 @@ def test_only_takes_cells_and_estimators_by_name(tmp_path):
     (tmp_path / "study_toys.py").write_text((HERE / "study_toys.py").read_text())
     report = json.loads(typed("run", path, "--only", "n=40,est=slow", "--json").stdout)
     assert report["n_new"] == 20
+    assert _parsed("est=a, b,est=c,n=40,form=u") == {"est": ["a, b", "c"], "n": 40, "form": "u"}
     assert "is not name=value" in typed("run", path, "--only", "n", code=2).output
     fresh = json.loads(typed("run", path, "--fresh", "--json").stdout)
     assert fresh["n_new"] == 40

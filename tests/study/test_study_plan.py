@@ -78,6 +78,7 @@ def test_replications_that_shares_need_are_those_of_the_binomial():
             {"estimators": [{"label": "a", "use": "panel-dml", "args": {"folds": 2}}]},
             "unknown argument 'folds'. Did you mean 'n_folds'",
         ),
+        ({"reference": "fp2024_figure44"}, "reference: .*fp2024_figure4"),
         ({"estimands": ["atee"]}, "unknown estimand 'atee'. Did you mean 'ate'"),
     ],
 )
