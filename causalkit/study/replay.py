@@ -72,7 +72,7 @@ def replay(
     spec = estimator_named(made.estimators, estimator)
     seed = estimator_seed(study.seed, found, number, spec)
     try:
-        results = estimates_of(spec, data.blind(), seed)
+        results = estimates_of(spec, data if spec.oracle else data.blind(), seed)
     except Exception:
         if debug:
             pdb.post_mortem(sys.exc_info()[2])

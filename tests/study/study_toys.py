@@ -88,6 +88,11 @@ def deadly(data: CausalData, *, random_state: int, share: float = 0.02) -> Effec
     return difference(data)
 
 
+def seeing(data: CausalData) -> EffectResult:
+    """An oracle: the truth itself."""
+    return result_of(data.truth.estimands["ate"], 1.0, len(data))
+
+
 def declared(out, **changes) -> Study:
     """A study of two cells and two estimators, 20 replications."""
     given = {

@@ -317,3 +317,23 @@ def test_a_damaged_block_is_set_aside_said_and_run_again(tmp_path, reference):
     assert victim.name in report.repairs[0]
     assert report.n_new > 0
     assert bytes_of(study) == reference
+
+
+def test_an_oracle_and_replays_give_what_the_records_hold(tmp_path):
+    study = declared(tmp_path, estimators=[estimator("seeing") | {"oracle": True}])
+    study.run()
+    records = study.results().records
+    assert records["estimate"].eq(1.0).all()
+    assert records["status"].eq("ok").all()
+    again = study.replay({"n": 40}, 3, "seeing")
+    assert again.results[0].estimate == 1.0
+    assert again.data.truth is not None
+    blind = declared(
+        tmp_path / "blind", estimators=[estimator("seeing")], budget={"max_fail_share": 1}
+    )
+    blind.run()
+    assert blind.results().records["status"].eq("error").all()
+    with pytest.raises(AttributeError):
+        blind.replay({"n": 40}, 3, "seeing")
+    with pytest.raises(ArgumentError, match="names 2 cells"):
+        study.replay({}, 3)
