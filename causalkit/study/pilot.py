@@ -1,7 +1,7 @@
 """A few replications of every cell: does it run, what will it cost, how many are needed."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -9,6 +9,7 @@ import pandas as pd
 from causalkit.metrics import measure_spec, rule_mcse
 from causalkit.metrics.measure import LEAST_REPLICATIONS
 from causalkit.progress import teller
+from causalkit.study.backends import one_thread
 from causalkit.study.block import run_block
 from causalkit.study.design import Job
 from causalkit.study.evaluate import bootstrap_stream
@@ -90,20 +91,22 @@ def pilot(study: "Study", *, reps: int = 2, progress: Any = None) -> Pilot:
     made = plan(study)
     tell = teller(progress, "pilot", unit="cell", total=len(made.cells))
     costs, problems, records = [], [], []
-    for cell in made.cells if reps else ():
-        block = run_block(
-            Job(
-                study_seed=study.seed,
-                level=study.level,
-                null=study.null,
-                cell=cell,
-                estimators=made.estimators,
-                first=0,
-                last=reps - 1,
-                task_s=study.budget.task_s,
-                rss_mb=study.budget.rss_mb,
-            )
+    for position, cell in enumerate(made.cells if reps else ()):
+        job = Job(
+            study_seed=study.seed,
+            level=study.level,
+            null=study.null,
+            cell=cell,
+            estimators=made.estimators,
+            first=0,
+            last=reps - 1,
+            task_s=study.budget.task_s,
+            rss_mb=study.budget.rss_mb,
         )
+        with one_thread():
+            if position == 0:
+                run_block(replace(job, last=0))  # imports must not count as the cost of a fit
+            block = run_block(job)
         records.append(block.records)
         fits = block.records.drop_duplicates(["est_id", "rep"])
         for spec in made.estimators:
