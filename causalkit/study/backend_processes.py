@@ -2,16 +2,33 @@
 
 import os
 import signal
+import threading
+import time
+import warnings
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
+from contextlib import ExitStack
 from typing import Any
 
-from causalkit.study.backends import INSIDE, ONE_THREAD, Outcome, one_thread
+from causalkit.study.backends import (
+    INSIDE,
+    ONE_THREAD,
+    Outcome,
+    answered,
+    check_room,
+    outcome_of,
+    packed,
+    starting_workers,
+)
 from causalkit.study.design import Job
+
+_LOOK_S = 1.0  # seconds between looks at whether the parent is there
 
 
 class ProcessPool:
     """Loky workers; those that die are replaced, and their jobs reported as lost.
+
+    Loky ends all workers when one dies, so that all jobs in flight are lost then.
 
     Parameters
     ----------
@@ -21,8 +38,14 @@ class ProcessPool:
 
     def __init__(self, work: Callable[[Job], Any], workers: int) -> None:
         self._work, self._workers = work, workers
-        self._futures: dict[Future[Any], Job] = {}
+        self._futures: dict[Future[tuple[bytes, str]], Job] = {}
+        self._ready: list[Outcome] = []
         self._executor: Any = None
+        self._filters = ExitStack()
+        self._filters.enter_context(warnings.catch_warnings())
+        # Loky replaces a worker that holds 300 MB more than at first, between two jobs, and says
+        # so in its own thread, which would not survive a warning that is an error.
+        warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
 
     @property
     def capacity(self) -> int:
@@ -31,35 +54,43 @@ class ProcessPool:
 
     @property
     def running(self) -> int:
-        """Jobs submitted and unfinished."""
-        return len(self._futures)
+        """Jobs submitted whose outcome was not returned yet."""
+        return len(self._futures) + len(self._ready)
 
     def submit(self, job: Job) -> None:
         """Queue a job, on fresh workers if the former died."""
-        if self._executor is None:
-            self._executor = self._started()
+        check_room(self)
+        data = packed(job)
         try:
-            future = self._executor.submit(_in_worker, self._work, job)
+            future = self._queued(data)
         except BrokenExecutor:
-            self._executor = self._started()
-            future = self._executor.submit(_in_worker, self._work, job)
+            self._clear()
+            future = self._queued(data)
         self._futures[future] = job
 
-    def wait(self) -> list[Outcome]:
-        """Outcomes of the jobs that are finished; when a worker dies, all of them are lost."""
-        done, _ = wait(self._futures, return_when=FIRST_COMPLETED)
-        outcomes = [self._outcome(future) for future in done]
-        if any(outcome.lost for outcome in outcomes):
-            # The executor is broken as a whole: what has not failed yet is about to.
-            wait(self._futures)
-            outcomes += [self._outcome(future) for future in list(self._futures)]
-            self._stop(kill=True)
+    def wait(self, timeout: float | None = None) -> list[Outcome]:
+        """Outcomes of the jobs that are finished, or nothing after ``timeout`` seconds."""
+        if not self._ready:
+            done, _ = wait(self._futures, timeout, return_when=FIRST_COMPLETED)
+            return [self._outcome(future) for future in done]
+        outcomes, self._ready = self._ready, []
         return outcomes
 
     def close(self) -> None:
         """End the workers; what they are at is given up."""
-        self._stop(kill=bool(self._futures))
-        self._futures.clear()
+        try:
+            self._stop(kill=bool(self._futures))
+        finally:
+            self._futures.clear()
+            self._ready.clear()
+            self._filters.close()
+
+    def _queued(self, data: bytes) -> "Future[tuple[bytes, str]]":
+        if self._executor is None:
+            self._executor = self._started()
+        with starting_workers():
+            future: Future[tuple[bytes, str]] = self._executor.submit(answered, self._work, data)
+        return future
 
     def _started(self) -> Any:
         from joblib.externals.loky import ProcessPoolExecutor
@@ -67,6 +98,7 @@ class ProcessPool:
         return ProcessPoolExecutor(
             max_workers=self._workers,
             initializer=_prepare,
+            initargs=(os.getpid(),),
             env=ONE_THREAD | {INSIDE: "1"},
         )
 
@@ -75,22 +107,32 @@ class ProcessPool:
         if executor is not None:
             executor.shutdown(wait=True, kill_workers=kill)
 
-    def _outcome(self, future: "Future[Any]") -> Outcome:
+    def _clear(self) -> None:
+        """End a broken executor; what has not failed in it yet is about to."""
+        wait(self._futures)
+        self._ready += [self._outcome(future) for future in list(self._futures)]
+        self._stop(kill=True)
+
+    def _outcome(self, future: "Future[tuple[bytes, str]]") -> Outcome:
         job = self._futures.pop(future)
         error = future.exception()
         if error is None:
-            return Outcome(job, value=future.result())
+            return outcome_of(job, future.result())
         if isinstance(error, BrokenExecutor):
             return Outcome(job, lost=True)
         return Outcome(job, error=error)
 
 
-def _prepare() -> None:
-    """Leave Ctrl-C to the parent, which ends the workers itself."""
+def _prepare(parent: int) -> None:
+    """Leave Ctrl-C to the parent, which ends its workers, and end with it if it is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.environ.setdefault(INSIDE, "1")
+    threading.Thread(target=_end_with, args=(parent,), name="study-parent", daemon=True).start()
 
 
-def _in_worker(work: Callable[[Job], Any], job: Job) -> Any:
-    with one_thread():
-        return work(job)
+def _end_with(parent: int) -> None:
+    """End this process once its parent has: nobody would read what it does."""
+    import psutil
+
+    while os.getppid() == parent and psutil.pid_exists(parent):
+        time.sleep(_LOOK_S)
+    os._exit(1)

@@ -1,13 +1,19 @@
 """One switch for where jobs run: in this process, in worker processes, or on a dask cluster."""
 
-import contextlib
+import multiprocessing
 import os
+import pickle
+import signal
+import sys
+import threading
+import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Protocol
 
-from causalkit.errors import ArgumentError, check_choice
+from causalkit.errors import ArgumentError, StudyError, check_choice, check_count
 from causalkit.study.design import BACKENDS, Job
 
 # Set in workers: a study inside a study would start workers of its own.
@@ -34,7 +40,7 @@ class Outcome:
     value : object
         What the work returned.
     error : BaseException or None
-        What it raised.
+        What it raised; a note holds the traceback of the worker.
     lost : bool
         The worker died.
     """
@@ -54,13 +60,16 @@ class Pool(Protocol):
 
     @property
     def running(self) -> int:
-        """Jobs submitted and unfinished."""
+        """Jobs submitted whose outcome was not returned yet."""
 
     def submit(self, job: Job) -> None:
-        """Hand a job to a worker."""
+        """Hand a job to a worker; an ``ArgumentError`` beyond the capacity."""
 
-    def wait(self) -> list[Outcome]:
-        """Block until some job is finished; a dead worker is an outcome, not an exception."""
+    def wait(self, timeout: float | None = None) -> list[Outcome]:
+        """Block until some job is finished, or for ``timeout`` seconds; then nothing is returned.
+
+        A dead worker is an outcome, not an exception.
+        """
 
 
 @contextmanager
@@ -71,7 +80,7 @@ def open_pool(
     workers: int,
     scheduler_file: str | None = None,
 ) -> Iterator[Pool]:
-    """Workers for the jobs of a study.
+    """Workers for the jobs of a study; closing them gives up what they are at.
 
     Parameters
     ----------
@@ -79,6 +88,7 @@ def open_pool(
     work : callable
         Function of a module, given a job.
     workers : int
+        The serial backend has one, whatever is asked for.
     scheduler_file : str, optional
         Of a running dask scheduler; without one, dask workers are started on this machine.
 
@@ -88,17 +98,20 @@ def open_pool(
         If the backend is unknown, or workers are asked for inside a worker.
     MissingDependencyError
         If dask is asked for and absent.
+    StudyError
+        If dask workers cannot be started or reached.
     """
     check_choice("backend", backend, BACKENDS)
-    if backend != "serial" and INSIDE in os.environ:
+    check_count("workers", workers, least=1)
+    if backend == "serial":
+        with closing(SerialPool(work)) as serial:
+            yield serial
+        return
+    if _inside_worker():
         raise ArgumentError(
             f'backend="{backend}" inside a worker would start processes in every worker; use '
             'backend="serial" there.'
         )
-    if backend == "serial":
-        with one_thread():
-            yield SerialPool(work)
-        return
     opened: Any
     if backend == "processes":
         from causalkit.study.backend_processes import ProcessPool
@@ -108,10 +121,8 @@ def open_pool(
         from causalkit.study.backend_dask import DaskPool
 
         opened = DaskPool(work, workers, scheduler_file)
-    try:
+    with closing(opened):
         yield opened
-    finally:
-        opened.close()
 
 
 class SerialPool:
@@ -120,6 +131,8 @@ class SerialPool:
     def __init__(self, work: Callable[[Job], Any]) -> None:
         self._work = work
         self._finished: list[Outcome] = []
+        self._limits = ExitStack()
+        self._n_modules = 0
 
     @property
     def capacity(self) -> int:
@@ -133,20 +146,89 @@ class SerialPool:
 
     def submit(self, job: Job) -> None:
         """Run the job now."""
-        self._finished.append(ran(self._work, job))
+        check_room(self)
+        if len(sys.modules) != self._n_modules:  # the last job may have loaded a library
+            self._n_modules = len(sys.modules)
+            self._limits.enter_context(one_thread())
+        self._finished.append(_ran(self._work, job))
 
-    def wait(self) -> list[Outcome]:
+    def wait(self, timeout: float | None = None) -> list[Outcome]:  # noqa: ARG002
         """Outcome of the last job."""
         done, self._finished = self._finished, []
         return done
 
+    def close(self) -> None:
+        """Give libraries their threads back."""
+        self._limits.close()
 
-def ran(work: Callable[[Job], Any], job: Job) -> Outcome:
-    """Outcome of running a job here."""
+
+def check_room(pool: Pool) -> None:
+    """Refuse a job beyond the capacity: schedulers stall under more, and a dead worker loses all.
+
+    Raises
+    ------
+    ArgumentError
+    """
+    if pool.running >= pool.capacity:
+        raise ArgumentError(
+            f"{pool.running} jobs are submitted and the pool takes {pool.capacity}; wait() for one "
+            "before the next submit()."
+        )
+
+
+def packed(job: Job) -> bytes:
+    """Job as bytes, with the classes and functions in it that no import path leads to.
+
+    Raises
+    ------
+    ArgumentError
+        If something in it belongs to this process, such as an open file.
+    """
+    from joblib.externals.loky.cloudpickle_wrapper import dumps
+
     try:
-        return Outcome(job, value=work(job))
+        return bytes(dumps(job))
     except Exception as error:
-        return Outcome(job, error=error)
+        labels = ", ".join(repr(spec.label) for spec in job.estimators)
+        raise ArgumentError(
+            f"the estimators {labels} cannot be sent to a worker: {error}. Give them by import "
+            'paths, or use backend="serial".'
+        ) from error
+
+
+def answered(work: Callable[[Job], Any], job: bytes) -> tuple[bytes, str]:
+    """In a worker: what the work returns, or its exception and traceback, fit for sending back.
+
+    Bytes, so that an object which only one side can read never breaks the connection.
+    """
+    from joblib.externals.loky.cloudpickle_wrapper import dumps
+
+    answer: Any
+    text = ""
+    try:
+        # The numbers of OpenMP belong to a thread, and new modules may bring new libraries.
+        _limit_threads(threading.get_ident(), len(sys.modules))
+        answer = work(pickle.loads(job))
+    except BaseException as error:
+        answer, text = error, traceback.format_exc()
+    try:
+        return dumps(answer), text
+    except Exception:
+        return b"", text or traceback.format_exc()
+
+
+def outcome_of(job: Job, answer: tuple[bytes, str]) -> Outcome:
+    """Outcome from what a worker sent back."""
+    data, text = answer
+    try:
+        value = pickle.loads(data)
+    except Exception as why:
+        said = text or f"{type(why).__name__}: {why}"
+        return Outcome(job, error=StudyError(f"the answer of a worker cannot be read.\n{said}"))
+    if not text:
+        return Outcome(job, value=value)
+    value.add_note(f"In the worker:\n{text}")
+    return Outcome(job, error=value)
 
 
 @contextmanager
@@ -154,25 +236,16 @@ def one_thread() -> Iterator[None]:
     """Numerical libraries use one thread: workers already use all cores."""
     from threadpoolctl import threadpool_limits
 
-    with threadpool_limits(limits=1), _torch_threads():
-        yield
-
-
-@contextmanager
-def _torch_threads() -> Iterator[None]:
-    """The same for torch, if something has loaded it."""
-    import sys
-
     torch = sys.modules.get("torch")
-    if torch is None:
-        yield
-        return
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+    before = None if torch is None else torch.get_num_threads()
+    with threadpool_limits(limits=1):
+        if torch is not None:
+            torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            if torch is not None:
+                torch.set_num_threads(before)
 
 
 @contextmanager
@@ -184,7 +257,60 @@ def environment(values: Mapping[str, str]) -> Iterator[None]:
         yield
     finally:
         for name, value in before.items():
-            with contextlib.suppress(KeyError):
-                del os.environ[name]
-            if value is not None:
+            if value is None:
+                os.environ.pop(name, None)
+            else:
                 os.environ[name] = value
+
+
+@contextmanager
+def starting_workers() -> Iterator[None]:
+    """Processes that are started meanwhile never see Ctrl-C: the parent does, and ends them.
+
+    Where the system has signal masks. They are inherited, also by threads that start processes.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    from multiprocessing import resource_tracker
+
+    resource_tracker.ensure_running()  # it lifts the mask where it starts
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _ran(work: Callable[[Job], Any], job: Job) -> Outcome:
+    """Outcome of running a job here."""
+    try:
+        return Outcome(job, value=work(job))
+    except (Exception, SystemExit) as error:
+        return Outcome(job, error=error)
+
+
+@lru_cache(maxsize=1)
+def _limit_threads(_thread: int, _n_modules: int) -> None:
+    """For good: a worker has nothing else to do. Looking for libraries takes a while, so once."""
+    from threadpoolctl import threadpool_limits
+
+    threadpool_limits(limits=1)
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_num_threads(1)
+
+
+def _inside_worker() -> bool:
+    """Whether this process, or this thread, is a worker of a study, of joblib or of dask."""
+    process = multiprocessing.current_process()
+    if INSIDE in os.environ or process.daemon or process.name.startswith("LokyProcess"):
+        return True
+    distributed = sys.modules.get("distributed")
+    if distributed is None:
+        return False
+    try:
+        distributed.get_worker()
+    except (ValueError, AttributeError):
+        return False
+    return True
