@@ -1,11 +1,14 @@
-"""What every estimator shares: its data, the check that it is fitted, saving and loading."""
+"""What every estimator shares: its data, checks, saving, loading and fitting again."""
 
+import warnings
+from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 
 from causalkit.data import CausalData, Requires
-from causalkit.errors import ArgumentError, ArgumentTypeError, NotFittedError
+from causalkit.errors import ArgumentError, ArgumentTypeError, CausalKitWarning, NotFittedError
+from causalkit.nuisance.folds import ExternalFolds
 from causalkit.results import EffectResult
 
 
@@ -89,3 +92,32 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
                 "same data, or fit again."
             )
         return found
+
+
+@dataclass(frozen=True, slots=True)
+class Refit:
+    """How to fit again what was fitted: the estimator as it was, its seed, its explicit folds.
+
+    Attributes
+    ----------
+    estimator : Estimator
+        Not fitted.
+    seed : int
+        Of the fit.
+    folds : list or None
+        Explicit folds, if the fit had some.
+    """
+
+    estimator: Any
+    seed: int
+    folds: ExternalFolds | None
+
+    def fit(self, data: CausalData, **changed: Any) -> Any:
+        """Fit with some arguments changed, on the same folds and without further warnings.
+
+        Each result keeps its own warnings; a screenful of repeats would hide what is new.
+        """
+        again = clone(self.estimator).set_params(random_state=self.seed, **changed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", CausalKitWarning)
+            return again.fit(data, folds=self.folds)

@@ -4,11 +4,11 @@ import numpy as np
 
 from causalkit.data import CausalData
 from causalkit.errors import CausalKitError
+from causalkit.estimator import Refit
 from causalkit.inference.solve import solve_linear
 from causalkit.inference.variance import nonrobust
 from causalkit.panel.clusters import cluster_names, variance_clusters
 from causalkit.panel.linear import INSTRUMENTED, LINEAR
-from causalkit.panel.refit import Refit
 from causalkit.panel.sample import panel_sample
 from causalkit.panel.settings import Settings
 from causalkit.results import EffectResult, ResultTable, effect_from_solutions, table

@@ -8,6 +8,7 @@ import numpy as np
 
 from causalkit.data.panel import unit_means
 from causalkit.errors import ArgumentError
+from causalkit.nuisance.basis import Basis, make_basis
 from causalkit.nuisance.features import (
     BasisFeatures,
     DenseFeatures,
@@ -15,7 +16,6 @@ from causalkit.nuisance.features import (
     JoinedFeatures,
     TableFeatures,
 )
-from causalkit.panel.basis import Basis, make_basis
 from causalkit.panel.mundlak import (
     UnitMoments,
     dummy_means,

@@ -9,12 +9,12 @@ import numpy as np
 from causalkit.data.panel import unit_means
 from causalkit.errors import IdentificationWarning
 from causalkit.inference.hypotheses import HypothesisTest, wald
+from causalkit.inference.regression import independent_columns
 from causalkit.inference.solve import solve_linear
 from causalkit.inference.variance import sandwich
 from causalkit.nuisance import CrossFit, Quality, quality
 from causalkit.panel.design import Design
 from causalkit.panel.fitting import Residuals, labels
-from causalkit.panel.linear import independent_columns
 from causalkit.panel.sample import PanelSample, adjacent_rows
 from causalkit.scores import LinearScore
 from causalkit.typing import Floats, Ints

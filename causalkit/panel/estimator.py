@@ -8,7 +8,7 @@ import pandas as pd
 from sklearn.base import clone
 
 from causalkit.data import CausalData, Requires
-from causalkit.estimator import Estimator
+from causalkit.estimator import Estimator, Refit
 from causalkit.inference.hypotheses import HypothesisTest
 from causalkit.inference.instruments import AndersonRubin
 from causalkit.inference.sensitivity import Sensitivity
@@ -16,7 +16,7 @@ from causalkit.nuisance.folds import ExternalFolds
 from causalkit.panel import followup, heterogeneity
 from causalkit.panel.compare import compare
 from causalkit.panel.fit import PanelFit, fit_panel
-from causalkit.panel.refit import Refit, benchmark, one_by_one
+from causalkit.panel.refit import benchmark, one_by_one
 from causalkit.panel.settings import Settings
 from causalkit.results import EffectResult, ResultTable
 from causalkit.rng import RandomState, as_seed

@@ -8,14 +8,16 @@ import numpy as np
 
 from causalkit.data import CausalData, Roles
 from causalkit.data.missing import training_fold_imputer
+from causalkit.data.source import Source
 from causalkit.inference.solve import Solution, solve_linear
 from causalkit.inference.variance import nonrobust, warn_if_few
+from causalkit.nuisance.fitter import Fitter
 from causalkit.nuisance.folds import ExternalFolds
+from causalkit.nuisance.given import placed_predictions
 from causalkit.panel.approaches import APPROACHES
 from causalkit.panel.clusters import cluster_names, variance_clusters
 from causalkit.panel.diagnostics import panel_diagnostics, spread
 from causalkit.panel.fitting import Fitting, labels, make_folds
-from causalkit.panel.given import placed_predictions
 from causalkit.panel.identified import (
     check_folds,
     check_instruments,
@@ -33,7 +35,6 @@ from causalkit.panel.models import (
 )
 from causalkit.panel.sample import PanelSample, panel_sample
 from causalkit.panel.settings import Settings
-from causalkit.panel.source import Source
 from causalkit.progress import teller
 from causalkit.provenance import record
 from causalkit.results import EffectResult, effect_from_solutions
@@ -259,14 +260,17 @@ def fit_panel(
     check_missing(design.sample, data, settings)
     known = _nuisance_names(design.sample, settings)
     fitting = Fitting(
-        learners=settings.learners,
-        seed=settings.seed,
-        n_jobs=settings.n_jobs,
-        imputer=training_fold_imputer(data.missing),
-        tune=settings.tune,
-        store_models=settings.store_models,
-        progress=teller(settings.progress, "nuisances", unit="fit"),
-        given=placed_predictions(predictions, design.sample, known=known, n=len(data)),
+        settings.learners,
+        Fitter(
+            seed=settings.seed,
+            weights=design.sample.weights,
+            n_jobs=settings.n_jobs,
+            imputer=training_fold_imputer(data.missing),
+            tune=settings.tune,
+            store_models=settings.store_models,
+            progress=teller(settings.progress, "nuisances", unit="fit"),
+            given=placed_predictions(predictions, design.sample.rows, known=known, n=len(data)),
+        ),
     )
     if settings.model == "interactive":
         model = fit_interactive(design, splits, fitting, trim=settings.trim)

@@ -1,6 +1,5 @@
 """From a design to residuals: nuisances of the partially linear models, cross-fitted."""
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,15 +11,14 @@ from causalkit.nuisance import (
     FoldKeys,
     Folds,
     Nuisance,
-    cross_fit,
     draw_folds,
     external_folds,
 )
+from causalkit.nuisance.fitter import Fitter
 from causalkit.nuisance.folds import ExternalFolds, units_torn_apart
+from causalkit.nuisance.given import placed_folds
 from causalkit.nuisance.learners import is_classifier
-from causalkit.nuisance.tuning import Tune
 from causalkit.panel.design import Design, Sight
-from causalkit.panel.given import placed_folds
 from causalkit.panel.sample import PanelSample
 from causalkit.typing import Floats, Ints, Learner
 from causalkit.warn import warn
@@ -37,33 +35,14 @@ class Learners:
 
 @dataclass(frozen=True, slots=True)
 class Fitting:
-    """How nuisances are cross-fitted."""
+    """Learners of a panel model, and how they are cross-fitted."""
 
     learners: Learners
-    seed: int
-    n_jobs: int = 1
-    imputer: Any = None
-    tune: Tune = "fold"
-    store_models: bool = False
-    progress: Callable[[str], None] | None = None
-    given: Mapping[str, Floats] | None = None
+    fitter: Fitter
 
-    def run(self, nuisances: list[Nuisance], folds: Folds, sample: PanelSample) -> CrossFit:
-        """Cross-fit some nuisances on a sample."""
-        names = {nuisance.name for nuisance in nuisances}
-        given = {name: values for name, values in (self.given or {}).items() if name in names}
-        return cross_fit(
-            nuisances,
-            folds,
-            seed=self.seed,
-            weights=sample.weights,
-            imputer=self.imputer,
-            tune=self.tune,
-            given=given,
-            n_jobs=self.n_jobs,
-            store_models=self.store_models,
-            progress=self.progress,
-        )
+    def run(self, nuisances: list[Nuisance], folds: Folds) -> CrossFit:
+        """Cross-fit some nuisances."""
+        return self.fitter.run(nuisances, folds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +100,7 @@ def make_folds(
         drawn = draw_folds(keys, rule=str(rule), n_folds=n_folds, n_rep=n_rep, seed=seed)
     else:
         held_to = rule if isinstance(rule, str) else None
-        placed = placed_folds(explicit, sample, rule=held_to, n=n_data)
+        placed = placed_folds(explicit, sample.rows, keys, rule=held_to, n=n_data)
         drawn = external_folds(placed, keys, seed=seed)
     if drawn.n_folds > 1 and units_torn_apart(drawn, sample.unit).size:
         warn(

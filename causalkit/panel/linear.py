@@ -8,6 +8,7 @@ import numpy as np
 from causalkit.data.panel import demean, unit_means
 from causalkit.errors import IdentificationError
 from causalkit.inference.hypotheses import HypothesisTest, wald
+from causalkit.inference.regression import independent_columns, partialled, regression_score
 from causalkit.inference.solve import solve_linear
 from causalkit.inference.variance import Ssc, sandwich
 from causalkit.panel.mundlak import dummy_means, period_dummies
@@ -17,48 +18,6 @@ from causalkit.typing import Floats, Ints
 
 # Rows that the regression uses, and its score.
 Companion = tuple[PanelSample, LinearScore]
-
-
-def _partialled(values: Floats, others: Floats, weights: Floats | None) -> Floats:
-    """Residuals of ``(n, k)`` values from least squares on ``others``."""
-    if others.shape[1] == 0:
-        return values
-    if np.isnan(others).any():
-        raise IdentificationError(
-            "covariates are missing in some rows, which a linear regression cannot take; drop them "
-            "with missing='drop', or impute before building the data."
-        )
-    root = np.ones(len(values)) if weights is None else np.sqrt(weights)
-    scale = np.linalg.norm(others * root[:, None], axis=0)
-    scaled = others / np.where(scale > 0, scale, 1.0)
-    coefficients = np.linalg.lstsq(scaled * root[:, None], values * root[:, None], rcond=None)[0]
-    return np.asarray(values - scaled @ coefficients)
-
-
-def regression_score(
-    y: Floats, d: Floats, others: Floats, weights: Floats | None = None
-) -> LinearScore:
-    """Score of the coefficients of ``d`` in least squares of ``y`` on ``d`` and ``others``.
-
-    By the Frisch-Waugh-Lovell theorem both the coefficients and their cluster-robust variance
-    are those of the full regression.
-
-    Parameters
-    ----------
-    y, d, others : arrays (n,), (n, k), (n, q)
-    weights : (n,) array or None
-    """
-    d_res = _partialled(d, others, weights)
-    gone = np.linalg.norm(d_res, axis=0) <= 1e-9 * np.linalg.norm(d, axis=0)
-    if gone.any():
-        raise IdentificationError(
-            f"treatment {int(np.flatnonzero(gone)[0])} is a linear combination of the other "
-            "regressors; remove the covariates that determine it."
-        )
-    y_res = _partialled(y[:, None], others, weights)[:, 0]
-    return LinearScore(
-        instrument=d_res[:, None, :], regressor=d_res[:, None, :], response=y_res[:, None]
-    )
 
 
 def _constant(n: int) -> Floats:
@@ -108,7 +67,7 @@ def fixed_effects_2sls(sample: PanelSample, time_effects: str | None) -> Compani
 
     others = within(np.hstack([sample.x, _period_columns(sample, time_effects)]))
     stacked = within(np.column_stack([sample.y, sample.d, sample.z]))
-    left = _partialled(stacked, others, sample.weights)[:, None, :]
+    left = partialled(stacked, others, sample.weights)[:, None, :]
     k = sample.d.shape[1]
     score = pliv(left[:, :, 0], left[:, :, 1 : 1 + k], left[:, :, 1 + k :], weights=sample.weights)
     return sample, score
@@ -174,30 +133,17 @@ def mundlak_test(
     base = np.hstack(
         [_constant(sample.n), sample.d, sample.x, _period_columns(sample, time_effects)]
     )
-    means = _partialled(_mean_terms(sample, time_effects), base, sample.weights)
+    means = partialled(_mean_terms(sample, time_effects), base, sample.weights)
     kept = independent_columns(means)
     if kept.size == 0:
         raise IdentificationError(
             "no regressor varies both between and within units, so there is no Mundlak term to "
             "test; check that `unit` names the panel unit."
         )
-    y_res = _partialled(sample.y[:, None], base, sample.weights)
+    y_res = partialled(sample.y[:, None], base, sample.weights)
     terms = means[:, kept][:, None, :]
     solution = solve_linear(LinearScore(terms, terms, y_res), weights=sample.weights)[0]
     multiplicity = sample.weights if sample.frequency else None
     vcov = sandwich(solution.influence, clusters, ssc=ssc, multiplicity=multiplicity)
     null = "the unit means have zero coefficients"
     return wald(solution.theta, vcov, name="Mundlak (Hausman) test", null=null)
-
-
-def independent_columns(matrix: Floats) -> Ints:
-    """Positions of a largest set of linearly independent columns, by pivoted QR."""
-    from scipy.linalg import qr
-
-    norms = np.linalg.norm(matrix, axis=0)
-    live = np.flatnonzero(norms > 1e-9 * max(float(norms.max(initial=0.0)), 1e-300))
-    if live.size == 0:
-        return live
-    _, r, pivots = qr(matrix[:, live] / norms[live], mode="economic", pivoting=True)
-    rank = int((np.abs(np.diag(r)) > 1e-8).sum())
-    return np.sort(live[pivots[:rank]])

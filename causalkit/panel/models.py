@@ -63,7 +63,7 @@ class ModelFit:
 
 def fit_partially_linear(design: Design, folds: Folds, fitting: Fitting, *, score: str) -> ModelFit:
     """Y − ℓ = θ (D − m) + error, with cross-fitted ℓ and m (Chernozhukov et al. 2018, eq. 4.4)."""
-    hats = fitting.run(nuisances_of(design, fitting.learners), folds, design.sample)
+    hats = fitting.run(nuisances_of(design, fitting.learners), folds)
     residuals = residuals_of(design, hats)
     _check_variation("treatment", design.sample.treatment_names, design.d, residuals.d)
     _warn_of_overlap(design, hats, fitting)
@@ -100,14 +100,14 @@ def _iv_type(design: Design, folds: Folds, fitting: Fitting, residuals: Residual
     after: Callable[[Floats], Floats] = design.after or (lambda values: values)
     response = np.empty_like(residuals.y)
     for repeat in range(folds.n_rep):
-        if fitting.given and "g" in fitting.given:
-            response[:, repeat] = design.y - fitting.given["g"][:, repeat]
+        if "g" in fitting.fitter.given:
+            response[:, repeat] = design.y - fitting.fitter.given["g"][:, repeat]
             continue
         target = design.y - design.d @ first[repeat]
         nuisance = nuisance_of(
             f"g, repeat {repeat}", target, design.outcome, fitting.learners.outcome
         )
-        hats = fitting.run([nuisance], folds.repeat(repeat), design.sample)
+        hats = fitting.run([nuisance], folds.repeat(repeat))
         response[:, repeat] = design.y - hats[nuisance.name][:, 0]
     treatments = np.repeat(design.d[:, None, :], folds.n_rep, axis=1)
     regressor = np.stack([after(column) for column in np.moveaxis(treatments, 2, 0)], axis=2)
@@ -130,7 +130,7 @@ def fit_iv(design: Design, folds: Folds, fitting: Fitting) -> ModelFit:
     E[(Y − ℓ − θ(D − r)) Π(Z − m_z)] = 0, features (X, X̄, Z̄) in all regressions
     (Chernozhukov et al. 2018, section 4.2; Mundlak means of the instrument make it FE-2SLS).
     """
-    hats = fitting.run(nuisances_of(design, fitting.learners), folds, design.sample)
+    hats = fitting.run(nuisances_of(design, fitting.learners), folds)
     residuals = residuals_of(design, hats)
     _check_variation("treatment", design.sample.treatment_names, design.d, residuals.d)
     _check_variation("instrument", design.sample.instrument_names, design.z, residuals.z)
@@ -176,7 +176,7 @@ def fit_interactive(design: Design, folds: Folds, fitting: Fitting, *, trim: flo
         nuisance_of("mu0", design.y, seen, learners.outcome, train_on=~treated),
         nuisance_of("propensity", d, seen, learners.treatment, kind="probability"),
     ]
-    hats = fitting.run(nuisances, folds, sample)
+    hats = fitting.run(nuisances, folds)
     propensity = hats["propensity"]
     message = overlap(propensity.mean(axis=1), _OVERLAP)
     if message is not None:

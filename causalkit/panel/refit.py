@@ -1,49 +1,18 @@
-"""Fitting again with something changed, on the same folds."""
+"""Panel models fitted again: without a covariate, or for one treatment at a time."""
 
-import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.base import clone
 
 from causalkit.data import CausalData
-from causalkit.errors import ArgumentError, CausalKitWarning
+from causalkit.errors import ArgumentError
+from causalkit.estimator import Refit
 from causalkit.inference.sensitivity import Sensitivity, benchmark_gains
 from causalkit.inference.variance import sandwich
-from causalkit.nuisance.folds import ExternalFolds
 from causalkit.results import EffectResult
-
-
-@dataclass(frozen=True, slots=True)
-class Refit:
-    """How to fit again what was fitted: the estimator as it was, its seed, its explicit folds.
-
-    Attributes
-    ----------
-    estimator : PanelDML
-        Not fitted.
-    seed : int
-        Of the fit.
-    folds : list or None
-        Explicit folds, if the fit had some.
-    """
-
-    estimator: Any
-    seed: int
-    folds: ExternalFolds | None
-
-    def fit(self, data: CausalData, **changed: Any) -> Any:
-        """Fit with some arguments changed, on the same folds and without further warnings.
-
-        Each result keeps its own warnings; a screenful of repeats would hide what is new.
-        """
-        again = clone(self.estimator).set_params(random_state=self.seed, **changed)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", CausalKitWarning)
-            return again.fit(data, folds=self.folds)
 
 
 def benchmark(

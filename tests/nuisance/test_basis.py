@@ -7,7 +7,7 @@ from sklearn.preprocessing import PolynomialFeatures, SplineTransformer, Standar
 
 import causalkit as ck
 from causalkit.errors import ArgumentError, ArgumentTypeError
-from causalkit.panel.basis import cubic, make_basis
+from causalkit.nuisance.basis import cubic, make_basis
 from causalkit.panel.mundlak import unit_moments
 
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from causalkit.data import CausalData, Roles
+from causalkit.data.dataset import CausalData
+from causalkit.data.roles import Roles
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,22 +6,26 @@ from typing import Any
 import numpy as np
 
 from causalkit.errors import ArgumentError, ArgumentTypeError, check_choice
-from causalkit.nuisance.folds import ExternalFolds
-from causalkit.panel.sample import PanelSample
+from causalkit.nuisance.folds import ExternalFolds, FoldKeys
 from causalkit.typing import Bools, Floats, Ints
 
 _BY_PERIOD = ("period", "time_block", "neighbors_left_out", "unit_time")
 _FORM = "a list over repeats of lists of (train_rows, test_rows)"
 
 
-def placed_folds(splits: Any, sample: PanelSample, *, rule: str | None, n: int) -> ExternalFolds:
-    """Explicit folds as positions in the sorted sample.
+def placed_folds(
+    splits: Any, rows: Ints, keys: FoldKeys, *, rule: str | None, n: int
+) -> ExternalFolds:
+    """Explicit folds as positions in a sample that sorts or drops rows of the data.
 
     Parameters
     ----------
     splits : list over repeats of lists of (train_rows, test_rows)
         Row positions in the data.
-    sample : PanelSample
+    rows : (m,) int array
+        Position in the data of each row of the sample.
+    keys : FoldKeys
+        Unit and period of each row of the sample.
     rule : str or None
         Name of the split that the folds must obey.
     n : int
@@ -36,7 +40,7 @@ def placed_folds(splits: Any, sample: PanelSample, *, rule: str | None, n: int) 
         folds break the rule; rows are counted in the data.
     """
     place = np.full(n, -1, dtype=np.int64)
-    place[sample.rows] = np.arange(sample.n)
+    place[rows] = np.arange(rows.size)
     found = []
     for repeat, folds in enumerate(_as_list(splits, "folds")):
         tested = np.zeros(n, dtype=np.int64)
@@ -45,8 +49,8 @@ def placed_folds(splits: Any, sample: PanelSample, *, rule: str | None, n: int) 
             where = f"fold {fold} of repeat {repeat}"
             if not isinstance(pair, Sequence) or len(pair) != 2:
                 raise ArgumentTypeError(f"{where} is {pair!r}; give {_FORM}.")
-            train, test = (_rows(rows, n, where) for rows in pair)
-            _check_apart(train, test, sample, place, rule=rule, where=where)
+            train, test = (_positions(side, n, where) for side in pair)
+            _check_apart(train, test, rows, keys, place, rule=rule, where=where)
             tested += np.bincount(test, minlength=n)
             inside = place[test][place[test] >= 0]
             # A fold may hold dropped rows only, such as the first period of first differences.
@@ -68,7 +72,7 @@ def _as_list(value: Any, what: str) -> Sequence[Any]:
     return value
 
 
-def _rows(rows: Any, n: int, where: str) -> Ints:
+def _positions(rows: Any, n: int, where: str) -> Ints:
     index = np.asarray(rows)
     if index.ndim != 1 or index.dtype.kind not in "iu":
         raise ArgumentTypeError(
@@ -82,7 +86,14 @@ def _rows(rows: Any, n: int, where: str) -> Ints:
 
 
 def _check_apart(
-    train: Ints, test: Ints, sample: PanelSample, place: Ints, *, rule: str | None, where: str
+    train: Ints,
+    test: Ints,
+    rows: Ints,
+    keys: FoldKeys,
+    place: Ints,
+    *,
+    rule: str | None,
+    where: str,
 ) -> None:
     """Refuse rows on both sides, and units or periods on both sides where the rule forbids it."""
     # Without cross-fitting (one fold, the same rows on both sides) nothing is held apart.
@@ -91,20 +102,20 @@ def _check_apart(
     both = np.flatnonzero(_marked(train, place.size) & _marked(test, place.size))
     if both.size:
         raise ArgumentError(f"{where} has row {both[0]} both in training and in test.")
-    keys: dict[str, Ints | None] = {}
+    together: dict[str, Ints | None] = {}
     if rule in ("unit", "unit_time"):
-        keys["unit"] = sample.unit
+        together["unit"] = keys.unit
     if rule in _BY_PERIOD:
-        keys["period"] = sample.period
-    for name, codes in keys.items():
+        together["period"] = keys.period
+    for name, codes in together.items():
         if codes is None:
             continue
         size = int(codes.max()) + 1
-        inside = (place[rows] for rows in (train, test))
-        first, second = (_marked(codes[rows[rows >= 0]], size) for rows in inside)
+        inside = (place[side] for side in (train, test))
+        first, second = (_marked(codes[side[side >= 0]], size) for side in inside)
         torn = np.flatnonzero(first & second)
         if torn.size:
-            row = int(sample.rows[np.flatnonzero(codes == torn[0])[0]])
+            row = int(rows[np.flatnonzero(codes == torn[0])[0]])
             raise ArgumentError(
                 f'split="{rule}" keeps the rows of a {name} together, but the given folds split '
                 f"{torn.size} {name}s (in {where}; the first is the {name} of row {row}). Group "
@@ -120,7 +131,7 @@ def _marked(positions: Ints, size: int) -> Bools:
 
 
 def placed_predictions(
-    predictions: Any, sample: PanelSample, *, known: Sequence[str], n: int
+    predictions: Any, rows: Ints, *, known: Sequence[str], n: int
 ) -> dict[str, Floats]:
     """Given predictions, checked, in the order of the sample.
 
@@ -128,7 +139,8 @@ def placed_predictions(
     ----------
     predictions : mapping of str to (n,) or (n, n_rep) array, or None
         In the data's row order.
-    sample : PanelSample
+    rows : (m,) int array
+        Position in the data of each row of the sample.
     known : sequence of str
         Nuisances of the model.
     n : int
@@ -147,7 +159,7 @@ def placed_predictions(
             f"{type(predictions).__name__}."
         )
     used: Bools = np.zeros(n, dtype=bool)
-    used[sample.rows] = True
+    used[rows] = True
     found: dict[str, Floats] = {}
     for name, values in predictions.items():
         check_choice("nuisance in predictions", name, known)
@@ -165,5 +177,5 @@ def placed_predictions(
         bad = np.flatnonzero(used & ~np.isfinite(table).all(axis=1))
         if bad.size:
             raise ArgumentError(f"the prediction for {name!r} at row {bad[0]} is not finite.")
-        found[name] = table[sample.rows]
+        found[name] = table[rows]
     return found
