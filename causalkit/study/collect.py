@@ -54,6 +54,7 @@ def collect(folder: str | Path) -> Results:
         contended=facts["run"]["backend"] != "serial" and facts["run"]["workers"] > 1,
         provenance=store.provenance(),
         toml=store.toml(),
+        stale=store.stale(),
     )
 
 

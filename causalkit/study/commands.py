@@ -1,8 +1,11 @@
 """The commands of ``causalkit sim``: parse, call, print."""
 
 import json
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -94,7 +97,8 @@ def run(path: Path, *, only: str | None, as_json: bool, **options: Any) -> None:
         scheduler_file=None if scheduler_file is None else str(scheduler_file),
     )
     try:
-        report = study.run(only=_parsed(only), progress=_told(study.name), **given)
+        with ending_like_ctrl_c():
+            report = study.run(only=_parsed(only), progress=_told(study.name), **given)
     except KeyboardInterrupt:
         click.echo(
             f"interrupted; finished blocks are kept in {study.results_folder}. "
@@ -114,9 +118,13 @@ def run(path: Path, *, only: str | None, as_json: bool, **options: Any) -> None:
 def status(folder: Path, *, as_json: bool) -> None:
     """Show replications and failures of each cell and estimator in DIR."""
     from causalkit.study.collect import collect
-    from causalkit.study.report_tables import stopping_table
+    from causalkit.study.report_tables import stopping_table, told_stale
 
-    _show(stopping_table(collect(folder)), as_json=as_json)
+    results = collect(folder)
+    _show(stopping_table(results), as_json=as_json)
+    old = told_stale(results)
+    if old:
+        click.echo(old, err=True)
 
 
 @sim.command("summary")
@@ -165,25 +173,34 @@ def summary(
 @click.option(
     "--out", type=click.Path(file_okay=False, path_type=Path), help="Default: DIR/figures."
 )
-def plot(folder: Path, *, kinds: tuple[str, ...], out: Path | None) -> None:
+@as_json
+def plot(folder: Path, *, kinds: tuple[str, ...], out: Path | None, as_json: bool) -> None:
     """Draw the study in DIR as PNG files."""
+    from io import BytesIO
+
     from causalkit.errors import check_choice
     from causalkit.study.collect import collect
     from causalkit.study.plots import PLOTS
+    from causalkit.study.store_write import write_output
 
     results, place = collect(folder), out or folder / "figures"
     for kind in kinds:
         check_choice("plot", kind, PLOTS)
-    place.mkdir(parents=True, exist_ok=True)
+    drawn = {}
     for kind in kinds or PLOTS:
         try:
             drawing = PLOTS[kind](results)
         except ArgumentError as error:
             click.echo(f"not drawn, {kind}: {error}", err=True)
             continue
-        path = place / f"{kind}.png"
-        getattr(drawing, "figure", drawing).savefig(path, dpi=150)
-        click.echo(f"wrote {path}")
+        path, content = place / f"{kind}.png", BytesIO()
+        getattr(drawing, "figure", drawing).savefig(content, dpi=150)
+        write_output(path, content.getvalue())
+        drawn[kind] = str(path)
+        if not as_json:
+            click.echo(f"wrote {path}")
+    if as_json:
+        click.echo(json.dumps(drawn, indent=2))
 
 
 @sim.command("compare")
@@ -215,6 +232,8 @@ def failures(folder: Path, *, show_text: bool, as_json: bool) -> None:
     from causalkit.study.report_tables import failures_table
 
     results = collect(folder)
+    if results.failures.empty and not as_json:
+        return click.echo("no replication failed")
     _show(results.failures if as_json else failures_table(results), as_json=as_json)
     if show_text:
         for digest, text in results.tracebacks.items():
@@ -224,21 +243,16 @@ def failures(folder: Path, *, show_text: bool, as_json: bool) -> None:
 @sim.command("export")
 @click.argument("folder", metavar="DIR", type=FOLDER)
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True)
-def export(folder: Path, *, out: Path) -> None:
+@as_json
+def export(folder: Path, *, out: Path, as_json: bool) -> None:
     """Write the records of DIR as one .csv or .parquet file."""
+    from causalkit.study import export as exporting
     from causalkit.study.collect import collect
 
-    writers: dict[str, Callable[[pd.DataFrame], None]] = {
-        ".csv": lambda frame: frame.to_csv(out, index=False),
-        ".parquet": lambda frame: frame.to_parquet(out, index=False),
-    }
-    if out.suffix not in writers:
-        raise ArgumentError(f"{out.name!r} must end in .csv or .parquet.")
-    results = collect(folder)
-    names = results.estimators[["est_id", "label"]]
-    frame = results.records.merge(names, on="est_id").merge(results.cells, on="cell_id")
-    writers[out.suffix](frame)
-    click.echo(f"wrote {len(frame):,} records to {out}")
+    exporting.check_format(out)
+    n = exporting.export(collect(folder), out)
+    told = {"path": str(out), "records": n}
+    click.echo(json.dumps(told) if as_json else f"wrote {n:,} records to {out}")
 
 
 @sim.command("report")
@@ -246,14 +260,15 @@ def export(folder: Path, *, out: Path) -> None:
 @click.option(
     "--out", type=click.Path(dir_okay=False, path_type=Path), help="Default: DIR/report.html."
 )
-def report(folder: Path, *, out: Path | None) -> None:
+@as_json
+def report(folder: Path, *, out: Path | None, as_json: bool) -> None:
     """Write the report of the study in DIR as one HTML file."""
     from causalkit.study.collect import collect, comparison_of
     from causalkit.study.report import study_report
 
     path = out or folder / "report.html"
     study_report(collect(folder), comparison=comparison_of(folder), path=path)
-    click.echo(f"wrote {path}")
+    click.echo(json.dumps({"path": str(path)}) if as_json else f"wrote {path}")
 
 
 @sim.command("replay")
@@ -262,16 +277,41 @@ def report(folder: Path, *, out: Path | None) -> None:
 @click.option("--rep", required=True, type=click.IntRange(min=0))
 @click.option("--estimator", help="Label.")
 @click.option("--debug", is_flag=True, help="Open the debugger where it fails.")
-def replay(folder: Path, *, cell: str, rep: int, estimator: str | None, debug: bool) -> None:
+@as_json
+def replay(
+    folder: Path, *, cell: str, rep: int, estimator: str | None, debug: bool, as_json: bool
+) -> None:
     """Draw one replication of DIR again, and run one estimator on it."""
     from causalkit.study.collect import study_of
 
     found = study_of(folder).replay(cell, rep, estimator, debug=debug)
+    if as_json:
+        return click.echo(json.dumps(found.to_dict(), indent=2))
     click.echo(f"cell {found.cell.id}  {found.cell.label}, replication {rep}\n")
     click.echo(found.data.describe().to_string(index=False, na_rep=""))
     click.echo(f"\ntruth: {dict(found.data.truth.estimands) if found.data.truth else 'none'}")
     for result in found.results:
         click.echo(f"\n{result.summary()}")
+
+
+@contextmanager
+def ending_like_ctrl_c() -> Iterator[None]:
+    """SIGTERM, with which schedulers and systems end a run, gives up the folder as Ctrl-C does.
+
+    Otherwise its lock would stay, which another machine cannot know to be that of a dead run.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _told(what: str) -> Any:

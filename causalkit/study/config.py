@@ -1,5 +1,6 @@
 """Study files: TOML (or YAML) to a Study and back."""
 
+import math
 import sys
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -300,6 +301,31 @@ def targets_of(value: Any) -> dict[str, float]:
                 f"stop.{name} must be a positive Monte-Carlo error, got {target!r}."
             )
     return {name: float(target) for name, target in value.items()}
+
+
+def check_text(name: str, value: Any) -> None:
+    """Raise unless a value is text.
+
+    Raises
+    ------
+    ArgumentTypeError
+    """
+    if not isinstance(value, str):
+        raise ArgumentTypeError(f"{name} must be text, got {value!r}.")
+
+
+def number_of(name: str, value: Any) -> float:
+    """A finite number as float.
+
+    Raises
+    ------
+    ArgumentTypeError
+        If it is none.
+    """
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not math.isfinite(value):
+        raise ArgumentTypeError(f"{name} must be a finite number, got {value!r}.")
+    return float(value)
 
 
 def beside(source: str | Path, folder: Path | None) -> str | Path:

@@ -5,11 +5,44 @@ from collections.abc import Sequence
 import numpy as np
 
 from causalkit.errors import ArgumentError
-from causalkit.metrics import MeasureSpec
-from causalkit.study.evaluate import Setting, means_of, term_rows
+from causalkit.metrics import MeasureSpec, relative_precision
+from causalkit.study.evaluate import Setting, Table, empty_table, means_of, term_rows
 from causalkit.study.grouped import Batch, Groups, paired_batches
 from causalkit.study.truth_error import add_to_difference
-from causalkit.typing import Bools, Floats
+from causalkit.typing import Bools, Floats, Ints
+
+# A measure of two estimators; the reference one is A in `relative_precision(A, B)`.
+PRECISION = MeasureSpec("relative_precision", ("error",), relative_precision, "ratio", target=None)
+
+
+def precisions(groups: Groups, rows: Bools, *, reference: int) -> tuple[Table, Ints]:
+    """Relative precision of each estimator against the reference, and the pairs that it rests on.
+
+    Parameters
+    ----------
+    groups : Groups
+        With ``estimate`` and ``truth``.
+    rows : (N,) bool array
+        Replications that succeeded; those that both have enter.
+    reference : int
+        Position of the reference estimator.
+    """
+    table, n = empty_table(groups.size, 1), np.zeros(groups.size, dtype=np.int64)
+    table.reason[:, 0] = "no replication in common with the reference"
+    for mine, its in paired_batches(groups, rows, reference):
+        for i, g in enumerate(mine.ids):
+            n[g] = mine.index.shape[1]
+            own, other = (_error(batch.row(i, ("estimate", "truth"))) for batch in (mine, its))
+            try:
+                table.put((g, 0), relative_precision(other, own))
+                table.reason[g, 0] = ""
+            except ArgumentError as error:
+                table.reason[g, 0] = str(error)
+    return table, n
+
+
+def _error(columns: dict[str, Floats]) -> Floats:
+    return columns["estimate"] - columns["truth"]
 
 
 def differences(

@@ -1,4 +1,8 @@
-"""Numbers of a replication beside the estimate: what an estimator reports, and errors of CATEs."""
+"""Numbers of a replication beside the estimate: what an estimator reports, and what truth judges.
+
+An estimator never sees the truth. What it found about rows, instruments or doses is held against
+it here, under the names that the truth has for them.
+"""
 
 from collections.abc import Mapping, Sequence
 from numbers import Real
@@ -7,17 +11,34 @@ from typing import Any
 import numpy as np
 
 from causalkit.data import CausalData
-from causalkit.metrics import cate_bias, cate_correlation, pehe
+from causalkit.data.truth import Truth
+from causalkit.metrics import (
+    adjusted_rand,
+    autoc,
+    cate_bias,
+    cate_correlation,
+    cate_coverage,
+    dose_response_ise,
+    nmi,
+    pehe,
+    qini,
+    selection_precision,
+    selection_recall,
+)
 from causalkit.results import EffectResult
+
+Numbers = dict[str, float]
 
 
 def extra_metrics(
     results: Sequence[EffectResult], fitted: Any, data: CausalData, blind: CausalData
-) -> dict[str, float]:
+) -> Numbers:
     """Metrics of one fit by name.
 
-    An estimator reports its own under ``diagnostics["metrics"]``. Where the truth holds effects by
-    row and the estimator predicts them, their error is measured as well.
+    An estimator reports its own under ``diagnostics["metrics"]``. Judged by the truth, as far as
+    it holds them, are the effects by row that ``fitted.effect`` predicts, and of the diagnostics
+    ``cluster_labels`` (by row), ``valid_instruments`` (one flag per instrument) and
+    ``dose_response`` (``{"dose": ..., "outcome": ...}``: a curve over the range to be judged).
 
     Parameters
     ----------
@@ -29,18 +50,72 @@ def extra_metrics(
     blind : CausalData
         What the estimator saw.
     """
-    found: dict[str, float] = {}
+    found: Numbers = {}
     for result in results:
         own = result.diagnostics.get("metrics")
         if isinstance(own, Mapping):
             found |= {str(k): float(v) for k, v in own.items() if isinstance(v, Real)}
-    truth = data.truth
-    if truth is None or truth.cate is None or callable(truth.cate) or not hasattr(fitted, "effect"):
+    if data.truth is None:
         return found
-    predicted = np.asarray(fitted.effect(blind)["effect"], dtype=np.float64)
+    for result in results:
+        for name, judge in JUDGES.items():
+            said = result.diagnostics.get(name)
+            known = getattr(data.truth, name)
+            if said is not None and known is not None:
+                found |= judge(said, known)
+    return found | _of_effects(fitted, data.truth, blind)
+
+
+def _of_labels(said: Any, known: Any) -> Numbers:
+    """Effect clusters against the true ones, whatever their names."""
+    return {"ari": adjusted_rand(said, known), "nmi": nmi(said, known)}
+
+
+def _of_instruments(said: Any, known: Any) -> Numbers:
+    """Instruments taken to be valid against those that are."""
+    precision, recall = selection_precision(said, known), selection_recall(said, known)
+    found = {"selection_precision": precision, "selection_recall": recall}
+    return {name: value for name, value in found.items() if np.isfinite(value)}
+
+
+def _of_doses(said: Any, known: Any) -> Numbers:
+    """Mean squared error of a dose-response curve over the doses that it was given for."""
+    dose = np.asarray(said["dose"], dtype=np.float64)
+    error = dose_response_ise(
+        said["outcome"],
+        known(dose),
+        dose=dose,
+        dose_range=(float(dose[0]), float(dose[-1])),
+        weight="uniform",
+    )
+    return {"dose_response_mse": error}
+
+
+# By the name that both the diagnostics and the truth have.
+JUDGES = {
+    "cluster_labels": _of_labels,
+    "valid_instruments": _of_instruments,
+    "dose_response": _of_doses,
+}
+
+
+def _of_effects(fitted: Any, truth: Truth, blind: CausalData) -> Numbers:
+    """Effects by row against the true ones: errors, intervals where there are any, and ranking."""
+    if truth.cate is None or callable(truth.cate) or not hasattr(fitted, "effect"):
+        return {}
+    predicted = fitted.effect(blind)
+    hat = np.asarray(predicted["effect"], dtype=np.float64)
     effects = np.asarray(truth.cate, dtype=np.float64)
-    if predicted.shape == effects.shape:
-        found["pehe"] = pehe(predicted, effects)
-        found["cate_bias"] = cate_bias(predicted, effects)
-        found["cate_correlation"] = cate_correlation(predicted, effects)
+    if hat.shape != effects.shape:
+        return {}
+    found = {
+        "pehe": pehe(hat, effects),
+        "cate_bias": cate_bias(hat, effects),
+        "cate_correlation": cate_correlation(hat, effects),
+        "autoc": autoc(hat, effects),
+        "qini": qini(hat, effects),
+    }
+    if "conf_low" in predicted and "conf_high" in predicted:
+        low, high = (np.asarray(predicted[name]) for name in ("conf_low", "conf_high"))
+        found["cate_coverage"] = cate_coverage(effects, low, high)
     return found

@@ -2,11 +2,9 @@
 
 import inspect
 import itertools
-import sys
 import types
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
 import pandas as pd
@@ -20,6 +18,7 @@ from causalkit.study.resolve import (
     estimator_of,
     generator_spec,
     module_digest,
+    reach,
     source_digest,
 )
 
@@ -81,7 +80,7 @@ def plan(study: "Study") -> Plan:
     problems: list[str] = []
     cells = [cell for grid in study.generators for cell in _cells(grid, problems)]
     estimators = [_checked(spec, problems) for spec in study.estimators]
-    problems += [*_twice(cells), *_unreadable(study)]
+    problems += [*_twice(cells), *_alike(estimators), *_unreadable(study)]
     if not problems:
         problems += _unknown_estimands(study)
     if problems:
@@ -106,12 +105,6 @@ def told_needs(needed: pd.DataFrame) -> list[str]:
         f"{row.measure} to a Monte-Carlo error of {row.target:g}: {row.because}"
         for row in needed.itertuples()
     ]
-
-
-def reach(folder: Path | None) -> None:
-    """Let modules that lie beside the study file be imported."""
-    if folder is not None and str(folder) not in sys.path:
-        sys.path.insert(0, str(folder))
 
 
 def _cells(grid: GeneratorGrid, problems: list[str]) -> Iterator[Cell]:
@@ -162,8 +155,13 @@ def _wrong_values(grid: GeneratorGrid, known: Mapping[str, inspect.Parameter]) -
     for key, values in grid.grid.items():
         if not isinstance(values, list | tuple) or not values:
             yield f"grid.{key} must be a list of at least one value, got {values!r}."
+        elif wrong := [told for value in values if (told := _no_address(f"grid.{key}", value))]:
+            yield from wrong
         elif len({canonical_json(value) for value in values}) < len(values):
             yield f"grid.{key} has a value twice: {values!r}."
+    for key, value in grid.fixed.items():
+        if told := _no_address(f"fixed.{key}", value):
+            yield told
     listed = [
         (key, value)
         for key, values in grid.grid.items()
@@ -173,6 +171,15 @@ def _wrong_values(grid: GeneratorGrid, known: Mapping[str, inspect.Parameter]) -
     for key, value in [*listed, *grid.fixed.items()]:
         if key in known and not fits(value, known[key].annotation):
             yield f"{key} = {value!r} is not {inspect.formatannotation(known[key].annotation)}."
+
+
+def _no_address(name: str, value: Any) -> str:
+    """Why a value cannot be part of the address of a cell; empty if it can."""
+    try:
+        plain(value, where=name)
+    except ArgumentError as error:
+        return str(error)
+    return ""
 
 
 def fits(value: Any, annotation: Any) -> bool:
@@ -200,6 +207,18 @@ def _twice(cells: Sequence[Cell]) -> list[str]:
         for cell in cells
         if cell.id in seen or seen.add(cell.id)  # type: ignore[func-returns-value]  # marks as seen
     ]
+
+
+def _alike(estimators: Sequence[EstimatorSpec]) -> Iterator[str]:
+    """Estimators that differ in their labels only: their records would be one another's."""
+    first: dict[str, str] = {}
+    for spec in estimators:
+        other = first.setdefault(spec.id, spec.label)
+        if other != spec.label:
+            yield (
+                f"estimators {other!r} and {spec.label!r} are the same (use and args); drop one, "
+                "or change what shall differ."
+            )
 
 
 def _checked(spec: EstimatorSpec, problems: list[str]) -> EstimatorSpec:

@@ -224,8 +224,14 @@ def _arcs(ax: "Axes", frame: pd.DataFrame) -> None:
             alpha=0.7,
             zorder=0,
         )
-        word = f"RMSE {radius:.2g}"
-        small: dict[str, Any] = {"fontsize": canvas.SMALL - 2, "color": canvas.GREY}
-        ax.text(0.0, radius, word, ha="right", va="bottom", **small)
+        # At the top of the arc or, where that lies above the picture, where the arc leaves it.
+        height = min(radius, limits[1][1])
+        place = float(np.sqrt(radius**2 - height**2))
+        side: dict[str, Any] = {"ha": "right", "va": "bottom" if height == radius else "top"}
+        if not limits[0][0] <= place <= limits[0][1]:
+            place, side["ha"] = -place, "left"
+        if limits[0][0] <= place <= limits[0][1]:
+            small: dict[str, Any] = {"fontsize": canvas.SMALL - 2, "color": canvas.GREY}
+            ax.text(place, height, f"RMSE {radius:.2g}", **side, **small)
     ax.set_xlim(*limits[0])
     ax.set_ylim(*limits[1])

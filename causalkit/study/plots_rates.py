@@ -295,10 +295,10 @@ def _rates(ax: "Axes", rows: pd.DataFrame, choice: Choice) -> None:
         if np.isfinite(fitted):
             spread = f" ({error:.2f})" if np.isfinite(error) else ""
             lines.append(f"{label}: {fitted:.2f}{spread}".replace("-", "−"))
-    small: dict[str, Any] = {"fontsize": canvas.SMALL - 1.5, "color": canvas.INK, "va": "bottom"}
-    ax.text(
-        0.02, 0.02, canvas.literal("\n".join(["slope", *lines])), transform=ax.transAxes, **small
-    )
+    if lines:
+        told = canvas.literal("\n".join(["slope", *lines]))
+        small: dict[str, Any] = {"fontsize": canvas.SMALL - 1.5, "color": canvas.INK}
+        ax.text(0.02, 0.02, told, transform=ax.transAxes, va="bottom", **small)
 
 
 def _log_ticks(ax: "Axes", sizes: Any) -> None:

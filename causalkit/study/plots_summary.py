@@ -69,6 +69,7 @@ def words(measure: str) -> str:
         "mse": "MSE",
         "mae": "Mean absolute error",
         "relative_se_error": "Error of the model SE, %",
+        "relative_precision": "Relative precision, %",
         "mean_wall_s": "Mean wall time, seconds",
         "mean_cpu_s": "Mean CPU time, seconds",
         "mean_peak_rss_mb": "Mean peak memory, MB",

@@ -1,5 +1,6 @@
 """One replication again, in the foreground: its exact data, and one estimator on them."""
 
+import json
 import pdb
 import sys
 from collections.abc import Mapping
@@ -38,6 +39,20 @@ class Replay:
     data: CausalData
     results: tuple[Any, ...] = ()
     seed: int | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain facts, for JSON: the address, the truth and the results, without the rows."""
+        truth = self.data.truth
+        return {
+            "cell": self.cell.id,
+            "generator": self.cell.generator,
+            "params": dict(self.cell.params),
+            "rep": self.rep,
+            "seed": self.seed,
+            "n": len(self.data),
+            "truth": {} if truth is None else {k: float(v) for k, v in truth.estimands.items()},
+            "results": [json.loads(result.to_json()) for result in self.results],
+        }
 
 
 def replay(

@@ -18,8 +18,10 @@ from causalkit.study.report_tables import (
     performance_table,
     status_table,
     stopping_table,
+    told_stale,
 )
 from causalkit.study.results import Results
+from causalkit.study.store_write import write_output
 from causalkit.study.summary import summarise
 
 if TYPE_CHECKING:
@@ -54,7 +56,7 @@ def study_report(
     comparison : Comparison, optional
         With a published table; every entry is shown.
     path : path, optional
-        File to write the page to, in UTF-8.
+        File to write the page to, in UTF-8; its folder is made.
 
     Returns
     -------
@@ -81,7 +83,7 @@ def study_report(
     head, mark, tail = shell.partition("<footer>")
     page = "\n".join([head.rstrip(), *parts, mark + tail])
     if path is not None:
-        Path(path).write_text(page, encoding="utf-8")
+        write_output(Path(path), page.encode())
     return page
 
 
@@ -140,7 +142,12 @@ def _stopping(results: Results) -> list[str]:
     text = f"Pairs of cell and estimator by what ended them – {told or 'none yet'}."
     if not len(results.records):
         text += " No replication has been run yet."
-    return [*_html(Heading("Plan and stopping"), Text(text)), _table(table, name="Replications")]
+    old = told_stale(results)
+    return [
+        *_html(Heading("Plan and stopping"), Text(text)),
+        _table(table, name="Replications"),
+        *(_html(Text(old)) if old else []),
+    ]
 
 
 def _performance(results: Results, summary: pd.DataFrame) -> list[str]:

@@ -21,6 +21,7 @@ from causalkit.study.plots import (
     plot_swarm,
     plot_zip,
 )
+from causalkit.study.plots_summary import words
 from causalkit.study.results import Results
 
 
@@ -41,7 +42,7 @@ PICTURES: dict[str, Picture] = {
     **{
         f"{name} by cell": Picture(
             plot_nested_loop,
-            f"{name.replace('_', ' ').capitalize()} over all cells; step lines below name them.",
+            f"{words(name)} over all cells; step lines below name them.",
             {"measure": name},
             least_cells=2,
         )

@@ -54,6 +54,20 @@ def stopping_table(results: Results) -> pd.DataFrame:
     return table.rename(columns={"n_planned": "Planned"})
 
 
+def told_stale(results: Results) -> str:
+    """Sentence on blocks that are no longer part of the study; empty if there are none."""
+    old = results.stale
+    if old.empty:
+        return ""
+    labels = list(dict.fromkeys(label or "unknown" for label in old["label"]))
+    more = f" and {len(labels) - 5} more" if len(labels) > 5 else ""
+    return (
+        f"Not part of this study any more, and in no number of it: {int(old['n_reps'].sum()):,} "
+        f"replications of {len(old)} pairs of cell and estimator as they were before "
+        f"({'; '.join(labels[:5])}{more})."
+    )
+
+
 def performance_table(
     results: Results, summary: pd.DataFrame, *, measures: Sequence[str]
 ) -> pd.DataFrame:

@@ -4,6 +4,7 @@ import ast
 import functools
 import hashlib
 import inspect
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from importlib.util import find_spec
@@ -80,6 +81,12 @@ def _load(kind: str, name: str, table: dict[str, str]) -> Any:
         ) from error
     except AttributeError as error:
         raise ArgumentError(f"{kind} {name!r}: {error}.") from error
+
+
+def reach(folder: Path | None) -> None:
+    """Let modules that lie beside the study file be imported."""
+    if folder is not None and str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
 
 
 def source_digest(spec: EstimatorSpec) -> str:

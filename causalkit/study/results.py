@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 KEY = ("cell_id", "est_id", "estimand", "rep")
+STALE = ["cell_id", "generator", "est_id", "label", "n_reps"]
 RULES = ("target", "max", "budget", "failures", "running")
 
 
@@ -42,6 +43,9 @@ class Results:
         Versions and host facts.
     toml : str
         The study file.
+    stale : DataFrame
+        ``cell_id, generator, est_id, label, n_reps`` of blocks that belong to cells or estimators
+        as they were declared before; they have no part in anything else.
     """
 
     records: pd.DataFrame
@@ -58,3 +62,4 @@ class Results:
     contended: bool = False
     provenance: Mapping[str, Any] = field(default_factory=dict)
     toml: str = ""
+    stale: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=STALE))

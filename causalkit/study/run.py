@@ -12,15 +12,17 @@ import pandas as pd
 from causalkit.errors import ArgumentError, unknown_name
 from causalkit.progress import Progress, teller
 from causalkit.study.backends import Outcome, Pool, open_pool
-from causalkit.study.block import lost_block, run_block
+from causalkit.study.block import lost_block
 from causalkit.study.collect import collect
 from causalkit.study.design import Cell, EstimatorSpec, Job
+from causalkit.study.export import drop_summary, write_summary
 from causalkit.study.facts import check_sources, facts_of, stopping_rule
-from causalkit.study.plan import Plan, plan, reach
+from causalkit.study.plan import Plan, plan
 from causalkit.study.replay import estimator_named
 from causalkit.study.schedule import Schedule
 from causalkit.study.store import Store, open_store, write_block
 from causalkit.study.verdict import StoppingRule
+from causalkit.study.work import Counters, work
 
 if TYPE_CHECKING:
     from causalkit.study.study import Study
@@ -90,37 +92,6 @@ class RunReport:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Counters:
-    """What travels back from a worker; the records are on disk by then.
-
-    Attributes
-    ----------
-    seconds : float
-    n_fits : int
-    out_of_memory : tuple of (int, str)
-        Replication and estimator id of the fits that ran out of memory.
-    """
-
-    seconds: float
-    n_fits: int
-    out_of_memory: tuple[tuple[int, str], ...]
-
-
-def work(job: Job) -> Counters:
-    """Run a job and write its blocks: what a worker does."""
-    for path in job.paths:
-        reach(Path(path))
-    block = run_block(job)
-    write_block(Path(str(job.folder)), block)
-    short = block.failures[block.failures["status"] == "oom"]
-    return Counters(
-        seconds=block.seconds,
-        n_fits=(job.last - job.first + 1) * len(job.estimators),
-        out_of_memory=tuple(zip(short["rep"].tolist(), short["est_id"].tolist(), strict=True)),
-    )
-
-
 def run(
     study: "Study",
     *,
@@ -138,6 +109,7 @@ def run(
     store = open_store(study.results_folder, facts, study.to_toml_or_none(), fresh=fresh)
     with store.lock() as said:
         check_sources(store.facts(), facts)
+        drop_summary(store.folder)
         store.begin(facts)
         repairs = [*store.notes, *said, *store.repair()]
         schedule = Schedule(
@@ -162,7 +134,9 @@ def run(
             )
             loop.run()
         store.end("budget" if loop.out_of_time else "")
-    ended = collect(store.folder).plan
+        results = collect(store.folder)
+        write_summary(store.folder, results)
+    ended = results.plan
     wanted = ended["cell_id"].isin([cell.id for cell in cells])
     wanted &= ended["est_id"].isin([spec.id for spec in estimators])
     return RunReport(

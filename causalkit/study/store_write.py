@@ -105,6 +105,24 @@ def write_file(path: Path, content: bytes) -> None:
     _replace({path: content})
 
 
+def write_output(path: Path, content: bytes) -> None:
+    """Write a picture, a report or an export, whole or not at all; its folder is made.
+
+    Raises
+    ------
+    StorageError
+        If the disk refuses; the results that it was made of stay as they are.
+    """
+    try:
+        _replace({path: content})
+    except StorageError as error:
+        reason = error.__cause__.strerror if isinstance(error.__cause__, OSError) else None
+        raise StorageError(
+            f"cannot write {path}: {reason or error}. Name another place (--out), or make room "
+            "or writable what is there; the results of the study are untouched."
+        ) from error
+
+
 def _replace(contents: Mapping[Path, Any]) -> None:
     """Write all files beside their places, then rename each; None removes what is there."""
     beside: dict[Path, Path] = {}

@@ -97,7 +97,9 @@ class Study:
         _check_name(self.name)
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
             raise ArgumentTypeError(f"seed must be a whole number ≥ 0, got {self.seed!r}.")
-        if not isinstance(self.aims, str) or not self.aims.strip():
+        for key in ("aims", "data_generators", "methods", "performance", "reference"):
+            config.check_text(key, getattr(self, key))
+        if not self.aims.strip():
             raise ArgumentError(
                 "aims is empty; say in a sentence what the study is to find out, for its report."
             )
@@ -106,8 +108,8 @@ class Study:
         put(self, "reps", config.reps_of(self.reps))
         put(self, "budget", config.budget_of(self.budget))
         put(self, "run_options", config.run_options_of(self.run_options))
-        put(self, "level", check_level(self.level))
-        put(self, "null", float(self.null))
+        put(self, "level", check_level(config.number_of("level", self.level)))
+        put(self, "null", config.number_of("null", self.null))
         put(self, "estimands", _names(self.estimands, "estimands"))
         put(self, "stop", config.targets_of(self.stop))
         for kind in ("generators", "estimators"):
@@ -154,7 +156,7 @@ class Study:
             "aims": self.aims,
             "data_generators": self.data_generators or _told_generators(self),
             "estimands": ", ".join(self.estimands) or "all whose truth the generators hold",
-            "methods": self.methods or ", ".join(spec.label for spec in self.estimators),
+            "methods": self.methods or "; ".join(spec.label for spec in self.estimators),
             "performance": self.performance or _told_performance(self),
         }
         return {"name": self.name} | {key: declared[key] for key in _ADEMP}
@@ -286,12 +288,14 @@ def _check_name(name: Any) -> None:
 def _names(value: Any, what: str) -> tuple[str, ...]:
     if isinstance(value, str):
         return (value,)
-    if not all(isinstance(item, str) for item in value):
-        raise ArgumentTypeError(f"{what} must be text, got {value!r}.")
+    if not isinstance(value, Sequence) or not all(isinstance(item, str) for item in value):
+        raise ArgumentTypeError(f"{what} must be a list of texts, got {value!r}.")
     return tuple(value)
 
 
 def _unique(labels: list[str]) -> None:
+    if not all(label.strip() for label in labels):
+        raise ArgumentError("an estimator has an empty label; labels name table rows.")
     twice = sorted({label for label in labels if labels.count(label) > 1})
     if twice:
         raise ArgumentError(f"two estimators have the label {twice[0]!r}; labels name table rows.")

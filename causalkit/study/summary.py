@@ -13,8 +13,8 @@ from causalkit.metrics import MEASURES, MeasureSpec, mean_of
 from causalkit.metrics.measure import LEAST_REPLICATIONS
 from causalkit.study.cube import to_xarray as to_xarray
 from causalkit.study.design import canonical_json
-from causalkit.study.differences import differences
-from causalkit.study.evaluate import Setting, count_failures, evaluate
+from causalkit.study.differences import PRECISION, differences, precisions
+from causalkit.study.evaluate import Setting, Table, count_failures, evaluate
 from causalkit.study.grouped import ANALYSES, Analysis, Groups, group_records, usable
 from causalkit.study.pooling import noted, pooled
 from causalkit.study.results import Results
@@ -55,7 +55,9 @@ def summarise(
         are added up. Cells of different generators are not pooled.
     reference : str, optional
         Label of an estimator. ``difference`` and ``difference_mcse`` are then the paired
-        difference from it over the replications that both have, for measures that are means.
+        difference from it over the replications that both have, for measures that are means; and
+        there is one more measure, ``relative_precision``: per cent by which an estimator is more
+        precise than the reference.
     analysis : {"complete", "pairwise", "worst"}
         Which replications enter: those in which the estimator succeeded; those in which all
         estimators of the cell did; or all, with failures counted as not covering and not
@@ -79,7 +81,7 @@ def summarise(
     """
     check_choice("analysis", analysis, ANALYSES)
     metrics = _metric_names(results)
-    names = _chosen(measures, metrics)
+    names = _chosen(measures, metrics, paired=reference is not None)
     params = _kept(results.cells, by)
     estimators = results.estimators.sort_values("position", kind="stable", ignore_index=True)
     task = _Task(
@@ -90,12 +92,16 @@ def summarise(
         cells=list(results.cells["cell_id"]),
         estimators=list(estimators["est_id"]),
     )
-    specs = [MEASURES[name] for name in names if name not in metrics]
+    specs = [MEASURES[name] for name in names if name in MEASURES]
     groups = task.grouped(
         results.records, [*READS, "truth_mcse", *(c for spec in specs for c in spec.needs)]
     )
     places = {name: place for place, name in enumerate(names)}
     parts = [_part(task, groups, specs, groups.count(~groups.ok), places)]
+    if PRECISION.name in places and task.reference is not None:
+        found = precisions(groups, usable(groups, analysis), reference=task.reference)
+        part = _part(task, groups, [PRECISION], groups.count(~groups.ok), places, found)
+        parts.append(part[part["_estimator"] != task.reference])
     failed = _Failed.of(groups)
     for name in names:
         if name in metrics:
@@ -138,17 +144,22 @@ def target_of(measure: str, *, level: float, null: float, truth: float) -> float
 def _metric_names(results: Results) -> dict[str, str]:
     """Further metrics by the name that they have in the summary; measures keep theirs."""
     found = sorted(results.metrics["metric"].unique())
-    return {f"{name}_metric" if name in MEASURES else name: name for name in found}
+    taken = {*MEASURES, PRECISION.name}
+    return {f"{name}_metric" if name in taken else name: name for name in found}
 
 
-def _chosen(measures: Sequence[str] | None, metrics: Mapping[str, str]) -> list[str]:
+def _chosen(
+    measures: Sequence[str] | None, metrics: Mapping[str, str], *, paired: bool
+) -> list[str]:
     """Names of the measures asked for, checked."""
-    known = [*MEASURES, *metrics]
+    known = [*MEASURES, *([PRECISION.name] if paired else []), *metrics]
     if measures is None:
         return known
     if isinstance(measures, str):
         raise ArgumentError(f"measures must be a list of names; write [{measures!r}].")
     for name in measures:
+        if name == PRECISION.name and not paired:
+            raise ArgumentError(f"{name} compares with an estimator; name it with reference=.")
         if name not in known:
             raise unknown_name("measure", name, known)
     return list(dict.fromkeys(measures))
@@ -239,13 +250,19 @@ def _part(
     specs: Sequence[MeasureSpec],
     n_failed: Ints,
     places: Mapping[str, int],
+    made: tuple[Table, Ints] | None = None,
 ) -> pd.DataFrame:
-    """Rows of some measures, with positions in place of the names of cells and estimators."""
+    """Rows of some measures, with positions in place of the names of cells and estimators.
+
+    ``made`` holds them and the replications they rest on, where they are not of one estimator.
+    """
     rows = usable(groups, task.analysis)
     worst = task.analysis == "worst"
     n_ok, n_rows = groups.count(rows), np.diff(groups.starts)
+    if made is not None:
+        n_ok = n_rows = made[1]
     counted = np.array([worst and spec.failed_as is not None for spec in specs], dtype=bool)
-    table = evaluate(groups, rows, specs, setting=task.setting)
+    table = evaluate(groups, rows, specs, setting=task.setting) if made is None else made[0]
     if worst:
         count_failures(table, specs, n_ok=n_ok, n_failed=n_failed)
     truth, truth_mcse = _truths(groups, rows)

@@ -1,6 +1,7 @@
 """Blocks: what estimators see, what a failure becomes, and what a fit may cost."""
 
 import cProfile
+import dataclasses
 import sys
 import time
 import warnings
@@ -14,6 +15,7 @@ from causalkit.data.truth import Truth
 from causalkit.study.attempt import estimated
 from causalkit.study.block import lost_block, run_block
 from causalkit.study.design import Cell, EstimatorSpec, Job, data_stream, estimator_seed
+from causalkit.study.extras import extra_metrics
 from causalkit.study.meter import Cost, OverTime, Watchdog
 from causalkit.study.store import canonical_bytes
 
@@ -273,3 +275,57 @@ def test_effects_by_row_are_measured_where_the_truth_has_them():
     assert found["pehe"] < 0.5
     assert found["cate_correlation"] > 0.9
     assert cell.version == 1
+
+
+def test_what_an_estimator_says_of_rows_instruments_and_doses_is_judged_by_the_truth():
+    data = toy(np.random.default_rng(0), n=4)
+    truth = Truth(
+        {"ate": 1.0},
+        cluster_labels=np.array([0, 0, 1, 1]),
+        valid_instruments=np.array([True, False, True]),
+        dose_response=lambda dose: 2.0 * dose,
+    )
+    dose = np.linspace(0.0, 2.0, 5)
+    said = {
+        "cluster_labels": np.array([1, 1, 0, 0]),
+        "valid_instruments": np.array([True, True, False]),
+        "dose_response": {"dose": dose, "outcome": 2.0 * dose + 3.0},
+        "metrics": {"own": 7},
+    }
+    known = dataclasses.replace(data, truth=truth)
+    result = result_of(0.0, 1.0, 4, diagnostics=said)
+    assert extra_metrics([result], None, known, known.blind()) == pytest.approx(
+        {
+            "own": 7.0,
+            "ari": 1.0,
+            "nmi": 1.0,
+            "selection_precision": 0.5,
+            "selection_recall": 0.5,
+            "dose_response_mse": 9.0,
+        }
+    )
+    assert extra_metrics([result], None, data, data.blind()) == {"own": 7.0}
+
+
+def test_effects_by_row_are_ranked_and_their_intervals_judged():
+    data = toy(np.random.default_rng(0), n=4)
+    effects = np.array([1.0, 2.0, 3.0, 4.0])
+    known = dataclasses.replace(data, truth=Truth({"ate": 2.5}, cate=effects))
+
+    class Fitted:
+        def effect(self, seen):
+            assert seen.truth is None
+            low = effects - np.array([0.5, 0.5, 0.5, -0.1])
+            return {"effect": effects + 1.0, "conf_low": low, "conf_high": effects + 1.0}
+
+    found = extra_metrics([], Fitted(), known, known.blind())
+    assert found == pytest.approx(
+        {
+            "pehe": 1.0,
+            "cate_bias": 1.0,
+            "cate_correlation": 1.0,
+            "cate_coverage": 0.75,
+            "autoc": 0.75,
+            "qini": 0.3125,
+        }
+    )

@@ -189,3 +189,47 @@ def test_a_folder_without_a_study_is_said_to_be_one(tmp_path):
 def test_generators_are_listed():
     names = [row["name"] for row in json.loads(typed("generators", "--json").output)]
     assert {"panel_fp2024", "invalid_iv", "ihdp"} <= set(names)
+
+
+@pytest.mark.parametrize("command", ["export", "plot", "report"])
+def test_a_place_that_cannot_be_written_is_said_with_the_mend(folder, tmp_path, command):
+    (tmp_path / "file").write_text("not a folder")
+    name = {"export": "r.csv", "plot": "figures", "report": "r.html"}[command]
+    said = typed(command, folder, "--out", tmp_path / "file" / name, code=2).output
+    assert f"cannot write {tmp_path / 'file' / name}" in said
+    assert "Name another place (--out)" in said
+    assert "run.out" not in said
+
+
+def test_every_reading_command_has_json(folder, tmp_path):
+    drawn = json.loads(typed("plot", folder, "--kind", "zip", "--out", tmp_path, "--json").output)
+    assert drawn == {"zip": str(tmp_path / "zip.png")}
+    out = ["--out", tmp_path / "new" / "r.csv", "--json"]
+    assert json.loads(typed("export", folder, *out).output)["records"] == 160
+    out = ["--out", tmp_path / "new" / "r.html", "--json"]
+    assert json.loads(typed("report", folder, *out).output) == {"path": str(out[1])}
+    cell = json.loads(typed("summary", folder, "--json").output)[0]["cell_id"]
+    words = ["--cell", cell, "--rep", 3, "--estimator", "difference", "--json"]
+    found = json.loads(typed("replay", folder, *words).output)
+    assert (found["cell"], found["rep"], found["truth"]) == (cell, 3, {"ate": 1.0})
+    assert len(found["results"]) == 1
+
+
+def test_a_study_without_failures_says_so(tmp_path):
+    study = declared(tmp_path, reps=2)
+    study.run()
+    assert typed("failures", study.results_folder).output == "no replication failed\n"
+    assert json.loads(typed("failures", study.results_folder, "--json").output) == []
+
+
+def test_blocks_of_a_former_declaration_are_told(tmp_path):
+    old = {"label": "old", "use": "study_toys:slow", "args": {"seconds": 0.0}}
+    new = {"label": "new", "use": "study_toys:difference"}
+    declared(tmp_path, reps=2, estimators=[old, new]).run()
+    study = declared(tmp_path, reps=2, estimators=[new])
+    study.run()
+    found = typed("status", study.results_folder, "--json")
+    assert {row["Estimator"] for row in json.loads(found.stdout)} == {"new"}
+    told = "4 replications of 2 pairs of cell and estimator as they were before (old)"
+    assert told in found.stderr
+    assert told in study.report()

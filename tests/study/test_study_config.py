@@ -179,6 +179,24 @@ def changed(old, new):
         (changed('"Does it cover?"', '" "'), "aims is empty"),
         (changed('"panel-coverage"', '"../elsewhere"'), "name must be made of letters"),
         (changed("level = 0.9", "level = 95"), "95"),
+        (changed("level = 0.9", 'level = "a"'), "level must be a finite number, got 'a'"),
+        (
+            changed("null = 0.5", 'null = "0"'),
+            "null must be a finite number, got '0'",
+        ),
+        (
+            changed("null = 0.5", "null = nan"),
+            "null must be a finite number, got nan",
+        ),
+        (changed("null = 0.5", "null = true"), "null must be a finite number"),
+        (changed('"Does it cover?"', "3"), "aims must be text, got 3"),
+        (changed("level = 0.9", "level = 0.9\nreference = 3"), "reference must be text, got 3"),
+        (changed('methods = "two"', "methods = 2"), "methods must be text, got 2"),
+        (
+            changed('estimands = ["ate"]', "estimands = 3"),
+            "estimands must be a list of texts, got 3",
+        ),
+        (changed('label = "ridge"', 'label = " "'), "an estimator has an empty label"),
     ],
 )
 def test_a_wrong_file_is_refused_with_its_mend(text, message):

@@ -78,6 +78,12 @@ def test_replications_that_shares_need_are_those_of_the_binomial():
             {"estimators": [{"label": "a", "use": "panel-dml", "args": {"folds": 2}}]},
             "unknown argument 'folds'. Did you mean 'n_folds'",
         ),
+        (
+            {"estimators": [{"label": name, "use": "panel-dml"} for name in "ab"]},
+            r"estimators 'a' and 'b' are the same \(use and args\); drop one",
+        ),
+        (grid(grid={"theta": [0.5, float("nan")]}), "grid.theta is nan; a parameter must be"),
+        (grid(fixed={"theta": float("inf")}), "fixed.theta is inf; a parameter must be finite"),
         ({"reference": "fp2024_figure44"}, "reference: .*fp2024_figure4"),
         ({"estimands": ["atee"]}, "unknown estimand 'atee'. Did you mean 'ate'"),
     ],
@@ -120,3 +126,11 @@ def test_the_digest_of_a_module_follows_what_it_imports(tmp_path, monkeypatch):
         module_digest.cache_clear()
         digests.append(module_digest("lonely_estimator"))
     assert digests[0] == digests[2] != digests[1]
+
+
+def test_closures_that_only_their_surroundings_tell_apart_are_refused():
+    def made(shift):
+        return lambda data: data + shift
+
+    with pytest.raises(ArgumentError, match="estimators 'one' and 'two' are the same"):
+        declared(estimators={"one": made(1), "two": made(2)}).plan()

@@ -211,3 +211,26 @@ def test_frontier_marks_times_of_shared_machines_but_not_memory(grid):
     rmse = summarise(grid, measures=["rmse"]).query("cell_id == 'c0'")["value"]
     drawn = np.vstack([markers(ax, "o"), markers(ax, "s")])
     assert np.allclose(drawn, np.column_stack([[0.1, 0.1], rmse]))
+
+
+def test_arcs_of_equal_rmse_are_named_inside_the_picture():
+    draws = stream(15, "arcs").standard_normal(64)
+    far = rows_of(2.0 + 0.05 * draws, est="far")
+    ax = plot_bias_spread(results_of(rows_of(0.05 * draws), far))
+    named = [text for text in ax.texts if text.get_text().startswith("RMSE")]
+    assert named
+    for text in named:
+        x, y = text.get_position()
+        assert ax.get_xlim()[0] <= x <= ax.get_xlim()[1]
+        assert ax.get_ylim()[0] <= y <= ax.get_ylim()[1]
+        assert float(text.get_text().split()[1]) == pytest.approx(np.hypot(x, y), rel=0.05)
+
+
+def test_a_panel_of_one_sample_size_speaks_of_no_slope():
+    figure = plot_rate(
+        grid_results({"n": [100, 400], "rho": [0.0, 0.5]}, exclude=[{"n": 100, "rho": 0.5}])
+    )
+    assert [any("slope" in text.get_text() for text in ax.texts) for ax in figure.axes] == [
+        True,
+        False,
+    ]

@@ -14,7 +14,7 @@ import psutil
 import pytest
 from study_toys import FILE, HERE, declared
 
-import causalkit.study.run as run_module
+import causalkit.study.work as work_module
 from causalkit.errors import ArgumentError
 from causalkit.study.design import data_stream
 from causalkit.study.store import canonical_bytes, read_store
@@ -302,7 +302,7 @@ def test_a_disk_that_refuses_ends_the_run_with_its_reason(tmp_path, monkeypatch)
     def full(*_):
         raise StorageError("the disk is full")
 
-    monkeypatch.setattr(run_module, "write_block", full)
+    monkeypatch.setattr(work_module, "write_block", full)
     with pytest.raises(StorageError, match="the disk is full"):
         declared(tmp_path).run()
 
@@ -337,3 +337,13 @@ def test_an_oracle_and_replays_give_what_the_records_hold(tmp_path):
         blind.replay({"n": 40}, 3, "seeing")
     with pytest.raises(ArgumentError, match="names 2 cells"):
         study.replay({}, 3)
+
+
+def test_a_scheduler_that_ends_a_run_leaves_a_folder_that_any_machine_can_take(tmp_path):
+    process = run_file(tmp_path, backend="processes", seconds=0.1)
+    wait_for_blocks(tmp_path, 2, process)
+    process.terminate()
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "interrupted; finished blocks are kept" in err
+    assert not (tmp_path / "out" / "toy" / "run.lock").exists()

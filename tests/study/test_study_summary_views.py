@@ -10,6 +10,7 @@ import pytest
 from handmade_results import failing, grid, pick, records_of, results_of
 from scipy import stats
 
+from causalkit.errors import ArgumentError
 from causalkit.metrics import MEASURES
 from causalkit.study.summary import summarise, target_of, to_xarray
 
@@ -113,6 +114,23 @@ def test_differences_are_paired_over_the_replications_that_both_have():
     assert row["difference"] == pytest.approx((covered["b"] - covered["a"]).mean())
     assert math.isnan(pick(summary, estimator="B", measure="rmse")["difference"])
     assert summary.query("estimator == 'A'")["difference"].isna().all()
+
+
+def test_relative_precision_is_a_measure_once_there_is_a_reference():
+    results = failing()
+    for analysis in ("complete", "worst"):
+        summary = summarise(results, reference="A", analysis=analysis)
+        row = pick(summary, estimator="B", measure="relative_precision")
+        wide = results.records.pivot(index="rep", columns="est_id", values="estimate").dropna()
+        ratio = wide["a"].var() / wide["b"].var()
+        rho = wide["a"].corr(wide["b"])
+        assert row["value"] == pytest.approx(100 * (ratio - 1), rel=1e-10)
+        assert row["mcse"] == pytest.approx(200 * ratio * math.sqrt((1 - rho**2) / 29), rel=1e-10)
+        assert row["n_ok"] == 30
+        assert "A" not in set(summary.query("measure == 'relative_precision'")["estimator"])
+    assert "relative_precision" not in set(summarise(results)["measure"])
+    with pytest.raises(ArgumentError, match=r"relative_precision .* name it with reference="):
+        summarise(results, measures=["relative_precision"])
 
 
 def test_in_the_worst_case_failures_enter_the_difference_of_coverages():
