@@ -111,6 +111,8 @@ def _measure(table: Table, m: int, spec: MeasureSpec, batch: Batch, setting: Set
             table.reason[g, m] = str(error)
         else:
             table.put((g, m), found)
+            if np.isnan(found.value) and spec.kind in ("sd", "ratio") and batch.index.shape[1]:
+                table.reason[g, m] = "no spread over the replications"
 
 
 _Form = Callable[[Table, int, MeasureSpec, Batch, Setting], None]

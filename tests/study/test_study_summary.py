@@ -162,6 +162,16 @@ def test_what_has_no_value_says_why():
     assert summary["value"].isna().sum() == 4
 
 
+def test_measures_in_units_of_a_spread_say_when_there_is_none():
+    names = ["standardised_bias", "relative_se_error", "se_ratio", "empirical_se", "rmse"]
+    same = records_of("c", "a", np.ones(40))
+    once = records_of("d", "a", np.ones(1))
+    summary = summarise(results_of(same, once), measures=names)
+    told = summary.set_index(["cell_id", "measure"])["flag"].str.contains("no spread over the rep")
+    assert told["c"].to_list() == [True, True, True, False, False]
+    assert told["d"].to_list() == [True, True, True, True, False]
+
+
 def test_an_unbounded_interval_gives_an_infinite_mean_width_and_no_crash():
     results = results_of(records_of("c", "a", np.arange(40.0)), records_of("d", "a", np.ones(40)))
     results.records.loc[5, "conf_high"] = np.inf
