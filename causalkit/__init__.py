@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from causalkit.data import CausalData as CausalData
     from causalkit.data import list_datasets as list_datasets
     from causalkit.data import load_dataset as load_dataset
+    from causalkit.iv import InvalidIV as InvalidIV
     from causalkit.panel import PanelDML as PanelDML
     from causalkit.provenance import info as info
     from causalkit.results import EffectResult as EffectResult
@@ -22,6 +23,7 @@ _MODULES = {"errors", "generators", "metrics"}
 _HOME = {
     "CausalData": "causalkit.data",
     "EffectResult": "causalkit.results",
+    "InvalidIV": "causalkit.iv",
     "PanelDML": "causalkit.panel",
     "Study": "causalkit.study",
     "info": "causalkit.provenance",

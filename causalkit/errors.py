@@ -97,6 +97,10 @@ class WeakInstrumentWarning(CausalKitWarning):
     """The instruments say little about the treatment."""
 
 
+class WeakIdentificationWarning(CausalKitWarning):
+    """The instruments say little about the effect, whatever they say about the treatment."""
+
+
 class FewClustersWarning(CausalKitWarning):
     """Too few clusters for the cluster-robust normal approximation."""
 

@@ -9,6 +9,7 @@ from typing import Any
 from causalkit.errors import unknown_name
 
 ESTIMATORS = {
+    "invalid-iv": "causalkit.iv:InvalidIV",
     "panel-dml": "causalkit.panel:PanelDML",
     "panel-regression": "causalkit.panel.regression:PanelRegression",
 }

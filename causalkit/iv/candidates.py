@@ -1,0 +1,209 @@
+"""Selective machine learning of one fit: candidates in, the selected combination out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from causalkit.iv import selection
+from causalkit.iv.influence import Nuisances, Products, binary_direction
+from causalkit.iv.nuisances import Fitted, away_from_zero, mix, targets_of
+from causalkit.iv.pools import Best, Fits, Pool, effect_pool, exposures, first_pools
+from causalkit.iv.sample import IVSample
+from causalkit.iv.settings import Settings
+from causalkit.iv.views import Sight
+from causalkit.nuisance import Folds
+from causalkit.nuisance.fitter import Fitter
+from causalkit.rng import stream
+from causalkit.typing import Bools, Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What was chosen, and from what.
+
+    Attributes
+    ----------
+    choice : (π, μ, ω, βρ)
+        Positions of the selected candidates.
+    pools : mapping of nuisance to Pool
+    risks : PseudoRisks
+    parts : Contributions
+        Estimates of all combinations, by fold and by block of rows.
+    weights : array or None
+        Of all combinations, if the estimate is smoothed.
+    n_fits : int
+        Fits of a learner to a training fold.
+    """
+
+    choice: selection.Choice
+    pools: Mapping[str, Pool]
+    risks: selection.PseudoRisks
+    parts: selection.Contributions
+    weights: Floats | None
+    n_fits: int
+
+    def table(self, criterion: str) -> pd.DataFrame:
+        """One row per nuisance and candidate.
+
+        Columns ``nuisance, learner, loss, chosen_by_loss, selected, pseudo_risk_raw, pseudo_risk,
+        failure``; pseudo-risks are those of the selected combination with this candidate in
+        place of the selected one, in squared units of the effect.
+        """
+        corrected = self.risks.criterion(criterion)
+        raw = self.risks.criterion(criterion, raw=True)
+        rows: list[dict[str, Any]] = []
+        for axis, name in enumerate(selection.AXES):
+            pool = self.pools[name]
+            for index, label in enumerate(pool.labels):
+                place = tuple(index if a == axis else k for a, k in enumerate(self.choice))
+                rows.append(
+                    {
+                        "nuisance": name,
+                        "learner": label,
+                        "loss": float(pool.losses[index]),
+                        "chosen_by_loss": index == pool.best,
+                        "selected": index == self.choice[axis],
+                        "pseudo_risk_raw": float(raw[place]),
+                        "pseudo_risk": float(corrected[place]),
+                        "failure": "",
+                    }
+                )
+            for label, reason in pool.failures.items():
+                rows.append({"nuisance": name, "learner": label, "failure": reason})
+        frame = pd.DataFrame(rows)
+        flags = ["chosen_by_loss", "selected"]
+        return frame.astype({flag: "boolean" for flag in flags}).fillna(dict.fromkeys(flags, False))
+
+
+def fit_selective(
+    sample: IVSample,
+    sight: Sight,
+    folds: Folds,
+    fitter: Fitter,
+    settings: Settings,
+    *,
+    constant: Bools,
+) -> tuple[Fitted, Selection]:
+    """Fit every candidate once per fold, judge all combinations, and return the selected one.
+
+    Residual products, from which the candidates for β and ρ learn, are those of the treatment and
+    outcome candidates with the smallest out-of-fold loss.
+    """
+    fits = Fits(fitter, folds)
+    pools = first_pools(sample, sight, folds, fits, settings.candidates, constant)
+    exposure = exposures(sample, sight, fits, settings.candidates, pools, constant)
+    z = sample.z[:, 0]
+    pi = np.clip(pools["instrument"].arms[0], settings.clip, 1.0 - settings.clip)
+    products = Best(sample, pools, pi, constant, settings.trim_delta_v)
+    if not sample.binary_treatment:
+        products = products.with_variance(sight, folds, fitter, settings)
+    pools["effect"], rho = effect_pool(sample, sight, fits, settings, products, constant)
+    mu = pools["treatment"].arms
+    delta_v = products.delta_v_of(mu)
+    kept: Bools = np.asarray((np.abs(products.delta_v) >= settings.trim_delta_v).all(axis=1))
+    if not kept.any():
+        kept = np.ones(sample.n, dtype=bool)
+    groups = sample.clusters[0] if sample.clusters else np.arange(sample.n)
+    block = selection.random_blocks(groups, rng=stream(settings.seed, "blocks"))
+    n_blocks = int(block.max()) + 1
+    by_fold, by_block = [], []
+    for repeat in range(folds.n_rep):
+        hats = selection.Predictions(
+            pi=pi[:, :, repeat],
+            mu=_received(z, mu, repeat),
+            delta_v=away_from_zero(delta_v[:, :, repeat], settings.trim_delta_v),
+            eta=_received(z, pools["outcome"].arms, repeat),
+            exposure=_received(z, exposure, repeat),
+            beta=pools["effect"].arms[0][:, :, repeat],
+            rho=rho[:, :, repeat],
+        )
+        cells = selection.block_sums(
+            sample.y,
+            sample.a,
+            z,
+            hats,
+            block=folds.fold_ids()[repeat] * n_blocks + block,
+            n_blocks=folds.n_folds * n_blocks,
+            weights=sample.weights,
+            kept=kept,
+        ).reshape(folds.n_folds, n_blocks, *hats.shape)
+        by_fold.append(cells.sum(axis=1) * folds.n_folds)
+        by_block.append(cells.sum(axis=0) * n_blocks)
+    parts = selection.Contributions(tuple(by_fold), np.mean(by_block, axis=0))
+    risks = selection.pseudo_risks(parts)
+    choice = selection.choose(risks, settings.criterion)
+    weights = None
+    if settings.smooth:
+        weights = selection.smoothed(parts.by_block, settings.criterion)[1]
+    found = Selection(choice, pools, risks, parts, weights, fits.count)
+    return _selected(sample, pools, pi, exposure, rho, products, choice), found
+
+
+def _received(z: Floats, arms: tuple[Floats, ...], repeat: int) -> Floats:
+    return np.where(z == 1.0, arms[1][:, :, repeat], arms[0][:, :, repeat])
+
+
+def _selected(
+    sample: IVSample,
+    pools: Mapping[str, Pool],
+    pi: Floats,
+    exposure: tuple[Floats, Floats],
+    rho: Floats,
+    best: Best,
+    choice: selection.Choice,
+) -> Fitted:
+    """Nuisances of the selected combination."""
+    k_pi, k_mu, k_omega, k_beta = choice
+    z = sample.z[:, 0]
+    one = (z == 1.0)[:, None]
+    mu = tuple(arm[k_mu] for arm in pools["treatment"].arms)
+    eta = tuple(arm[k_omega] for arm in pools["outcome"].arms)
+    beta = pools["effect"].arms[0][k_beta]
+    delta_v = best.delta_v_of(pools["treatment"].arms)[k_mu]
+    shown = np.where(one, eta[1], eta[0]) - beta * np.where(
+        one, exposure[1][k_omega], exposure[0][k_omega]
+    )
+    hats = Nuisances(
+        mu=np.where(one, mu[1], mu[0]),
+        omega=shown,
+        beta=beta,
+        rho=rho[k_beta],
+        direction=binary_direction(z, pi[k_pi], away_from_zero(delta_v, 1e-12)),
+        delta_v=delta_v,
+        share=mix(pi[k_pi], (mu[0], mu[1])),
+    )
+    a_res = sample.a[:, None] - hats.mu
+    product = a_res * (sample.y[:, None] - np.where(one, eta[1], eta[0]))
+    variance = best.variance
+    if sample.binary_treatment:
+        variance = (mu[0] * (1.0 - mu[0]), mu[1] * (1.0 - mu[1]))
+    mean_square = mix(pi[k_pi], variance)
+    products = Products(
+        outcome=product - (hats.beta * mean_square + hats.rho),
+        treatment=a_res**2 - mean_square,
+        instrument=z[:, None] - pi[k_pi],
+    )
+    labels = dict(zip(selection.AXES, choice, strict=True))
+    chosen = {name: f"selected: {pools[name].labels[k]}" for name, k in labels.items()}
+    raw = pools["instrument"].arms[0][k_pi]
+    return Fitted(
+        hats=hats,
+        products=products,
+        predictions={
+            "instrument": raw,
+            "treatment:0": mu[0],
+            "treatment:1": mu[1],
+            "outcome:0": eta[0],
+            "outcome:1": eta[1],
+            "effect": beta,
+            "confounding": rho[k_beta],
+        },
+        targets=targets_of(sample, pi.shape[2]),
+        chosen=chosen,
+        facts={"effect_learned": "selected"},
+        clipped=float((raw != pi[k_pi]).mean()),
+        models={},
+    )

@@ -1,0 +1,204 @@
+"""One fit of InvalidIV: sample → splits → nuisances → influence function → result."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from causalkit.data import CausalData
+from causalkit.data.missing import training_fold_imputer
+from causalkit.data.source import Source
+from causalkit.errors import (
+    ArgumentError,
+    DroppedRowsWarning,
+    IdentificationError,
+    OverlapWarning,
+)
+from causalkit.inference.variance import warn_if_few
+from causalkit.iv.candidates import Selection, fit_selective
+from causalkit.iv.general import fit_general
+from causalkit.iv.identified import check_cells, check_folds, check_instruments
+from causalkit.iv.influence import Nuisances, Products
+from causalkit.iv.nuisances import Fitted, fit_binary
+from causalkit.iv.result import IVFit, inference_of
+from causalkit.iv.sample import IVSample, iv_sample
+from causalkit.iv.settings import Settings
+from causalkit.iv.strength import strength, warn_if_weak, weak_robust
+from causalkit.iv.terms import fit_working_models
+from causalkit.iv.views import covariate_sight, joint_sight
+from causalkit.nuisance import Folds, draw_folds, external_folds
+from causalkit.nuisance.fitter import Fitter
+from causalkit.nuisance.folds import ExternalFolds
+from causalkit.nuisance.given import placed_folds, placed_predictions
+from causalkit.progress import teller
+from causalkit.typing import Bools, Floats
+from causalkit.warn import warn
+
+_FEW_LEFT_OUT = 0.01  # the summary counts them; more are worth a warning
+_GIVEN = (
+    "instrument",
+    "treatment:0",
+    "treatment:1",
+    "outcome:0",
+    "outcome:1",
+    "product:0",
+    "product:1",
+    "variance:0",
+    "variance:1",
+    "effect",
+    "confounding",
+)
+
+
+def fit_iv(
+    data: CausalData,
+    settings: Settings,
+    *,
+    folds: ExternalFolds | None = None,
+    predictions: Mapping[str, Floats] | None = None,
+) -> IVFit:
+    """Fit one model on one data set.
+
+    Parameters
+    ----------
+    data : CausalData
+        With its roles checked by the caller.
+    settings : Settings
+    folds : list or None
+        Explicit folds.
+    predictions : mapping or None
+        Predictions from elsewhere, in the data's row order.
+    """
+    check_instruments(data)
+    sample = iv_sample(data)
+    if settings.method != "debiased" and not sample.binary_instrument:
+        raise ArgumentError(
+            f"method={settings.method!r} needs one binary instrument, and the data have "
+            f"{', '.join(sample.instrument_names)} with other values; method='debiased' takes "
+            "several, with many levels or continuous."
+        )
+    constant = check_cells(sample)
+    if predictions is not None and (settings.method != "debiased" or not sample.binary_instrument):
+        raise ArgumentError(
+            "predictions from elsewhere belong to method='debiased' with one binary instrument."
+        )
+    if settings.method == "parametric":
+        return _parametric(data, sample, settings, constant)
+    splits = _splits(sample, settings, folds, len(data))
+    check_folds(sample, splits)
+    fitter = Fitter(
+        seed=settings.seed,
+        weights=sample.weights,
+        n_jobs=settings.n_jobs,
+        imputer=training_fold_imputer(data.missing),
+        store_models=settings.store_models,
+        progress=teller(settings.progress, "nuisances", unit="fit"),
+        given=placed_predictions(predictions, sample.rows, known=_GIVEN, n=len(data)),
+    )
+    sight = covariate_sight(sample, settings.basis, settings.seed)
+    selected: Selection | None = None
+    if settings.method == "selective":
+        fitted, selected = fit_selective(sample, sight, splits, fitter, settings, constant=constant)
+    elif sample.binary_instrument:
+        fitted = fit_binary(
+            sample,
+            sight,
+            splits,
+            fitter,
+            settings.learners,
+            constant=constant,
+            clip=settings.clip,
+            least_delta_v=settings.trim_delta_v,
+            effect_loss=settings.effect_loss,
+        )
+    else:
+        joint = joint_sight(sample, settings.basis, settings.seed)
+        fitted = fit_general(
+            sample,
+            sight,
+            joint,
+            splits,
+            fitter,
+            settings.learners,
+            least_delta_v=settings.trim_delta_v,
+        )
+    return _assembled(data, sample, settings, fitted, splits, selected, sight.notes)
+
+
+def _splits(
+    sample: IVSample, settings: Settings, folds: ExternalFolds | None, n_data: int
+) -> Folds:
+    """Folds by row, or by cluster where rows are dependent."""
+    rule = "unit" if sample.clusters else "observation"
+    if folds is not None:
+        placed = placed_folds(folds, sample.rows, sample.keys, rule=rule, n=n_data)
+        return external_folds(placed, sample.keys, seed=settings.seed)
+    return draw_folds(
+        sample.keys,
+        rule=rule,
+        n_folds=settings.n_folds,
+        n_rep=settings.n_rep,
+        seed=settings.seed,
+    )
+
+
+def _parametric(data: CausalData, sample: IVSample, settings: Settings, constant: Bools) -> IVFit:
+    if constant.any():
+        raise IdentificationError(
+            f"method='parametric' fits one model of {sample.treatment_name!r} to both arms of "
+            f"{sample.instrument_names[0]!r}, and it is constant in one; use method='debiased' or "
+            "'selective'."
+        )
+    fitted, solved = fit_working_models(sample, settings)
+    found = _assembled(data, sample, settings, fitted, None, None, ())
+    return replace(found, solved={name: [solution] for name, solution in solved.items()})
+
+
+def _assembled(
+    data: CausalData,
+    sample: IVSample,
+    settings: Settings,
+    fitted: Fitted,
+    folds: Folds | None,
+    selected: Selection | None,
+    notes: tuple[str, ...],
+) -> IVFit:
+    """Trim, measure strength, warn."""
+    if fitted.clipped > 0:
+        warn(
+            f"[E19-overlap] {fitted.clipped:.1%} of the propensities of "
+            f"{', '.join(sample.instrument_names)} lie outside [{settings.clip:g}, "
+            f"{1 - settings.clip:g}] and were moved to the bound; effects there rest on "
+            "extrapolation. Leave out the rows, or covariates that determine the instrument.",
+            OverlapWarning,
+        )
+    hats = fitted.hats
+    used: Bools = np.asarray((np.abs(hats.delta_v) >= settings.trim_delta_v).all(axis=1))
+    every = np.ones(sample.n, dtype=bool)
+    inference = inference_of(sample, settings, every)
+    found = strength(
+        sample,
+        fitted.products,
+        hats.delta_v[:, 0],
+        swing=_swing(sample, fitted.products, hats),
+        treatment_residual=sample.a - hats.share[:, 0],
+        variance_left=float(sample.mean((sample.a - hats.mu[:, 0]) ** 2)),
+        inference=inference,
+    )
+    accepted = weak_robust(fitted.products, inference, null=0.0, level=0.95)
+    warn_if_weak(found, accepted, sample.instrument_names)
+    if used.mean() < 1.0 - _FEW_LEFT_OUT:
+        warn(
+            f"{int((~used).sum())} of {used.size} rows have |ΔV| below "
+            f"{settings.trim_delta_v:g} and are left out: the average effect is that of the other "
+            "rows. estimate('variance-weighted') uses all.",
+            DroppedRowsWarning,
+        )
+    warn_if_few(inference.clusters)
+    return IVFit(sample, fitted, folds, used, {}, selected, found, Source.of(data), notes)
+
+
+def _swing(sample: IVSample, products: Products, hats: Nuisances) -> Floats:
+    """Predicted move of the variance: (Z − π)ΔV, or V − E[V | L] itself."""
+    instrument = products.instrument[:, 0]
+    return instrument * hats.delta_v[:, 0] if sample.binary_instrument else instrument

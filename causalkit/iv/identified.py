@@ -1,0 +1,135 @@
+"""Whether the data can identify an effect with an instrument that may be invalid."""
+
+import numpy as np
+
+from causalkit.data import CausalData
+from causalkit.errors import DataError, IdentificationError, IdentificationWarning, Problem
+from causalkit.iv.sample import IVSample
+from causalkit.nuisance import Folds
+from causalkit.typing import Bools, Floats
+from causalkit.warn import warn
+
+FEW_ROWS = 50
+_TOO_FEW_ROWS = 5
+ONE_SIDED = (
+    "the treatment is constant where {arm} (one-sided non-compliance): the variance of the "
+    "treatment and its covariance with the outcome are zero there, and the assumption that the "
+    "unmeasured confounder acts on the treatment alike in both arms then means that it does not "
+    "act at all. The estimate rests on no unmeasured confounding of the treatment where it "
+    "varies, and only does without the exclusion restriction."
+)
+
+
+def check_instruments(data: CausalData) -> None:
+    """Refuse instruments that do not vary, or that are the treatment or a covariate."""
+    problems = []
+    a = data.column("treatment")
+    z, x = data.matrix("instruments"), data.matrix("covariates")
+    named = [(data.roles.treatment[0], a)]
+    named += list(zip(data.matrix_names("covariates"), x.T, strict=True))
+    for name, values in zip(data.matrix_names("instruments"), z.T, strict=True):
+        if np.ptp(values) == 0:
+            problems.append(
+                Problem(
+                    "E17-rank",
+                    f"instrument {name!r} has the single value {values[0]:g}; it moves nothing. "
+                    "Name another, or check the rows that were kept.",
+                    name,
+                )
+            )
+            continue
+        twins = [other for other, column in named if _affine(values, column)]
+        if twins:
+            problems.append(
+                Problem(
+                    "E20-leak",
+                    f"instrument {name!r} is the same as {twins[0]!r} up to scale; an instrument "
+                    "must vary given the treatment and the covariates. Leave one of them out.",
+                    name,
+                )
+            )
+    for name, column in named[1:]:
+        if _affine(column, a):
+            problems.append(
+                Problem(
+                    "E20-leak",
+                    f"covariate {name!r} is the same as the treatment {data.roles.treatment[0]!r} "
+                    "up to scale; leave it out.",
+                    name,
+                )
+            )
+    if problems:
+        raise DataError(problems)
+
+
+def _affine(left: Floats, right: Floats) -> bool:
+    """Whether one column is a constant plus a multiple of the other."""
+    spread = np.std(left) * np.std(right)
+    if spread == 0 or not np.isfinite(spread):
+        return False
+    product = float(np.mean((left - left.mean()) * (right - right.mean())))
+    return bool(abs(abs(product / spread) - 1.0) < 1e-12)
+
+
+def check_cells(sample: IVSample) -> Bools:
+    """Counts by arm; returns for each arm whether the treatment is constant there.
+
+    Raises
+    ------
+    DataError
+        If a combination of instrument and treatment has fewer than five rows, but some.
+    """
+    one_sided = np.zeros(2, dtype=bool)
+    if not sample.binary_instrument:
+        return one_sided
+    z = sample.z[:, 0]
+    for arm in (0, 1):
+        inside = z == arm
+        where = f"{sample.instrument_names[0]} is {arm}"
+        if np.ptp(sample.a[inside]) == 0:
+            one_sided[arm] = True
+            warn(ONE_SIDED.format(arm=where), IdentificationWarning)
+        if sample.binary_treatment and not one_sided[arm]:
+            _check_counts(sample, inside, where)
+    if one_sided.all():
+        raise IdentificationError(
+            f"the treatment {sample.treatment_name!r} is constant in both arms of the instrument, "
+            "so that nothing is left to compare."
+        )
+    return one_sided
+
+
+def _check_counts(sample: IVSample, inside: Bools, where: str) -> None:
+    counts = {level: int((sample.a[inside] == level).sum()) for level in (0, 1)}
+    level = min(counts, key=lambda key: counts[key])
+    seen = f"{counts[level]} rows have {sample.treatment_name} = {level} where {where}"
+    if counts[level] < _TOO_FEW_ROWS:
+        raise DataError(
+            Problem(
+                "E11-single-arm-fold",
+                f"only {seen} (and {counts[1 - level]} the other value), too few to learn a "
+                "probability in every training fold. Merge rare levels, or collect more.",
+                sample.treatment_name,
+            )
+        )
+    if counts[level] < FEW_ROWS:
+        warn(f"only {seen}; regressions by arm are uncertain there.", IdentificationWarning)
+
+
+def check_folds(sample: IVSample, folds: Folds) -> None:
+    """Refuse splits that leave a training fold without an arm of the instrument."""
+    if not sample.binary_instrument:
+        return
+    z = sample.z[:, 0]
+    for repeat in range(folds.n_rep):
+        for fold, (train, _) in enumerate(folds.splits(repeat)):
+            if np.ptp(z[train]) == 0:
+                raise DataError(
+                    Problem(
+                        "E11-single-arm-fold",
+                        f"instrument {sample.instrument_names[0]!r} has the single value "
+                        f"{z[train][0]:g} in the training rows of fold {fold} of repeat {repeat}; "
+                        "use fewer folds, or folds stratified by the instrument.",
+                        sample.instrument_names[0],
+                    )
+                )

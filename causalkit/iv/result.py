@@ -1,0 +1,255 @@
+"""From the nuisances of InvalidIV to results: estimands, rows, notes, diagnostics."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from causalkit.data.source import Source
+from causalkit.errors import ArgumentError, IdentificationError, check_choice
+from causalkit.inference.solve import Solution, solve_linear
+from causalkit.inference.variance import degrees_of_freedom
+from causalkit.iv.candidates import Selection
+from causalkit.iv.influence import multiply_robust, variance_weighted
+from causalkit.iv.nuisances import Fitted
+from causalkit.iv.sample import IVSample
+from causalkit.iv.selection import smoothed_variance
+from causalkit.iv.settings import ESTIMANDS, Settings
+from causalkit.iv.strength import Inference, Strength
+from causalkit.nuisance import Folds, quality
+from causalkit.provenance import record
+from causalkit.results import EffectResult, effect_from_solutions
+from causalkit.rng import stream
+from causalkit.typing import Bools, Floats
+
+
+@dataclass(frozen=True, slots=True)
+class IVFit:
+    """Everything that later questions need of a fit.
+
+    Attributes
+    ----------
+    sample : IVSample
+    fitted : Fitted
+        Nuisances.
+    folds : Folds or None
+        None for the parametric method.
+    used : (n,) bool array
+        Rows with |ΔV| of at least the trimming bound, over which the average runs.
+    solved : mapping of estimand to list of Solution
+        By the parametric method, with its stacked influence values.
+    selection : Selection or None
+    strength : Strength
+    source : Source
+        What later questions need of the data.
+    notes : tuple of str
+    """
+
+    sample: IVSample
+    fitted: Fitted
+    folds: Folds | None
+    used: Bools
+    solved: Mapping[str, list[Solution]]
+    selection: Selection | None
+    strength: Strength
+    source: Source
+    notes: tuple[str, ...] = field(default=())
+
+    def rows(self, estimand: str) -> Bools:
+        """Rows that an estimand averages over."""
+        every = np.ones(self.sample.n, dtype=bool)
+        return every if estimand == "variance-weighted" else self.used
+
+    def solutions(self, estimand: str) -> list[Solution]:
+        """Solutions of an estimand, one per repeat, over :meth:`rows`."""
+        rows = self.rows(estimand)
+        if estimand in self.solved:
+            return [
+                Solution(s.theta, s.influence[rows] * (rows.sum() / rows.size))
+                for s in self.solved[estimand]
+            ]
+        sample = self.sample
+        weights = None if sample.weights is None else sample.weights[rows]
+        if estimand == "variance-weighted":
+            return solve_linear(variance_weighted(self.fitted.products), weights=weights)
+        target: Any = estimand
+        score = multiply_robust(
+            sample.y[rows], sample.a[rows], self.fitted.hats.rows(rows), target=target
+        )
+        return solve_linear(score, weights=weights)
+
+    def inference(self, settings: Settings, rows: Bools | None = None) -> Inference:
+        """Clusters, weights and degrees of freedom of some rows."""
+        sample = self.sample
+        kept = np.ones(sample.n, dtype=bool) if rows is None else rows
+        return inference_of(sample, settings, kept)
+
+
+def inference_of(sample: IVSample, settings: Settings, rows: Bools) -> Inference:
+    """How variances are taken on some rows."""
+    clusters = () if settings.cov_type == "robust" else sample.clusters
+    if settings.cov_type == "clustered":
+        clusters = clusters[:1]
+    clusters = tuple(np.unique(codes[rows], return_inverse=True)[1] for codes in clusters)
+    counts = None if sample.multiplicity is None else sample.multiplicity[rows]
+    n = float(rows.sum()) if counts is None else float(counts.sum())
+    return Inference(
+        clusters=clusters,
+        weights=None if sample.weights is None else sample.weights[rows],
+        multiplicity=counts,
+        ssc=settings.ssc,
+        df=degrees_of_freedom(clusters, n) if settings.use_t else None,
+    )
+
+
+def estimate_of(
+    fit: IVFit,
+    settings: Settings,
+    estimand: str,
+    *,
+    warnings: tuple[str, ...],
+    provenance: Mapping[str, Any],
+) -> EffectResult:
+    """Result for one estimand."""
+    check_choice("estimand", estimand, ESTIMANDS)
+    if estimand in ("att", "atc") and not fit.sample.binary_treatment:
+        raise ArgumentError(
+            f"estimand={estimand!r} is about the treated, and {fit.sample.treatment_name!r} is not "
+            "0/1; use 'ate' or 'variance-weighted'."
+        )
+    rows = fit.rows(estimand)
+    if not rows.any():
+        raise IdentificationError(
+            f"|ΔV| is below {settings.trim_delta_v:g} in every row: "
+            f"{', '.join(fit.sample.instrument_names)} does not move the variance of the treatment "
+            "enough for an average effect. Use estimate('variance-weighted') and "
+            "conf_int(kind='anderson-rubin')."
+        )
+    inference = fit.inference(settings, rows)
+    solutions, variances = fit.solutions(estimand), None
+    if fit.selection is not None and fit.selection.weights is not None and estimand == "ate":
+        solutions, variances = _smooth(fit, fit.selection, settings)
+    sample, roles = fit.sample, fit.source.roles
+    dropped = dict(fit.source.dropped)
+    if sample.n_dropped:
+        dropped["weight of zero"] = sample.n_dropped
+    if not rows.all():
+        dropped[f"|ΔV| below {settings.trim_delta_v:g}"] = int((~rows).sum())
+    names = roles.cluster or ((str(roles.unit),) if sample.clusters else ())
+    return effect_from_solutions(
+        solutions,
+        terms=(sample.treatment_name,),
+        clusters=inference.clusters,
+        cluster_names=names[: len(inference.clusters)],
+        ssc=settings.ssc,
+        cov_type=settings.cov_type,
+        aggregation=settings.aggregation,
+        multiplicity=inference.multiplicity,
+        variances=variances,
+        use_t=settings.use_t,
+        estimand=estimand,
+        estimator=settings.label,
+        outcome=roles.outcome[0],
+        treatment=roles.treatment,
+        contrast=("1 vs 0" if sample.binary_treatment else "dY/dD",),
+        n_folds=None if fit.folds is None else fit.folds.n_folds,
+        seed=settings.seed,
+        dropped=dropped,
+        notes=_notes(fit, settings, estimand),
+        warnings=warnings,
+        diagnostics=_diagnostics(fit),
+        provenance=provenance,
+        data_digest=fit.source.digest,
+        glance_extra=_glance(fit),
+    )
+
+
+def _smooth(
+    fit: IVFit, selected: Selection, settings: Settings
+) -> tuple[list[Solution], list[Floats]]:
+    """Soft-min estimate, with the variance of a bootstrap of the whole selection."""
+    assert selected.weights is not None
+    theta = float((selected.weights * selected.parts.estimates).sum())
+    variance = smoothed_variance(
+        selected.parts.by_block,
+        settings.criterion,
+        rng=stream(settings.seed, "smooth"),
+    )
+    # Influence values are those of the selected combination, for follow-ups; the variance is not.
+    influence = fit.solutions("ate")[0].influence
+    return [Solution(np.array([theta]), influence)], [np.array([[variance]])]
+
+
+def _notes(fit: IVFit, settings: Settings, estimand: str) -> tuple[str, ...]:
+    names = ", ".join(fit.sample.instrument_names)
+    notes = [
+        f"Assumes that the unmeasured confounder is independent of {names} given the covariates "
+        "and interacts additively neither with the treatment in the outcome nor with "
+        f"{names} in the treatment. {names} may affect the outcome directly.",
+    ]
+    if fit.folds is not None:
+        notes.append(
+            f"Cross-fitted: {fit.folds.n_folds} folds, {fit.folds.n_rep} repeat(s); seed "
+            f"{settings.seed}."
+        )
+    if estimand == "variance-weighted":
+        notes.append(
+            "Variance-weighted effect E[ΔV π(1 − π) β]/E[ΔV π(1 − π)]: the average effect if the "
+            "effect does not vary with the covariates."
+        )
+    elif not fit.used.all():
+        notes.append(
+            f"The average is over the {int(fit.used.sum())} rows with |ΔV| of at least "
+            f"{settings.trim_delta_v:g}."
+        )
+    if settings.smooth:
+        notes.append(
+            "Soft-min average over all combinations of candidates; the standard error comes from a "
+            "multiplier bootstrap of the selection."
+        )
+    if not fit.source.roles.cluster and fit.sample.clusters and settings.cov_type != "robust":
+        notes.append("No cluster column named: standard errors are clustered by unit.")
+    return (*notes, *fit.notes)
+
+
+def _diagnostics(fit: IVFit) -> dict[str, Any]:
+    fitted, sample = fit.fitted, fit.sample
+    qualities = {}
+    for name, targets in fitted.targets.items():
+        rows = ~np.isnan(targets).any(axis=1)
+        hats = fitted.predictions.get(name)
+        if hats is None or not rows.any():
+            continue
+        weights = None if sample.weights is None else sample.weights[rows]
+        per_repeat = [
+            quality(targets[rows, r], hats[rows][:, [r]], weights=weights)
+            for r in range(hats.shape[1])
+        ]
+        qualities[name] = per_repeat[0]
+    found: dict[str, Any] = {
+        "nuisances": qualities,
+        "learners": dict(fitted.chosen),
+        "variance_f": fit.strength.variance_f.test.statistic,
+        "first_stage_f": fit.strength.mean_f.test.statistic,
+        "mean_abs_delta_v": fit.strength.average[0],
+        "small_delta_v_share": fit.strength.small_share,
+        "instrument_clipped_share": fitted.clipped,
+        **fitted.facts,
+    }
+    if fit.selection is not None:
+        found["learner_fits"] = fit.selection.n_fits
+    return found
+
+
+def _glance(fit: IVFit) -> dict[str, Any]:
+    raw = fit.fitted.predictions.get("instrument")
+    found: dict[str, Any] = {"first_stage_f": fit.strength.mean_f.test.statistic}
+    if raw is not None:
+        found |= {"overlap_min": float(raw.min()), "overlap_max": float(raw.max())}
+    return found
+
+
+def provenance_of(settings: Settings, wall_s: float) -> Mapping[str, Any]:
+    """Versions, seed and wall time."""
+    return record(seed=settings.seed, wall_s=wall_s)

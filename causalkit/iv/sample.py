@@ -1,0 +1,129 @@
+"""The arrays that an invalid-instrument estimator works on."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from causalkit.data import CausalData
+from causalkit.nuisance import FoldKeys
+from causalkit.typing import Floats, Ints
+
+
+@dataclass(frozen=True, slots=True)
+class IVSample:
+    """Arrays of one cross-section, in an order that does not depend on that of the table.
+
+    Attributes
+    ----------
+    y : (n,) array
+        Outcome.
+    a : (n,) array
+        Treatment, 0/1 or continuous.
+    z : (n, L) array
+        Instruments; levels of a category stand as indicators.
+    x : (n, p) array
+        Covariates.
+    clusters : tuple of (n,) int arrays
+        Declared clusters, or the units if the data name only those; empty if rows are independent.
+    weights : (n,) array or None
+        Row weights with mean one, or counts.
+    frequency : bool
+        Whether a weight counts identical rows.
+    rows : (n,) int array
+        Positions of these rows in the data.
+    """
+
+    y: Floats
+    a: Floats
+    z: Floats
+    x: Floats
+    clusters: tuple[Ints, ...]
+    weights: Floats | None
+    frequency: bool
+    rows: Ints
+    covariate_names: tuple[str, ...]
+    treatment_name: str
+    instrument_names: tuple[str, ...]
+    n_dropped: int = 0
+
+    @property
+    def n(self) -> int:
+        """Number of rows."""
+        return int(self.y.size)
+
+    @property
+    def binary_treatment(self) -> bool:
+        """Whether the treatment is 0/1."""
+        return bool(np.isin(self.a, (0.0, 1.0)).all())
+
+    @property
+    def binary_instrument(self) -> bool:
+        """Whether there is one instrument and it is 0/1."""
+        return self.z.shape[1] == 1 and bool(np.isin(self.z, (0.0, 1.0)).all())
+
+    @property
+    def multiplicity(self) -> Floats | None:
+        """How many observations each row stands for, if weights are frequencies."""
+        return self.weights if self.frequency else None
+
+    @property
+    def keys(self) -> FoldKeys:
+        """What a split may look at: rows of a cluster stay together."""
+        if not self.clusters:
+            return FoldKeys(self.n)
+        coarsest = min(self.clusters, key=lambda codes: int(codes.max()))
+        return FoldKeys(self.n, unit=coarsest)
+
+    def mean(self, values: Floats) -> Floats:
+        """Weighted mean over rows of ``(n, ...)`` values."""
+        return np.asarray(np.average(values, axis=0, weights=self.weights))
+
+    def with_instrument(self, column: int) -> "IVSample":
+        """One instrument, with the others among the covariates."""
+        others = [j for j in range(self.z.shape[1]) if j != column]
+        return replace(
+            self,
+            z=self.z[:, [column]],
+            x=np.hstack([self.x, self.z[:, others]]),
+            covariate_names=self.covariate_names + tuple(self.instrument_names[j] for j in others),
+            instrument_names=(self.instrument_names[column],),
+        )
+
+
+def iv_sample(data: CausalData) -> IVSample:
+    """Take the arrays of a data set; rows of weight zero stay out and are counted."""
+    y, a = data.column("outcome"), data.column("treatment")
+    z, x = _coded(data.matrix("instruments")), data.matrix("covariates")
+    clusters = data.clusters()
+    if not clusters and data.roles.unit is not None:
+        clusters = (data.codes("unit"),)
+    weights = data.weights()
+    frequency = data.roles.weight_kind == "frequency"
+    kept = np.arange(len(data)) if weights is None else np.flatnonzero(weights > 0)
+    # By value, so that shuffling the table changes no fold.
+    order = np.lexsort((*x[kept].T[::-1], *z[kept].T[::-1], a[kept], y[kept]))
+    rows = kept[order]
+    if weights is not None:
+        weights = weights[rows] if frequency else weights[rows] / weights[rows].mean()
+    return IVSample(
+        y=y[rows],
+        a=a[rows],
+        z=z[rows],
+        x=x[rows],
+        clusters=tuple(np.unique(codes[rows], return_inverse=True)[1] for codes in clusters),
+        weights=weights,
+        frequency=frequency,
+        rows=rows,
+        covariate_names=data.matrix_names("covariates"),
+        treatment_name=data.roles.treatment[0],
+        instrument_names=data.matrix_names("instruments"),
+        n_dropped=len(data) - rows.size,
+    )
+
+
+def _coded(z: Floats) -> Floats:
+    """One instrument of two values as 0/1, which changes nothing but the names of its levels."""
+    if z.shape[1] != 1:
+        return z
+    values = np.unique(z)
+    return (z == values[1]).astype(np.float64) if values.size == 2 else z

@@ -1,0 +1,208 @@
+"""Arguments of InvalidIV, checked once and resolved."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from causalkit.errors import ArgumentError, ArgumentTypeError, check_choice, check_count
+from causalkit.inference.repeats import AGGREGATIONS
+from causalkit.inference.variance import Ssc
+from causalkit.iv.nuisances import EFFECT_LOSSES, Learners
+from causalkit.nuisance.learners import plan
+from causalkit.typing import Learner
+
+METHODS = ("parametric", "debiased", "selective")
+CRITERIA = ("minimax", "mixed-minimax")
+COV_TYPES = ("auto", "clustered", "two-way", "robust")
+NUISANCES = ("instrument", "treatment", "outcome", "effect")
+ESTIMANDS = ("ate", "att", "atc", "variance-weighted")
+DEFAULT_CANDIDATES = ("lasso", "boosting", "forest")
+
+Candidates = Mapping[str, tuple[tuple[str, str | Learner], ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Checked arguments of one fit; see :class:`causalkit.iv.InvalidIV`.
+
+    Attributes
+    ----------
+    candidates : mapping of nuisance to tuple of (label, learner)
+        One for ``method="debiased"``.
+    """
+
+    method: str
+    candidates: Candidates
+    n_folds: int
+    n_rep: int
+    criterion: str
+    smooth: bool
+    basis: Any
+    effect_terms: Any
+    confounding_terms: Any
+    effect_loss: str
+    clip: float
+    trim_delta_v: float
+    cov_type: str
+    ssc: Ssc
+    use_t: bool
+    aggregation: str
+    n_jobs: int
+    store_models: bool
+    seed: int
+    progress: bool | Callable[[str], None] | None
+
+    @classmethod
+    def of(
+        cls, estimator: Any, *, seed: int, n_clusters: int, binary_treatment: bool
+    ) -> "Settings":
+        """Check the arguments of an estimator, all before any fitting."""
+        e = estimator
+        for kind, value, known in (
+            ("method", e.method, METHODS),
+            ("criterion", e.criterion, CRITERIA),
+            ("effect_loss", e.effect_loss, EFFECT_LOSSES),
+            ("cov_type", e.cov_type, COV_TYPES),
+            ("ssc", e.ssc, get_args(Ssc)),
+            ("aggregation", e.aggregation, AGGREGATIONS),
+        ):
+            check_choice(kind, value, known)
+        for name in ("smooth", "use_t", "store_models"):
+            if not isinstance(getattr(e, name), bool):
+                raise ArgumentTypeError(f"{name} must be True or False, got {getattr(e, name)!r}.")
+        if isinstance(e.n_jobs, bool) or not isinstance(e.n_jobs, int) or e.n_jobs == 0:
+            raise ArgumentTypeError(f"n_jobs must be a whole number, not 0, got {e.n_jobs!r}.")
+        settings = cls(
+            method=e.method,
+            candidates=resolve_learners(e.learners, e.method, binary_treatment=binary_treatment),
+            n_folds=check_count("n_folds", e.n_folds, least=1 if e.method == "debiased" else 2),
+            n_rep=check_count("n_rep", e.n_rep, least=1),
+            criterion=e.criterion,
+            smooth=e.smooth,
+            basis=e.basis,
+            effect_terms=e.effect_terms,
+            confounding_terms=e.confounding_terms,
+            effect_loss=e.effect_loss,
+            clip=_between("clip", e.clip, 0.0, 0.5),
+            trim_delta_v=_between("trim_delta_v", e.trim_delta_v, 0.0, 0.25),
+            cov_type=_cov_type(e.cov_type, n_clusters),
+            ssc=e.ssc,
+            use_t=e.use_t,
+            aggregation=e.aggregation,
+            n_jobs=e.n_jobs,
+            store_models=e.store_models,
+            seed=seed,
+            progress=e.progress,
+        )
+        settings._check_together()
+        return settings
+
+    def _check_together(self) -> None:
+        """Refuse arguments that could have no effect."""
+        for name, value, default, method in (
+            ("smooth", self.smooth, False, "selective"),
+            ("criterion", self.criterion, "minimax", "selective"),
+            ("effect_terms", self.effect_terms, None, "parametric"),
+            ("confounding_terms", self.confounding_terms, None, "parametric"),
+        ):
+            if self.method != method and value is not default and value != default:
+                raise ArgumentError(
+                    f'{name}={value!r} belongs to method="{method}"; leave it at {default!r} for '
+                    f'method="{self.method}".'
+                )
+        if self.method == "parametric" and self.n_rep > 1:
+            raise ArgumentError(
+                f"n_rep={self.n_rep} repeats a sample split, and method='parametric' has none; "
+                "leave it at 1."
+            )
+
+    @property
+    def learners(self) -> Learners:
+        """First candidate of every nuisance."""
+        return Learners(**{name: self.candidates[name][0][1] for name in NUISANCES})
+
+    @property
+    def label(self) -> str:
+        """Name for tables."""
+        more = f", {self.criterion}" if self.method == "selective" else ""
+        return f"InvalidIV ({self.method}{more}{', smooth' if self.smooth else ''})"
+
+
+def _between(name: str, value: Any, low: float, high: float) -> float:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not low <= value < high:
+        raise ArgumentError(f"{name} must be a number in [{low:g}, {high:g}), got {value!r}.")
+    return float(value)
+
+
+def _cov_type(chosen: str, n_clusters: int) -> str:
+    if chosen != "auto":
+        return chosen
+    return ("robust", "clustered", "two-way")[n_clusters]
+
+
+def resolve_learners(learners: Any, method: str, *, binary_treatment: bool) -> Candidates:
+    """Candidates of every nuisance, labelled and checked.
+
+    Parameters
+    ----------
+    learners : str, estimator, sequence, or mapping of nuisance to one of these
+        ``"auto"``: for ``method="selective"`` the default candidates, else the learner of that
+        name.
+    method : str
+    binary_treatment : bool
+        Whether the treatment needs a probability.
+
+    Raises
+    ------
+    ArgumentTypeError
+        If a list is empty, or a candidate cannot fit and predict.
+    ArgumentError
+        If a nuisance is unknown or missing, or several learners are given where one is used.
+    """
+    if isinstance(learners, Mapping):
+        for name in learners:
+            check_choice("nuisance in learners", name, NUISANCES)
+        by_name = {name: learners.get(name, "auto") for name in NUISANCES}
+    else:
+        by_name = dict.fromkeys(NUISANCES, learners)
+    found = {}
+    for name, value in by_name.items():
+        argument = f"learners[{name!r}]" if isinstance(learners, Mapping) else "learners"
+        listed = _listed(value, method, argument)
+        kinds = _kinds(name, binary_treatment=binary_treatment)
+        for kind in kinds:
+            for learner in listed:
+                plan(learner, kind, argument=argument)
+        found[name] = tuple(zip(_labels(listed), listed, strict=True))
+    return found
+
+
+def _kinds(name: str, *, binary_treatment: bool) -> tuple[Any, ...]:
+    if name == "instrument" or (name == "treatment" and binary_treatment):
+        return ("probability",)
+    return ("mean",)
+
+
+def _listed(value: Any, method: str, argument: str) -> list[Any]:
+    if method == "selective" and isinstance(value, str) and value == "auto":
+        return list(DEFAULT_CANDIDATES)
+    several = isinstance(value, Sequence) and not isinstance(value, str)
+    listed = list(value) if several else [value]
+    if not listed:
+        raise ArgumentTypeError(f"{argument} is an empty list; give at least one learner.")
+    if method != "selective" and len(listed) > 1:
+        raise ArgumentError(
+            f'{argument} has {len(listed)} candidates, among which only method="selective" '
+            f'chooses; give one learner to method="{method}".'
+        )
+    return listed
+
+
+def _labels(listed: list[Any]) -> list[str]:
+    """Names of candidates, numbered where they repeat."""
+    plain = [item if isinstance(item, str) else type(item).__name__ for item in listed]
+    return [
+        name if plain.count(name) == 1 else f"{name} {plain[: i + 1].count(name)}"
+        for i, name in enumerate(plain)
+    ]

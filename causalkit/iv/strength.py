@@ -1,0 +1,190 @@
+"""How strongly the instrument moves the variance of the treatment, and what that allows."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from causalkit.errors import WeakIdentificationWarning
+from causalkit.inference.instruments import AndersonRubin, FirstStage, anderson_rubin, first_stage_f
+from causalkit.inference.solve import solve_linear
+from causalkit.inference.variance import Ssc, sandwich
+from causalkit.iv.influence import Products
+from causalkit.iv.sample import IVSample
+from causalkit.scores import LinearScore
+from causalkit.typing import Floats, Ints
+from causalkit.warn import warn
+
+_WEAK_F = 10.0
+_SMALL = 0.02
+_MANY = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Strength:
+    """Strength of identification through the variance of the treatment.
+
+    Attributes
+    ----------
+    variance_f : FirstStage
+        Robust F test that V(Z, L) does not move with the instrument: slope of Ã² − E[Ã² | L] on
+        the out-of-fold prediction of how it moves, (Z − π)ΔV.
+    mean_f : FirstStage
+        The usual first stage: A − E[A | L] on Z − π. Neither needed nor enough here.
+    average : tuple of (estimate, standard error)
+        E|ΔV|, by the sign of the out-of-fold ΔV.
+    root_mean_square : float
+        √E[ΔV²] of the predictions.
+    small_share : float
+        Share of rows with |ΔV| < 0.02.
+    variance : float
+        Var(A − μ_Z), beside which ΔV is large or small.
+    """
+
+    variance_f: FirstStage
+    mean_f: FirstStage
+    average: tuple[float, float]
+    root_mean_square: float
+    small_share: float
+    variance: float
+
+    @property
+    def weak(self) -> bool:
+        """Whether intervals that assume strong identification are not to be trusted."""
+        return self.variance_f.test.statistic < _WEAK_F or self.variance_f.coefficients[0] <= 0
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """One row per figure: ``figure, value, std_error``."""
+        mean, error = self.average
+        rows: list[tuple[str, float, float]] = [
+            ("F, variance of the treatment moves", self.variance_f.test.statistic, np.nan),
+            ("F, mean of the treatment moves", self.mean_f.test.statistic, np.nan),
+            ("E|ΔV|", mean, error),
+            ("√E[ΔV²]", self.root_mean_square, np.nan),
+            ("share with |ΔV| < 0.02", self.small_share, np.nan),
+            ("variance of the treatment residual", self.variance, np.nan),
+        ]
+        return pd.DataFrame(rows, columns=["figure", "value", "std_error"])
+
+    def __str__(self) -> str:
+        verdict = "weak: read the Anderson-Rubin interval" if self.weak else "strong"
+        mean, error = self.average
+        return (
+            f"Identification through the variance of the treatment is {verdict} "
+            f"(F = {self.variance_f.test.statistic:.4g}; E|ΔV| = {mean:.3f} ({error:.3f}); "
+            f"|ΔV| < 0.02 in {self.small_share:.1%} of rows). First stage in the mean: "
+            f"F = {self.mean_f.test.statistic:.4g}, neither needed nor enough."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Inference:
+    """How variances are taken: clusters, weights, small-sample factor, degrees of freedom."""
+
+    clusters: tuple[Ints, ...]
+    weights: Floats | None
+    multiplicity: Floats | None
+    ssc: Ssc
+    df: float | None
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Keywords of the shared tests on residuals."""
+        return {
+            "clusters": self.clusters,
+            "weights": self.weights,
+            "multiplicity": self.multiplicity,
+            "ssc": self.ssc,
+            "df": self.df,
+        }
+
+
+def strength(
+    sample: IVSample,
+    products: Products,
+    delta_v: Floats,
+    *,
+    swing: Floats,
+    treatment_residual: Floats,
+    variance_left: float,
+    inference: Inference,
+) -> Strength:
+    """Measure identification, on the first repeat.
+
+    Parameters
+    ----------
+    sample : IVSample
+    products : Products
+        Residual products.
+    delta_v : (n,) array
+        Out-of-fold ΔV(L).
+    swing : (n,) array
+        (Z − π)ΔV, the predicted move of the variance.
+    treatment_residual : (n,) array
+        A − E[A | L].
+    variance_left : float
+        Var(A − μ_Z).
+    inference : Inference
+    """
+    treatment, instrument = products.treatment[:, 0], products.instrument[:, 0]
+    sign = np.where(delta_v < 0.0, -1.0, 1.0)
+    signed = (sign * instrument)[:, None, None]
+    # The slope of Ã² on sign(ΔV)(Z − π) is E|ΔV| weighted by the variance of the instrument.
+    score = LinearScore(signed, signed, treatment[:, None])
+    solution = solve_linear(score, weights=inference.weights)[0]
+    variance = sandwich(
+        solution.influence,
+        inference.clusters,
+        ssc=inference.ssc,
+        multiplicity=inference.multiplicity,
+    )
+    return Strength(
+        variance_f=first_stage_f(treatment, swing[:, None], **inference.arguments),
+        mean_f=first_stage_f(treatment_residual, instrument[:, None], **inference.arguments),
+        average=(float(solution.theta[0]), float(np.sqrt(variance[0, 0]))),
+        root_mean_square=float(np.sqrt(sample.mean(delta_v**2))),
+        small_share=float(sample.mean((np.abs(delta_v) < _SMALL).astype(np.float64))),
+        variance=variance_left,
+    )
+
+
+def weak_robust(
+    products: Products, inference: Inference, *, null: float, level: float
+) -> AndersonRubin:
+    """Anderson–Rubin test and set for the variance-weighted effect, on the first repeat."""
+    return anderson_rubin(
+        products.outcome[:, 0],
+        products.treatment[:, 0],
+        products.instrument,
+        null=null,
+        level=level,
+        **inference.arguments,
+    )
+
+
+def warn_if_weak(found: Strength, accepted: AndersonRubin, instruments: Sequence[str]) -> None:
+    """Warn where the variance of the treatment hardly moves with the instrument."""
+    name = ", ".join(instruments)
+    if found.weak:
+        warn(
+            f"{name} hardly moves the variance of the treatment (F = "
+            f"{found.variance_f.test.statistic:.3g}, below {_WEAK_F:g}): estimates may be badly "
+            "biased and Wald intervals wrong. Read conf_int(kind='anderson-rubin').",
+            WeakIdentificationWarning,
+        )
+    elif accepted.shape in ("half-line", "line", "disjoint"):
+        warn(
+            f"the Anderson-Rubin set is unbounded: with {name} the data exclude no effect however "
+            "large. Read conf_int(kind='anderson-rubin').",
+            WeakIdentificationWarning,
+        )
+    if found.small_share > _MANY:
+        warn(
+            f"|ΔV| is below {_SMALL:g} in {found.small_share:.0%} of rows, where {name} says "
+            "nothing about the effect. estimate('variance-weighted') gives such rows little "
+            "weight.",
+            WeakIdentificationWarning,
+        )
