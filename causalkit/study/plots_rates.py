@@ -193,6 +193,9 @@ def plot_frontier(
     drawn = sheet(
         len(pairs), ax=ax, size=(3.2, 2.7) if many else (6.2, 4.2), needed_by="plot_frontier"
     )
+    if np.isclose(frame[cost].min(), frame[[cost, f"{cost}_hi"]].max().max()):
+        # Equal costs have no width that an axis could take; the panels share theirs.
+        drawn.axes[0].set_xlim(frame[cost].min() / 2.0, frame[cost].max() * 2.0)
     labels = choice.panel_labels(pairs)
     for panel, (cell_id, name), label in zip(drawn.axes, pairs, labels, strict=True):
         inside = (frame["cell_id"] == cell_id) & (frame["estimand"] == name)

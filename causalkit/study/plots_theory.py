@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from causalkit.study.plots_sheet import Drawn
 
+# A quantile of z beyond it is no normal one, and would flatten all others.
+_FAR = 10.0
 _BAND: dict[str, Any] = {"color": canvas.GREY, "alpha": 0.22, "lw": 0, "zorder": 1}
 
 
@@ -90,6 +92,8 @@ def plot_qq(
             style = look.point | {"mew": 0.8, "ms": 3.6, "ls": ""}
             panel.plot(frame["expected"], frame["z"], label=canvas.literal(one.label), **style)
             frames.append(frame)
+        low, high = panel.get_ylim()
+        panel.set_ylim(max(low, -_FAR), min(high, _FAR))
     drawn.label(x="Standard normal quantile", y="Quantile of z")
     lost = sum(
         len(one.rows) - len(z)
@@ -106,9 +110,18 @@ def plot_qq(
         left,
         said_left(panels, most=most_points, how="in the normal quantile"),
         unusable if lost else "",
+        _said_far(frames),
         said_failed(panels),
     ]
     return finish(drawn, pd.concat(frames, ignore_index=True), title=heading, notes=notes)
+
+
+def _said_far(frames: Sequence[pd.DataFrame]) -> str:
+    """Sentence on points beyond the picture, by estimator; empty if there are none."""
+    frame = pd.concat(frames, ignore_index=True)
+    beyond = frame.loc[frame["z"].abs() > _FAR, "estimator"].value_counts(sort=False)
+    told = "; ".join(f"{name} {count:,}" for name, count in beyond.items())
+    return f"Points beyond |z| = {_FAR:g} lie outside the picture: {told}." if told else ""
 
 
 def plot_p_values(

@@ -69,16 +69,16 @@ class Comparison:
 
     def summary(self) -> str:
         """Verdict and every entry as plain text."""
-        return f"{self._verdict()}\n\n{render.grid_text(self._grid())}"
+        return f"{self.verdict}\n\n{render.grid_text(self._grid())}"
 
     def to_markdown(self) -> str:
         """Verdict and every entry in Markdown."""
-        verdict = render.escape_markdown(self._verdict())
+        verdict = render.escape_markdown(self.verdict)
         return f"{verdict}\n\n{render.grid_markdown(self._grid())}"
 
     def to_html(self) -> str:
         """Verdict and every entry as HTML."""
-        return render.framed_html(self._grid(title=self._verdict()))
+        return render.framed_html(self._grid(title=self.verdict))
 
     def _repr_html_(self) -> str:
         return self.to_html()
@@ -86,7 +86,8 @@ class Comparison:
     def __str__(self) -> str:
         return self.summary()
 
-    def _verdict(self) -> str:
+    @property
+    def verdict(self) -> str:
         """One paragraph that says what was compared and what came of it."""
         total, n = len(self.table), self.n_compared
         if n == 0:
@@ -99,14 +100,22 @@ class Comparison:
         told = f"{verdict}: {differing} (Holm-adjusted p < {self.alpha:g})."
         return f"{told} {total - n} of {total} entries were not compared." if n < total else told
 
-    def _grid(self, title: str = "") -> Grid:
-        """Every entry as text; parameters that never vary stand below."""
+    def entries_html(self, *, differing: bool = False) -> str:
+        """Every entry as an HTML table, or only those that differ, the farthest first."""
+        if not differing:
+            return render.framed_html(self._grid())
+        some = self.table[self.table["status"] == "differs"]
+        far = some.iloc[np.argsort(-some["z"].abs().to_numpy(), kind="stable")]
+        return render.framed_html(self._grid(shown=far))
+
+    def _grid(self, title: str = "", *, shown: pd.DataFrame | None = None) -> Grid:
+        """Every entry as text, or those shown; parameters that never vary stand below."""
         varying = [name for name in self.params if self.table[name].nunique(dropna=False) > 1]
         constant = given({p: self.table[p].iloc[0] for p in self.params if p not in varying})
         several = self.table["estimand"].nunique() > 1
         head = [*varying, "estimator", *(["estimand"] if several else []), "measure"]
         rows = []
-        for entry in self.table.to_dict("records"):
+        for entry in (self.table if shown is None else shown).to_dict("records"):
             names = ["" if pd.isna(entry[name]) else str(entry[name]) for name in head]
             rows.append((*names, *_told_numbers(entry), str(entry["status"])))
         notes = [f"{name} = {value}" for name, value in constant.items()]

@@ -204,10 +204,11 @@ def _comparison(comparison: "Comparison | None") -> list[str]:
     """Every entry of a published table beside ours."""
     if comparison is None:
         return []
-    verdict = "agrees with" if comparison.passed else "differs from"
-    text = f"The study {verdict} the published table. All {len(comparison.table):,} entries:"
-    body = _table(comparison.table, name="Comparison", most=len(comparison.table))
-    return [*_html(Heading("Comparison with published numbers"), Text(text)), body]
+    parts = _html(Heading("Comparison with published numbers"), Text(comparison.verdict))
+    if comparison.n_differing:
+        parts += [*_html(Text("Entries that differ, the farthest first:"))]
+        parts.append(comparison.entries_html(differing=True))
+    return [*parts, _fold(f"All {len(comparison.table):,} entries", comparison.entries_html())]
 
 
 def _origin(results: Results) -> list[str]:

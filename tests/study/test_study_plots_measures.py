@@ -199,6 +199,13 @@ def test_frontier_joins_estimators_that_none_beats_in_both():
     assert plots_rates.efficient([1.0, 1.0], [2.0, 2.0]).tolist() == [True, True]
 
 
+def test_frontier_of_equal_costs_has_an_axis_around_them():
+    figure = plot_frontier(results_of(*(rows_of(np.arange(40.0), cell=c) for c in ("c0", "c1"))))
+    figure.canvas.draw()
+    for ax in figure.axes:
+        assert ax.get_xlim() == pytest.approx((0.05, 0.2))
+
+
 def test_frontier_marks_times_of_shared_machines_but_not_memory(grid):
     shared = dataclasses.replace(grid, contended=True)
     one = {"n": 100, "rho": 0.0}

@@ -154,6 +154,15 @@ def test_qq_points_are_sorted_z_at_normal_plotting_positions():
     assert np.allclose(markers(ax, "o"), np.column_stack([expected, z]))
 
 
+def test_qq_of_an_estimator_far_off_does_not_flatten_the_others():
+    draws = np.sort(stream(19, "qq").standard_normal(60))
+    ax = plot_qq(results_of(rows_of(draws), rows_of(100.0 + draws, est="far")))
+    assert ax.get_ylim()[0] > -10.0
+    assert ax.get_ylim()[1] == 10.0
+    assert "beyond |z| = 10 lie outside the picture: far 60" in " ".join(ax.plot_notes)
+    assert ax.plot_data["z"].max() > 100.0
+
+
 def test_qq_band_holds_each_order_statistic_with_95_percent():
     n = 25
     frame = plot_qq(results_of(rows_of(np.arange(n)))).plot_data

@@ -245,6 +245,10 @@ def test_one_number_far_off_fails_the_table_and_noise_does_not():
     found = compare(study(), near.assign(value=[0.0, 1.0]))
     assert not found.passed
     assert found.table["status"].tolist() == ["agrees", "differs"]
+    assert "1 of 2 entries differ from ours" in found.verdict
+    only, every = found.entries_html(differing=True), found.entries_html()
+    assert (only.count("differs"), only.count("agrees")) == (1, 0)
+    assert (every.count("differs"), every.count("agrees")) == (1, 1)
     # The bound is alpha: a table is passed or not by moving it past its smallest p-value.
     smallest = compare(study(), near).table["p_holm"].min()
     assert not compare(study(), near, alpha=min(smallest * 1.01, 0.999)).passed or smallest == 1

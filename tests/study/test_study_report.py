@@ -5,7 +5,6 @@ import dataclasses
 import re
 import sys
 from html.parser import HTMLParser
-from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -14,6 +13,7 @@ import pytest
 from study_cases import grid_results, results_of, rows_of
 
 from causalkit.study import report_tables
+from causalkit.study.published import compare
 from causalkit.study.report import study_report
 
 HEADER = {
@@ -194,14 +194,19 @@ def test_the_page_is_written_to_a_file(tmp_path, monkeypatch):
     assert path.read_text(encoding="utf-8") == page
 
 
-@pytest.mark.parametrize("passed", [True, False])
-def test_a_comparison_shows_every_entry(passed):
-    entries = pd.DataFrame({"measure": ["bias"] * 70, "ours": np.arange(70.0), "passed": True})
-    comparison = SimpleNamespace(passed=passed, table=entries)
-    page = study_report(results_of(rows_of(np.arange(40.0))), comparison=comparison)
-    verdict = "agrees with" if passed else "differs from"
-    assert f"The study {verdict} the published table. All 70 entries:" in page
-    assert Reader(page).table("ours")["ours"].tolist() == [f"{k}" for k in range(70)]
+def test_a_comparison_says_what_differs_and_shows_every_entry():
+    results = results_of(rows_of(np.arange(40.0), cell="c0"), rows_of(np.arange(40.0), cell="c1"))
+    table = pd.DataFrame({"generator": "g", "n": [100, 200], "estimator": "e0", "measure": "bias"})
+    table = table.assign(value=[19.5, 0.0], reps=40, digits=3, source="by hand")
+    page = study_report(results, comparison=compare(results, table))
+    assert "FAILED: 1 of 2 entries differ from ours" in page
+    assert "Entries that differ, the farthest first:" in page
+    assert "All 2 entries" in page
+    assert (page.count("differs"), page.count("agrees")) == (2, 1)
+    table["value"] = 19.5
+    page = study_report(results, comparison=compare(results, table))
+    assert "PASSED: 0 of 2 entries differ from ours" in page
+    assert "the farthest first" not in page
 
 
 def test_without_matplotlib_figures_are_left_out_and_it_is_said(monkeypatch):
