@@ -185,6 +185,45 @@ def aipw(
     return LinearScore(ones, (~treated)[:, :, None].astype(np.float64), response)
 
 
+def late(
+    y: Floats,
+    d: Floats,
+    z: Floats,
+    *,
+    outcome: tuple[Floats, Floats],
+    treatment: tuple[Floats, Floats],
+    propensity: Floats,
+) -> LinearScore:
+    """Score of the local average treatment effect with one binary instrument.
+
+    The ratio of two augmented inverse-probability contrasts over the instrument: of the outcome
+    and of the treatment.
+
+    Parameters
+    ----------
+    y, d, z : (n,) arrays
+        Outcome, treatment, and instrument coded 0/1.
+    outcome, treatment : pairs of (n, n_rep) arrays
+        Cross-fitted E[Y | Z = z, F] and E[D | Z = z, F] at z = 0 and z = 1.
+    propensity : (n, n_rep) array
+        Cross-fitted P(Z = 1 | F).
+
+    Raises
+    ------
+    ArgumentError, IdentificationError
+        As :func:`aipw`.
+
+    References
+    ----------
+    Frölich (2007); Chernozhukov et al. (2018), eq. 5.8.
+    """
+    reduced, first = (
+        aipw(target, z, mu0=arms[0], mu1=arms[1], propensity=propensity)
+        for target, arms in ((y, outcome), (d, treatment))
+    )
+    return LinearScore(reduced.instrument, first.response[:, :, None], reduced.response)
+
+
 def effect_projection(d_res: Floats, y_res: Floats, basis: Floats) -> LinearScore:
     """Score b Ṽ (Ũ − Ṽ b'β) of the projection of the conditional effect on a basis.
 

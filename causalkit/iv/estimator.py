@@ -10,13 +10,17 @@ from sklearn.base import clone
 from causalkit.data import CausalData, Requires
 from causalkit.errors import ArgumentError, check_choice
 from causalkit.estimator import Estimator, Refit
+from causalkit.inference.hypotheses import HypothesisTest
 from causalkit.inference.instruments import AndersonRubin
+from causalkit.iv.compare import compare, comparison_rows, differences
 from causalkit.iv.fit import fit_iv
 from causalkit.iv.result import IVFit, estimate_of, provenance_of
+from causalkit.iv.sensitivity import DepartureBounds, departure_bounds, hidden_covariates
 from causalkit.iv.settings import Settings
+from causalkit.iv.specification import specification_tests
 from causalkit.iv.strength import Strength, weak_robust
 from causalkit.nuisance.folds import ExternalFolds
-from causalkit.results import EffectResult
+from causalkit.results import EffectResult, ResultTable
 from causalkit.rng import RandomState, as_seed
 from causalkit.typing import Floats
 from causalkit.warn import collect_warnings
@@ -273,3 +277,63 @@ class InvalidIV(Estimator):
                 'for method="selective".'
             )
         return self.fit_.selection.table(self._settings.criterion)
+
+    def compare(self, *, data: CausalData | None = None) -> ResultTable:
+        """Other estimators side by side, with what each assumes and how far it is from this fit.
+
+        Least squares, 2SLS, LIML, AIPW as if nothing were unmeasured, partially linear and
+        interactive IV, GENIUS with a constant effect, and the other methods of the family, on the
+        same folds where they have folds. Notes give the differences with standard errors from
+        the stacked influence functions.
+        """
+        self._check_fitted()
+        return compare(self._refit, self.result_, self.fit_, self._settings, self._need_data(data))
+
+    def hausman(self, *, data: CausalData | None = None) -> pd.DataFrame:
+        """Tests that other estimators differ from this fit by sampling alone.
+
+        Returns
+        -------
+        DataFrame
+            ``method, difference, std_error, statistic, p_value``, one row per estimator of
+            :meth:`compare`. 2SLS tests the exclusion restriction, AIPW unmeasured confounding.
+        """
+        self._check_fitted()
+        full = self._need_data(data)
+        rows, _ = comparison_rows(self._refit, self.result_, self.fit_, self._settings, full)
+        return differences(rows, self.fit_, self._settings)
+
+    def specification(self, *, data: CausalData | None = None) -> tuple[HypothesisTest, ...]:
+        """Specification tests: agreement of instruments, left-out moments, ratio of variances."""
+        self._check_fitted()
+        return specification_tests(self._refit, self.fit_, self._settings, self._need_data(data))
+
+    def sensitivity(
+        self, *, departure: float = 0.05, null: float = 0.0, level: float = 0.95
+    ) -> DepartureBounds:
+        """Bounds on the average effect if the confounder interacts with the instrument.
+
+        Parameters
+        ----------
+        departure : float
+            Bound on |ρ_1(L) − ρ_0(L)| in units of sd(A − μ_Z) sd(Y − η_Z).
+        null, level : float
+            Value for the robustness value, and confidence level.
+        """
+        self._check_fitted()
+        return departure_bounds(
+            self.fit_, self.estimate("ate"), departure=departure, null=null, level=level
+        )
+
+    def benchmark(self, *, data: CausalData | None = None) -> pd.DataFrame:
+        """Departure that hiding each observed covariate would have amounted to.
+
+        Returns
+        -------
+        DataFrame
+            ``covariate, estimate, change, departure``; compare with the robustness value.
+        """
+        self._check_fitted()
+        return hidden_covariates(
+            self._refit, self.sensitivity(), self._need_data(data), self._settings
+        )

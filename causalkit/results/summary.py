@@ -18,6 +18,7 @@ ESTIMANDS = {
     "ate": "average treatment effect (ATE)",
     "att": "average treatment effect on the treated (ATT)",
     "atc": "average treatment effect on the controls (ATC)",
+    "variance-weighted": "variance-weighted average effect",
     "late": "local average treatment effect (LATE)",
     "gate": "group average treatment effects (GATE)",
     "gate-differences": "differences between group average treatment effects",

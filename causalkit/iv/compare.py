@@ -1,0 +1,173 @@
+"""Other estimators beside an invalid-instrument fit, and tests of their differences from it."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from causalkit.data import CausalData
+from causalkit.data.missing import training_fold_imputer
+from causalkit.errors import CausalKitError
+from causalkit.estimator import Refit
+from causalkit.inference.hypotheses import wald
+from causalkit.inference.variance import sandwich
+from causalkit.iv.baselines import BASELINES, Bench
+from causalkit.iv.nuisances import Learners
+from causalkit.iv.result import IVFit
+from causalkit.iv.sample import iv_sample
+from causalkit.iv.selection import AXES
+from causalkit.iv.settings import Settings
+from causalkit.iv.views import covariate_sight
+from causalkit.nuisance import draw_folds
+from causalkit.nuisance.fitter import Fitter
+from causalkit.results import EffectResult, ResultTable, table
+from causalkit.typing import Bools, Floats
+
+_OWN = ("parametric", "debiased", "selective")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One estimator of the comparison, with its influence on every row of the sample."""
+
+    result: EffectResult
+    influence: Floats
+
+
+def compare(
+    refit: Refit, own: EffectResult, fit: IVFit, settings: Settings, data: CausalData
+) -> ResultTable:
+    """All rows side by side; what cannot be computed is named in the notes with its reason.
+
+    The notes also hold the difference of each row from this fit with its standard error, from the
+    stacked influence functions (a Hausman test that is robust to heteroskedasticity and clusters).
+    """
+    rows, missing = comparison_rows(refit, own, fit, settings, data)
+    notes = [f"{name}: {_assumption(row.result)}" for name, row in rows.items()]
+    notes += [
+        f"{record['method']} − {settings.label}: {record['difference']:.4g} "
+        f"({record['std_error']:.3g}), p = {record['p_value']:.3g}."
+        for record in differences(rows, fit, settings).to_dict("records")
+    ]
+    notes += [f"{name} not available: {reason}." for name, reason in missing.items()]
+    results = {name: row.result for name, row in rows.items()}
+    return table(list(results.values()), names=list(results), notes=tuple(notes), layout="rows")
+
+
+def _assumption(result: EffectResult) -> str:
+    return next((note for note in result.notes if note.startswith("Assumes")), "")
+
+
+def comparison_rows(
+    refit: Refit, own: EffectResult, fit: IVFit, settings: Settings, data: CausalData
+) -> tuple[dict[str, Row], dict[str, str]]:
+    """Every row that can be computed, and why others cannot."""
+    bench = _bench(fit, settings, data)
+    rows: dict[str, Row] = {}
+    missing: dict[str, str] = {}
+    for name, make in BASELINES.items():
+        try:
+            result, kept = make(bench)
+            rows[name] = Row(result, _spread(result, kept))
+        except CausalKitError as error:
+            missing[name] = str(error).rstrip(".")
+    for name, changed, estimand in _relatives(fit, settings):
+        try:
+            other = refit.fit(data, **changed)
+            result = replace(other.estimate(estimand), estimator=name)
+            rows[name] = Row(result, _spread(result, other.fit_.rows(estimand)))
+        except CausalKitError as error:
+            missing[name] = str(error).rstrip(".")
+    rows[settings.label] = Row(own, _spread(own, fit.rows(own.estimand)))
+    return rows, missing
+
+
+def _spread(result: EffectResult, kept: Bools) -> Floats:
+    """Influence on every row of the sample, zero where a row is not used."""
+    full = np.zeros(kept.size)
+    full[kept] = np.asarray(result.influence)[:, 0] * (kept.size / kept.sum())
+    return full
+
+
+def _relatives(fit: IVFit, settings: Settings) -> list[tuple[str, dict[str, Any], str]]:
+    """Other methods of the family: label, changed arguments, estimand."""
+    plain = {"smooth": False, "criterion": "minimax"}
+    terms = {"effect_terms": None, "confounding_terms": None}
+    simple = {"method": "parametric", "n_rep": 1, "learners": "linear", **plain}
+    rows: list[tuple[str, dict[str, Any], str]] = [
+        ("GENIUS, constant effect", {**simple, **terms}, "variance-weighted")
+    ]
+    if settings.method != "parametric":
+        rows.append(("InvalidIV (parametric)", {**simple, **terms}, "ate"))
+    if settings.method != "debiased":
+        learners = dict(zip(AXES, _chosen(fit, settings), strict=True))
+        debiased = {"method": "debiased", "learners": learners, **plain, **terms}
+        rows.append(("InvalidIV (debiased)", debiased, "ate"))
+    return rows
+
+
+def _chosen(fit: IVFit, settings: Settings) -> tuple[Any, ...]:
+    """Learner of each nuisance for comparison rows: those of the least loss."""
+    if fit.selection is None:
+        return tuple(settings.candidates[name][0][1] for name in AXES)
+    found = []
+    for name in AXES:
+        pool = fit.selection.pools[name]
+        found.append(dict(settings.candidates[name])[pool.labels[pool.best]])
+    return tuple(found)
+
+
+def _bench(fit: IVFit, settings: Settings, data: CausalData) -> Bench:
+    sample = iv_sample(data)
+    folds = fit.folds
+    if folds is None:
+        rule = "unit" if sample.clusters else "observation"
+        folds = draw_folds(sample.keys, rule=rule, n_folds=settings.n_folds, seed=settings.seed)
+    return Bench(
+        sample=sample,
+        sight=covariate_sight(sample, settings.basis, settings.seed),
+        folds=folds,
+        fitter=Fitter(
+            seed=settings.seed,
+            weights=sample.weights,
+            n_jobs=settings.n_jobs,
+            imputer=training_fold_imputer(data.missing),
+        ),
+        learners=Learners(*_chosen(fit, settings)),
+        settings=settings,
+        fit=fit,
+    )
+
+
+def differences(rows: dict[str, Row], fit: IVFit, settings: Settings) -> pd.DataFrame:
+    """Difference of every other row from this fit.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``method, difference, std_error, statistic, p_value``: a Wald test from the
+        difference of the influence functions.
+    """
+    own = rows[settings.label]
+    inference = fit.inference(settings)
+    found = []
+    for name, row in rows.items():
+        if name == settings.label:
+            continue
+        gap = float(row.result.estimates[0] - own.result.estimates[0])
+        influence = (row.influence - own.influence)[:, None]
+        variance = sandwich(
+            influence, inference.clusters, ssc=settings.ssc, multiplicity=inference.multiplicity
+        )
+        test = wald(np.array([gap]), variance, df=inference.df, name=f"{name} and this fit differ")
+        found.append(
+            {
+                "method": name,
+                "difference": gap,
+                "std_error": float(np.sqrt(variance[0, 0])),
+                "statistic": test.statistic,
+                "p_value": test.p_value,
+            }
+        )
+    return pd.DataFrame(found)
