@@ -14,7 +14,7 @@ from causalkit.inference.hypotheses import HypothesisTest
 from causalkit.inference.instruments import AndersonRubin
 from causalkit.iv.compare import compare, comparison_rows, differences
 from causalkit.iv.fit import fit_iv
-from causalkit.iv.result import IVFit, estimate_of, provenance_of
+from causalkit.iv.result import IVFit, augment, estimate_of, provenance_of
 from causalkit.iv.sensitivity import DepartureBounds, departure_bounds, hidden_covariates
 from causalkit.iv.settings import Settings
 from causalkit.iv.specification import specification_tests
@@ -337,3 +337,8 @@ class InvalidIV(Estimator):
         return hidden_covariates(
             self._refit, self.sensitivity(), self._need_data(data), self._settings
         )
+
+    def augment(self) -> pd.DataFrame:
+        """One row per observation: fold, nuisance predictions, ΔV, residual, influence."""
+        self._check_fitted()
+        return augment(self.fit_, self.result_)

@@ -48,16 +48,6 @@ def check_instruments(data: CausalData) -> None:
                     name,
                 )
             )
-    for name, column in named[1:]:
-        if _affine(column, a):
-            problems.append(
-                Problem(
-                    "E20-leak",
-                    f"covariate {name!r} is the same as the treatment {data.roles.treatment[0]!r} "
-                    "up to scale; leave it out.",
-                    name,
-                )
-            )
     if problems:
         raise DataError(problems)
 

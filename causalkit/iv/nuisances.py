@@ -167,7 +167,11 @@ def fit_binary(
         chosen=chosen,
         facts={"effect_learned": way, "effect_losses": losses},
         clipped=float(((first.pi < clip) | (first.pi > 1.0 - clip)).mean()),
-        models={**first.hats.models, **second.models},
+        models={
+            **first.hats.models,
+            **second.models,
+            **({} if direct is None else direct.models),
+        },
     )
 
 

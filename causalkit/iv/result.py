@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from causalkit.data.source import Source
 from causalkit.errors import ArgumentError, IdentificationError, check_choice
@@ -230,11 +231,11 @@ def _diagnostics(fit: IVFit) -> dict[str, Any]:
     found: dict[str, Any] = {
         "nuisances": qualities,
         "learners": dict(fitted.chosen),
-        "variance_f": fit.strength.variance_f.test.statistic,
-        "first_stage_f": fit.strength.mean_f.test.statistic,
-        "mean_abs_delta_v": fit.strength.average[0],
-        "small_delta_v_share": fit.strength.small_share,
-        "instrument_clipped_share": fitted.clipped,
+        "F, variance of the treatment": fit.strength.variance_f.test.statistic,
+        "F, mean of the treatment": fit.strength.mean_f.test.statistic,
+        "E|ΔV|": fit.strength.average[0],
+        "share of rows with |ΔV| < 0.02": fit.strength.small_share,
+        "share of instrument propensities clipped": fitted.clipped,
         **fitted.facts,
     }
     if fit.selection is not None:
@@ -253,3 +254,25 @@ def _glance(fit: IVFit) -> dict[str, Any]:
 def provenance_of(settings: Settings, wall_s: float) -> Mapping[str, Any]:
     """Versions, seed and wall time."""
     return record(seed=settings.seed, wall_s=wall_s)
+
+
+def augment(fit: IVFit, main: EffectResult) -> pd.DataFrame:
+    """Fold, predictions, ΔV and influence of every row used, averaged over repeats."""
+    hats = fit.fitted.hats
+    columns: dict[str, Any] = {"row": fit.sample.rows}
+    if fit.folds is not None:
+        columns["fold"] = fit.folds.fold_ids()[0]
+    columns |= {
+        f"{name}_hat": values.mean(axis=1) for name, values in fit.fitted.predictions.items()
+    }
+    columns |= {
+        "delta_v": hats.delta_v.mean(axis=1),
+        "treatment_residual": fit.sample.a - hats.mu.mean(axis=1),
+        "used": fit.used,
+    }
+    frame = pd.DataFrame(columns)
+    influence = np.full(fit.sample.n, np.nan)
+    if main.influence is not None:
+        influence[fit.rows(main.estimand)] = main.influence[:, 0]
+    frame["influence"] = influence
+    return frame.sort_values("row", ignore_index=True)

@@ -6,6 +6,7 @@ one arm and none in the other.
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,9 @@ from causalkit.inference.arguments import check_number, check_probability
 from causalkit.iv.result import IVFit
 from causalkit.iv.settings import Settings
 from causalkit.results import EffectResult
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,12 @@ class DepartureBounds:
                 "conf_high": self.estimate + reach + error,
             }
         )
+
+    def plot(self, *, ax: "Axes | None" = None) -> "Axes":
+        """Bounds and interval against the departure, with the value that reaches the null."""
+        from causalkit.iv.plots import plot_departure
+
+        return plot_departure(self, ax=ax)
 
     def __str__(self) -> str:
         low, high = self.bounds
