@@ -18,6 +18,7 @@ iv = pytest.importorskip("linearmodels.iv")
 panel = pytest.importorskip("linearmodels.panel")
 
 NAMES = [
+    "401k",
     "card",
     "close_elections_lmb",
     "jtrain",
@@ -72,6 +73,40 @@ def test_card_is_two_stage_least_squares_with_college_proximity():
     assert (round(fit.params["educ"], 4), round(fit.std_errors["educ"], 4)) == printed(data)
     ols = least_squares(data)
     assert (round(ols.params["educ"], 4), round(ols.bse["educ"], 4)) == printed(data, "ols")
+
+
+def test_401k_is_the_effect_of_eligibility_and_of_participation_instrumented_by_it():
+    data = load_dataset("401k")
+    f = data.frame
+    by_eligibility = smf.ols("nettfa ~ e401k", f).fit()
+    found = round(by_eligibility.params["e401k"], 2), round(by_eligibility.bse["e401k"], 2)
+    assert found == printed(data, "eligibility")
+    terms = "inc + I(inc**2) + age + I(age**2) + marr + fsize + male"
+    adjusted = smf.ols(f"nettfa ~ e401k + {terms}", f).fit()
+    found = round(adjusted.params["e401k"], 2), round(adjusted.bse["e401k"], 2)
+    assert found == printed(data, "eligibility, adjusted")
+    abadie = "inc + age + I(age**2) + marr + fsize"
+    for name, listed, places in ((None, terms, 2), ("abadie", abadie, 3)):
+        fit = iv.IV2SLS.from_formula(f"nettfa ~ 1 + {listed} + [p401k ~ e401k]", f).fit()
+        found = round(fit.params["p401k"], places), round(fit.std_errors["p401k"], places)
+        assert found == printed(data, name)
+    ols = smf.ols(f"nettfa ~ p401k + {abadie}", f).fit(cov_type="HC0")
+    assert (round(ols.params["p401k"], 3), round(ols.bse["p401k"], 3)) == printed(data, "ols")
+
+
+def test_401k_has_one_sided_non_compliance():
+    f = load_dataset("401k").frame
+    assert f.loc[f["e401k"] == 0, "p401k"].sum() == 0
+    assert f.groupby(["e401k", "p401k"]).size().tolist() == [5638, 1075, 2562]
+
+
+def test_card_can_be_given_a_treatment_of_two_values():
+    card = load_dataset("card")
+    college = card.assign(college=(card.frame["educ"] > 12).astype(int)).with_roles(
+        treatment="college", kinds=("binary",)
+    )
+    assert college.column("treatment").sum() == 1521
+    assert "educ" in college.roles.extra
 
 
 def test_mroz_is_two_stage_least_squares_with_parents_schooling():
