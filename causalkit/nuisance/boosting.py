@@ -88,12 +88,11 @@ def _fixed(settings: Boosting, seed: int, n_rows: int, threads: int) -> dict[str
     """Parameters that make the same seed give the same trees for any number of threads."""
     # An object keeps its own seed, LightGBM's default if it has none, as outside of this library.
     own = {"seed": seed} if settings.share_bins else {}
-    return own | {
-        "verbosity": -1,
-        "deterministic": True,
-        "force_col_wise": True,
-        "num_threads": 1 if n_rows < _THREAD_ROWS else threads,
-    }
+    threads = 1 if n_rows < _THREAD_ROWS else threads
+    # Several threads sum histograms by rows in an order of their own. One thread adds in the order
+    # of the rows in either layout, so LightGBM may take the faster, or the one that was asked for.
+    layout = {} if threads == 1 else {"force_col_wise": True, "force_row_wise": False}
+    return own | layout | {"verbosity": -1, "deterministic": True, "num_threads": threads}
 
 
 @dataclass(frozen=True, slots=True)

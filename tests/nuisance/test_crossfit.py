@@ -77,6 +77,28 @@ def test_results_do_not_depend_on_the_number_of_jobs(learner):
     np.testing.assert_array_equal(one, two)
 
 
+@pytest.mark.parametrize("layout", [{}, {"force_row_wise": True}, {"force_col_wise": True}])
+def test_trees_depend_neither_on_threads_nor_on_how_histograms_are_summed(layout):
+    # Training sets of 20,000 rows, from which on LightGBM has threads of its own.
+    rng = np.random.default_rng(8)
+    unit = np.repeat(np.arange(3_000), 10)
+    level = rng.normal(size=3_000)[unit]
+    x = np.column_stack([rng.normal(size=(unit.size, 3)), level, level])
+    x[rng.random(unit.size) < 0.9, 1] = 0.0
+    x[rng.random(unit.size) < 0.2, 2] = np.nan
+    y = x[:, 0] ** 2 + x[:, 1] + level + rng.normal(size=unit.size)
+    folds = draw_folds(FoldKeys(unit.size, unit=unit), rule="unit", n_folds=3, seed=8)
+
+    def predicted(n_jobs, **settings):
+        model = LGBMRegressor(n_estimators=5, num_leaves=15, verbose=-1, **settings)
+        nuisances = [Nuisance("a", y, DenseFeatures(x), model)]
+        return cross_fit(nuisances, folds, seed=4, n_jobs=n_jobs)["a"]
+
+    want = predicted(1)  # one fit at a time, on all threads
+    np.testing.assert_array_equal(want, predicted(1, **layout))
+    np.testing.assert_array_equal(want, predicted(2, **layout))  # two fits, a thread each
+
+
 def test_adding_a_nuisance_changes_no_other():
     x, y, _, folds = panel()
     features, forest = DenseFeatures(x), RandomForestRegressor(5)
