@@ -1,4 +1,4 @@
-"""Notebooks and the page of PanelDML run from top to bottom and print what they say."""
+"""Notebooks and the pages of estimators run from top to bottom and print what they say."""
 
 import contextlib
 import io
@@ -107,16 +107,17 @@ def test_the_union_notebook_draws_its_pictures(executed):
     assert sum("image/png" in output["data"] for output in drawn) == 4
 
 
-def test_blocks_of_the_page_run_in_order_and_print_what_stands_below_them():
-    text = PAGE.read_text(encoding="utf-8")
+@pytest.mark.parametrize(("name", "at_least"), [("panel_dml", 10), ("invalid_iv", 5)])
+def test_blocks_of_a_page_run_in_order_and_print_what_stands_below_them(name, at_least):
+    text = (PAGE.parent / f"{name}.md").read_text(encoding="utf-8")
     parts = re.findall(r"```python\n(.*?)```(?:\n\n```text\n(.*?)```)?", text, flags=re.DOTALL)
-    assert len(parts) >= 10
+    assert len(parts) >= at_least
     space: dict[str, Any] = {}
     for code, shown in parts:
         said = io.StringIO()
         with contextlib.redirect_stdout(said), warnings.catch_warnings():
             warnings.simplefilter("error")
-            exec(compile(code, PAGE.name, "exec"), space)
+            exec(compile(code, name, "exec"), space)
         # Boosting may differ in the last digit between processors, so numbers get one percent.
         assert ANY_NUMBER.sub("#", said.getvalue()).split() == ANY_NUMBER.sub("#", shown).split()
         fresh, stale = (
@@ -133,6 +134,20 @@ def test_the_page_shows_the_published_answer_as_ours_and_a_peer_give_it():
     assert re.search(rf"^fixed effects +{re.escape(known)}$", text, flags=re.MULTILINE)
     rows = dict(re.findall(r"^(within|cre|peer) +(0\.0800 \(.*\))$", text, flags=re.MULTILINE))
     assert rows["within"] == rows["peer"] != rows["cre"]
+
+
+def test_the_401k_notebook_says_what_one_sidedness_does_and_finds_card_weak(executed):
+    cells = executed(FOLDER / "invalid_instrument_401k.py").cells
+    text = "\n".join(printed(cell) for cell in cells)
+    assert "one-sided non-compliance" in text
+    published = ck.load_dataset("401k").published
+    assert f"2SLS as published: {published['estimate']}" in text
+    # Everything about Card comes after his counts; every verdict on strength there is weak.
+    card = text[text.index("nearc4") :]
+    assert card.count("is weak: read the Anderson-Rubin interval") == 2
+    assert "is strong" not in card
+    drawn = [output for cell in cells for output in cell.get("outputs", []) if "data" in output]
+    assert sum("image/png" in output["data"] for output in drawn) == 4
 
 
 def test_blocks_of_the_page_on_studies_run(tmp_path, monkeypatch):

@@ -58,35 +58,33 @@ K401 = Example(
         "of 1991"
     ),
     published={
-        "estimate": 13.66,
-        "std_error": 1.98,
+        "estimate": 9.419,
+        "std_error": 2.152,
         "how": (
             "two-stage least squares of net financial assets (thousand dollars) on participation "
-            f"with {_SAVERS}; heteroskedasticity-robust standard error (HC0)"
+            "with inc, age, age², marr and fsize; heteroskedasticity-robust standard error (HC0)"
         ),
-        "source": (
-            "recomputed; Abadie (2003), table 2, with income linear and without male: 9.419 (2.152)"
-        ),
+        "source": "Abadie (2003), table 2: 9,418.83 (2,152.89) dollars",
         "others": {
-            "abadie": {
-                "estimate": 9.419,
-                "std_error": 2.152,
-                "how": "two-stage least squares with inc, age, age², marr and fsize; HC0",
+            "squares": {
+                "estimate": 13.66,
+                "std_error": 1.98,
+                "how": f"the same with {_SAVERS}: not printed, recomputed",
             },
             "ols": {
                 "estimate": 13.527,
                 "std_error": 1.810,
-                "how": "least squares on participation with the covariates of Abadie (2003); HC0",
+                "how": "least squares on participation with the same covariates, as printed; HC0",
             },
             "eligibility": {
                 "estimate": 18.86,
                 "std_error": 1.35,
-                "how": "difference in means by eligibility; common variance",
+                "how": "difference in means by eligibility, recomputed; common variance",
             },
             "eligibility, adjusted": {
                 "estimate": 9.41,
                 "std_error": 1.28,
-                "how": f"least squares on eligibility with {_SAVERS}; common variance",
+                "how": f"least squares on eligibility with {_SAVERS}, recomputed",
             },
         },
     },

@@ -86,7 +86,7 @@ def test_401k_is_the_effect_of_eligibility_and_of_participation_instrumented_by_
     found = round(adjusted.params["e401k"], 2), round(adjusted.bse["e401k"], 2)
     assert found == printed(data, "eligibility, adjusted")
     abadie = "inc + age + I(age**2) + marr + fsize"
-    for name, listed, places in ((None, terms, 2), ("abadie", abadie, 3)):
+    for name, listed, places in ((None, abadie, 3), ("squares", terms, 2)):
         fit = iv.IV2SLS.from_formula(f"nettfa ~ 1 + {listed} + [p401k ~ e401k]", f).fit()
         found = round(fit.params["p401k"], places), round(fit.std_errors["p401k"], places)
         assert found == printed(data, name)
