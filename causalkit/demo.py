@@ -1,6 +1,7 @@
-"""The demonstration: a real panel, and a simulated one where the truth is known."""
+"""The demonstration: real data, and simulated data where the truth is known, for each family."""
 
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,10 @@ import numpy as np
 import pandas as pd
 
 from causalkit.data import CausalData, load_dataset
-from causalkit.generators import panel_fp2024
+from causalkit.errors import IdentificationWarning
+from causalkit.generators import invalid_iv, panel_fp2024
+from causalkit.iv import InvalidIV
+from causalkit.iv.plots import plot_delta_v
 from causalkit.optional import require
 from causalkit.panel import PanelDML
 from causalkit.panel.linear import LINEAR
@@ -57,7 +61,7 @@ class Chapter:
 
 
 def run_demo(out_dir: Path, *, echo: Say, progress: Say) -> Path:
-    """Estimate effects in a real and in a simulated panel, and write a report.
+    """Estimate effects in real and in simulated data with every family, and write a report.
 
     Parameters
     ----------
@@ -76,7 +80,7 @@ def run_demo(out_dir: Path, *, echo: Say, progress: Say) -> Path:
     Raises
     ------
     MissingDependencyError
-        If matplotlib or the package with the wage data is absent; before anything is computed.
+        If matplotlib or the package with the real data is absent; before anything is computed.
 
     Examples
     --------
@@ -85,14 +89,20 @@ def run_demo(out_dir: Path, *, echo: Say, progress: Say) -> Path:
     """
     require("matplotlib.figure", extra="plots", needed_by="causalkit demo")
     started = time.perf_counter()
-    wages = load_dataset("wage_panel")
-    chapters = [real_panel(wages, progress)]
-    echo(f"\n{chapters[0].text}\n")
-    chapters.append(known_truth(progress))
-    echo(f"\n{chapters[1].text}\n")
+    wages, plans = load_dataset("wage_panel"), load_dataset("401k")
+    parts: tuple[Callable[[], Chapter], ...] = (
+        lambda: real_panel(wages, progress),
+        lambda: known_truth(progress),
+        lambda: doubted_instrument(plans, progress),
+        lambda: known_direct_effect(progress),
+    )
+    chapters = []
+    for part in parts:
+        chapters.append(part())
+        echo(f"\n{chapters[-1].text}\n")
     progress("writing the report")
     page = html_report(
-        "causalkit: panel double machine learning with Mundlak terms",
+        "causalkit: panels with unobserved heterogeneity, and instruments that may be invalid",
         [section for chapter in chapters for section in chapter.sections],
         provenance={"seed": SEED, "seconds": round(time.perf_counter() - started)},
     )
@@ -192,6 +202,80 @@ def known_truth(progress: Say) -> Chapter:
             ),
         ),
         files={"simulated.csv": _csv(compared)},
+    )
+
+
+def doubted_instrument(data: CausalData, progress: Say) -> Chapter:
+    """401(k) plans and savings: an instrument that may affect savings directly."""
+    progress("401(k) plans: fitting InvalidIV (1 of 2)")
+    with warnings.catch_warnings():
+        # Shown below, from the result.
+        warnings.simplefilter("ignore", IdentificationWarning)
+        est = InvalidIV(method="debiased", learners="ridge", random_state=SEED).fit(data)
+        progress("401(k) plans: fitting every other estimator on the same folds (2 of 2)")
+        compared = est.compare()
+    result, strength = est.estimate(), est.strength()
+    title = "Do 401(k) plans add to savings, if eligibility may do so by itself?"
+    about = (
+        "Net financial assets in thousand dollars; the instrument is whether an employer offers a "
+        "plan. InvalidIV does without the exclusion restriction and identifies the effect from how "
+        "the instrument moves the variance of the treatment."
+    )
+    beside = (published(data), str(strength), str(est.anderson_rubin()), *result.warnings)
+    lines = [line for part in beside for line in ("", *wrapped(part))]
+    text = [title, "", *wrapped(about), "", grid_text(_grid(compared), width=80), *lines]
+    return Chapter(
+        text="\n".join(text),
+        sections=(
+            Heading(title),
+            Text(f"{data.citation}. {data.published['note']}"),
+            Text(about),
+            Code(
+                "import causalkit as ck\n"
+                'data = ck.load_dataset("401k")\n'
+                f'est = ck.InvalidIV(method="debiased", learners="ridge", random_state={SEED})\n'
+                "print(est.fit(data).estimate().summary())\n"
+                "est.compare().plot()"
+            ),
+            Table(result),
+            Figure(_forest(compared), "Effect of participation on net financial assets."),
+            *(Text(part) for part in (*beside, *compared.notes)),
+            Figure(
+                plot_delta_v(est.fit_.fitted.hats.delta_v[:, 0], ax=_axes(6.0, 3.4)),
+                "What identifies the effect: how eligibility moves the variance of participation.",
+            ),
+        ),
+        files={"401k.tex": compared.to_latex(), "401k.csv": _csv(compared)},
+    )
+
+
+def known_direct_effect(progress: Say) -> Chapter:
+    """An instrument with a direct effect, where the average effect is known."""
+    data = invalid_iv(SEED, n=8000)
+    assert data.truth is not None
+    truth = data.truth.estimands["ate"]
+    progress("simulated instrument: fitting InvalidIV and every other estimator")
+    est = InvalidIV(method="debiased", learners="linear", random_state=SEED).fit(data.blind())
+    compared = est.compare()
+    grid = _grid(compared, truth=truth)
+    title = f"An instrument with a direct effect; the average effect is {truth:g}"
+    about = (
+        f"{len(data):,} rows with an unmeasured confounder and a direct effect of the instrument "
+        "of 0.7. OLS and AIPW are misled by the first, 2SLS, PLIV and LATE by the second; GENIUS "
+        'takes the effect to be constant. "error" is the estimate minus the truth.'
+    )
+    return Chapter(
+        text="\n".join([title, "", *wrapped(about), "", grid_text(grid, width=80)]),
+        sections=(
+            Heading(title),
+            Text(about),
+            Figure(
+                _forest(compared, null=truth), f"Each estimator; the line is the truth, {truth:g}."
+            ),
+            Table(pd.DataFrame(grid.rows, columns=["estimator", *grid.header[1:]])),
+            Text(str(est.strength())),
+        ),
+        files={"simulated_instrument.csv": _csv(compared)},
     )
 
 

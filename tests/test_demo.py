@@ -59,13 +59,13 @@ def test_the_demo_ranks_the_methods_and_writes_one_page_that_needs_no_other(tmp_
     steps: list[str] = []
     report = demo.run_demo(tmp_path / "out", echo=shown.append, progress=steps.append)
     page = report.read_text(encoding="utf-8")
-    assert page.count("data:image/png;base64,") >= 3
+    assert page.count("data:image/png;base64,") >= 6
     assert not re.search(r'(?:src|href)="(?!data:)', page)
     text = "\n".join(shown)
     assert max(map(len, text.splitlines())) <= 80
     # Our within regression beside the published 0.0800 (0.0227).
     assert re.search(r"^fixed effects +0\.0800 +0\.0227 ", text, flags=re.MULTILINE)
-    assert len(steps) >= 7
+    assert len(steps) >= 10
 
     tidy = pd.read_csv(report.parent / "simulated.csv").set_index("model")
     error = (tidy["estimate"] - 1.0).abs()
@@ -73,5 +73,11 @@ def test_the_demo_ranks_the_methods_and_writes_one_page_that_needs_no_other(tmp_
     # Fuhr & Papies (2024), figure 4, cell C u-shaped: both are far off, Mundlak terms are not.
     assert min(pooled, within) > 4.0 * basis
     assert means < min(pooled, within)
+    assert "one-sided non-compliance" in text.replace("\n", " ")
+    invalid = pd.read_csv(report.parent / "simulated_instrument.csv").set_index("model")
+    covers = (invalid["conf_low"] <= 1.0) & (invalid["conf_high"] >= 1.0)
+    assert covers["InvalidIV (debiased)"]
+    # The direct effect misleads these by about two, twenty standard errors.
+    assert not covers[["2SLS", "PLIV", "LATE (IIVM)"]].any()
     # Four standard errors: a false alarm once in 1.6e4 seeds if the estimator is right.
     assert basis < 4.0 * tidy["std_error"].iloc[-1]
