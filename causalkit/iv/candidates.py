@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from causalkit.errors import CausalKitWarning
 from causalkit.iv import selection
 from causalkit.iv.influence import Nuisances, Products, binary_direction
 from causalkit.iv.nuisances import Fitted, away_from_zero, mix, targets_of
@@ -18,6 +19,7 @@ from causalkit.nuisance import Folds
 from causalkit.nuisance.fitter import Fitter
 from causalkit.rng import stream
 from causalkit.typing import Bools, Floats
+from causalkit.warn import warn
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,7 @@ def fit_selective(
     if not sample.binary_treatment:
         products = products.with_variance(sight, folds, fitter, settings)
     pools["effect"], rho = effect_pool(sample, sight, fits, settings, products, constant)
+    _report_failures(pools)
     mu = pools["treatment"].arms
     delta_v = products.delta_v_of(mu)
     kept: Bools = np.asarray((np.abs(products.delta_v) >= settings.trim_delta_v).all(axis=1))
@@ -140,6 +143,16 @@ def fit_selective(
         weights = selection.smoothed(parts.by_block, settings.criterion)[1]
     found = Selection(choice, pools, risks, parts, weights, fits.count)
     return _selected(sample, pools, pi, exposure, rho, products, choice), found
+
+
+def _report_failures(pools: Mapping[str, Pool]) -> None:
+    for name in selection.AXES:
+        for label, reason in pools[name].failures.items():
+            warn(
+                f"candidate {label} for the {name} failed and is left out ({reason}); see "
+                "candidates().",
+                CausalKitWarning,
+            )
 
 
 def _received(z: Floats, arms: tuple[Floats, ...], repeat: int) -> Floats:

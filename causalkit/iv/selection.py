@@ -129,7 +129,7 @@ class PseudoRisks:
     Attributes
     ----------
     raw : mapping of set to array
-        Mean over splits of the largest squared change.
+        Largest mean squared change over the splits of all repeats.
     corrected : mapping of set to array
         Less what sampling noise adds; at least zero.
     """
@@ -166,10 +166,11 @@ class Contributions:
 
 
 def pseudo_risks(parts: Contributions) -> PseudoRisks:
-    """Pseudo-risks: raw ones from folds, averaged over repeats; corrected ones from blocks."""
+    """Pseudo-risks: raw ones from the folds of all repeats; corrected ones from blocks."""
     raw, corrected = {}, {}
+    splits = np.concatenate(parts.by_fold)
     for name, members in SUFFICIENT.items():
-        raw[name] = np.mean([_raw(values, members) for values in parts.by_fold], axis=0)
+        raw[name] = _raw(splits, members)
         corrected[name] = _corrected(parts.by_block, members)
     return PseudoRisks(raw, corrected)
 

@@ -1,0 +1,281 @@
+"""What InvalidIV says about input that it cannot use, in the words of its messages."""
+
+import iv_designs as designs
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.linear_model import LinearRegression
+
+import causalkit as ck
+from causalkit.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    DataError,
+    DroppedRowsWarning,
+    IdentificationError,
+    IdentificationWarning,
+    OverlapWarning,
+    WeakIdentificationWarning,
+)
+from causalkit.iv.identified import ONE_SIDED
+
+ANY = "ignore::causalkit.errors.CausalKitWarning"
+
+
+def table(n=1200, seed=1):
+    l1, l2, z, a, y = designs.draw(np.random.default_rng(seed), n)
+    return pd.DataFrame({"y": y, "a": a, "z": z, "l1": l1, "l2": l2})
+
+
+def dataset(frame=None, **roles):
+    known = {"outcome": "y", "treatment": "a", "instruments": "z", "covariates": ["l1", "l2"]}
+    return ck.CausalData.from_frame(table() if frame is None else frame, **(known | roles))
+
+
+def fit(data=None, **arguments):
+    plain = {"method": "debiased", "learners": "linear", "basis": None, "random_state": 0}
+    return ck.InvalidIV(**(plain | arguments)).fit(dataset() if data is None else data)
+
+
+def test_no_instrument_role_is_named():
+    with pytest.raises(DataError, match="instruments"):
+        fit(dataset(instruments=()))
+
+
+def test_a_constant_instrument_is_named_with_its_value():
+    with pytest.raises(DataError, match="instrument 'z' has the single value 1; it moves nothing"):
+        fit(dataset(table().assign(z=1.0)))
+
+
+def test_an_instrument_constant_in_a_training_fold_names_fold_and_repeat():
+    frame = table().sort_values("z", ignore_index=True)
+    ones = np.flatnonzero(frame["z"] == 1)
+    zeros = np.flatnonzero(frame["z"] == 0)
+    folds = [[(zeros, ones), (ones, zeros)]]
+    with pytest.raises(DataError, match="single value 0 in the training rows of fold 0 of repeat"):
+        ck.InvalidIV(method="debiased", learners="linear").fit(dataset(frame), folds=folds)
+
+
+@pytest.mark.parametrize("twin", ["a", "l1"])
+def test_an_instrument_affine_in_treatment_or_covariate_names_both(twin):
+    frame = table()
+    with pytest.raises(DataError, match=f"'z' is the same as {twin!r} up to scale"):
+        fit(dataset(frame.assign(z=3.0 - 2.0 * frame[twin])))
+
+
+@pytest.mark.parametrize("method", ["parametric", "selective"])
+def test_an_instrument_with_many_values_names_the_method_that_takes_it(method):
+    frame = table()
+    data = dataset(frame.assign(z=frame["z"] + frame["l1"]))
+    learners = "linear" if method == "parametric" else ["linear"]
+    with pytest.raises(ValueError, match=f"{method}.*one binary instrument.*method='debiased'"):
+        fit(data, method=method, learners=learners)
+
+
+def one_sided(n=1200):
+    frame = table(n)
+    return dataset(frame.assign(a=np.where(frame["z"] == 1, frame["a"], 0.0)))
+
+
+def test_one_sided_non_compliance_is_said_on_the_result():
+    with pytest.warns(IdentificationWarning, match="one-sided non-compliance"):
+        found = fit(one_sided())
+    assert ONE_SIDED.format(arm="z is 0") in found.result_.warnings
+    shown = " ".join(str(found.result_.summary()).split())
+    assert "rests on no unmeasured confounding of the treatment where it varies" in shown
+    assert "only does without the exclusion restriction" in shown
+
+
+@pytest.mark.filterwarnings(ANY)
+def test_one_sided_non_compliance_is_refused_by_the_parametric_method():
+    with pytest.raises(IdentificationError, match="constant in one; use method='debiased'"):
+        fit(one_sided(), method="parametric")
+
+
+@pytest.mark.filterwarnings(ANY)
+def test_a_treatment_constant_in_both_arms_is_refused():
+    # Constant by arm means affine in the instrument.
+    frame = table()
+    with pytest.raises(DataError, match="'z' is the same as 'a' up to scale"):
+        fit(dataset(frame.assign(a=frame["z"])))
+
+
+def rare(count):
+    """The treatment occurs ``count`` times where z is 1."""
+    frame = table()
+    inside = np.flatnonzero(frame["z"] == 1)
+    a = frame["a"].to_numpy().copy()
+    a[inside] = 0.0
+    a[inside[:count]] = 1.0
+    return dataset(frame.assign(a=a))
+
+
+@pytest.mark.filterwarnings(ANY)
+def test_fewer_than_fifty_rows_in_a_cell_are_counted_in_a_warning():
+    with pytest.warns(IdentificationWarning, match="only 40 rows have a = 1 where z is 1"):
+        fit(rare(40))
+
+
+@pytest.mark.filterwarnings(ANY)
+def test_fewer_than_five_rows_in_a_cell_are_refused_with_their_count():
+    with pytest.raises(DataError, match=r"only 4 rows have a = 1 where z is 1 \(and \d+ the other"):
+        fit(rare(4))
+
+
+def test_propensities_near_zero_or_one_are_counted():
+    frame = table()
+    chance = np.clip(0.5 + 0.75 * frame["l1"], 0.004, 0.996)
+    z = (np.random.default_rng(2).random(len(frame)) < chance).astype(float)
+    true = designs.truth_at(frame["l1"], frame["l2"])
+    a = (np.random.default_rng(3).random(len(frame)) < designs.received(z, true.mu)).astype(float)
+    data = dataset(frame.assign(z=z, a=a))
+    with pytest.warns(OverlapWarning, match=r"[\d.]+% of the propensities of z lie outside \[0.01"):
+        found = fit(data)
+    pi = found.fit_.fitted.predictions["instrument"]
+    share = np.mean((pi < 0.01) | (pi > 0.99))
+    assert f"{share:.1%} of the propensities" in " ".join(found.result_.warnings)
+
+
+def weak(n=1200):
+    return ck.generators.invalid_iv(4, n=n, weak=1.0).blind()
+
+
+@pytest.mark.filterwarnings(ANY)
+def test_weak_identification_says_f_and_the_share_of_rows():
+    with pytest.warns(WeakIdentificationWarning, match="hardly moves the variance"):
+        found = fit(weak())
+    words = " ".join(found.result_.warnings)
+    assert "below 10" in words
+    assert "conf_int(kind='anderson-rubin')" in words
+    assert "% of rows, where z says nothing about the effect" in words
+
+
+@pytest.mark.filterwarnings(ANY)
+def test_rows_of_small_delta_v_are_counted_and_the_population_is_named():
+    with pytest.warns(DroppedRowsWarning, match=r"\d+ of 1200 rows have .ΔV. below 0.02"):
+        found = fit(weak())
+    used = int(found.fit_.used.sum())
+    assert any(f"over the {used} rows" in note for note in found.result_.notes)
+
+
+@pytest.mark.filterwarnings(ANY)
+def test_an_unbounded_anderson_rubin_set_is_said_in_words():
+    found = fit(weak()).conf_int(kind="anderson-rubin")
+    assert found.shape in ("line", "disjoint", "half-line")
+    assert "inf" in str(found)
+
+
+@pytest.mark.filterwarnings(ANY)
+def test_no_row_with_delta_v_leaves_the_variance_weighted_effect():
+    found = fit(weak(), trim_delta_v=0.24)
+    assert found.result_.estimand == "variance-weighted"
+    with pytest.raises(IdentificationError, match=r"below 0\.24 in every row.*variance-weighted"):
+        found.estimate("ate")
+
+
+@pytest.mark.parametrize("learners", [[], {"effect": []}])
+def test_an_empty_list_of_candidates_is_refused(learners):
+    with pytest.raises(TypeError, match="empty list; give at least one learner"):
+        fit(method="selective", learners=learners)
+
+
+def test_a_candidate_without_fit_is_refused():
+    with pytest.raises(TypeError, match=r"object without fit\(\)"):
+        fit(method="selective", learners=["linear", object()])
+
+
+def test_a_class_in_place_of_an_instance_is_refused():
+    with pytest.raises(
+        TypeError, match=r"LinearRegression; pass an instance: LinearRegression\(\)"
+    ):
+        fit(learners={"outcome": LinearRegression})
+
+
+def test_several_learners_belong_to_the_selective_method():
+    with pytest.raises(ArgumentError, match='2 candidates, among which only method="selective"'):
+        fit(learners=["linear", "lasso"])
+
+
+def test_missing_covariates_follow_the_rule_of_the_data():
+    frame = table()
+    frame.loc[3, "l1"] = np.nan
+    with pytest.raises(DataError, match="l1"):
+        fit(dataset(frame))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"method": "debaised"}, "debiased"),
+        ({"criterion": "minmax"}, "minimax"),
+        ({"effect_loss": "arm"}, "arms"),
+        ({"learners": {"instrumnet": "linear"}}, "instrument"),
+        ({"learners": "laso"}, "lasso"),
+        ({"cov_type": "cluster"}, "clustered"),
+        ({"aggregation": "medain"}, "median"),
+    ],
+)
+def test_unknown_names_list_the_known_and_the_nearest(arguments, words):
+    (given,) = arguments.values()
+    given = next(iter(given)) if isinstance(given, dict) else given
+    with pytest.raises(ArgumentError) as caught:
+        fit(**arguments)
+    message = str(caught.value)
+    assert repr(given) in message
+    assert f"did you mean {words!r}" in message.lower()
+
+
+def test_unknown_estimands_and_intervals_list_the_known_and_the_nearest():
+    found = fit()
+    with pytest.raises(
+        ArgumentError, match=r"'aet'\. Did you mean 'at.'\? Known: atc, ate, att, v"
+    ):
+        found.estimate("aet")
+    with pytest.raises(ArgumentError, match="anderson-rubin"):
+        found.conf_int(kind="anderson-ruben")
+
+
+def test_the_treated_are_refused_where_the_treatment_is_continuous():
+    data = ck.generators.invalid_iv(5, n=800, exposure="continuous").blind()
+    with pytest.raises(ArgumentError, match="'att' is about the treated, and 'a' is not 0/1"):
+        fit(data).estimate("att")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"smooth": True}, 'smooth=True belongs to method="selective"'),
+        ({"criterion": "mixed-minimax"}, 'belongs to method="selective"'),
+        ({"effect_terms": ["l1"]}, 'belongs to method="parametric"'),
+        ({"method": "parametric", "n_rep": 2}, "repeats a sample split"),
+        ({"method": "parametric", "effect_terms": ["l9"]}, "'l9', which is no covariate.*l1, l2"),
+        ({"clip": 0.5}, r"clip must be a number in \[0, 0.5\)"),
+        ({"trim_delta_v": -1}, "trim_delta_v must be a number"),
+        ({"n_folds": 0}, "n_folds"),
+    ],
+)
+def test_arguments_that_cannot_take_effect_are_refused(arguments, words):
+    with pytest.raises(ArgumentError, match=words):
+        fit(**arguments)
+
+
+def test_flags_must_be_true_or_false():
+    with pytest.raises(ArgumentTypeError, match="smooth must be True or False, got 'yes'"):
+        fit(method="selective", learners=["linear"], smooth="yes")
+
+
+def test_candidates_belong_to_the_selective_method():
+    with pytest.raises(ArgumentError, match=r'candidates\(\) is for method="selective"'):
+        fit().candidates()
+
+
+def test_predictions_belong_to_the_debiased_method():
+    with pytest.raises(ArgumentError, match="belong to method='debiased'"):
+        ck.InvalidIV(method="parametric").fit(dataset(), predictions={"effect": np.zeros(1200)})
+
+
+def test_unknown_predictions_are_named():
+    with pytest.raises(ArgumentError, match="efect"):
+        ck.InvalidIV(method="debiased", learners="linear").fit(
+            dataset(), predictions={"efect": np.zeros(1200)}
+        )

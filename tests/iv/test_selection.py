@@ -1,0 +1,221 @@
+"""Selection among candidates: sums and pseudo-risks by brute force, counted fits, failures."""
+
+from collections import Counter
+from itertools import product
+from typing import ClassVar
+
+import iv_designs as designs
+import numpy as np
+import pytest
+from sklearn.base import BaseEstimator
+from sklearn.linear_model import LinearRegression, LogisticRegression
+
+import causalkit as ck
+from causalkit.errors import CausalKitWarning
+from causalkit.iv import selection
+
+SETS = {"M1": (0, 1), "M2": (0, 2, 3), "M3": (1, 3), "M4": (2, 3)}
+
+
+def some_predictions(rng, n, shape=(2, 3, 2, 2)):
+    n_pi, n_mu, n_omega, n_beta = shape
+    return selection.Predictions(
+        pi=rng.uniform(0.2, 0.8, (n_pi, n)),
+        mu=rng.uniform(0.1, 0.9, (n_mu, n)),
+        delta_v=rng.choice([-1, 1], (n_mu, n)) * rng.uniform(0.1, 0.2, (n_mu, n)),
+        eta=rng.standard_normal((n_omega, n)),
+        exposure=rng.uniform(0.1, 0.9, (n_omega, n)),
+        beta=rng.standard_normal((n_beta, n)),
+        rho=rng.standard_normal((n_beta, n)),
+    )
+
+
+def combinations(shape):
+    return product(*(range(size) for size in shape))
+
+
+@pytest.mark.parametrize("chunk", [7, 4096])
+def test_sums_by_block_equal_a_loop_over_all_combinations(chunk, monkeypatch):
+    monkeypatch.setattr(selection, "_CHUNK", chunk)
+    rng = np.random.default_rng(1)
+    n, n_blocks = 60, 4
+    y, a, z = rng.standard_normal(n), rng.integers(0, 2, n), rng.integers(0, 2, n).astype(float)
+    hats, block = some_predictions(rng, n), rng.integers(0, n_blocks, n)
+    weights, kept = rng.uniform(0.5, 2.0, n), rng.random(n) < 0.8
+    found = selection.block_sums(
+        y, a, z, hats, block=block, n_blocks=n_blocks, weights=weights, kept=kept
+    )
+    for i, j, k, m in combinations(hats.shape):
+        f = np.where(z == 1, hats.pi[i], 1 - hats.pi[i])
+        omega = hats.eta[k] - hats.beta[m] * hats.exposure[k]
+        residual = (a - hats.mu[j]) * (y - hats.beta[m] * a - omega) - hats.rho[m]
+        phi = hats.beta[m] + (2 * z - 1) / (f * hats.delta_v[j]) * residual
+        for b in range(n_blocks):
+            rows = (block == b) & kept
+            expected = (weights * phi)[rows].sum() / weights[kept].sum()
+            assert found[b, i, j, k, m] == pytest.approx(expected, rel=1e-10, abs=1e-12)
+
+
+def agreeing(shape, here, members):
+    return (k for k in combinations(shape) if all(k[axis] == here[axis] for axis in members))
+
+
+@pytest.mark.parametrize("n_rep", [1, 3])
+def test_pseudo_risks_equal_a_loop_over_sets_combinations_and_rivals(n_rep):
+    rng = np.random.default_rng(2)
+    shape, n_blocks = (2, 3, 2, 2), 6
+    by_fold = tuple(rng.standard_normal((4, *shape)) for _ in range(n_rep))
+    by_block = rng.standard_normal((n_blocks, *shape)) + rng.standard_normal(shape)
+    found = selection.pseudo_risks(selection.Contributions(by_fold, by_block))
+    splits = np.concatenate(by_fold)
+    for name, members in SETS.items():
+        for here in combinations(shape):
+            raw, corrected = 0.0, 0.0
+            for there in agreeing(shape, here, members):
+                change = splits[(slice(None), *there)] - splits[(slice(None), *here)]
+                raw = max(raw, (change**2).mean())
+                change = by_block[(slice(None), *there)] - by_block[(slice(None), *here)]
+                noise = change.var(ddof=1) / n_blocks
+                corrected = max(corrected, change.mean() ** 2 - noise)
+            assert found.raw[name][here] == pytest.approx(raw, rel=1e-10)
+            assert found.corrected[name][here] == pytest.approx(corrected, rel=1e-9, abs=1e-12)
+
+
+def risks(corrected, raw):
+    shape = (len(corrected), 1, 1, 1)
+    return selection.PseudoRisks(
+        {"M1": np.reshape(raw, shape), "M2": np.zeros(shape)},
+        {"M1": np.reshape(corrected, shape), "M2": np.reshape(corrected[::-1], shape)},
+    )
+
+
+def test_minimax_takes_the_worst_set_and_mixed_minimax_the_sum():
+    # Worst of (5, 0), (2, 2.9), (2.9, 2), (0, 5): the middle two; sums 5, 4.9, 4.9, 5.
+    found = risks([5.0, 2.0, 2.9, 0.0], [0.0, 2.0, 1.0, 0.0])
+    np.testing.assert_allclose(found.criterion("minimax").ravel(), [5.0, 2.9, 2.9, 5.0])
+    np.testing.assert_allclose(found.criterion("mixed-minimax").ravel(), [5.0, 4.9, 4.9, 5.0])
+    lopsided = risks([4.0, 0.0, 3.0, 3.0], [0.0, 0.0, 0.0, 0.0])
+    assert selection.choose(lopsided, "minimax") == (1, 0, 0, 0)
+    assert selection.choose(lopsided, "mixed-minimax") == (1, 0, 0, 0)
+
+
+def test_ties_of_the_corrected_criterion_go_to_the_smaller_raw_one():
+    assert selection.choose(risks([0.0, 0.0, 0.0], [3.0, 1.0, 2.0]), "minimax") == (1, 0, 0, 0)
+
+
+def test_blocks_keep_groups_together_and_are_even():
+    groups = np.random.default_rng(3).integers(0, 200, 2000)
+    block = selection.random_blocks(groups, rng=np.random.default_rng(4))
+    assert all(np.unique(block[groups == g]).size == 1 for g in np.unique(groups))
+    assert np.unique(block).size == selection.N_BLOCKS
+
+
+class Counting(BaseEstimator):
+    """Counts the fits of each tag."""
+
+    fits: ClassVar[Counter] = Counter()
+
+    def __init__(self, tag="", alpha=0.0):
+        self.tag = tag
+        self.alpha = alpha
+
+    def count(self):
+        self.fits[self.tag] += 1
+
+
+class CountingMean(Counting, LinearRegression):
+    def __init__(self, tag="", alpha=0.0):
+        LinearRegression.__init__(self)
+        Counting.__init__(self, tag, alpha)
+
+    def fit(self, x, y, sample_weight=None):
+        self.count()
+        return super().fit(x, y, sample_weight)
+
+
+class CountingShare(Counting, LogisticRegression):
+    def __init__(self, tag="", alpha=0.0):
+        LogisticRegression.__init__(self)
+        Counting.__init__(self, tag, alpha)
+
+    def fit(self, x, y, sample_weight=None):
+        self.count()
+        return super().fit(x, y, sample_weight)
+
+
+def counted(n_candidates, n_folds=2):
+    Counting.fits.clear()
+    kinds = {
+        "instrument": CountingShare,
+        "treatment": CountingShare,
+        "outcome": CountingMean,
+        "effect": CountingMean,
+    }
+    learners = {
+        name: [kind(f"{name} {k}") for k in range(n_candidates)] for name, kind in kinds.items()
+    }
+    data = designs.as_data(*designs.draw(np.random.default_rng(5), 1000))
+    fit = ck.InvalidIV(learners=learners, n_folds=n_folds, basis=None, random_state=0).fit(data)
+    return fit, dict(Counting.fits)
+
+
+def test_every_candidate_is_fitted_once_per_fold_and_never_per_combination():
+    # By arm: μ; η and E[A | z, L] for ω. Effect: C_z by arm, and β directly.
+    per_fold = {"instrument": 1, "treatment": 2, "outcome": 4, "effect": 3}
+    for n_candidates in (1, 3):
+        fit, fits = counted(n_candidates)
+        assert fits == {
+            f"{name} {k}": 2 * times
+            for name, times in per_fold.items()
+            for k in range(n_candidates)
+        }
+        assert fit.fit_.selection.n_fits == sum(fits.values())
+
+
+class Fails(LinearRegression):
+    def fit(self, *_, **__):
+        raise RuntimeError("no luck today")
+
+
+def test_a_candidate_that_fails_is_left_out_and_reported():
+    data = designs.as_data(*designs.draw(np.random.default_rng(6), 1000))
+    learners = {name: ["linear"] for name in ("instrument", "treatment", "outcome")}
+    learners["effect"] = [LinearRegression(), Fails()]
+    common = {"basis": None, "n_folds": 2, "trim_delta_v": 0.0, "random_state": 0}
+    words = "Fails for the effect failed and is left out .*no luck today"
+    with pytest.warns(CausalKitWarning, match=words):
+        fit = ck.InvalidIV(learners=learners, **common).fit(data)
+    table = fit.candidates().set_index(["nuisance", "learner"])
+    assert "no luck today" in table.loc[("effect", "Fails"), "failure"]
+    assert not table.loc[("effect", "Fails"), "selected"]
+    assert any("no luck today" in warning for warning in map(str, fit.result_.warnings))
+    without = ck.InvalidIV(learners=learners | {"effect": [LinearRegression()]}, **common).fit(data)
+    assert fit.result_.estimate == without.result_.estimate
+
+
+def test_the_table_of_candidates_shows_losses_risks_and_the_choice():
+    data = designs.as_data(*designs.draw(np.random.default_rng(7), 1000))
+    fit = ck.InvalidIV(
+        learners=["linear", "ridge"], basis=None, n_folds=2, trim_delta_v=0.0, random_state=0
+    ).fit(data)
+    table = fit.candidates()
+    assert table.groupby("nuisance").size().to_dict() == dict.fromkeys(selection.AXES, 2)
+    for flag in ("selected", "chosen_by_loss"):
+        assert table.groupby("nuisance")[flag].sum().tolist() == [1, 1, 1, 1]
+    best = table.loc[table.groupby("nuisance")["loss"].idxmin()]
+    assert best["chosen_by_loss"].all()
+    parts, choice = fit.fit_.selection.parts, fit.fit_.selection.choice
+    assert parts.estimates[choice] == pytest.approx(fit.result_.estimate, rel=1e-9)
+
+
+def test_the_log_loss_and_squared_loss_of_candidates_are_out_of_fold():
+    data = designs.as_data(*designs.draw(np.random.default_rng(8), 1000))
+    fit = ck.InvalidIV(learners=["linear"], basis=None, n_folds=2, random_state=0).fit(data)
+    seen, sample = fit.augment(), fit.fit_.sample
+    frame = seen.set_index("row").loc[sample.rows]
+    p = frame["instrument_hat"].to_numpy()
+    z = sample.z[:, 0]
+    eta = designs.received(z, [frame[f"outcome:{arm}_hat"].to_numpy() for arm in (0, 1)])
+    loss = fit.candidates().set_index("nuisance")["loss"]
+    assert loss["instrument"] == pytest.approx(-np.mean(np.log(np.where(z == 1, p, 1 - p))))
+    assert loss["outcome"] == pytest.approx(np.mean((sample.y - eta) ** 2))
