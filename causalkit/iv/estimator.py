@@ -194,7 +194,7 @@ class InvalidIV(Estimator):
         )
         with collect_warnings() as caught:
             fitted = fit_iv(data, settings, folds=folds, predictions=predictions)
-            estimand = "ate" if fitted.used.any() else "variance-weighted"
+            estimand = "ate" if fitted.averages else "variance-weighted"
             provenance = provenance_of(settings, time.perf_counter() - started)
             self.result_ = estimate_of(
                 fitted, settings, estimand, warnings=tuple(caught), provenance=provenance

@@ -51,7 +51,8 @@ def fit_general(
     means = by_repeat(
         lambda repeat: [
             sight.nuisance("product", product[:, repeat], learners.effect),
-            sight.nuisance("variance mean", variance[:, repeat], learners.instrument),
+            # From Ã², on the rows that V was learned from: V by other models has another level.
+            sight.nuisance("variance mean", square[:, repeat], learners.instrument),
             sight.nuisance("share", sample.a, learners.treatment, kind=kind),
         ],
         folds,
@@ -99,7 +100,7 @@ def fit_general(
         "treatment": wide(sample.a),
         "outcome": wide(sample.y),
         "product": product,
-        "variance mean": variance,
+        "variance mean": square,
         "variance spread": swing**2,
         "share": wide(sample.a),
     }

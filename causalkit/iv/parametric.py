@@ -118,8 +118,10 @@ def fit_parametric(
     kept = np.abs(delta_v) >= least_delta_v
     final = _Average(system, linear, variance_fit, variance, kept)
     solutions: dict[str, Solution] = {}
-    if kept.any():
-        solutions = {target: final.solve(target) for target in targets}
+    for target in targets:
+        # Nobody of the target's population may be left, where ΔV is small nearly everywhere.
+        if final.has(target):
+            solutions[target] = final.solve(target)
     psi = Solution(linear.psi, linear.influence[:, : linear.psi.size])
     return ParametricFit(final.nuisances(), psi, solutions)
 
@@ -266,6 +268,11 @@ class _Average:
             "delta_v": delta_v,
             "share": pi * high + (1.0 - pi) * low,
         }
+
+    def has(self, target: Target) -> bool:
+        """Whether rows of the target's population are averaged over."""
+        who = self._population(target, self.nuisances()["share"])[0]
+        return bool((who[self.kept] * self.system.data.w[self.kept]).sum() > 0)
 
     def solve(self, target: Target) -> Solution:
         """Average effect and its influence values."""

@@ -57,6 +57,12 @@ class IVFit:
     source: Source
     notes: tuple[str, ...] = field(default=())
 
+    @property
+    def averages(self) -> bool:
+        """Whether rows of two clusters or more have a |ΔV|, as a variance of an average needs."""
+        codes = self.sample.clusters or (np.arange(self.sample.n),)
+        return all(np.unique(each[self.used]).size > 1 for each in codes)
+
     def rows(self, estimand: str) -> Bools:
         """Rows that an estimand averages over."""
         every = np.ones(self.sample.n, dtype=bool)
@@ -70,6 +76,11 @@ class IVFit:
                 Solution(s.theta, s.influence[rows] * (rows.sum() / rows.size))
                 for s in self.solved[estimand]
             ]
+        if self.folds is None:
+            raise IdentificationError(
+                f"no row of the population of estimand={estimand!r} has |ΔV| large enough to be "
+                "averaged over; use 'ate', or 'variance-weighted'."
+            )
         sample = self.sample
         weights = None if sample.weights is None else sample.weights[rows]
         if estimand == "variance-weighted":
@@ -120,9 +131,9 @@ def estimate_of(
             "0/1; use 'ate' or 'variance-weighted'."
         )
     rows = fit.rows(estimand)
-    if not rows.any():
+    if estimand != "variance-weighted" and not fit.averages:
         raise IdentificationError(
-            f"|ΔV| is below {settings.trim_delta_v:g} in every row: "
+            f"|ΔV| is below {settings.trim_delta_v:g} in every row, or in all but one: "
             f"{', '.join(fit.sample.instrument_names)} does not move the variance of the treatment "
             "enough for an average effect. Use estimate('variance-weighted') and "
             "conf_int(kind='anderson-rubin')."

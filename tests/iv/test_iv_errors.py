@@ -173,6 +173,15 @@ def test_no_row_with_delta_v_leaves_the_variance_weighted_effect():
         found.estimate("ate")
 
 
+@pytest.mark.filterwarnings(ANY)
+def test_one_row_with_delta_v_is_no_average_either():
+    frame = weak()
+    sizes = np.sort(np.abs(fit(frame).fit_.fitted.hats.delta_v[:, 0]))
+    found = fit(frame, trim_delta_v=float(sizes[-2:].mean()))
+    assert found.fit_.used.sum() == 1
+    assert found.result_.estimand == "variance-weighted"
+
+
 @pytest.mark.parametrize("learners", [[], {"effect": []}])
 def test_an_empty_list_of_candidates_is_refused(learners):
     with pytest.raises(TypeError, match="empty list; give at least one learner"):

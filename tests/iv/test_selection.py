@@ -172,6 +172,15 @@ def test_every_candidate_is_fitted_once_per_fold_and_never_per_combination():
         assert fit.fit_.selection.n_fits == sum(fits.values())
 
 
+def test_a_learner_of_both_treatment_and_outcome_is_not_fitted_twice_to_the_treatment():
+    # Two folds: π once; μ, η and C_z by arm; β once. E[A | z, L] for ω is μ of the same learner.
+    data = designs.as_data(*designs.draw(np.random.default_rng(9), 1000))
+    fit = ck.InvalidIV(
+        learners=["linear"], basis=None, n_folds=2, trim_delta_v=0.0, random_state=0
+    ).fit(data)
+    assert fit.fit_.selection.n_fits == 2 * (1 + 2 + 2 + 2 + 1)
+
+
 class Fails(LinearRegression):
     def fit(self, *_, **__):
         raise RuntimeError("no luck today")
