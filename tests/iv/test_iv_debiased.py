@@ -178,7 +178,8 @@ def two_instruments(seed, n):
 @pytest.mark.filterwarnings(ANY)
 @pytest.mark.parametrize("make", [continuous_instrument, two_instruments])
 def test_two_folds_do_not_shift_the_direction_of_other_instruments(make):
-    # E[V | L] from V of the other fold's model has its level: bias -.21 where this allows .03.
+    # E[V | L] from V of the other fold's model has the level of that model: bias -.21 where this
+    # allows .03.
     found = np.array(
         [
             fit(make(1000 + k, 1500), n_folds=2).estimate("variance-weighted").estimate
