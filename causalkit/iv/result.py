@@ -76,6 +76,11 @@ class IVFit:
                 Solution(s.theta, s.influence[rows] * (rows.sum() / rows.size))
                 for s in self.solved[estimand]
             ]
+        if self.folds is None:
+            raise IdentificationError(
+                f"no row of the population of estimand={estimand!r} has |ΔV| large enough to be "
+                "averaged over; use 'ate', or 'variance-weighted'."
+            )
         sample = self.sample
         weights = None if sample.weights is None else sample.weights[rows]
         if estimand == "variance-weighted":
