@@ -108,7 +108,9 @@ def test_make_targets_and_commands_on_the_pages_exist(path):
         assert command in main.commands
 
 
+# The 401(k) study is one-sided, and its warning is what the text below it is about.
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:the treatment is constant where e401k is 0")
 @pytest.mark.parametrize("block", blocks(README, "python"))
 def test_python_blocks_of_the_readme_run(block, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
