@@ -9,14 +9,14 @@ from causalkit.errors import IdentificationError
 from causalkit.inference.regression import partialled, regression_score
 from causalkit.inference.solve import solve_linear
 from causalkit.iv.nuisances import Learners, first_stage
-from causalkit.iv.result import IVFit, inference_of
+from causalkit.iv.result import IVFit, inference_of, result_of
 from causalkit.iv.sample import IVSample
 from causalkit.iv.settings import Settings
 from causalkit.iv.views import Sight, joint_sight
 from causalkit.nuisance import Folds, Nuisance
 from causalkit.nuisance.fitter import Fitter
 from causalkit.optional import require
-from causalkit.results import EffectResult, effect_from_solutions
+from causalkit.results import EffectResult
 from causalkit.scores import LinearScore, aipw, late, pliv
 from causalkit.typing import Bools, Floats
 
@@ -60,27 +60,16 @@ class Bench:
         kept = np.ones(sample.n, dtype=bool) if rows is None else rows
         inference = inference_of(sample, settings, kept)
         dropped = {} if kept.all() else {"propensity outside [0.01, 0.99]": int((~kept).sum())}
-        roles = self.fit.source.roles
-        names = roles.cluster or ((str(roles.unit),) if sample.clusters else ())
-        result = effect_from_solutions(
+        return result_of(
             solve_linear(score, weights=inference.weights),
-            terms=(sample.treatment_name,),
-            clusters=inference.clusters,
-            cluster_names=names[: len(inference.clusters)],
-            ssc=settings.ssc,
-            cov_type=settings.cov_type,
-            aggregation=settings.aggregation,
-            multiplicity=inference.multiplicity,
-            use_t=settings.use_t,
+            self.fit,
+            settings,
+            inference,
             estimand=estimand,
             estimator=name,
-            outcome=roles.outcome[0],
-            treatment=roles.treatment,
-            contrast=("1 vs 0" if sample.binary_treatment else "dY/dD",),
             dropped=dropped,
             notes=(f"Assumes {assumes}.",),
         )
-        return result
 
 
 def ols(bench: Bench) -> tuple[EffectResult, Bools]:

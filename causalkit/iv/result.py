@@ -142,12 +142,41 @@ def estimate_of(
     solutions, variances = fit.solutions(estimand), None
     if fit.selection is not None and fit.selection.weights is not None and estimand == "ate":
         solutions, variances = _smooth(fit, fit.selection, settings)
-    sample, roles = fit.sample, fit.source.roles
+    sample = fit.sample
     dropped = dict(fit.source.dropped)
     if sample.n_dropped:
         dropped["weight of zero"] = sample.n_dropped
     if not rows.all():
         dropped[f"|ΔV| below {settings.trim_delta_v:g}"] = int((~rows).sum())
+    return result_of(
+        solutions,
+        fit,
+        settings,
+        inference,
+        variances=variances,
+        estimand=estimand,
+        estimator=settings.label,
+        n_folds=None if fit.folds is None else fit.folds.n_folds,
+        seed=settings.seed,
+        dropped=dropped,
+        notes=_notes(fit, settings, estimand),
+        warnings=warnings,
+        diagnostics=_diagnostics(fit),
+        provenance=provenance,
+        data_digest=fit.source.digest,
+        glance_extra=_glance(fit),
+    )
+
+
+def result_of(
+    solutions: list[Solution],
+    fit: IVFit,
+    settings: Settings,
+    inference: Inference,
+    **facts: Any,
+) -> EffectResult:
+    """Result of solved scores with the fit's roles and variance; ``facts`` are further fields."""
+    sample, roles = fit.sample, fit.source.roles
     names = roles.cluster or ((str(roles.unit),) if sample.clusters else ())
     return effect_from_solutions(
         solutions,
@@ -158,22 +187,11 @@ def estimate_of(
         cov_type=settings.cov_type,
         aggregation=settings.aggregation,
         multiplicity=inference.multiplicity,
-        variances=variances,
         use_t=settings.use_t,
-        estimand=estimand,
-        estimator=settings.label,
         outcome=roles.outcome[0],
         treatment=roles.treatment,
         contrast=("1 vs 0" if sample.binary_treatment else "dY/dD",),
-        n_folds=None if fit.folds is None else fit.folds.n_folds,
-        seed=settings.seed,
-        dropped=dropped,
-        notes=_notes(fit, settings, estimand),
-        warnings=warnings,
-        diagnostics=_diagnostics(fit),
-        provenance=provenance,
-        data_digest=fit.source.digest,
-        glance_extra=_glance(fit),
+        **facts,
     )
 
 

@@ -1,6 +1,6 @@
 """The arrays that an invalid-instrument estimator works on."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -77,17 +77,6 @@ class IVSample:
     def mean(self, values: Floats) -> Floats:
         """Weighted mean over rows of ``(n, ...)`` values."""
         return np.asarray(np.average(values, axis=0, weights=self.weights))
-
-    def with_instrument(self, column: int) -> "IVSample":
-        """One instrument, with the others among the covariates."""
-        others = [j for j in range(self.z.shape[1]) if j != column]
-        return replace(
-            self,
-            z=self.z[:, [column]],
-            x=np.hstack([self.x, self.z[:, others]]),
-            covariate_names=self.covariate_names + tuple(self.instrument_names[j] for j in others),
-            instrument_names=(self.instrument_names[column],),
-        )
 
 
 def iv_sample(data: CausalData) -> IVSample:
