@@ -1,7 +1,7 @@
 """Selective machine learning of one fit: candidates in, the selected combination out."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -99,16 +99,17 @@ def fit_selective(
     exposure = exposures(sample, sight, fits, settings.candidates, pools, constant)
     z = sample.z[:, 0]
     pi = np.clip(pools["instrument"].arms[0], settings.clip, 1.0 - settings.clip)
-    products = Best(sample, pools, pi, constant, settings.trim_delta_v)
+    least = sample.least_delta_v(settings.trim_delta_v)
+    products = Best(sample, pools, pi, constant, least, calibrate=settings.calibrate)
     if not sample.binary_treatment:
         products = products.with_variance(sight, folds, fitter, settings)
     pools["effect"], rho = effect_pool(sample, sight, fits, settings, products, constant)
     _report_failures(pools)
     mu = pools["treatment"].arms
     delta_v = products.delta_v_of(mu)
-    kept: Bools = np.asarray((np.abs(products.delta_v) >= settings.trim_delta_v).all(axis=1))
-    if not kept.any():
-        kept = np.ones(sample.n, dtype=bool)
+    # One population for all combinations, or their differences would be of populations.
+    population: Bools = np.asarray((np.abs(products.delta_v) >= least).all(axis=1))
+    kept = population if population.any() else np.ones(sample.n, dtype=bool)
     groups = sample.clusters[0] if sample.clusters else np.arange(sample.n)
     block = selection.random_blocks(groups, rng=stream(settings.seed, "blocks"))
     n_blocks = int(block.max()) + 1
@@ -117,7 +118,7 @@ def fit_selective(
         hats = selection.Predictions(
             pi=pi[:, :, repeat],
             mu=_received(z, mu, repeat),
-            delta_v=away_from_zero(delta_v[:, :, repeat], settings.trim_delta_v),
+            delta_v=away_from_zero(delta_v[:, :, repeat], least),
             eta=_received(z, pools["outcome"].arms, repeat),
             exposure=_received(z, exposure, repeat),
             beta=pools["effect"].arms[0][:, :, repeat],
@@ -142,7 +143,8 @@ def fit_selective(
     if settings.smooth:
         weights = selection.smoothed(parts.by_block, settings.criterion)[1]
     found = Selection(choice, pools, risks, parts, weights, fits.count)
-    return _selected(sample, pools, pi, exposure, rho, products, choice), found
+    fitted = _selected(sample, pools, pi, exposure, rho, products, choice)
+    return replace(fitted, population=population), found
 
 
 def _report_failures(pools: Mapping[str, Pool]) -> None:
@@ -184,7 +186,7 @@ def _selected(
         omega=shown,
         beta=beta,
         rho=rho[k_beta],
-        direction=binary_direction(z, pi[k_pi], away_from_zero(delta_v, 1e-12)),
+        direction=binary_direction(z, pi[k_pi], away_from_zero(delta_v, best.least)),
         delta_v=delta_v,
         share=mix(pi[k_pi], (mu[0], mu[1])),
     )

@@ -64,10 +64,15 @@ class InvalidIV(Estimator):
     effect_loss : {"auto", "arms", "direct"}, default "auto"
         β from the difference of two regressions by arm, or from one weighted regression;
         ``"auto"`` takes the smaller held-out loss.
+    calibrate : bool, default True
+        Shrink the variation of the learned ΔV(L) and β(L) to what held-out rows confirm, which
+        keeps chance values of ΔV near zero from ruling the average. Not applied to predictions
+        from elsewhere, nor with several or many-valued instruments.
     clip : float, default 0.01
         P(Z | L) is kept inside [clip, 1 − clip]; the share moved is reported.
     trim_delta_v : float, default 0.02
-        Rows with |V_1(L) − V_0(L)| below this are left out of the average, and counted.
+        Rows with |V_1(L) − V_0(L)| below this are left out of the average, and counted. For a
+        treatment that is not 0/1 its unit is four times the variance of the treatment.
     cov_type : {"auto", "clustered", "two-way", "robust"}, default "auto"
         ``"auto"``: by the clusters that the data name, or by unit; else robust.
     ssc, use_t, aggregation
@@ -123,6 +128,7 @@ class InvalidIV(Estimator):
         effect_terms: Sequence[str] | None = None,
         confounding_terms: Sequence[str] | None = None,
         effect_loss: str = "auto",
+        calibrate: bool = True,
         clip: float = 0.01,
         trim_delta_v: float = 0.02,
         cov_type: str = "auto",
@@ -144,6 +150,7 @@ class InvalidIV(Estimator):
         self.effect_terms = effect_terms
         self.confounding_terms = confounding_terms
         self.effect_loss = effect_loss
+        self.calibrate = calibrate
         self.clip = clip
         self.trim_delta_v = trim_delta_v
         self.cov_type = cov_type

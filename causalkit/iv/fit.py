@@ -96,6 +96,7 @@ def fit_iv(
         given=placed_predictions(predictions, sample.rows, known=_GIVEN, n=len(data)),
     )
     sight = covariate_sight(sample, settings.basis, settings.seed)
+    least = sample.least_delta_v(settings.trim_delta_v)
     selected: Selection | None = None
     if settings.method == "selective":
         fitted, selected = fit_selective(sample, sight, splits, fitter, settings, constant=constant)
@@ -108,8 +109,9 @@ def fit_iv(
             settings.learners,
             constant=constant,
             clip=settings.clip,
-            least_delta_v=settings.trim_delta_v,
+            least_delta_v=least,
             effect_loss=settings.effect_loss,
+            calibrate=settings.calibrate,
         )
     else:
         joint = joint_sight(sample, settings.basis, settings.seed)
@@ -120,7 +122,7 @@ def fit_iv(
             splits,
             fitter,
             settings.learners,
-            least_delta_v=settings.trim_delta_v,
+            least_delta_v=least,
         )
     return _assembled(data, sample, settings, fitted, splits, selected, sight.notes)
 
@@ -173,7 +175,10 @@ def _assembled(
             OverlapWarning,
         )
     hats = fitted.hats
-    used: Bools = np.asarray((np.abs(hats.delta_v) >= settings.trim_delta_v).all(axis=1))
+    least = sample.least_delta_v(settings.trim_delta_v)
+    used: Bools = np.asarray((np.abs(hats.delta_v) >= least).all(axis=1))
+    if fitted.population is not None:
+        used = fitted.population
     every = np.ones(sample.n, dtype=bool)
     inference = inference_of(sample, settings, every)
     found = strength(
@@ -190,12 +195,12 @@ def _assembled(
     if used.mean() < 1.0 - _FEW_LEFT_OUT:
         warn(
             f"{int((~used).sum())} of {used.size} rows have |ΔV| below "
-            f"{settings.trim_delta_v:g} and are left out: the average effect is that of the other "
+            f"{least:.3g} and are left out: the average effect is that of the other "
             "rows. estimate('variance-weighted') uses all.",
             DroppedRowsWarning,
         )
     warn_if_few(inference.clusters)
-    return IVFit(sample, fitted, folds, used, {}, selected, found, Source.of(data), notes)
+    return IVFit(sample, fitted, folds, least, used, {}, selected, found, Source.of(data), notes)
 
 
 def _swing(sample: IVSample, products: Products, hats: Nuisances) -> Floats:

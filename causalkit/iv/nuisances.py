@@ -4,7 +4,8 @@
 2. The residual covariance C_z(L) = E[ÃỸ | Z = z, L] with Ã = A − μ_Z and Ỹ = Y − η_Z, and for a
    continuous treatment V_z(L) = E[Ã² | Z = z, L]; for a binary one V_z = μ_z(1 − μ_z).
 3. β(L) and ρ(L) from C_z = β V_z + ρ: by arm, β = ΔC/ΔV; or directly, by the regression of
-   ÃỸ − E[ÃỸ | L] on (Z − π)ΔV with a slope that depends on L (an R-learner).
+   ÃỸ − E[ÃỸ | L] on (Z − π)ΔV with a slope that depends on L (an R-learner). ΔV and β are
+   calibrated first (:mod:`causalkit.iv.calibration`), because ΔV is divided by.
 
 Every residual comes from models that did not see its row. Those of stage 2 were trained on rows of
 the fold that is predicted, but what a wrong μ or η adds to E[ÃỸ | L] is a product of their errors,
@@ -16,6 +17,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from causalkit.iv.calibration import calibrated
 from causalkit.iv.influence import Nuisances, Products, binary_direction
 from causalkit.iv.sample import IVSample
 from causalkit.iv.views import Sight
@@ -73,6 +75,8 @@ class Fitted:
         How β was learned, and its held-out losses.
     clipped : float
         Share of rows whose propensity of the instrument was outside the bounds.
+    population : (n,) bool array or None
+        Rows that the average runs over, where it is not for |ΔV| of these nuisances to say.
     """
 
     hats: Nuisances
@@ -83,6 +87,7 @@ class Fitted:
     facts: Mapping[str, object]
     clipped: float
     models: Mapping[tuple[str, int, int], object]
+    population: Bools | None = None
 
 
 def fit_binary(
@@ -96,6 +101,7 @@ def fit_binary(
     clip: float,
     least_delta_v: float,
     effect_loss: str = "auto",
+    calibrate: bool = True,
 ) -> Fitted:
     """Every nuisance of one binary instrument.
 
@@ -112,6 +118,8 @@ def fit_binary(
         out of the average.
     effect_loss : {"auto", "arms", "direct"}
         How β is learned; ``"auto"`` takes the one with the smaller held-out loss.
+    calibrate : bool
+        Whether learned ΔV and β are calibrated; those from elsewhere never are.
     """
     first = first_stage(sample, sight, folds, fitter, learners, constant=constant)
     z, a = sample.z[:, 0], sample.a
@@ -122,24 +130,28 @@ def fit_binary(
         sample, sight, folds, fitter, learners, product=product, square=a_res**2, constant=constant
     )
     variance = variances(sample, first.mu, second, constant)
-    delta_v = away_from_zero(variance[1] - variance[0], least_delta_v)
     covariance = (second["product:0"], second["product:1"])
     outcome_mean = mix(pi, covariance)
     treatment_mean = mix(pi, variance)
+    given, moved, left = fitter.given, variance[1] - variance[0], product - outcome_mean
+    calibrate = calibrate and not constant.any()
+    if calibrate and not any(name.startswith(("treatment", "variance")) for name in given):
+        moved = calibrated(sample, moved, a_res**2 - treatment_mean, z[:, None] - pi)
+    delta_v = away_from_zero(moved, least_delta_v)
     swing = (z[:, None] - pi) * delta_v
     ways = {}
     if effect_loss != "direct":
         ways["arms"] = (covariance[1] - covariance[0]) / delta_v
     direct: CrossFit | None = None
     if effect_loss != "arms":
-        direct = _direct_effect(sight, folds, fitter, learners, product - outcome_mean, swing)
+        direct = _direct_effect(sight, folds, fitter, learners, left, swing)
         ways["direct"] = direct["effect"]
+    if calibrate and "effect" not in given:
+        ways = {name: calibrated(sample, way, left, swing) for name, way in ways.items()}
     losses = {
-        name: float(sample.mean((product - outcome_mean - way * swing) ** 2).mean())
-        for name, way in ways.items()
+        name: float(sample.mean((left - way * swing) ** 2).mean()) for name, way in ways.items()
     }
     way = min(losses, key=lambda name: losses[name])
-    given = fitter.given
     beta = given.get("effect", ways[way])
     rho = given.get("confounding", mix(pi, covariance) - beta * mix(pi, variance))
     mu, eta = first.received(z, first.mu), first.received(z, first.eta)
@@ -150,10 +162,10 @@ def fit_binary(
         beta=beta,
         rho=rho,
         direction=binary_direction(z, pi, delta_v),
-        delta_v=variance[1] - variance[0],
+        delta_v=moved,
         share=mix(pi, first.mu),
     )
-    products = Products(product - outcome_mean, a_res**2 - treatment_mean, z[:, None] - pi)
+    products = Products(left, a_res**2 - treatment_mean, z[:, None] - pi)
     more = {} if direct is None else {"effect": direct["effect"]}
     chosen = {**first.hats.chosen, **second.chosen}
     if direct is not None:

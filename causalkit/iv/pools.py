@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 
 from causalkit.errors import IdentificationError
+from causalkit.iv.calibration import calibrated
 from causalkit.iv.nuisances import ARMS, arms_of, away_from_zero, by_repeat, mix, variances
 from causalkit.iv.sample import IVSample
 from causalkit.iv.settings import Candidates, Settings
@@ -223,10 +224,13 @@ class Best:
         pi: Floats,
         constant: Bools,
         least: float,
+        *,
+        calibrate: bool,
     ) -> None:
         z = sample.z[:, 0][:, None] == 1.0
         treatment, outcome = pools["treatment"], pools["outcome"]
         self.sample, self.constant, self.least = sample, constant, least
+        self.calibrate = calibrate
         self.pi = pi[pools["instrument"].best]
         self.mu = (treatment.arms[0][treatment.best], treatment.arms[1][treatment.best])
         a_res = sample.a[:, None] - np.where(z, self.mu[1], self.mu[0])
@@ -263,14 +267,29 @@ class Best:
     @property
     def delta_v(self) -> Floats:
         """ΔV(L), ``(n, n_rep)``."""
-        low, high = self.variance
-        return high - low
+        return self._moved(self.square, self.variance)
 
     def delta_v_of(self, mu: tuple[Floats, ...]) -> Floats:
         """ΔV(L) by every treatment candidate, ``(K, n, n_rep)``."""
         if not self.sample.binary_treatment:
             return np.repeat(self.delta_v[None], len(mu[0]), axis=0)
-        return np.asarray(mu[1] * (1.0 - mu[1]) - mu[0] * (1.0 - mu[0]))
+        one = self.sample.z == 1.0
+        return np.stack(
+            [
+                self._moved(
+                    (self.sample.a[:, None] - np.where(one, high, low)) ** 2,
+                    (low * (1.0 - low), high * (1.0 - high)),
+                )
+                for low, high in zip(*mu, strict=True)
+            ]
+        )
+
+    def _moved(self, square: Floats, variance: tuple[Floats, Floats]) -> Floats:
+        moved = variance[1] - variance[0]
+        if not self.calibrate or self.constant.any():
+            return moved
+        left = square - mix(self.pi, variance)
+        return calibrated(self.sample, moved, left, self.sample.z - self.pi)
 
 
 def effect_pool(
@@ -285,10 +304,10 @@ def effect_pool(
     learners = settings.candidates["effect"]
     covariance = _covariances(sample, sight, fits, settings, best, constant)
     means = {label: mix(best.pi, arms) for label, arms in covariance.items()}
-    delta_v = away_from_zero(best.delta_v, settings.trim_delta_v)
+    delta_v = away_from_zero(best.delta_v, best.least)
     direct: dict[str, Floats] = {}
+    swing = (sample.z - best.pi) * delta_v
     if settings.effect_loss != "arms" and means:
-        swing = (sample.z - best.pi) * delta_v
         # One centring for all, by the candidate that predicts the products best.
         centre = min(means.values(), key=lambda mean: _loss(sample, best.product - mean))
         left = (best.product - centre) / swing
@@ -308,7 +327,10 @@ def effect_pool(
         if settings.effect_loss != "direct":
             ways.append((high - low) / delta_v)
         tried = []
-        for beta in ways:
+        for way in ways:
+            beta = way
+            if settings.calibrate and not constant.any():
+                beta = calibrated(sample, way, best.product - means[label], swing)
             rho = means[label] - beta * mix(best.pi, best.variance)
             tried.append((_loss(sample, best.product - beta * treated - rho), beta, rho))
         if tried:

@@ -36,8 +36,10 @@ class IVFit:
         Nuisances.
     folds : Folds or None
         None for the parametric method.
+    least : float
+        Trimming bound on |ΔV|.
     used : (n,) bool array
-        Rows with |ΔV| of at least the trimming bound, over which the average runs.
+        Rows with |ΔV| of at least the bound, over which the average runs.
     solved : mapping of estimand to list of Solution
         By the parametric method, with its stacked influence values.
     selection : Selection or None
@@ -50,6 +52,7 @@ class IVFit:
     sample: IVSample
     fitted: Fitted
     folds: Folds | None
+    least: float
     used: Bools
     solved: Mapping[str, list[Solution]]
     selection: Selection | None
@@ -133,7 +136,7 @@ def estimate_of(
     rows = fit.rows(estimand)
     if estimand != "variance-weighted" and not fit.averages:
         raise IdentificationError(
-            f"|ΔV| is below {settings.trim_delta_v:g} in every row, or in all but one: "
+            f"|ΔV| is below {fit.least:.3g} in every row, or in all but one: "
             f"{', '.join(fit.sample.instrument_names)} does not move the variance of the treatment "
             "enough for an average effect. Use estimate('variance-weighted') and "
             "conf_int(kind='anderson-rubin')."
@@ -147,7 +150,7 @@ def estimate_of(
     if sample.n_dropped:
         dropped["weight of zero"] = sample.n_dropped
     if not rows.all():
-        dropped[f"|ΔV| below {settings.trim_delta_v:g}"] = int((~rows).sum())
+        dropped[f"|ΔV| below {fit.least:.3g}"] = int((~rows).sum())
     return result_of(
         solutions,
         fit,
@@ -231,7 +234,7 @@ def _notes(fit: IVFit, settings: Settings, estimand: str) -> tuple[str, ...]:
     elif not fit.used.all():
         notes.append(
             f"The average is over the {int(fit.used.sum())} rows with |ΔV| of at least "
-            f"{settings.trim_delta_v:g}."
+            f"{fit.least:.3g}."
         )
     if settings.smooth:
         notes.append(
@@ -263,7 +266,7 @@ def _diagnostics(fit: IVFit) -> dict[str, Any]:
         "F, variance of the treatment": fit.strength.variance_f.test.statistic,
         "F, mean of the treatment": fit.strength.mean_f.test.statistic,
         "E|ΔV|": fit.strength.average[0],
-        "share of rows with |ΔV| < 0.02": fit.strength.small_share,
+        f"share of rows with |ΔV| < {fit.strength.bound:.3g}": fit.strength.small_share,
         "share of instrument propensities clipped": fitted.clipped,
         **fitted.facts,
     }

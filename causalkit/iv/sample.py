@@ -61,6 +61,13 @@ class IVSample:
         """Whether there is one instrument and it is 0/1."""
         return self.z.shape[1] == 1 and bool(np.isin(self.z, (0.0, 1.0)).all())
 
+    def least_delta_v(self, trim: float) -> float:
+        """Bound on |ΔV|: as it stands for a 0/1 treatment, else in units of four variances.
+
+        Four times the variance of a fair coin is one, and so the unit is the same for both.
+        """
+        return trim if self.binary_treatment else trim * 4.0 * float(np.var(self.a))
+
     @property
     def multiplicity(self) -> Floats | None:
         """How many observations each row stands for, if weights are frequencies."""

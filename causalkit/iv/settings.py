@@ -41,6 +41,7 @@ class Settings:
     effect_terms: Any
     confounding_terms: Any
     effect_loss: str
+    calibrate: bool
     clip: float
     trim_delta_v: float
     cov_type: str
@@ -67,7 +68,7 @@ class Settings:
             ("aggregation", e.aggregation, AGGREGATIONS),
         ):
             check_choice(kind, value, known)
-        for name in ("smooth", "use_t", "store_models"):
+        for name in ("calibrate", "smooth", "use_t", "store_models"):
             if not isinstance(getattr(e, name), bool):
                 raise ArgumentTypeError(f"{name} must be True or False, got {getattr(e, name)!r}.")
         if isinstance(e.n_jobs, bool) or not isinstance(e.n_jobs, int) or e.n_jobs == 0:
@@ -83,6 +84,7 @@ class Settings:
             effect_terms=e.effect_terms,
             confounding_terms=e.confounding_terms,
             effect_loss=e.effect_loss,
+            calibrate=e.calibrate,
             clip=_between("clip", e.clip, 0.0, 0.5),
             trim_delta_v=_between("trim_delta_v", e.trim_delta_v, 0.0, 0.25),
             cov_type=_cov_type(e.cov_type, n_clusters),

@@ -37,8 +37,10 @@ class Strength:
         E|ΔV|, by the sign of the out-of-fold ΔV.
     root_mean_square : float
         √E[ΔV²] of the predictions.
+    bound : float
+        What counts as a small |ΔV|: 0.02, for a treatment that is not 0/1 times four variances.
     small_share : float
-        Share of rows with |ΔV| < 0.02.
+        Share of rows with |ΔV| below the bound.
     variance : float
         Var(A − μ_Z), beside which ΔV is large or small.
     """
@@ -47,6 +49,7 @@ class Strength:
     mean_f: FirstStage
     average: tuple[float, float]
     root_mean_square: float
+    bound: float
     small_share: float
     variance: float
 
@@ -64,7 +67,7 @@ class Strength:
             ("F, mean of the treatment moves", self.mean_f.test.statistic, np.nan),
             ("E|ΔV|", mean, error),
             ("√E[ΔV²]", self.root_mean_square, np.nan),
-            ("share with |ΔV| < 0.02", self.small_share, np.nan),
+            (f"share with |ΔV| < {self.bound:.3g}", self.small_share, np.nan),
             ("variance of the treatment residual", self.variance, np.nan),
         ]
         return pd.DataFrame(rows, columns=["figure", "value", "std_error"])
@@ -75,7 +78,7 @@ class Strength:
         return (
             f"Identification through the variance of the treatment is {verdict} "
             f"(F = {self.variance_f.test.statistic:.4g}; E|ΔV| = {mean:.3f} ({error:.3f}); "
-            f"|ΔV| < 0.02 in {self.small_share:.1%} of rows). First stage in the mean: "
+            f"|ΔV| < {self.bound:.3g} in {self.small_share:.1%} of rows). First stage in the mean: "
             f"F = {self.mean_f.test.statistic:.4g}, neither needed nor enough."
         )
 
@@ -130,6 +133,7 @@ def strength(
     inference : Inference
     """
     treatment, instrument = products.treatment[:, 0], products.instrument[:, 0]
+    bound = sample.least_delta_v(_SMALL)
     sign = np.where(delta_v < 0.0, -1.0, 1.0)
     signed = (sign * instrument)[:, None, None]
     # The slope of Ã² on sign(ΔV)(Z − π) is E|ΔV| weighted by the variance of the instrument.
@@ -146,7 +150,8 @@ def strength(
         mean_f=first_stage_f(treatment_residual, instrument[:, None], **inference.arguments),
         average=(float(solution.theta[0]), float(np.sqrt(variance[0, 0]))),
         root_mean_square=float(np.sqrt(sample.mean(delta_v**2))),
-        small_share=float(sample.mean((np.abs(delta_v) < _SMALL).astype(np.float64))),
+        bound=bound,
+        small_share=float(sample.mean((np.abs(delta_v) < bound).astype(np.float64))),
         variance=variance_left,
     )
 
@@ -183,8 +188,8 @@ def warn_if_weak(found: Strength, accepted: AndersonRubin, instruments: Sequence
         )
     if found.small_share > _MANY:
         warn(
-            f"|ΔV| is below {_SMALL:g} in {found.small_share:.0%} of rows, where {name} says "
-            "nothing about the effect. estimate('variance-weighted') gives such rows little "
+            f"|ΔV| is below {found.bound:.3g} in {found.small_share:.0%} of rows, where {name} "
+            "says nothing about the effect. estimate('variance-weighted') gives such rows little "
             "weight.",
             WeakIdentificationWarning,
         )

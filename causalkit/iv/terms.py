@@ -85,7 +85,8 @@ def fit_working_models(sample: IVSample, settings: Settings) -> tuple[Fitted, di
         sample.y, sample.a, sample.z[:, 0], weights / weights.mean(), sample.binary_treatment
     )
     targets: Any = ("ate", "att", "atc") if sample.binary_treatment else ("ate",)
-    options = {"clip": settings.clip, "least_delta_v": settings.trim_delta_v}
+    least = sample.least_delta_v(settings.trim_delta_v)
+    options = {"clip": settings.clip, "least_delta_v": least}
     fit = fit_parametric(arrays, terms, targets=targets, **options)
     constant = Terms(terms.pi, terms.mu, terms.omega, terms.beta[:, :1], terms.rho)
     weighted = fit_parametric(arrays, constant, targets=(), **options).psi
