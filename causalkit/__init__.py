@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from causalkit.results import EffectResult as EffectResult
     from causalkit.results import table as table
     from causalkit.study import Study as Study
+    from causalkit.transtee import TransTEE as TransTEE
 
 _MODULES = {"errors", "generators", "metrics"}
 _HOME = {
@@ -26,6 +27,7 @@ _HOME = {
     "InvalidIV": "causalkit.iv",
     "PanelDML": "causalkit.panel",
     "Study": "causalkit.study",
+    "TransTEE": "causalkit.transtee",
     "info": "causalkit.provenance",
     "list_datasets": "causalkit.data",
     "load_dataset": "causalkit.data",

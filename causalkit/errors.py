@@ -29,6 +29,10 @@ class NotFittedError(CausalKitError, RuntimeError):
     """A result was asked for before ``fit``."""
 
 
+class TrainingError(CausalKitError, RuntimeError):
+    """A network cannot be trained: its loss is not finite; the message says where."""
+
+
 class StudyError(CausalKitError, RuntimeError):
     """A simulation study cannot go on as it is."""
 
@@ -115,6 +119,10 @@ class DroppedRowsWarning(CausalKitWarning):
 
 class SplitWarning(CausalKitWarning):
     """The sample split does not support the standard errors that are reported."""
+
+
+class ExtrapolationWarning(CausalKitWarning):
+    """A prediction is asked for where there were no training data."""
 
 
 class IdentificationWarning(CausalKitWarning):

@@ -1,0 +1,326 @@
+"""From treatments, as users write them, to slots of (arm, dose) and structured items.
+
+Every action is a set of slots, each with an arm and perhaps a dose. A binary or multi-valued
+treatment has one slot and an arm for each level; a continuous one has one arm that takes a dose; a
+category with an amount has an arm for each level, each with a dose; several treatments have a slot
+each, in which "no" is an empty slot.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from causalkit.data import CausalData
+from causalkit.errors import ArgumentError, ArgumentTypeError, DataError, Problem
+from causalkit.transtee.shapes import ActionShape
+from causalkit.typing import Bools, Floats, Ints
+
+CATEGORICAL = ("binary", "multi")
+AMOUNT = ("continuous", "dose")
+
+
+@dataclass(frozen=True, slots=True)
+class ActionCode:
+    """Treatment columns, their levels, and which slot and arms they have.
+
+    Attributes
+    ----------
+    columns, kinds : tuple of str
+    levels : mapping of str to tuple
+        Levels of each categorical treatment, in order; the first is the control.
+    paired : bool
+        A category with an amount: one slot.
+    """
+
+    columns: tuple[str, ...]
+    kinds: tuple[str, ...]
+    levels: dict[str, tuple[Any, ...]]
+    paired: bool
+
+    @property
+    def kind(self) -> str:
+        """One of binary, multi, continuous, dose, several, structured."""
+        if self.paired:
+            return "dose"
+        if len(self.columns) > 1:
+            return "structured" if "structured" in self.kinds else "several"
+        return "continuous" if self.kinds[0] == "dose" else self.kinds[0]
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        """Name of every arm."""
+        if self.paired:
+            return tuple(str(level) for level in self.levels[self.columns[0]])
+        found: list[str] = []
+        for name, kind in zip(self.columns, self.kinds, strict=True):
+            if kind in CATEGORICAL:
+                found += [self._arm(name, level) for level in self._own(name)]
+            elif kind in AMOUNT:
+                found.append(name)
+        return tuple(found)
+
+    def _arm(self, name: str, level: Any) -> str:
+        return str(level) if len(self.columns) == 1 else f"{name}={level}"
+
+    def _own(self, name: str) -> tuple[Any, ...]:
+        """Levels that have an arm: of several treatments, the control is an empty slot."""
+        return self.levels[name] if self.kind in CATEGORICAL else self.levels[name][1:]
+
+    @property
+    def n_slots(self) -> int:
+        """Slots of an action."""
+        if self.paired:
+            return 1
+        return sum(kind != "structured" for kind in self.kinds)
+
+    def shape(self, item_kind: str = "", item_features: int = 0) -> ActionShape:
+        """What the network needs to know."""
+        dosed: list[bool] = []
+        if self.paired:
+            dosed = [True] * len(self.levels[self.columns[0]])
+        else:
+            for name, kind in zip(self.columns, self.kinds, strict=True):
+                if kind != "structured":
+                    dosed += [kind in AMOUNT] * (1 if kind in AMOUNT else len(self._own(name)))
+        return ActionShape(
+            n_arms=len(dosed),
+            dosed=tuple(dosed),
+            n_slots=self.n_slots,
+            item_features=item_features,
+            item_kind=item_kind,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ActionArrays:
+    """Actions of n rows, or one for all (n = 1).
+
+    Attributes
+    ----------
+    arms : (n, m) int array
+    doses : (n, m) float32 array
+        In the user's units; 0 where the arm takes none.
+    active : (n, m) bool array
+    items : (n,) int array or None
+        Row of the library of structured treatments.
+    """
+
+    arms: Ints
+    doses: Floats
+    active: Bools
+    items: Ints | None = None
+
+    def __len__(self) -> int:
+        return len(self.arms) if self.items is None else len(self.items)
+
+
+def action_code(data: CausalData) -> ActionCode:
+    """Learn levels and slots from training data.
+
+    Raises
+    ------
+    DataError
+        If a treatment does not vary, or a combination of kinds is not supported.
+    """
+    columns, kinds = data.roles.treatment, data.roles.kinds
+    levels, problems = {}, []
+    for name, kind in zip(columns, kinds, strict=True):
+        column = data.frame[name]
+        if kind in CATEGORICAL:
+            values = column.cat.categories if hasattr(column, "cat") else sorted(column.unique())
+            levels[name] = tuple(_plain(value) for value in values)
+        if kind != "structured" and column.nunique() < 2:
+            problems.append(
+                Problem(
+                    "E09-constant-treatment",
+                    f"treatment {name!r} has the single value {column.iloc[0]!r}; there is nothing "
+                    "to compare.",
+                    name,
+                )
+            )
+    if problems:
+        raise DataError(problems)
+    paired = len(columns) == 2 and kinds[0] in CATEGORICAL and kinds[1] == "dose"
+    return ActionCode(columns, kinds, levels, paired)
+
+
+def encode_actions(code: ActionCode, frame: pd.DataFrame) -> ActionArrays:
+    """Actions of the rows of a table with the treatment columns.
+
+    Raises
+    ------
+    DataError
+        If a level was never seen in training, or an amount is not finite.
+    """
+    absent = [name for name in code.columns if name not in frame]
+    if absent:
+        raise DataError(
+            Problem(
+                "E01-missing-column",
+                f"an action needs {', '.join(code.columns)}; missing: {', '.join(absent)}.",
+                absent[0],
+            )
+        )
+    if code.paired:
+        arms = _level_codes(code, code.columns[0], frame)
+        doses = _amount(code.columns[1], frame)
+        return ActionArrays(arms[:, None], doses[:, None], np.ones((len(frame), 1), dtype=bool))
+    arms_, doses_, active = [], [], []
+    items, offset = None, 0
+    for name, kind in zip(code.columns, code.kinds, strict=True):
+        if kind == "structured":
+            items = frame[name].to_numpy()
+            continue
+        if kind in AMOUNT:
+            arms_.append(np.full(len(frame), offset))
+            doses_.append(_amount(name, frame))
+            active.append(np.ones(len(frame), dtype=bool))
+            offset += 1
+            continue
+        level = _level_codes(code, name, frame)
+        skip = len(code.levels[name]) - len(code._own(name))
+        there = level >= skip
+        arms_.append(np.where(there, offset + level - skip, len(code.arms)))
+        doses_.append(np.zeros(len(frame), dtype=np.float32))
+        active.append(there)
+        offset += len(code._own(name))
+    n = len(frame)
+    return ActionArrays(
+        np.column_stack(arms_).astype(np.int64) if arms_ else np.zeros((n, 0), dtype=np.int64),
+        np.column_stack(doses_).astype(np.float32) if doses_ else np.zeros((n, 0), np.float32),
+        np.column_stack(active) if active else np.zeros((n, 0), dtype=bool),
+        items,
+    )
+
+
+def action_frame(code: ActionCode, action: Any, n: int) -> pd.DataFrame:
+    """Table of treatment columns from an action as a user writes it.
+
+    Parameters
+    ----------
+    code : ActionCode
+    action : scalar, tuple, array, mapping or DataFrame
+        One action for everyone: a level or dose; ``(arm, dose)``; a value for each of several
+        treatments, as a tuple or mapping. Or one for every row: an array ``(n,)`` or ``(n, k)``,
+        a mapping of arrays, or a table.
+    n : int
+        Rows.
+
+    Returns
+    -------
+    DataFrame
+        One row for everyone, or n.
+
+    Raises
+    ------
+    ArgumentError
+        If the number of values fits neither.
+    """
+    k = len(code.columns)
+    if isinstance(action, pd.DataFrame | Mapping):
+        parts = {name: np.atleast_1d(np.asarray(values)) for name, values in dict(action).items()}
+        length = max((values.size for values in parts.values()), default=0)
+        frame = pd.DataFrame({name: np.broadcast_to(v, length) for name, v in parts.items()})
+    elif isinstance(action, tuple):
+        if len(action) != k:
+            raise ArgumentError(
+                f"an action of {', '.join(code.columns)} has {k} values, got {action!r}."
+            )
+        frame = pd.DataFrame(
+            {name: [value] for name, value in zip(code.columns, action, strict=True)}
+        )
+    else:
+        values = np.asarray(action)
+        if values.ndim == 0 and k > 1:
+            raise ArgumentError(
+                f"an action of {', '.join(code.columns)} has {k} values, got {action!r}; give a "
+                "tuple in that order, or a mapping of column to value."
+            )
+        if values.dtype == object and values.size and isinstance(values.flat[0], list | dict):
+            raise ArgumentTypeError(
+                f"an action must be values, got {type(values.flat[0]).__name__}."
+            )
+        frame = pd.DataFrame(values.reshape(-1, k), columns=list(code.columns))
+    if len(frame) not in (1, n):
+        raise ArgumentError(
+            f"an action must be one for everyone or one for each of the {n} rows, got {len(frame)}."
+        )
+    return frame
+
+
+def action_name(action: Any) -> str:
+    """How an action is called on an axis."""
+    if isinstance(action, Mapping):
+        return ", ".join(f"{name}={value}" for name, value in action.items())
+    if isinstance(action, tuple):
+        return ", ".join(str(_plain(value)) for value in action)
+    return str(_plain(action))
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _level_codes(code: ActionCode, name: str, frame: pd.DataFrame) -> Ints:
+    levels = code.levels[name]
+    place: dict[Any, int] = {level: position for position, level in enumerate(levels)}
+    found = frame[name].astype(object).map(lambda value: place.get(_plain(value), -1))
+    codes = found.to_numpy(dtype=np.int64)
+    if (codes < 0).any():
+        unseen = frame[name][codes < 0].unique()[:5]
+        raise DataError(
+            Problem(
+                "E05-nan-treatment",
+                f"{name!r} has values never seen in training: "
+                f"{', '.join(repr(_plain(value)) for value in unseen)}; known: "
+                f"{', '.join(repr(level) for level in levels)}.",
+                name,
+            )
+        )
+    return codes
+
+
+def _amount(name: str, frame: pd.DataFrame) -> Floats:
+    values = pd.to_numeric(frame[name], errors="coerce").to_numpy(dtype=np.float32)
+    bad = np.flatnonzero(~np.isfinite(values))
+    if bad.size:
+        raise DataError(
+            Problem(
+                "E05-nan-treatment",
+                f"dose {name!r} is not a finite number in {bad.size} rows (first: "
+                f"{frame[name].iloc[bad[0]]!r}); every action needs its dose.",
+                name,
+                tuple(int(row) for row in bad[:10]),
+            )
+        )
+    return values
+
+
+def check_arm_counts(code: ActionCode, frame: pd.DataFrame) -> Sequence[str]:
+    """Refuse arms with fewer than two rows; words of warning for those with fewer than ten.
+
+    Raises
+    ------
+    DataError
+        If an arm has a single row.
+    """
+    words = []
+    for name, levels in code.levels.items():
+        counts = frame[name].astype(object).map(_plain).value_counts()
+        for level in levels:
+            count = int(counts.get(level, 0))
+            if count < 2:
+                raise DataError(
+                    Problem(
+                        "E11-single-arm-fold",
+                        f"arm {level!r} of {name!r} has {count} row(s), too few to train and "
+                        "validate on; leave the arm out or merge it with another.",
+                        name,
+                    )
+                )
+            if count < 10:
+                words.append(f"arm {level!r} of {name!r} has only {count} rows")
+    return words

@@ -1,0 +1,129 @@
+"""Keep the state of training, so that it goes on exactly where it was."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from causalkit.errors import StorageError
+from causalkit.transtee.optimiser import AdamW
+from causalkit.transtee.training import State
+
+if TYPE_CHECKING:
+    from causalkit.transtee.settings import Settings
+
+SCHEMA = 1
+_ARRAYS = ("best_loss", "best_epoch", "last_epoch", "stopped", "lr_scale")
+
+
+def saver(folder: Path, settings: "Settings") -> Callable[[State], None]:
+    """Function that writes the state after an epoch; the former stays until the new is whole."""
+
+    def save(state: State) -> None:
+        import torch
+
+        tensors = {
+            "members": state.members,
+            "flat": state.flat,
+            "first": state.adam.first,
+            "second": state.adam.second,
+            "best": state.best,
+            **{name: torch.as_tensor(getattr(state, name)) for name in _ARRAYS},
+            "epochs": torch.as_tensor([epoch for epoch, _, _ in state.history]),
+            "history": torch.as_tensor(np.array([[a, b] for _, a, b in state.history])),
+        }
+        facts = {"schema": SCHEMA, "epoch": state.epoch, "step": state.adam.step}
+        write_tensors(folder, tensors, facts | {"plan": _plan(settings)})
+
+    return save
+
+
+def restored(folder: Path | None, fresh: State, settings: "Settings") -> State:
+    """State of a checkpoint, or ``fresh`` if there is none.
+
+    Raises
+    ------
+    StorageError
+        If the checkpoint belongs to another training.
+    """
+    if folder is None or not (folder / "config.json").exists():
+        return fresh
+    tensors, facts = read_tensors(folder)
+    if facts.get("schema") != SCHEMA:
+        raise StorageError(
+            f"the checkpoint {folder} has schema {facts.get('schema')!r}, and this version reads "
+            f"{SCHEMA}; remove it and train anew."
+        )
+    if facts["plan"] != _plan(settings) or tensors["best"].shape != fresh.best.shape:
+        raise StorageError(
+            f"the checkpoint {folder} belongs to a training with other arguments or data; remove "
+            "it, or name another folder."
+        )
+    device = fresh.flat.device
+    history = tensors["history"].numpy()
+    return State(
+        members=tensors["members"].to(device),
+        flat=tensors["flat"].to(device),
+        adam=AdamW(tensors["first"].to(device), tensors["second"].to(device), facts["step"]),
+        best=tensors["best"].to(device),
+        **{name: tensors[name].numpy().copy() for name in _ARRAYS},
+        epoch=facts["epoch"],
+        history=[
+            (int(epoch), pair[0], pair[1])
+            for epoch, pair in zip(tensors["epochs"], history, strict=True)
+        ],
+    )
+
+
+def _plan(settings: "Settings") -> dict[str, Any]:
+    plan = settings.plan
+    return {name: getattr(plan, name) for name in plan.__slots__} | {"seed": settings.seed}
+
+
+def write_tensors(folder: Path, tensors: dict[str, Any], facts: dict[str, Any]) -> None:
+    """Tensors and facts in a folder: no pickle, and never half of a file.
+
+    Raises
+    ------
+    StorageError
+        If the folder cannot be written.
+    """
+    import torch
+
+    plain = {name: values.detach().cpu().contiguous() for name, values in tensors.items()}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        target = folder / "weights.pt.new"
+        torch.save(plain, target)
+        facts_file = folder / "config.json.new"
+        facts_file.write_text(json.dumps(facts, indent=1))
+        os.replace(target, folder / "weights.pt")
+        os.replace(facts_file, folder / "config.json")
+    except OSError as error:
+        raise StorageError(f"cannot write {folder}: {error.strerror or error}.") from error
+
+
+def read_tensors(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What :func:`write_tensors` wrote.
+
+    Raises
+    ------
+    StorageError
+        If a file is absent or not what it should be.
+    """
+    import torch
+
+    try:
+        facts = json.loads((folder / "config.json").read_text())
+        tensors = torch.load(folder / "weights.pt", weights_only=True, map_location="cpu")
+    except FileNotFoundError as error:
+        raise StorageError(f"{folder} lacks {Path(str(error.filename)).name}.") from error
+    except Exception as error:
+        raise StorageError(
+            f"{folder} cannot be read ({type(error).__name__}: {error}); it was changed or is "
+            "not a causalkit folder."
+        ) from error
+    return tensors, facts

@@ -1,0 +1,215 @@
+"""From a data set to the covariate arrays of the network; columns are found by name."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from causalkit.data import CausalData
+from causalkit.errors import DataError, Problem
+from causalkit.transtee.shapes import TableShape
+from causalkit.typing import Bools, Ints, Singles
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+@dataclass(frozen=True, slots=True)
+class CovariateCode:
+    """Which columns are what, as learned from the training data.
+
+    Attributes
+    ----------
+    numeric : tuple of str
+    levels : mapping of str to tuple
+        Levels of each categorical column, in order.
+    native_missing : bool
+    sequences : mapping of str to (length, features)
+    """
+
+    numeric: tuple[str, ...]
+    levels: dict[str, tuple[str, ...]]
+    native_missing: bool
+    sequences: dict[str, tuple[int, int]]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """One name per token of the table."""
+        return (*self.numeric, *self.levels)
+
+    @property
+    def shape(self) -> TableShape:
+        """What the network needs to know."""
+        return TableShape(
+            n_numeric=len(self.numeric),
+            levels=tuple(len(levels) for levels in self.levels.values()),
+            native_missing=self.native_missing,
+            sequences=tuple(self.sequences.values()),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Covariates:
+    """Arrays of the covariates of n rows.
+
+    Attributes
+    ----------
+    numeric : (n, p) float32 array
+        In the user's units; NaN where missing.
+    codes : (n, c) int array
+        Levels of categories from 1; 0 is unknown or missing.
+    sequences : tuple of (n, L, f) float32 arrays
+    masks : tuple of (n, L) bool arrays
+    """
+
+    numeric: Singles
+    codes: Ints
+    sequences: tuple[Singles, ...] = ()
+    masks: tuple[Bools, ...] = ()
+
+    def rows(self, chosen: Ints | slice) -> "Covariates":
+        """Some rows."""
+        return Covariates(
+            self.numeric[chosen],
+            self.codes[chosen],
+            tuple(values[chosen] for values in self.sequences),
+            tuple(mask[chosen] for mask in self.masks),
+        )
+
+
+def covariate_code(data: CausalData) -> CovariateCode:
+    """Learn the coding of the covariates from training data.
+
+    Raises
+    ------
+    DataError
+        If there is neither a covariate nor a sequence.
+    """
+    numeric: list[str] = []
+    levels: dict[str, tuple[str, ...]] = {}
+    for name in data.roles.columns("covariates"):
+        column = data.frame[name]
+        if _is_category(column):
+            seen = column.dropna()
+            values = seen.cat.categories if hasattr(seen, "cat") else sorted(seen.unique(), key=str)
+            levels[name] = tuple(str(value) for value in values)
+        else:
+            numeric.append(name)
+    sequences = {name: _sizes(_steps(data, name)) for name in data.roles.sequence}
+    if not numeric and not levels and not sequences:
+        raise DataError(
+            Problem(
+                "E01-missing-column",
+                "TransTEE needs covariates or a sequence; name them: "
+                "CausalData.from_frame(..., covariates=[...]).",
+            )
+        )
+    return CovariateCode(tuple(numeric), levels, data.missing == "native", sequences)
+
+
+def encode_covariates(code: CovariateCode, data: CausalData) -> Covariates:
+    """Arrays of a data set in the coding of the training data.
+
+    Raises
+    ------
+    DataError
+        If columns are missing, have another type, or hold a level never seen in training.
+    """
+    _check_columns(code, data)
+    problems: list[Problem] = []
+    codes = [
+        _codes(data.frame[name], name, levels, problems) for name, levels in code.levels.items()
+    ]
+    if problems:
+        raise DataError(problems)
+    numeric = np.empty((len(data), len(code.numeric)), dtype=np.float32)
+    for j, name in enumerate(code.numeric):
+        numeric[:, j] = data.frame[name].to_numpy(dtype=np.float32, na_value=np.nan)
+    steps = [_steps(data, name) for name in code.sequences]
+    return Covariates(
+        numeric=numeric,
+        codes=np.column_stack(codes) if codes else np.zeros((len(data), 0), dtype=np.int64),
+        sequences=tuple(values for values, _ in steps),
+        masks=tuple(mask for _, mask in steps),
+    )
+
+
+def _is_category(column: "pd.Series[Any]") -> bool:
+    kind = column.dtype
+    return isinstance(kind, pd.CategoricalDtype) or not (
+        pd.api.types.is_numeric_dtype(kind) or pd.api.types.is_bool_dtype(kind)
+    )
+
+
+def _check_columns(code: CovariateCode, data: CausalData) -> None:
+    present = (*data.roles.columns("covariates"), *data.roles.sequence)
+    wanted = (*code.names, *code.sequences)
+    absent = [name for name in wanted if name not in present]
+    if absent:
+        raise DataError(
+            Problem(
+                "E01-missing-column",
+                f"the network was trained on {', '.join(wanted)}, and these data lack "
+                f"{', '.join(absent)} (they have {', '.join(present)}). Build them with "
+                "training_data.like(df).",
+                absent[0],
+            )
+        )
+    changed = [name for name in code.numeric if _is_category(data.frame[name])]
+    changed += [name for name in code.levels if not _is_category(data.frame[name])]
+    if changed:
+        name = changed[0]
+        raise DataError(
+            Problem(
+                "E03-non-numeric",
+                f"{name!r} was {'a number' if name in code.numeric else 'a category'} in training "
+                f"and is {data.frame[name].dtype} here; convert the column.",
+                name,
+            )
+        )
+
+
+def _codes(
+    column: "pd.Series[Any]", name: str, levels: tuple[str, ...], problems: list[Problem]
+) -> Ints:
+    place = {level: position + 1 for position, level in enumerate(levels)}
+    text = column.astype(object).map(lambda value: None if pd.isna(value) else str(value))
+    unseen = sorted(set(text.dropna()) - place.keys())
+    if unseen:
+        problems.append(
+            Problem(
+                "E03-non-numeric",
+                f"{name!r} has levels never seen in training: {', '.join(unseen[:5])} (known: "
+                f"{', '.join(levels[:10])}). Encode the rows with training_data.like(df, "
+                "on_new_levels='nan'), which makes them unknown.",
+                name,
+            )
+        )
+    return text.map(lambda value: place.get(value, 0)).to_numpy(dtype=np.int64, na_value=0)
+
+
+def _steps(data: CausalData, name: str) -> tuple[Singles, Bools]:
+    """Values ``(n, L, f)`` of a sequence and the mask of its steps, NaN steps being padding."""
+    arrays: xr.Dataset = data.arrays  # type: ignore[assignment]  # a sequence role implies arrays
+    values = np.asarray(arrays[name].transpose("obs", ...).values, dtype=np.float32)
+    values = values.reshape(len(data), values.shape[1], -1)
+    there: Bools = np.asarray(~np.isnan(values).all(axis=2))
+    if f"{name}_mask" in arrays:
+        there = there & np.asarray(arrays[f"{name}_mask"].transpose("obs", ...).values, dtype=bool)
+    empty = np.flatnonzero(~there.any(axis=1))
+    if empty.size:
+        raise DataError(
+            Problem(
+                "E07-nan-covariate",
+                f"sequence {name!r} has no step in {empty.size} rows (first: row {empty[0]}); "
+                "leave those rows out, or give them one step.",
+                name,
+                tuple(int(row) for row in empty[:10]),
+            )
+        )
+    return np.where(there[:, :, None], np.nan_to_num(values), 0.0).astype(np.float32), there
+
+
+def _sizes(steps: tuple[Singles, Bools]) -> tuple[int, int]:
+    return steps[0].shape[1], steps[0].shape[2]

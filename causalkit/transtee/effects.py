@@ -1,0 +1,245 @@
+"""Effects, curves and best actions of a fitted TransTEE, as xarray datasets."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.stats import norm
+
+from causalkit.errors import ArgumentError
+from causalkit.inference.bands import absolute_ratios, critical_values
+from causalkit.rng import stream
+from causalkit.transtee.actions import ActionArrays
+from causalkit.transtee.model import Asked, Model
+from causalkit.typing import Floats
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+N_GRID = 65
+N_SECTIONS = 3
+N_BOOT = 999
+_GOLDEN = (np.sqrt(5.0) - 1.0) / 2.0
+
+
+def predict(model: Model, asked: Asked, treatment: Any) -> Floats:
+    """Mean outcome ``(n,)``, or ``(n, G)`` for a list of actions, averaged over networks."""
+    _, actions = model.listed(treatment, asked)
+    values: Floats = model.outcomes(asked, actions, reduce=lambda m: m.mean(axis=0, keepdims=True))[
+        0
+    ]
+    return values if isinstance(treatment, list) else values[:, 0]
+
+
+def effect(
+    model: Model, asked: Asked, treatment: Any, baseline: Any, *, level: float
+) -> "xr.Dataset":
+    """Effect of every action against the baseline, by row, with its spread over networks."""
+    treatment, baseline = model.contrasts(treatment, baseline)
+    names, actions = model.listed(treatment, asked)
+    against = model.action(baseline, asked)
+
+    def contrast(mu: Floats) -> Floats:
+        return _moments(mu[:, :, :-1] - mu[:, :, -1:])
+
+    found = model.outcomes(asked, [*actions, against], reduce=contrast)
+    mean, error = found[0], found[1]
+    if not isinstance(treatment, list):
+        return _dataset(mean[:, 0], error[:, 0], level, ("obs",))
+    return _dataset(mean, error, level, ("obs", "treatment"), {"treatment": names})
+
+
+def _moments(values: Floats) -> Floats:
+    """Mean and standard deviation over networks ``(2, ...)``; NaN spread of a single one."""
+    if len(values) == 1:
+        return np.stack([values[0], np.full_like(values[0], np.nan)])
+    return np.stack([values.mean(axis=0), values.std(axis=0, ddof=1)])
+
+
+def _dataset(
+    mean: Floats,
+    error: Floats,
+    level: float,
+    dims: tuple[str, ...],
+    coords: "dict[str, Any] | None" = None,
+) -> "xr.Dataset":
+    import xarray as xr
+
+    half = norm.ppf(0.5 + level / 2.0) * error
+    return xr.Dataset(
+        {
+            "effect": (dims, mean),
+            "std_error": (dims, error),
+            "conf_low": (dims, mean - half),
+            "conf_high": (dims, mean + half),
+        },
+        coords={"obs": np.arange(len(mean)), **(coords or {})},
+    )
+
+
+def dose_grid(model: Model, arm: Any, grid: Any) -> tuple[Floats, list[Any]]:
+    """Doses and the actions that they are, for the arm asked about.
+
+    Raises
+    ------
+    ArgumentError
+        If the treatment has no dose, or an arm must be named.
+    """
+    code = model.coding.actions
+    if code.kind not in ("continuous", "dose"):
+        raise ArgumentError(
+            f"the treatment is {code.kind} and has no dose to vary; use predict(data, "
+            "treatment=...)."
+        )
+    name = code.arms[0] if code.kind == "continuous" else str(arm)
+    if code.kind == "dose" and arm not in code.levels[code.columns[0]]:
+        known = ", ".join(repr(level) for level in code.levels[code.columns[0]])
+        raise ArgumentError(f"arm={arm!r} is no arm; name one of {known}.")
+    low, high = model.doses[name]
+    if isinstance(grid, int) and not isinstance(grid, bool):
+        if grid < 2:
+            raise ArgumentError(f"grid must have at least 2 doses, got {grid}.")
+        doses = np.linspace(low, high, grid)
+    else:
+        doses = np.asarray(grid, dtype=np.float64).ravel()
+        if doses.size == 0 or not np.isfinite(doses).all():
+            raise ArgumentError("grid must hold finite doses.")
+    actions = [float(d) if code.kind == "continuous" else (arm, float(d)) for d in doses]
+    return doses, actions
+
+
+def dose_response(
+    model: Model,
+    asked: Asked,
+    *,
+    grid: Any,
+    arm: Any,
+    individual: bool,
+    level: float,
+    seed: int,
+    memory_budget: int,
+) -> "xr.Dataset":
+    """Average curve with a band over networks, and the curve of every row.
+
+    ``adrf`` is the mean over rows; with several networks ``std_error`` is its spread over them,
+    ``conf_low`` and ``conf_high`` hold at each dose, ``band_low`` and ``band_high`` for the whole
+    curve at once.
+    """
+    import xarray as xr
+
+    doses, listed = dose_grid(model, arm, grid)
+    _, actions = model.listed(listed, asked)
+    total = np.zeros((model.n_members, len(doses)))
+    rows: list[Floats] = []
+
+    def collect(mu: Floats) -> Floats:
+        nonlocal total
+        total += mu.sum(axis=1)
+        if individual:
+            rows.append(mu.mean(axis=0).astype(np.float32))
+        return np.empty((1, mu.shape[1], 0))
+
+    model.outcomes(asked, actions, memory_budget=memory_budget, reduce=collect)
+    curves = total / asked.n
+    mean, error = _moments(curves)
+    half = norm.ppf(0.5 + level / 2.0) * error
+    wide = _uniform(curves, level, seed) * error
+    found = xr.Dataset(
+        {
+            "adrf": ("dose", mean),
+            "std_error": ("dose", error),
+            "conf_low": ("dose", mean - half),
+            "conf_high": ("dose", mean + half),
+            "band_low": ("dose", mean - wide),
+            "band_high": ("dose", mean + wide),
+        },
+        coords={"dose": doses},
+    )
+    name = model.coding.actions.arms[0] if arm is None else str(arm)
+    low, high = model.doses[name]
+    found["extrapolated"] = ("dose", (doses < low) | (doses > high))
+    if individual:
+        found["individual"] = (("obs", "dose"), np.concatenate(rows))
+        found = found.assign_coords(obs=np.arange(asked.n))
+    return found
+
+
+def _uniform(curves: Floats, level: float, seed: int) -> float:
+    """Critical value of the largest ratio over the curve, from normal draws like the networks."""
+    if len(curves) < 2:
+        return float("nan")
+    centred = curves - curves.mean(axis=0)
+    weights = stream(seed, "band").standard_normal((N_BOOT, len(curves)))
+    draws = weights @ centred / np.sqrt(len(curves) - 1)
+    scale = curves.std(axis=0, ddof=1)
+    return float(critical_values(absolute_ratios(draws, scale, joint=True), level=level)[0])
+
+
+def best_action(model: Model, asked: Asked, *, grid: Any, memory_budget: int) -> "xr.Dataset":
+    """Action with the largest mean outcome of every row.
+
+    Doses: a grid, then three golden sections of the interval around its best point, all rows at
+    once. Dims ``obs``: ``arm`` (if there are arms), ``dose`` (if there are doses), ``outcome``.
+    """
+    import xarray as xr
+
+    code = model.coding.actions
+    if code.kind in ("binary", "multi"):
+        levels = list(code.levels[code.columns[0]])
+        mu = predict(model, asked, levels)
+        best = mu.argmax(axis=1)
+        return xr.Dataset(
+            {
+                "arm": ("obs", np.array(levels, dtype=object)[best]),
+                "outcome": ("obs", mu.max(axis=1)),
+            },
+            coords={"obs": np.arange(asked.n)},
+        )
+    if code.kind not in ("continuous", "dose"):
+        raise ArgumentError(f"best_action needs arms or doses; the treatment is {code.kind}.")
+    arms = [None] if code.kind == "continuous" else list(code.levels[code.columns[0]])
+    found = [_best_dose(model, asked, arm, grid, memory_budget) for arm in arms]
+    values = np.stack([value for _, value in found], axis=1)
+    doses = np.stack([dose for dose, _ in found], axis=1)
+    best, rows = values.argmax(axis=1), np.arange(asked.n)
+    made = {"dose": ("obs", doses[rows, best]), "outcome": ("obs", values[rows, best])}
+    if code.kind == "dose":
+        made = {"arm": ("obs", np.array(arms, dtype=object)[best]), **made}
+    return xr.Dataset(made, coords={"obs": rows})
+
+
+def _best_dose(
+    model: Model, asked: Asked, arm: Any, grid: Any, memory_budget: int
+) -> tuple[Floats, Floats]:
+    """Best dose of one arm for every row, and the outcome there."""
+    doses, listed = dose_grid(model, arm, grid)
+    _, actions = model.listed(listed, asked)
+    mu = model.outcomes(
+        asked,
+        actions,
+        memory_budget=memory_budget,
+        reduce=lambda values: values.mean(axis=0, keepdims=True),
+    )[0]
+    top = mu.argmax(axis=1)
+    low, high = doses[np.maximum(top - 1, 0)], doses[np.minimum(top + 1, doses.size - 1)]
+    best, value = doses[top], mu.max(axis=1)
+    for _ in range(N_SECTIONS):
+        left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
+        pair = [_at(model, asked, arm, points) for points in (left, right)]
+        for points, values in zip((left, right), pair, strict=True):
+            better = values > value
+            best, value = np.where(better, points, best), np.where(better, values, value)
+        up = pair[1] > pair[0]
+        low, high = np.where(up, left, low), np.where(up, high, right)
+    return best, value
+
+
+def _at(model: Model, asked: Asked, arm: Any, doses: Floats) -> Floats:
+    """Mean outcome of every row at a dose of its own."""
+    code = model.coding.actions
+    shape = (asked.n, 1)
+    arms = np.zeros(shape, dtype=np.int64)
+    if arm is not None:
+        arms += code.levels[code.columns[0]].index(arm)
+    action = ActionArrays(arms, doses[:, None].astype(np.float32), np.ones(shape, dtype=bool))
+    values = model.outcomes(asked, [action], reduce=lambda m: m.mean(axis=0, keepdims=True))
+    return np.asarray(values[0, :, 0])

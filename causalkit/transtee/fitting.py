@@ -1,0 +1,389 @@
+"""From data sets to a stack of trained networks."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from causalkit.data import CausalData
+from causalkit.errors import CausalKitWarning, DataError, Problem
+from causalkit.rng import seed_of, stream
+from causalkit.transtee.actions import (
+    ActionArrays,
+    ActionCode,
+    action_code,
+    check_arm_counts,
+    encode_actions,
+)
+from causalkit.transtee.checkpoint import restored, saver
+from causalkit.transtee.covariates import (
+    CovariateCode,
+    Covariates,
+    covariate_code,
+    encode_covariates,
+)
+from causalkit.transtee.device import autocast_type
+from causalkit.transtee.families import STANDARDISED
+from causalkit.transtee.items import Library, library_of
+from causalkit.transtee.objective import Adversary, NetObjective, Network
+from causalkit.transtee.optimiser import AdamW
+from causalkit.transtee.regulariser import TreatmentModel
+from causalkit.transtee.settings import Settings
+from causalkit.transtee.shapes import ActionShape, NetShape
+from causalkit.transtee.split import split_rows, strata_of
+from causalkit.transtee.store import Scales, Store, learn_scales, make_store
+from causalkit.transtee.training import State, train
+from causalkit.typing import Floats, Ints
+from causalkit.warn import warn
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Coded:
+    """One data set as arrays, in the coding of the training data.
+
+    Attributes
+    ----------
+    covariates : Covariates
+    actions : ActionArrays
+    y : (n,) array
+    weight : (n,) array or None
+    groups : (n,) int array or None
+        Units or clusters that a split keeps together.
+    """
+
+    covariates: Covariates
+    actions: ActionArrays
+    y: Floats
+    weight: Floats | None
+    groups: Ints | None
+
+    @property
+    def n(self) -> int:
+        """Rows."""
+        return self.y.size
+
+
+@dataclass(frozen=True, slots=True)
+class Coding:
+    """How rows become arrays.
+
+    Attributes
+    ----------
+    covariates : CovariateCode
+    actions : ActionCode
+    library : Library or None
+    """
+
+    covariates: CovariateCode
+    actions: ActionCode
+    library: Library | None
+
+    @property
+    def action_shape(self) -> ActionShape:
+        """What the network needs to know of actions."""
+        if self.library is None:
+            return self.actions.shape()
+        return self.actions.shape(self.library.kind, self.library.n_features)
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One network to train: on which data set, with which rows and seed."""
+
+    data: int
+    seed: int
+    train: Ints
+    valid: Ints
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """Trained networks.
+
+    Attributes
+    ----------
+    network : Network
+    flat : (M, P) tensor
+    scales : Scales
+    members : tuple of Member
+    history : list of (epoch, training loss (M,), validation loss (M,))
+    best_epoch, last_epoch : (M,) int arrays
+    skill : mapping of str to (M,) array
+        Of the treatment model, if there was one.
+    partial : bool
+        Whether training was interrupted.
+    """
+
+    network: Network
+    flat: "Tensor"
+    scales: Scales
+    members: tuple[Member, ...]
+    history: list[tuple[int, Floats, Floats]]
+    best_loss: Floats
+    best_epoch: Ints
+    last_epoch: Ints
+    adversary: "Tensor | None" = None
+    partial: bool = False
+
+    def one(self, places: Sequence[int]) -> "Stack":
+        """Some members."""
+        import torch
+
+        index = torch.as_tensor(list(places), device=self.flat.device)
+        return replace(
+            self,
+            flat=self.flat[index],
+            scales=self.scales.kept(index),
+            members=tuple(self.members[place] for place in places),
+            history=[(epoch, a[list(places)], b[list(places)]) for epoch, a, b in self.history],
+            best_loss=self.best_loss[list(places)],
+            best_epoch=self.best_epoch[list(places)],
+            last_epoch=self.last_epoch[list(places)],
+            adversary=None if self.adversary is None else self.adversary[index],
+        )
+
+
+def coding_of(data: CausalData) -> Coding:
+    """Learn the coding from training data; warns of arms with few rows."""
+    actions = action_code(data)
+    for words in check_arm_counts(actions, data.frame):
+        warn(f"[E11-single-arm-fold] {words}; its outcomes are learned from few.", CausalKitWarning)
+    structured = [
+        name
+        for name, kind in zip(actions.columns, actions.kinds, strict=True)
+        if kind == "structured"
+    ]
+    if len(structured) > 1:
+        raise DataError(
+            Problem(
+                "E02-duplicate-role",
+                f"one structured treatment is supported, got {', '.join(structured)}.",
+                structured[1],
+            )
+        )
+    library = library_of(data, structured[0]) if structured else None
+    return Coding(covariate_code(data), actions, library)
+
+
+def code_data(coding: Coding, data: CausalData) -> Coded:
+    """Arrays of a training set."""
+    actions = encode_actions(coding.actions, data.frame)
+    if coding.library is not None and actions.items is not None:
+        column = coding.actions.columns[coding.actions.kinds.index("structured")]
+        actions = replace(actions, items=coding.library.codes(actions.items, column))
+    clusters = data.clusters()
+    groups = clusters[0] if clusters else None
+    if groups is None and data.roles.unit is not None:
+        groups = data.codes("unit")
+    return Coded(
+        encode_covariates(coding.covariates, data),
+        actions,
+        data.column("outcome"),
+        data.weights(),
+        groups,
+    )
+
+
+def members_of(coded: Coded, place: int, settings: Settings, seed: int, rows: Ints) -> list[Member]:
+    """Members of one data set: one, or an ensemble with seeds, splits, perhaps rows of its own."""
+    found = []
+    actions = coded.actions
+    strata = strata_of(actions.arms[rows], actions.doses[rows])
+    groups = None if coded.groups is None else coded.groups[rows]
+    for index in range(settings.n_ensemble):
+        own = seed_of(seed, "member", index)
+        train_rows, valid_rows = split_rows(
+            strata, settings.validation_fraction, own, groups=groups
+        )
+        if settings.bootstrap and settings.n_ensemble > 1:
+            draw = stream(own, "bootstrap").integers(0, train_rows.size, train_rows.size)
+            train_rows = train_rows[draw]
+        found.append(Member(place, own, rows[train_rows], rows[valid_rows]))
+    return found
+
+
+def fit_members(
+    coding: Coding,
+    data: Sequence[Coded],
+    members: Sequence[Member],
+    settings: Settings,
+    *,
+    tell: Callable[[str], None] | None = None,
+    checkpoint: Path | None = None,
+) -> list[Stack]:
+    """Train all members; those with parts of one size are trained together.
+
+    Returns
+    -------
+    list of Stack
+        One for each size, members in their order within it.
+    """
+    sizes: dict[tuple[int, int], list[Member]] = {}
+    for member in members:
+        sizes.setdefault((member.train.size, member.valid.size), []).append(member)
+    stacks = []
+    for number, group in enumerate(sizes.values()):
+        where = None if checkpoint is None else checkpoint / f"stack{number}"
+        stacks.append(_fit_stack(coding, data, group, settings, tell=tell, checkpoint=where))
+    return stacks
+
+
+def _fit_stack(
+    coding: Coding,
+    data: Sequence[Coded],
+    members: Sequence[Member],
+    settings: Settings,
+    *,
+    tell: Callable[[str], None] | None,
+    checkpoint: Path | None,
+) -> Stack:
+    """Train members with parts of one size."""
+    import torch
+
+    device = settings.device
+    used = sorted({member.data for member in members})
+    offsets = dict(zip(used, np.cumsum([0] + [data[k].n for k in used])[:-1].tolist(), strict=True))
+    store = _joined([data[k] for k in used], device)
+    scales = _scales(coding, data, members, settings, device)
+    network = _network(coding, settings, [data[k] for k in used])
+    layout = network.layout
+    generators = [
+        torch.Generator().manual_seed(seed_of(member.seed, "initial")) for member in members
+    ]
+    flat = layout.initial(generators).to(device)
+    valid = np.stack([member.valid + offsets[member.data] for member in members])
+    objective = NetObjective(
+        network=network,
+        store=store,
+        scales=scales,
+        valid=torch.as_tensor(valid, device=device),
+        seeds=[member.seed for member in members],
+        adversary=_adversary(network.shape, settings, members, device),
+        hsic_weight=settings.regularizer_weight
+        if settings.regularizer and coding.library is not None
+        else 0.0,
+        autocast=autocast_type(settings.precision, device, network.shape.width),
+    )
+    state = restored(checkpoint, State.of(flat), settings)
+    state = train(
+        state,
+        objective,
+        [member.train + offsets[member.data] for member in members],
+        [member.seed for member in members],
+        settings.plan,
+        layout.decay_mask(),
+        tell=tell,
+        save=None if checkpoint is None else saver(checkpoint, settings),
+    )
+    if state.partial:
+        warn(
+            f"training was interrupted in epoch {state.epoch + 1}; the networks are the best up to "
+            "there.",
+            CausalKitWarning,
+        )
+    return Stack(
+        network=network,
+        flat=state.best,
+        scales=scales,
+        members=tuple(members),
+        history=state.history,
+        best_loss=state.best_loss,
+        best_epoch=state.best_epoch,
+        last_epoch=state.last_epoch,
+        adversary=None if objective.adversary is None else objective.adversary.flat,
+        partial=state.partial,
+    )
+
+
+def _joined(data: Sequence[Coded], device: Any) -> Store:
+    """All rows of several data sets, one after the other."""
+    first = data[0]
+
+    def rows(values: Sequence[Any]) -> Any:
+        return values[0] if len(values) == 1 else np.concatenate(values)
+
+    covariates = Covariates(
+        rows([one.covariates.numeric for one in data]),
+        rows([one.covariates.codes for one in data]),
+        tuple(
+            rows([one.covariates.sequences[k] for one in data])
+            for k in range(len(first.covariates.sequences))
+        ),
+        tuple(
+            rows([one.covariates.masks[k] for one in data])
+            for k in range(len(first.covariates.masks))
+        ),
+    )
+    actions = ActionArrays(
+        rows([one.actions.arms for one in data]),
+        rows([one.actions.doses for one in data]),
+        rows([one.actions.active for one in data]),
+        None if first.actions.items is None else rows([one.actions.items for one in data]),
+    )
+    weight = None if first.weight is None else rows([one.weight for one in data])
+    return make_store(
+        covariates, device, actions=actions, y=rows([one.y for one in data]), weight=weight
+    )
+
+
+def _scales(
+    coding: Coding,
+    data: Sequence[Coded],
+    members: Sequence[Member],
+    settings: Settings,
+    device: Any,
+) -> Scales:
+    import torch
+
+    parts = [
+        learn_scales(
+            data[member.data].covariates,
+            data[member.data].actions,
+            data[member.data].y,
+            [member.train],
+            dosed=coding.action_shape.dosed,
+            standardise=settings.outcome in STANDARDISED,
+            support=settings.support,
+            device=device,
+        )
+        for member in members
+    ]
+    return Scales(*(torch.cat([getattr(p, name) for p in parts]) for name in Scales.__slots__))
+
+
+def _network(coding: Coding, settings: Settings, data: Sequence[Coded]) -> Network:
+    shape = settings.net_shape(coding.covariates.shape, coding.action_shape, data[0].n)
+    item_scales = None
+    if coding.library is not None:
+        features = coding.library.features.reshape(-1, coding.library.n_features)
+        spread = features.std(axis=0)
+        item_scales = (features.mean(axis=0), np.where(spread > 0, spread, 1.0))
+    return Network(shape, shape.layout(), settings.outcome, coding.library, item_scales)
+
+
+def _adversary(
+    shape: NetShape, settings: Settings, members: Sequence[Member], device: Any
+) -> Adversary | None:
+    """Treatment models, if there is a regulariser and a treatment to predict."""
+    import torch
+
+    if settings.regularizer is None or not shape.actions.n_slots:
+        return None
+    model = TreatmentModel(shape.actions, shape.width, settings.regularizer, settings.density)
+    generators = [
+        torch.Generator().manual_seed(seed_of(member.seed, "adversary")) for member in members
+    ]
+    flat = model.layout.initial(generators).to(device)
+    return Adversary(
+        model,
+        flat,
+        AdamW.of(flat),
+        settings.regularizer_weight,
+        settings.adversary_steps,
+        torch.arange(len(members), device=device),
+    )

@@ -1,0 +1,179 @@
+"""Structured treatments: a library of vectors, sequences or graphs that rows refer to by name.
+
+The data carry the library as tables named after the treatment column:
+
+* ``<column>_vectors``: one row per item, its name under ``<column>``, features in the others;
+* ``<column>_steps``: ``<column>``, ``step`` and features, a row per step of a sequence;
+* ``<column>_nodes``: ``<column>``, ``node`` and features, with ``<column>_edges``: ``<column>``,
+  ``source`` and ``target``, each edge once.
+
+An item is known by its features alone, so that items never seen in training can be asked about.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from causalkit.data import CausalData
+from causalkit.errors import DataError, Problem
+from causalkit.transtee.networks import Params, encode_graphs, encode_sequences, encode_vectors
+from causalkit.typing import Bools, Floats, Ints, Singles
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """Items in the order of their names.
+
+    Attributes
+    ----------
+    kind : {"vector", "sequence", "graph"}
+    place : mapping of name to int
+        Row of each item.
+    features : array
+        ``(U, f)``, ``(U, L, f)``, or ``(nodes, f)`` of a graph.
+    mask : (U, L) bool array or None
+    edges : (2, E) int array or None
+        Nodes over all graphs, both directions.
+    owner : (nodes,) int array or None
+    """
+
+    kind: str
+    place: Mapping[Any, int]
+    features: Singles
+    mask: Bools | None = None
+    edges: Ints | None = None
+    owner: Ints | None = None
+    _tensors: dict[str, "Tensor"] = field(default_factory=dict, compare=False)
+
+    def __len__(self) -> int:
+        return len(self.place)
+
+    @property
+    def n_features(self) -> int:
+        """Features of an item, a step or a node."""
+        return int(self.features.shape[-1])
+
+    def codes(self, names: Any, column: str) -> Ints:
+        """Row of each named item.
+
+        Raises
+        ------
+        DataError
+            If the library lacks one.
+        """
+        found = np.array([self.place.get(name, -1) for name in np.asarray(names).tolist()])
+        if (found < 0).any():
+            absent = sorted({str(n) for n, k in zip(names, found, strict=True) if k < 0})
+            raise DataError(
+                Problem(
+                    "E05-nan-treatment",
+                    f"{column!r} names items that its table lacks: {', '.join(absent[:5])}.",
+                    column,
+                )
+            )
+        return found.astype(np.int64)
+
+    def scaled(self, centre: Floats, spread: Floats) -> Singles:
+        """Standardised features."""
+        scaled: Singles = ((self.features - centre) / spread).astype(np.float32)
+        return scaled
+
+    def encode(self, p: Params, centre: Floats, spread: Floats) -> "Tensor":
+        """Tokens ``(M, U, d)`` of all items."""
+        import torch
+
+        device = p["item.in.weight"].device
+        if not self._tensors:
+            self._tensors["features"] = torch.as_tensor(self.scaled(centre, spread), device=device)
+            for name in ("mask", "edges", "owner"):
+                if getattr(self, name) is not None:
+                    self._tensors[name] = torch.as_tensor(getattr(self, name), device=device)
+        t = self._tensors
+        if self.kind == "vector":
+            return encode_vectors(p, t["features"])
+        if self.kind == "sequence":
+            return encode_sequences(p, t["features"], t["mask"])
+        return encode_graphs(p, t["features"], t["edges"], t["owner"], len(self))
+
+
+def library_of(data: CausalData, column: str) -> Library:
+    """Library of a structured treatment, from the tables of the data.
+
+    Raises
+    ------
+    DataError
+        If no table is there, or an edge names a node that is not.
+    """
+    tables = data.tables
+    if f"{column}_vectors" in tables:
+        frame = tables[f"{column}_vectors"].sort_values(column, ignore_index=True)
+        return Library("vector", _places(frame[column]), _features(frame, (column,)))
+    if f"{column}_steps" in tables:
+        return _sequences(tables[f"{column}_steps"], column)
+    if f"{column}_nodes" in tables:
+        edges = tables.get(f"{column}_edges", pd.DataFrame(columns=[column, "source", "target"]))
+        return _graphs(tables[f"{column}_nodes"], edges, column)
+    raise DataError(
+        Problem(
+            "E01-missing-column",
+            f"{column!r} is a structured treatment, and the data have no table that says what its "
+            f"items are. Pass tables={{'{column}_vectors': frame}}, or {column}_steps, or "
+            f"{column}_nodes with {column}_edges.",
+            column,
+        )
+    )
+
+
+def _places(names: "pd.Series[Any]") -> dict[Any, int]:
+    return {name: position for position, name in enumerate(dict.fromkeys(names.tolist()))}
+
+
+def _features(frame: pd.DataFrame, others: tuple[str, ...]) -> Singles:
+    values: Singles = frame.drop(columns=list(others)).to_numpy(dtype=np.float32)
+    return values
+
+
+def _sequences(frame: pd.DataFrame, column: str) -> Library:
+    frame = frame.sort_values([column, "step"], ignore_index=True)
+    place = _places(frame[column])
+    owner = frame[column].map(place).to_numpy(dtype=np.int64)
+    position = frame.groupby(owner).cumcount().to_numpy()
+    values = _features(frame, (column, "step"))
+    features = np.zeros((len(place), int(position.max()) + 1, values.shape[1]), dtype=np.float32)
+    mask = np.zeros(features.shape[:2], dtype=bool)
+    features[owner, position], mask[owner, position] = values, True
+    return Library("sequence", place, features, mask=mask)
+
+
+def _graphs(nodes: pd.DataFrame, edges: pd.DataFrame, column: str) -> Library:
+    nodes = nodes.sort_values([column, "node"], ignore_index=True)
+    place = _places(nodes[column])
+    owner = nodes[column].map(place).to_numpy(dtype=np.int64)
+    number = pd.Series(
+        np.arange(len(nodes)), index=pd.MultiIndex.from_frame(nodes[[column, "node"]])
+    )
+    ends = [
+        number.reindex(pd.MultiIndex.from_arrays([edges[column], edges[end]])).to_numpy()
+        for end in ("source", "target")
+    ]
+    lost = np.flatnonzero(np.isnan(ends[0].astype(float)) | np.isnan(ends[1].astype(float)))
+    if lost.size:
+        first = edges.iloc[lost[0]]
+        raise DataError(
+            Problem(
+                "E05-nan-treatment",
+                f"{lost.size} edges name nodes that their graph lacks; first: graph "
+                f"{first[column]!r}, edge {first['source']} to {first['target']}.",
+                column,
+                tuple(int(row) for row in lost[:10]),
+            )
+        )
+    pair = np.stack([values.astype(np.int64) for values in ends])
+    both = np.concatenate([pair, pair[::-1]], axis=1)
+    return Library("graph", place, _features(nodes, (column, "node")), edges=both, owner=owner)

@@ -1,0 +1,130 @@
+"""Parameters of M networks of one shape, as one matrix with a row for each network.
+
+Replications and ensemble members train together: every operation of the network carries a leading
+axis of members, the optimiser works on the matrix, and a member's row is all that there is of it.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
+
+Fill = Literal["zeros", "ones", "uniform", "normal"]
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One named block of parameters.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Without the axis of members.
+    fill : {"zeros", "ones", "uniform", "normal"}
+        How it starts; ``"uniform"`` in ±scale, ``"normal"`` with standard deviation scale.
+    scale : float
+    decays : bool
+        Whether weight decay pulls it to zero: weights do; biases, norms and embeddings do not.
+    """
+
+    shape: tuple[int, ...]
+    fill: Fill = "zeros"
+    scale: float = 1.0
+    decays: bool = False
+
+    @property
+    def size(self) -> int:
+        """Number of values."""
+        return math.prod(self.shape)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Which columns of the matrix hold which block."""
+
+    blocks: Mapping[str, Parameter]
+
+    @property
+    def size(self) -> int:
+        """Parameters of one network."""
+        return sum(block.size for block in self.blocks.values())
+
+    def unpack(self, flat: "Tensor") -> "dict[str, Tensor]":
+        """Blocks ``(M, *shape)`` of a parameter matrix ``(M, size)``, as views."""
+        import torch
+
+        parts = torch.split(flat, [block.size for block in self.blocks.values()], dim=1)
+        return {
+            name: part.view(-1, *block.shape)
+            for (name, block), part in zip(self.blocks.items(), parts, strict=True)
+        }
+
+    def initial(self, generators: "Sequence[Generator]") -> "Tensor":
+        """Starting values ``(M, size)``, each row from its own generator."""
+        import torch
+
+        return torch.stack(
+            [
+                torch.cat([_filled(block, generator) for block in self.blocks.values()])
+                for generator in generators
+            ]
+        )
+
+    def decay_mask(self) -> "Tensor":
+        """1 for values that decay, else 0, ``(size,)``."""
+        import torch
+
+        return torch.cat(
+            [torch.full((block.size,), float(block.decays)) for block in self.blocks.values()]
+        )
+
+
+def _filled(block: Parameter, generator: "Generator") -> "Tensor":
+    import torch
+
+    values = torch.zeros(block.size)
+    if block.fill == "ones":
+        values.fill_(1.0)
+    elif block.fill == "uniform":
+        values.uniform_(-block.scale, block.scale, generator=generator)
+    elif block.fill == "normal":
+        values.normal_(0.0, block.scale, generator=generator)
+    return values
+
+
+def linear(name: str, n_in: int, n_out: int) -> dict[str, Parameter]:
+    """Weight and bias of a linear map, uniform in ±1/√n_in."""
+    bound = 1.0 / math.sqrt(n_in)
+    return {
+        f"{name}.weight": Parameter((n_in, n_out), "uniform", bound, decays=True),
+        f"{name}.bias": Parameter((n_out,)),
+    }
+
+
+def norm(name: str, width: int) -> dict[str, Parameter]:
+    """Scale and shift of a layer norm."""
+    return {
+        f"{name}.scale": Parameter((width,), "ones"),
+        f"{name}.shift": Parameter((width,)),
+    }
+
+
+def apply_linear(p: "Mapping[str, Tensor]", name: str, x: "Tensor") -> "Tensor":
+    """Linear map of the last axis of ``(M, ..., n_in)``, each member by its own weights."""
+    import torch
+
+    flat = x.reshape(x.shape[0], -1, x.shape[-1])
+    out = torch.baddbmm(p[f"{name}.bias"][:, None], flat, p[f"{name}.weight"])
+    return out.view(*x.shape[:-1], -1)
+
+
+def apply_norm(p: "Mapping[str, Tensor]", name: str, x: "Tensor") -> "Tensor":
+    """Layer norm of the last axis of ``(M, ..., width)``."""
+    from torch.nn.functional import layer_norm
+
+    shape = (x.shape[0], *([1] * (x.dim() - 2)), x.shape[-1])
+    plain = layer_norm(x, (x.shape[-1],))
+    return plain * p[f"{name}.scale"].view(shape) + p[f"{name}.shift"].view(shape)

@@ -1,0 +1,183 @@
+"""Fit one or many TransTEE estimators in common stacks."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from causalkit.data import CausalData
+from causalkit.errors import ArgumentError, CausalKitWarning
+from causalkit.progress import teller
+from causalkit.provenance import record
+from causalkit.rng import as_seed
+from causalkit.transtee.device import deterministic_algorithms
+from causalkit.transtee.fitting import (
+    Coded,
+    Coding,
+    Stack,
+    code_data,
+    coding_of,
+    fit_members,
+    members_of,
+)
+from causalkit.transtee.model import Model
+from causalkit.transtee.settings import Settings
+from causalkit.warn import collect_warnings, warn
+
+FEW_ROWS = 50
+
+
+def fit_together(estimators: Sequence[Any], datasets: Sequence[CausalData]) -> None:
+    """Train all estimators and put what they learned on them."""
+    started = time.perf_counter()
+    seeds = [as_seed(estimator.random_state) for estimator in estimators]
+    settings = Settings.of(estimators[0], seed=seeds[0])
+    with collect_warnings() as caught:
+        coding = coding_of(datasets[0])
+        _check_same(datasets)
+        _say(settings, coding, datasets[0])
+        coded = [code_data(coding, data) for data in datasets]
+        members = [
+            member
+            for place, (one, seed) in enumerate(zip(coded, seeds, strict=True))
+            for member in members_of(one, place, settings, seed, np.arange(one.n))
+        ]
+        tell = teller(settings.progress, "TransTEE", unit="epoch", total=settings.plan.max_epochs)
+        with deterministic_algorithms(settings.deterministic):
+            stacks = fit_members(
+                coding, coded, members, settings, tell=tell, checkpoint=settings.checkpoint
+            )
+    facts = record(seed=settings.seed, wall_s=time.perf_counter() - started)
+    for place, (estimator, data) in enumerate(zip(estimators, datasets, strict=True)):
+        own = [
+            stack.one(chosen)
+            for stack in stacks
+            if (chosen := [k for k, m in enumerate(stack.members) if m.data == place])
+        ]
+        model = Model(coding, tuple(own), dose_ranges(coding, coded[place], settings))
+        _put(estimator, model, coded[place], data, seeds[place], settings)
+        estimator.provenance_ = {**facts, "seed": seeds[place], "n_trained_together": len(members)}
+        estimator.warnings_ = tuple(caught)
+
+
+def _check_same(datasets: Sequence[CausalData]) -> None:
+    first = datasets[0].roles
+    for place, data in enumerate(datasets[1:], start=1):
+        same = (
+            data.roles.treatment == first.treatment
+            and data.roles.kinds == first.kinds
+            and data.roles.covariates == first.covariates
+            and data.roles.sequence == first.sequence
+        )
+        if not same:
+            raise ArgumentError(
+                f"data set {place} has other columns or kinds than the first; fit_many trains "
+                "networks of one shape. Fit it on its own."
+            )
+
+
+def _say(settings: Settings, coding: Coding, data: CausalData) -> None:
+    """Warn of little data and of what a regulariser can do."""
+    if len(data) < FEW_ROWS:
+        warn(
+            f"only {len(data)} rows: a network has little to learn from; compare with "
+            "a linear model.",
+            CausalKitWarning,
+        )
+    if settings.regularizer is not None and settings.regularizer_weight > 0:
+        warn(
+            f"regularizer={settings.regularizer!r} pushes the representation to forget the "
+            "treatment, and may delete confounders that adjustment needs; the validation loss "
+            "cannot show it. Compare with regularizer=None.",
+            CausalKitWarning,
+        )
+    if coding.covariates.shape.n_columns > settings.max_tokens:
+        warn(
+            f"{coding.covariates.shape.n_columns} covariates become {settings.n_tokens} tokens "
+            f"(max_tokens={settings.max_tokens}); attention by covariate is not available.",
+            CausalKitWarning,
+        )
+
+
+def dose_ranges(coding: Coding, coded: Coded, settings: Settings) -> dict[str, tuple[float, float]]:
+    """Lowest and highest dose of every arm that takes one, or the declared support."""
+    found = {}
+    for arm, (name, dosed) in enumerate(
+        zip(coding.actions.arms, coding.action_shape.dosed, strict=True)
+    ):
+        here = (coded.actions.arms == arm) & coded.actions.active
+        if dosed and here.any():
+            doses = coded.actions.doses[here]
+            found[name] = settings.support or (float(doses.min()), float(doses.max()))
+    return found
+
+
+def _put(
+    estimator: Any,
+    model: Model,
+    coded: Coded,
+    data: CausalData,
+    seed: int,
+    settings: Settings,
+) -> None:
+    """Fitted attributes."""
+    estimator.model_ = model
+    estimator.seed_ = seed
+    estimator.history_ = history_of(model.stacks)
+    estimator.n_parameters_ = model.stacks[0].network.layout.size
+    estimator.feature_names_in_ = np.array(model.coding.covariates.names, dtype=object)
+    estimator.partial_ = any(stack.partial for stack in model.stacks)
+    estimator.diagnostics_ = diagnostics_of(model, coded, settings)
+    estimator._settings = settings
+    estimator._coded = coded
+    estimator._data = data
+
+
+def history_of(stacks: Sequence[Stack]) -> pd.DataFrame:
+    """``network, epoch, train_loss, validation_loss`` on the scale of the network."""
+    parts, first = [], 0
+    for stack in stacks:
+        size = len(stack.members)
+        for epoch, train_loss, valid_loss in stack.history:
+            parts.append(
+                pd.DataFrame(
+                    {
+                        "network": np.arange(first, first + size),
+                        "epoch": epoch,
+                        "train_loss": train_loss,
+                        "validation_loss": valid_loss,
+                    }
+                )
+            )
+        first += size
+    columns = ["network", "epoch", "train_loss", "validation_loss"]
+    if not parts:
+        return pd.DataFrame(columns=columns)
+    return (
+        pd.concat(parts, ignore_index=True)
+        .dropna()
+        .sort_values(["network", "epoch"], ignore_index=True)
+    )
+
+
+def diagnostics_of(model: Model, coded: Coded, settings: Settings) -> dict[str, Any]:
+    """Sizes, epochs and factual fit."""
+    arms = model.coding.actions.arms
+    counts = {
+        name: int(((coded.actions.arms == arm) & coded.actions.active).sum())
+        for arm, name in enumerate(arms)
+    }
+    best = np.concatenate([stack.best_epoch for stack in model.stacks])
+    last = np.concatenate([stack.last_epoch for stack in model.stacks])
+    return {
+        "rows by arm": counts,
+        "range of doses": dict(model.doses),
+        "networks": model.n_members,
+        "best epoch": (best + 1).tolist(),
+        "epochs trained": (last + 1).tolist(),
+        "validation loss": np.concatenate([stack.best_loss for stack in model.stacks]).tolist(),
+        "d_model": model.stacks[0].network.shape.width,
+        "device": str(settings.device),
+    }

@@ -1,0 +1,151 @@
+"""A fitted TransTEE: its coding, its networks, and what they say of rows and actions."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from causalkit.data import CausalData
+from causalkit.errors import ArgumentError, ExtrapolationWarning
+from causalkit.transtee.actions import (
+    ActionArrays,
+    action_frame,
+    action_name,
+    encode_actions,
+)
+from causalkit.transtee.covariates import Covariates, encode_covariates
+from causalkit.transtee.fitting import Coding, Stack
+from causalkit.transtee.items import Library, library_of
+from causalkit.transtee.predicting import MEMORY_BUDGET, mean_outcomes
+from causalkit.typing import Floats
+from causalkit.warn import warn
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Rows that predictions are asked for.
+
+    Attributes
+    ----------
+    covariates : Covariates
+    n : int
+    library : Library or None
+        Structured treatments of these data, which may be new.
+    """
+
+    covariates: Covariates
+    n: int
+    library: Library | None
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """Coding and networks.
+
+    Attributes
+    ----------
+    coding : Coding
+    stacks : tuple of Stack
+    y_range : (low, high)
+        Of the training outcomes.
+    doses : mapping of arm to (low, high)
+        Range of the training doses.
+    """
+
+    coding: Coding
+    stacks: tuple[Stack, ...]
+    doses: dict[str, tuple[float, float]]
+
+    @property
+    def n_members(self) -> int:
+        """Networks."""
+        return sum(len(stack.members) for stack in self.stacks)
+
+    def asked(self, data: CausalData) -> Asked:
+        """Arrays of the rows of a data set."""
+        library = None
+        if self.coding.library is not None:
+            kinds = self.coding.actions.kinds
+            library = library_of(data, self.coding.actions.columns[kinds.index("structured")])
+        return Asked(encode_covariates(self.coding.covariates, data), len(data), library)
+
+    def action(self, treatment: Any, asked: Asked) -> ActionArrays:
+        """Arrays of one action as a user writes it; warns where a dose was never seen."""
+        code = self.coding.actions
+        made = encode_actions(code, action_frame(code, treatment, asked.n))
+        if made.items is not None and asked.library is not None:
+            column = code.columns[code.kinds.index("structured")]
+            items = asked.library.codes(made.items, column)
+            made = ActionArrays(made.arms, made.doses, made.active, items)
+        self._warn_outside(made)
+        return made
+
+    def _warn_outside(self, action: ActionArrays) -> None:
+        for arm, (name, dosed) in enumerate(
+            zip(self.coding.actions.arms, self.coding.action_shape.dosed, strict=True)
+        ):
+            if not dosed or name not in self.doses:
+                continue
+            low, high = self.doses[name]
+            doses = action.doses[(action.arms == arm) & action.active]
+            slack = 1e-6 * (high - low)
+            outside = (doses < low - slack) | (doses > high + slack)
+            if outside.any():
+                warn(
+                    f"{outside.mean():.0%} of the doses of {name} lie outside of the "
+                    f"{low:.4g} to {high:.4g} seen in training (asked: {doses.min():.4g} to "
+                    f"{doses.max():.4g}); outcomes there are extrapolated.",
+                    ExtrapolationWarning,
+                )
+
+    def outcomes(
+        self,
+        asked: Asked,
+        actions: Sequence[ActionArrays],
+        *,
+        memory_budget: int = MEMORY_BUDGET,
+        reduce: Any = None,
+    ) -> Floats:
+        """E[Y | X, A] ``(M, n, G)`` by every network."""
+        return mean_outcomes(
+            self.stacks,
+            asked.covariates,
+            actions,
+            library=asked.library,
+            memory_budget=memory_budget,
+            reduce=reduce,
+        )
+
+    def listed(self, treatment: Any, asked: Asked) -> tuple[list[str], list[ActionArrays]]:
+        """Names and arrays of several actions, or of one."""
+        several = treatment if isinstance(treatment, list) else [treatment]
+        if not several:
+            raise ArgumentError("treatment is an empty list; name at least one action.")
+        names = [
+            action_name(one) if np.ndim(one) == 0 or isinstance(one, tuple | dict) else "given"
+            for one in several
+        ]
+        return names, [self.action(one, asked) for one in several]
+
+    def contrasts(self, treatment: Any, baseline: Any) -> tuple[Any, Any]:
+        """Actions to compare where the user names none: every level with the first.
+
+        Raises
+        ------
+        ArgumentError
+            If there are no levels to compare.
+        """
+        code = self.coding.actions
+        if code.kind in ("binary", "multi"):
+            levels = list(code.levels[code.columns[0]])
+            baseline = levels[0] if baseline is None else baseline
+            if treatment is None:
+                others = [level for level in levels if level != baseline]
+                treatment = others[0] if len(others) == 1 else others
+        if treatment is None or baseline is None:
+            raise ArgumentError(
+                f"the treatment is {code.kind}: say what to compare, effect(data, treatment=..., "
+                "baseline=...)."
+            )
+        return treatment, baseline

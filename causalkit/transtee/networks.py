@@ -1,0 +1,351 @@
+"""The network: covariate tokens, an encoder over them, and actions that ask the memory.
+
+Every function takes the parameters of M members as a mapping of names to tensors ``(M, ...)`` and
+returns tensors with that leading axis. Shapes: M members, B rows, S tokens, G actions, m tokens per
+action, d width. Actions of one row never see each other: m tokens attend within one action, and
+then to the memory.
+
+Zhang, Zhang, Lipton, Li & Xing (2022), arXiv:2202.01336; pre-norm blocks, one token per covariate
+with weights of its own, and a normalised last layer are ours.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from causalkit.transtee.layout import apply_linear, apply_norm
+from causalkit.transtee.shapes import N_ROUNDS, N_WAVES, NetShape
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Params = Mapping[str, "Tensor"]
+Drop = Callable[["Tensor"], "Tensor"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Covariates of a batch, as tensors ``(M, B, ...)``.
+
+    Attributes
+    ----------
+    numeric : (M, B, p) tensor
+        Standardised; zero where missing.
+    missing : (M, B, p) bool tensor or None
+    codes : (M, B, c) integer tensor or None
+    sequences : tuple of (M, B, L, f) tensors
+    masks : tuple of (M, B, L) bool tensors
+        True where a step is there.
+    """
+
+    numeric: "Tensor"
+    missing: "Tensor | None" = None
+    codes: "Tensor | None" = None
+    sequences: "tuple[Tensor, ...]" = ()
+    masks: "tuple[Tensor, ...]" = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Actions:
+    """Actions of a batch, ``(M, B, G, m)``; B is 1 where every row is asked the same.
+
+    Attributes
+    ----------
+    arms : integer tensor or None
+        Row of the table of arms.
+    doses : tensor or None
+        In [0, 1] on the range of the arm.
+    active : bool tensor or None
+        Whether the slot holds an arm; the first slot is always active.
+    items : (M, B, G, d) tensor or None
+        Encoded structured treatments.
+    """
+
+    arms: "Tensor | None" = None
+    doses: "Tensor | None" = None
+    active: "Tensor | None" = None
+    items: "Tensor | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What the encoder leaves: tokens ``(M, B, S, d)`` and which of them are there."""
+
+    tokens: "Tensor"
+    mask: "Tensor | None" = None
+
+    def pooled(self) -> "Tensor":
+        """Mean token ``(M, B, d)``: the representation that the treatment model sees."""
+        if self.mask is None:
+            return self.tokens.mean(dim=2)
+        weight = self.mask[..., None].to(self.tokens.dtype)
+        return (self.tokens * weight).sum(dim=2) / weight.sum(dim=2)
+
+
+class Looked:
+    """Attention weights of one pass, by block, when somebody asks for them."""
+
+    def __init__(self) -> None:
+        self.weights: dict[str, Tensor] = {}
+
+
+def encode(
+    p: Params,
+    shape: NetShape,
+    rows: Rows,
+    *,
+    drop: Drop | None = None,
+    looked: Looked | None = None,
+) -> Memory:
+    """Memory of a batch of rows."""
+    tokens, mask = _tokens(p, shape, rows)
+    for layer in range(shape.n_encoder_layers):
+        name = f"encoder{layer}"
+        normed = apply_norm(p, f"{name}.attention.norm", tokens)
+        change = _attend(p, f"{name}.attention", normed, normed, mask, shape.n_heads, looked)
+        tokens = tokens + _dropped(change, drop)
+        tokens = tokens + _dropped(_feed_forward(p, f"{name}.feed", tokens), drop)
+    return Memory(apply_norm(p, "memory", tokens), mask)
+
+
+def decode(
+    p: Params,
+    shape: NetShape,
+    memory: Memory,
+    actions: Actions,
+    *,
+    drop: Drop | None = None,
+    looked: Looked | None = None,
+) -> "Tensor":
+    """Output ``(M, B, G)`` of every row under every action, on the scale of the network."""
+    tokens = action_tokens(p, actions)
+    for layer in range(shape.n_decoder_layers):
+        name = f"decoder{layer}"
+        normed = apply_norm(p, f"{name}.within.norm", tokens)
+        change = _within(p, f"{name}.within", normed, actions.active, shape.n_heads)
+        tokens = tokens + _dropped(change, drop)
+        normed = apply_norm(p, f"{name}.across.norm", tokens)
+        change = _across(p, f"{name}.across", normed, memory, shape.n_heads, looked)
+        tokens = tokens + _dropped(change, drop)
+        tokens = tokens + _dropped(_feed_forward(p, f"{name}.feed", tokens), drop)
+    pooled = _pooled(tokens, actions.active)
+    return apply_linear(p, "head.out", apply_norm(p, "head.norm", pooled))[..., 0]
+
+
+def action_tokens(p: Params, actions: Actions) -> "Tensor":
+    """Tokens ``(M, B, G, m, d)`` of a batch of actions."""
+    import torch
+
+    found = []
+    if actions.arms is not None:
+        tokens = _rows_of(p["arm"], actions.arms)
+        if actions.doses is not None and "dose.in.weight" in p:
+            tokens = tokens + _dose_token(p, actions.arms, actions.doses)
+        found.append(tokens)
+    if actions.items is not None:
+        found.append(actions.items[:, :, :, None])
+    return found[0] if len(found) == 1 else torch.cat(found, dim=3)
+
+
+def _rows_of(table: "Tensor", codes: "Tensor") -> "Tensor":
+    """Rows of each member's table ``(M, K, d)`` by codes ``(M, ...)``."""
+    import torch
+
+    members = torch.arange(table.shape[0], device=codes.device)
+    return table[members.view(-1, *([1] * (codes.dim() - 1))), codes]
+
+
+def _dose_token(p: Params, arms: "Tensor", doses: "Tensor") -> "Tensor":
+    """Encoded dose, scaled by arm; an arm without a dose has a scale and a zero for one."""
+    import torch
+    from torch.nn.functional import gelu
+
+    angle = doses[..., None] * (
+        0.5 * math.pi * torch.arange(1, N_WAVES + 1, device=doses.device, dtype=doses.dtype)
+    )
+    waves = torch.cat([doses[..., None], angle.sin(), angle.cos()], dim=-1)
+    encoded = apply_linear(p, "dose.out", gelu(apply_linear(p, "dose.in", waves)))
+    return encoded * _rows_of(p["dose.scale"], arms)
+
+
+def encode_vectors(p: Params, features: "Tensor") -> "Tensor":
+    """Tokens ``(M, U, d)`` of treatments that are vectors ``(U, f)``."""
+    from torch.nn.functional import gelu
+
+    wide = features.expand(p["item.in.weight"].shape[0], *features.shape)
+    return apply_linear(p, "item.out", gelu(apply_linear(p, "item.in", wide)))
+
+
+def encode_sequences(p: Params, steps: "Tensor", mask: "Tensor") -> "Tensor":
+    """Tokens ``(M, U, d)`` of treatments that are sequences ``(U, L, f)``, masked ``(U, L)``."""
+    encoded = encode_vectors(p, steps)
+    weight = mask[None, :, :, None].to(encoded.dtype)
+    return (encoded * weight).sum(dim=2) / weight.sum(dim=2)
+
+
+def encode_graphs(
+    p: Params, nodes: "Tensor", edges: "Tensor", owner: "Tensor", n_graphs: int
+) -> "Tensor":
+    """Tokens ``(M, n_graphs, d)`` of graphs: sums over neighbours, three rounds, then the mean.
+
+    Parameters
+    ----------
+    nodes : (N, f) tensor
+    edges : (2, E) integer tensor
+        Source and target, each direction on its own.
+    owner : (N,) integer tensor
+        Graph of each node.
+    """
+    import torch
+    from torch.nn.functional import gelu
+
+    wide = nodes.expand(p["item.in.weight"].shape[0], *nodes.shape)
+    hidden = apply_linear(p, "item.in", wide)
+    for step in range(N_ROUNDS):
+        near = torch.zeros_like(hidden).index_add(1, edges[1], hidden[:, edges[0]])
+        hidden = hidden + gelu(
+            apply_linear(p, f"item.own{step}", hidden) + apply_linear(p, f"item.near{step}", near)
+        )
+    total = hidden.new_zeros(hidden.shape[0], n_graphs, hidden.shape[2])
+    total = total.index_add(1, owner, hidden)
+    count = torch.bincount(owner, minlength=n_graphs).clamp(min=1).to(hidden.dtype)
+    return apply_linear(p, "item.out", total / count[None, :, None])
+
+
+def _tokens(p: Params, shape: NetShape, rows: Rows) -> "tuple[Tensor, Tensor | None]":
+    """Covariate tokens ``(M, B, S, d)``, and which are there if some may not be."""
+    import torch
+
+    found, masks = [], []
+    if shape.bottleneck:
+        found.append(_reduced(p, shape, rows))
+    else:
+        if shape.table.n_numeric:
+            tokens = rows.numeric[..., None] * p["table.weight"][:, None] + p["table.bias"][:, None]
+            if rows.missing is not None:
+                missing = p["table.missing"][:, None]
+                tokens = torch.where(rows.missing[..., None], missing, tokens)
+            found.append(tokens)
+        if rows.codes is not None:
+            columns = [
+                _rows_of(p[f"table.level{c}"], rows.codes[:, :, c])
+                for c in range(len(shape.table.levels))
+            ]
+            found.append(torch.stack(columns, dim=2))
+    for index, steps in enumerate(rows.sequences):
+        position = p[f"sequence{index}.position"][:, None, : steps.shape[2]]
+        found.append(apply_linear(p, f"sequence{index}", steps) + position)
+    tokens = found[0] if len(found) == 1 else torch.cat(found, dim=2)
+    if not rows.masks:
+        return tokens, None
+    n_first = tokens.shape[2] - sum(mask.shape[2] for mask in rows.masks)
+    masks = [torch.ones_like(rows.masks[0][:, :, :1]).expand(-1, -1, n_first), *rows.masks]
+    return tokens, torch.cat(masks, dim=2)
+
+
+def _reduced(p: Params, shape: NetShape, rows: Rows) -> "Tensor":
+    """Tokens of a wide table: one linear map of all columns."""
+    import torch
+    from torch.nn.functional import one_hot
+
+    parts = [rows.numeric]
+    if shape.table.native_missing:
+        missing = rows.missing if rows.missing is not None else torch.zeros_like(rows.numeric)
+        parts.append(missing.to(rows.numeric.dtype))
+    for column, levels in enumerate(shape.table.levels):
+        assert rows.codes is not None
+        parts.append(one_hot(rows.codes[:, :, column], levels + 1).to(rows.numeric.dtype))
+    wide = apply_norm(p, "table.reduce.norm", torch.cat(parts, dim=-1))
+    flat = apply_linear(p, "table.reduce", wide)
+    return flat.view(*flat.shape[:2], shape.bottleneck, shape.width)
+
+
+def _within(
+    p: Params, name: str, tokens: "Tensor", active: "Tensor | None", n_heads: int
+) -> "Tensor":
+    """Attention between the tokens of one action."""
+    n_members, n_rows, n_actions, m, d = tokens.shape
+    if m == 1:
+        # Softmax over one token is one.
+        weight, bias = p[f"{name}.memory.weight"][:, :, d:], p[f"{name}.memory.bias"][:, d:]
+        return apply_linear(
+            p, f"{name}.out", apply_linear({"v.weight": weight, "v.bias": bias}, "v", tokens)
+        )
+    flat = tokens.reshape(n_members, n_rows * n_actions, m, d)
+    mask = None
+    if active is not None:
+        mask = _padded(active, m).expand(n_members, n_rows, n_actions, m)
+        mask = mask.reshape(n_members, n_rows * n_actions, m)
+    return _attend(p, name, flat, flat, mask, n_heads, None).view(tokens.shape)
+
+
+def _across(
+    p: Params, name: str, tokens: "Tensor", memory: Memory, n_heads: int, looked: Looked | None
+) -> "Tensor":
+    """Attention of all action tokens to the memory of their row."""
+    n_members, n_rows, n_actions, m, d = tokens.shape
+    flat = tokens.reshape(n_members, n_rows, n_actions * m, d)
+    change = _attend(p, name, flat, memory.tokens, memory.mask, n_heads, looked)
+    return change.view(n_members, -1, n_actions, m, d)
+
+
+def _attend(
+    p: Params,
+    name: str,
+    query: "Tensor",
+    memory: "Tensor",
+    mask: "Tensor | None",
+    n_heads: int,
+    looked: Looked | None,
+) -> "Tensor":
+    """Multi-head attention of ``(M, B or 1, Q, d)`` to ``(M, B, S, d)``."""
+    from torch.nn.functional import scaled_dot_product_attention
+
+    n_members, n_rows, n_tokens, d = memory.shape
+    size = d // n_heads
+    q = apply_linear(p, f"{name}.query", query)
+    q = q.view(n_members, -1, query.shape[2], n_heads, size).transpose(2, 3)
+    q = q.expand(-1, n_rows, -1, -1, -1).reshape(n_members * n_rows, n_heads, -1, size)
+    kv = apply_linear(p, f"{name}.memory", memory)
+    kv = kv.view(n_members * n_rows, n_tokens, 2, n_heads, size).permute(2, 0, 3, 1, 4)
+    seen = None if mask is None else mask.reshape(n_members * n_rows, 1, 1, n_tokens)
+    if looked is None:
+        out = scaled_dot_product_attention(q, kv[0], kv[1], attn_mask=seen)
+    else:
+        scores = q @ kv[0].transpose(-1, -2) / math.sqrt(size)
+        if seen is not None:
+            scores = scores.masked_fill(~seen, -math.inf)
+        weights = scores.softmax(dim=-1)
+        looked.weights[name] = weights.view(n_members, n_rows, n_heads, -1, n_tokens)
+        out = weights @ kv[1]
+    joined = out.transpose(1, 2).reshape(n_members, n_rows, -1, d)
+    return apply_linear(p, f"{name}.out", joined)
+
+
+def _feed_forward(p: Params, name: str, x: "Tensor") -> "Tensor":
+    from torch.nn.functional import gelu
+
+    hidden = gelu(apply_linear(p, f"{name}.in", apply_norm(p, f"{name}.norm", x)))
+    return apply_linear(p, f"{name}.out", hidden)
+
+
+def _pooled(tokens: "Tensor", active: "Tensor | None") -> "Tensor":
+    """Mean over the tokens of an action that are there, ``(M, B, G, d)``."""
+    if tokens.shape[3] == 1:
+        return tokens[:, :, :, 0]
+    if active is None:
+        return tokens.mean(dim=3)
+    weight = _padded(active, tokens.shape[3])[..., None].to(tokens.dtype)
+    return (tokens * weight).sum(dim=3) / weight.sum(dim=3)
+
+
+def _padded(active: "Tensor", m: int) -> "Tensor":
+    """Mask of m tokens: slots, then structured treatments, which are always there."""
+    from torch.nn.functional import pad
+
+    return pad(active, (0, m - active.shape[-1]), value=True)
+
+
+def _dropped(x: "Tensor", drop: Drop | None) -> "Tensor":
+    return x if drop is None else drop(x)

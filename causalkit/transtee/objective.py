@@ -1,0 +1,253 @@
+"""Objective of TransTEE: factual outcome loss, and a treatment model trained against it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from causalkit.rng import seed_of
+from causalkit.transtee.families import STANDARDISED, outcome_loss
+from causalkit.transtee.items import Library
+from causalkit.transtee.layout import Layout
+from causalkit.transtee.networks import Actions, Drop, Memory, decode, encode
+from causalkit.transtee.optimiser import AdamW
+from causalkit.transtee.regulariser import TreatmentModel, hsic, ramp
+from causalkit.transtee.shapes import NetShape
+from causalkit.transtee.store import Scales, Store
+from causalkit.typing import Floats
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+ADVERSARY_LR = 1e-3
+ADVERSARY_DECAY = 1e-2
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A shape with its layout, the library of structured treatments, and the outcome family."""
+
+    shape: NetShape
+    layout: Layout
+    family: str
+    library: Library | None = None
+    item_scales: tuple[Floats, Floats] | None = None
+
+    def items(self, p: "dict[str, Tensor]", library: Library | None = None) -> "Tensor | None":
+        """Tokens ``(M, U, d)`` of every item of a library."""
+        library = self.library if library is None else library
+        if library is None or self.item_scales is None:
+            return None
+        return library.encode(p, *self.item_scales)
+
+
+@dataclass(slots=True)
+class Adversary:
+    """The treatment models of all members, of which some still train.
+
+    Attributes
+    ----------
+    model : TreatmentModel
+    flat : (M, P) tensor
+        Changed in place.
+    adam : AdamW
+    weight : float
+        λ.
+    steps : int
+        Updates per batch.
+    places : (A,) integer tensor
+        Members that train.
+    """
+
+    model: TreatmentModel
+    flat: "Tensor"
+    adam: AdamW
+    weight: float
+    steps: int
+    places: "Tensor"
+
+    def kept(self, members: "Tensor") -> "Adversary":
+        """Of some of the members that train."""
+        return replace(self, places=self.places[members])
+
+    def learn(self, loss: "Callable[[Tensor], Tensor]") -> None:
+        """Descend ``loss``, a function of the parameters of the members that train."""
+        import torch
+
+        decay = self.model.layout.decay_mask().to(self.flat) * ADVERSARY_DECAY
+        for _ in range(self.steps):
+            phi = self.flat[self.places].requires_grad_()
+            (gradient,) = torch.autograd.grad(loss(phi), phi)
+            with torch.no_grad():
+                own, phi = self.adam.kept(self.places), phi.detach()
+                own.update(phi, gradient, lr=ADVERSARY_LR, decay=decay)
+                self.flat[self.places], self.adam.step = phi, own.step
+                self.adam.first[self.places] = own.first
+                self.adam.second[self.places] = own.second
+
+
+@dataclass(slots=True)
+class NetObjective:
+    """Loss and gradient of a stack of networks; see :class:`causalkit.transtee.training.Objective`.
+
+    Attributes
+    ----------
+    network : Network
+    store : Store
+    scales : Scales
+    valid : (M, V) integer tensor
+        Validation rows.
+    seeds : sequence of int
+        One per member, for dropout.
+    adversary : Adversary or None
+    hsic_weight : float
+        λ of a structured treatment.
+    autocast : dtype or None
+        Lower precision of the forward pass.
+    """
+
+    network: Network
+    store: Store
+    scales: Scales
+    valid: "Tensor"
+    seeds: Sequence[int]
+    adversary: Adversary | None = None
+    hsic_weight: float = 0.0
+    autocast: Any = None
+    _strength: float = 0.0
+    _drop: Drop | None = None
+    _seen: "tuple[Tensor, Actions] | None" = None
+
+    def kept(self, members: "Tensor") -> "NetObjective":
+        """The same for some members."""
+        if len(members) == len(self.seeds):
+            return self
+        places = members.cpu().tolist()
+        return replace(
+            self,
+            scales=self.scales.kept(members),
+            valid=self.valid[members],
+            seeds=[self.seeds[m] for m in places],
+            adversary=None if self.adversary is None else self.adversary.kept(members),
+        )
+
+    def start_epoch(self, epoch: int, progress: float) -> None:
+        """Set the strength of regularisation and the dropout streams of this epoch."""
+        self._strength = ramp(progress)
+        rate = self.network.shape.dropout
+        self._drop = _dropout(rate, self.seeds, epoch, self.store.numeric.device) if rate else None
+
+    def gradient(self, flat: "Tensor", rows: "Tensor") -> "tuple[Tensor, Tensor]":
+        """Training loss ``(M,)`` and gradient ``(M, P)``; the adversarial part has norm ≤ 1."""
+        import torch
+
+        flat = flat.detach().requires_grad_()
+        loss, memory, actions, items = self._forward(flat, rows, self._drop)
+        penalty = self._penalty(memory, actions, items, rows)
+        (gradient,) = torch.autograd.grad(loss.sum(), flat, retain_graph=penalty is not None)
+        if penalty is not None:
+            (push,) = torch.autograd.grad(penalty.sum(), flat)
+            size = push.norm(dim=1, keepdim=True).clamp(min=1.0)
+            gradient = gradient + push / size
+            self._seen = (memory.pooled().detach(), actions)
+        return loss.detach(), gradient
+
+    def after_step(self, rows: "Tensor") -> None:
+        """Let the treatment model learn from the same batch, with the network as it was."""
+        if self.adversary is None or self._seen is None:
+            return
+        model, (r, actions) = self.adversary.model, self._seen
+
+        def loss(phi: "Tensor") -> "Tensor":
+            each = model.loss(model.layout.unpack(phi), r, actions)
+            return self._weighted(each, rows).sum()
+
+        self.adversary.learn(loss)
+
+    def validation(self, flat: "Tensor") -> "Tensor":
+        """Factual outcome loss ``(M,)`` on the validation rows."""
+        import torch
+
+        with torch.no_grad():
+            return self._forward(flat, self.valid, None)[0]
+
+    def largest_outcome(self) -> float:
+        """Largest |y| over all rows, in the user's units."""
+        assert self.store.y is not None
+        return float(self.store.y.abs().max())
+
+    def treatment_losses(self, flat: "Tensor") -> Floats:
+        """L_π ``(M,)`` of the treatment model on the validation rows."""
+        import torch
+
+        assert self.adversary is not None
+        with torch.no_grad():
+            _, memory, actions, _ = self._forward(flat, self.valid, None)
+            phi = self.adversary.model.layout.unpack(self.adversary.flat[self.adversary.places])
+            each = self.adversary.model.loss(phi, memory.pooled(), actions)
+            return np.asarray(self._weighted(each, self.valid).double().cpu().numpy())
+
+    def _forward(
+        self, flat: "Tensor", rows: "Tensor", drop: Drop | None
+    ) -> "tuple[Tensor, Memory, Actions, Tensor | None]":
+        """Mean loss ``(M,)`` of rows ``(M, B)`` under what they received."""
+        import torch
+
+        network, scales = self.network, self.scales
+        p = network.layout.unpack(flat)
+        with torch.autocast(flat.device.type, self.autocast, enabled=self.autocast is not None):
+            memory = encode(p, network.shape, self.store.rows(rows, scales), drop=drop)
+            actions = self.store.actions(rows, scales)
+            items = network.items(p)
+            if items is not None and self.store.items is not None:
+                members = torch.arange(len(items), device=items.device)[:, None]
+                chosen = items[members, self.store.items[rows]]
+                actions = replace(actions, items=chosen[:, :, None])
+                items = chosen
+            out = decode(p, network.shape, memory, actions, drop=drop)[:, :, 0]
+        assert self.store.y is not None
+        y = self.store.y[rows]
+        if network.family in STANDARDISED:
+            y = (y - scales.y_centre[:, None]) / scales.y_spread[:, None]
+        each = outcome_loss(network.family, out.float(), y)
+        return self._weighted(each, rows), memory, actions, items
+
+    def _weighted(self, each: "Tensor", rows: "Tensor") -> "Tensor":
+        """Weighted mean over rows, ``(M,)``."""
+        if self.store.weight is None:
+            return each.mean(dim=1)
+        weight = self.store.weight[rows]
+        return (each * weight).sum(dim=1) / weight.sum(dim=1)
+
+    def _penalty(
+        self, memory: Memory, actions: Actions, items: "Tensor | None", rows: "Tensor"
+    ) -> "Tensor | None":
+        """−λ L_π, or λ HSIC of a structured treatment, ``(M,)``."""
+        if self.hsic_weight and items is not None:
+            return self.hsic_weight * self._strength * hsic(memory.pooled(), items.detach())
+        if self.adversary is None:
+            return None
+        phi = self.adversary.model.layout.unpack(self.adversary.flat[self.adversary.places])
+        each = self.adversary.model.loss(phi, memory.pooled(), actions)
+        return -self.adversary.weight * self._strength * self._weighted(each, rows)
+
+
+def _dropout(rate: float, seeds: Sequence[int], epoch: int, device: Any) -> Drop:
+    """Dropout in which every member has a stream of its own."""
+    import torch
+
+    generators = [
+        torch.Generator(device=device).manual_seed(seed_of(seed, "dropout", epoch))
+        for seed in seeds
+    ]
+
+    def drop(x: "Tensor") -> "Tensor":
+        if x.shape[1] == 1:
+            return x
+        kept = torch.stack(
+            [torch.rand(x.shape[1:], generator=g, device=x.device) >= rate for g in generators]
+        )
+        return x * kept / (1.0 - rate)
+
+    return drop

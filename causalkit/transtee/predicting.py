@@ -1,0 +1,204 @@
+"""Outputs of trained networks for rows and actions, in pieces that fit a memory budget."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from causalkit.transtee.actions import ActionArrays
+from causalkit.transtee.covariates import Covariates
+from causalkit.transtee.families import mean_outcome
+from causalkit.transtee.fitting import Stack
+from causalkit.transtee.items import Library
+from causalkit.transtee.networks import Actions, Looked, Memory, decode, encode
+from causalkit.transtee.shapes import NetShape
+from causalkit.transtee.store import Scales, Store, make_store, scaled_actions
+from causalkit.typing import Floats, Ints
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+MEMORY_BUDGET = 2**30
+
+
+def mean_outcomes(
+    stacks: Sequence[Stack],
+    covariates: Covariates,
+    actions: Sequence[ActionArrays],
+    *,
+    library: Library | None = None,
+    memory_budget: int = MEMORY_BUDGET,
+    reduce: Callable[[Floats], Floats] | None = None,
+) -> Floats:
+    """E[Y | X, A] by every network for every row under every action.
+
+    Parameters
+    ----------
+    stacks : sequence of Stack
+    covariates : Covariates
+        n rows.
+    actions : sequence of ActionArrays
+        G of them, each with one action for everyone or one for each row.
+    library : Library, optional
+        Of structured treatments, if not that of the training data.
+    memory_budget : int
+        Bytes that a piece may use beside the data and the result.
+    reduce : callable, optional
+        Applied to each piece ``(M, rows, G)``; what it returns is joined along its rows (axis 1).
+
+    Returns
+    -------
+    (M, n, G) array
+        Members in the order of the stacks.
+    """
+    parts = [
+        _by_stack(stack, covariates, actions, library, memory_budget // len(stacks))
+        for stack in stacks
+    ]
+    pieces = []
+    for chunk in zip(*parts, strict=True):
+        values = np.concatenate([piece.astype(np.float64) for piece in chunk])
+        pieces.append(values if reduce is None else reduce(values))
+    return np.concatenate(pieces, axis=1)
+
+
+def _by_stack(
+    stack: Stack,
+    covariates: Covariates,
+    actions: Sequence[ActionArrays],
+    library: Library | None,
+    budget: int,
+) -> Iterator[Floats]:
+    """Pieces ``(M, rows, G)`` of one stack; pieces of all stacks have the same rows."""
+    import torch
+
+    n = len(covariates.numeric)
+    device, network, scales = stack.flat.device, stack.network, stack.scales
+    size = _rows_per_piece(network.shape, len(stack.members), len(actions), budget)
+    with torch.inference_mode():
+        p = network.layout.unpack(stack.flat)
+        items = network.items(p, library)
+        shared = all(len(action) == 1 for action in actions)
+        grid = _joined_actions(actions, slice(None), scales, items, device) if shared else None
+        for start in range(0, n, size):
+            rows = slice(start, min(n, start + size))
+            store = make_store(covariates.rows(rows), device)
+            memory = encode(p, network.shape, _all_rows(store, scales))
+            asked = grid
+            if asked is None:
+                asked = _joined_actions(actions, rows, scales, items, device)
+            out = decode(p, network.shape, memory, asked)
+            centre, spread = scales.y_centre[:, None, None], scales.y_spread[:, None, None]
+            yield mean_outcome(network.family, out, centre, spread).cpu().numpy()
+
+
+def _rows_per_piece(shape: NetShape, n_members: int, n_actions: int, budget: int) -> int:
+    """Rows whose largest tensors fit the budget: a handful of each kind are alive at once."""
+    tokens = shape.table.n_columns if not shape.bottleneck else shape.bottleneck
+    tokens += sum(length for length, _ in shape.table.sequences)
+    wide = shape.width_ff + 4 * shape.width
+    row = tokens * (wide + shape.n_heads * tokens)
+    row += n_actions * shape.actions.n_tokens * (wide + shape.n_heads * tokens)
+    return int(np.clip(budget // (8 * n_members * row), 1, 4096))
+
+
+def _all_rows(store: Store, scales: Scales) -> Any:
+    """Covariates of every row of a store, for every member."""
+    import torch
+
+    index = torch.arange(len(store.numeric), device=store.numeric.device)[None]
+    return store.rows(index, scales)
+
+
+def _joined_actions(
+    actions: Sequence[ActionArrays],
+    rows: Any,
+    scales: Scales,
+    items: "Tensor | None",
+    device: Any,
+) -> Actions:
+    """Actions ``(M, B or 1, G, m)`` of some rows."""
+    import torch
+
+    members = len(scales.low)
+    chosen = [_of_rows(action, rows) for action in actions]
+    length = max(len(one) for one in chosen)
+
+    def wide(name: str, dtype: Any) -> "Tensor":
+        parts = [
+            np.broadcast_to(values, (length, *values.shape[1:]))
+            for values in (getattr(one, name) for one in chosen)
+        ]
+        joined = torch.as_tensor(np.stack(parts, axis=1), dtype=dtype, device=device)
+        return joined[None].expand(members, *joined.shape)
+
+    found = Actions()
+    if chosen[0].arms.shape[1]:
+        found = scaled_actions(
+            wide("arms", torch.int64),
+            wide("doses", torch.float32),
+            wide("active", torch.bool),
+            scales,
+        )
+    if items is None:
+        return found
+    codes = wide("items", torch.int64)
+    index = torch.arange(members, device=device)[:, None, None]
+    return replace(found, items=items[index, codes])
+
+
+def _of_rows(action: ActionArrays, rows: Any) -> ActionArrays:
+    if len(action) == 1:
+        return action
+    return ActionArrays(
+        action.arms[rows],
+        action.doses[rows],
+        action.active[rows],
+        None if action.items is None else action.items[rows],
+    )
+
+
+def attention_weights(
+    stack: Stack,
+    covariates: Covariates,
+    action: ActionArrays,
+    *,
+    library: Library | None = None,
+    memory_budget: int = MEMORY_BUDGET,
+) -> dict[str, Floats]:
+    """Attention weights ``(M, n, heads, queries, tokens)`` of every block, by its name."""
+    import torch
+
+    network, scales, device = stack.network, stack.scales, stack.flat.device
+    size = _rows_per_piece(network.shape, len(stack.members), 1, memory_budget)
+    pieces: dict[str, list[Floats]] = {}
+    with torch.inference_mode():
+        p = network.layout.unpack(stack.flat)
+        items = network.items(p, library)
+        for start in range(0, len(covariates.numeric), size):
+            rows = slice(start, start + size)
+            looked = Looked()
+            store = make_store(covariates.rows(rows), device)
+            memory = encode(p, network.shape, _all_rows(store, scales), looked=looked)
+            asked = _joined_actions([action], rows, scales, items, device)
+            decode(p, network.shape, memory, asked, looked=looked)
+            for name, weights in looked.weights.items():
+                pieces.setdefault(name, []).append(weights.cpu().numpy())
+    return {name: np.concatenate(found, axis=1) for name, found in pieces.items()}
+
+
+def representation(stack: Stack, covariates: Covariates) -> Floats:
+    """Mean encoder token ``(M, n, d)`` of every row."""
+    import torch
+
+    with torch.inference_mode():
+        p = stack.network.layout.unpack(stack.flat)
+        store = make_store(covariates, stack.flat.device)
+        memory: Memory = encode(p, stack.network.shape, _all_rows(store, stack.scales))
+        return np.asarray(memory.pooled().cpu().numpy())
+
+
+def member_order(stacks: Sequence[Stack]) -> Ints:
+    """Data set of every member, in the order in which :func:`mean_outcomes` returns them."""
+    return np.array([member.data for stack in stacks for member in stack.members])

@@ -1,0 +1,157 @@
+"""Treatment models that the representation is trained against: TR and PTR.
+
+``min_θ max_φ L_y(θ) − λ L_π(θ, φ)``: a model φ predicts the treatment from the mean encoder token
+r, and the network is pushed to make it fail. TR predicts a point, PTR a density. Zhang et al.
+(2022), section on treatment regularisation; r from the encoder's output, the ramp and the clipped
+gradient are ours.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from causalkit.transtee.layout import Layout, apply_linear, linear
+from causalkit.transtee.networks import Actions
+from causalkit.transtee.shapes import ActionShape
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+DENSITIES = ("gaussian", "mixture", "beta")
+REGULARIZERS = (None, "tr", "ptr")
+HIDDEN = 50
+N_MIXED = 5
+LEAST_SD = 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class TreatmentModel:
+    """One hidden layer of 50 from r to what describes the treatment.
+
+    Attributes
+    ----------
+    actions : ActionShape
+    width : int
+        Of r.
+    kind : {"tr", "ptr"}
+    density : {"gaussian", "mixture", "beta"}
+        Of a dose, for PTR.
+    """
+
+    actions: ActionShape
+    width: int
+    kind: str
+    density: str = "gaussian"
+
+    @property
+    def n_dose(self) -> int:
+        """Outputs that describe one dose."""
+        if self.kind == "tr":
+            return 1
+        return {"gaussian": 2, "mixture": 3 * N_MIXED, "beta": 2}[self.density]
+
+    @property
+    def n_classes(self) -> int:
+        """Arms, and "nothing"."""
+        return self.actions.n_arms + 1
+
+    @property
+    def layout(self) -> Layout:
+        """Parameters: classes of every slot, and a dose for every arm."""
+        out = self.actions.n_slots * (self.n_classes + self.n_classes * self.n_dose)
+        return Layout(linear("hidden", self.width, HIDDEN) | linear("out", HIDDEN, out))
+
+    def loss(self, phi: "Mapping[str, Tensor]", r: "Tensor", actions: Actions) -> "Tensor":
+        """L_π of every row ``(M, B)``: cross-entropy of arms, plus the loss of doses given arms.
+
+        Parameters
+        ----------
+        phi : mapping of str to tensors ``(M, ...)``
+        r : (M, B, d) tensor
+        actions : Actions
+            As received, G = 1.
+        """
+        import torch
+        from torch.nn.functional import cross_entropy
+
+        assert actions.arms is not None
+        out = apply_linear(phi, "out", apply_linear(phi, "hidden", r).relu())
+        arms = actions.arms[:, :, 0]
+        slots = self.actions.n_slots
+        out = out.view(*r.shape[:2], slots, self.n_classes, 1 + self.n_dose)
+        total = r.new_zeros(r.shape[:2])
+        if self.actions.n_arms > 1 or slots > 1:
+            flat = cross_entropy(
+                out[..., 0].reshape(-1, self.n_classes), arms.reshape(-1), reduction="none"
+            )
+            total = total + flat.view(arms.shape).sum(dim=-1)
+        if any(self.actions.dosed) and actions.doses is not None:
+            dosed = torch.tensor([*self.actions.dosed, False], device=arms.device)[arms]
+            index = arms[..., None, None].expand(*arms.shape, 1, 1 + self.n_dose)
+            about = out.gather(3, index)[..., 0, 1:]
+            each = dose_loss(self.kind, self.density, about, actions.doses[:, :, 0])
+            total = total + torch.where(dosed, each, 0.0).sum(dim=-1)
+        return total
+
+
+def dose_loss(kind: str, density: str, about: "Tensor", dose: "Tensor") -> "Tensor":
+    """Loss of doses of any shape; ``about`` has one more axis, of what describes them.
+
+    Gaussian: (t − m)²/(2 s²) + log s, which is −log N(t; m, s²) less ½ log 2π.
+    """
+    import torch
+    from torch.nn.functional import softplus
+
+    if kind == "tr":
+        return (dose - about[..., 0]) ** 2
+    if density == "gaussian":
+        sd = softplus(about[..., 1]) + LEAST_SD
+        return (dose - about[..., 0]) ** 2 / (2.0 * sd**2) + sd.log()
+    if density == "mixture":
+        share, mean, raw = about.view(*about.shape[:-1], 3, N_MIXED).unbind(-2)
+        sd = softplus(raw) + LEAST_SD
+        log_density = -((dose[..., None] - mean) ** 2) / (2.0 * sd**2) - sd.log()
+        return -torch.logsumexp(share.log_softmax(dim=-1) + log_density, dim=-1)
+    alpha, beta = (softplus(about) + LEAST_SD).unbind(-1)
+    inside = dose.clamp(1e-4, 1.0 - 1e-4)
+    norm = torch.lgamma(alpha) + torch.lgamma(beta) - torch.lgamma(alpha + beta)
+    return norm - (alpha - 1.0) * inside.log() - (beta - 1.0) * (1.0 - inside).log()
+
+
+def hsic(left: "Tensor", right: "Tensor") -> "Tensor":
+    """Normalised Hilbert–Schmidt criterion ``(M,)`` of ``(M, B, d)`` and ``(M, B, e)``.
+
+    Gaussian kernels with the median squared distance for bandwidth; 0 if independent, at most 1.
+    Gretton, Bousquet, Smola & Schölkopf (2005), ALT.
+    """
+    kernels = [_centred_kernel(values) for values in (left, right)]
+    product = (kernels[0] * kernels[1]).sum(dim=(1, 2))
+    sizes = [(kernel**2).sum(dim=(1, 2)).clamp(min=1e-12) for kernel in kernels]
+    return product / (sizes[0] * sizes[1]).sqrt()
+
+
+def _centred_kernel(values: "Tensor") -> "Tensor":
+    import torch
+
+    square = torch.cdist(values, values) ** 2
+    middle = square.detach().flatten(1).median(dim=1).values.clamp(min=1e-12)
+    kernel = (-square / (2.0 * middle[:, None, None])).exp()
+    kernel = kernel - kernel.mean(dim=1, keepdim=True)
+    return kernel - kernel.mean(dim=2, keepdim=True)
+
+
+def ramp(progress: float) -> float:
+    """Share of λ in force: from 0 to 1 over the first fifth of all steps."""
+    return min(1.0, progress / 0.2)
+
+
+def information(losses: float, marginal: float) -> float:
+    """Skill 1 − L_π/L_π(marginal); for densities, whose loss may be negative, 1 − exp of the gain.
+
+    The gain in nats per row is what a Gaussian of constant spread would turn into R² = 1 − exp(−2
+    gain); with a squared error the ratio is R² itself.
+    """
+    if marginal > 0 and losses > 0:
+        return 1.0 - losses / marginal
+    return 1.0 - math.exp(-2.0 * (marginal - losses))

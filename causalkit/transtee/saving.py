@@ -1,0 +1,202 @@
+"""A fitted TransTEE as a folder of tensors and plain text."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from causalkit.errors import StorageError
+from causalkit.provenance import versions
+from causalkit.transtee.actions import ActionCode
+from causalkit.transtee.checkpoint import read_tensors, write_tensors
+from causalkit.transtee.covariates import CovariateCode
+from causalkit.transtee.device import resolve_device
+from causalkit.transtee.fitting import Coding, Member, Stack
+from causalkit.transtee.items import Library
+from causalkit.transtee.many import history_of
+from causalkit.transtee.model import Model
+from causalkit.transtee.objective import Network
+from causalkit.transtee.settings import Settings
+from causalkit.transtee.shapes import ActionShape, NetShape, TableShape
+from causalkit.transtee.store import Scales
+
+SCHEMA = 1
+_PLAIN = (bool, int, float, str)
+_LIBRARY = ("features", "mask", "edges", "owner")
+
+
+def save(estimator: Any, folder: Path) -> None:
+    """Write the networks, their coding and the arguments."""
+    import torch
+
+    model: Model = estimator.model_
+    tensors: dict[str, Any] = {}
+    stacks = []
+    for number, stack in enumerate(model.stacks):
+        tensors[f"{number}.flat"] = stack.flat
+        for name in Scales.__slots__:
+            tensors[f"{number}.{name}"] = getattr(stack.scales, name)
+        for place, member in enumerate(stack.members):
+            tensors[f"{number}.{place}.train"] = torch.as_tensor(member.train)
+            tensors[f"{number}.{place}.valid"] = torch.as_tensor(member.valid)
+        stacks.append(_stack_facts(stack))
+    library = model.coding.library
+    if library is not None:
+        for name in _LIBRARY:
+            if getattr(library, name) is not None:
+                tensors[f"library.{name}"] = torch.as_tensor(getattr(library, name))
+    facts = {
+        "schema": SCHEMA,
+        "class": type(estimator).__name__,
+        "versions": versions(),
+        "arguments": _arguments(estimator),
+        "seed": estimator.seed_,
+        "covariates": asdict(model.coding.covariates),
+        "actions": {
+            "columns": model.coding.actions.columns,
+            "kinds": model.coding.actions.kinds,
+            "levels": list(model.coding.actions.levels.items()),
+            "paired": model.coding.actions.paired,
+        },
+        "library": None
+        if library is None
+        else {"kind": library.kind, "names": list(library.place)},
+        "doses": model.doses,
+        "stacks": stacks,
+        "diagnostics": estimator.diagnostics_,
+        "data_digest": None if estimator._data is None else estimator._data.digest(),
+    }
+    write_tensors(folder, tensors, facts)
+
+
+def _stack_facts(stack: Stack) -> dict[str, Any]:
+    return {
+        "shape": asdict(stack.network.shape),
+        "family": stack.network.family,
+        "item_scales": None
+        if stack.network.item_scales is None
+        else [part.tolist() for part in stack.network.item_scales],
+        "members": [{"data": m.data, "seed": m.seed} for m in stack.members],
+        "history": [[epoch, a.tolist(), b.tolist()] for epoch, a, b in stack.history],
+        "best_loss": stack.best_loss.tolist(),
+        "best_epoch": stack.best_epoch.tolist(),
+        "last_epoch": stack.last_epoch.tolist(),
+        "partial": stack.partial,
+    }
+
+
+def _arguments(estimator: Any) -> dict[str, Any]:
+    """Arguments that plain text can hold; a path becomes text, a function is left out."""
+    found = {}
+    for name, value in estimator.get_params(deep=False).items():
+        if isinstance(value, Path):
+            value = str(value)
+        if value is None or isinstance(value, (*_PLAIN, tuple)):
+            found[name] = value
+    return found
+
+
+def load(cls: Any, folder: Path) -> Any:
+    """Read what :func:`save` wrote."""
+    tensors, facts = read_tensors(folder)
+    if facts.get("schema") != SCHEMA or facts.get("class") != cls.__name__:
+        raise StorageError(
+            f"{folder} holds {facts.get('class')!r} of schema {facts.get('schema')!r}, and "
+            f"{cls.__name__} reads schema {SCHEMA}; fit and save it anew."
+        )
+    arguments = facts["arguments"]
+    if isinstance(arguments.get("support"), list):
+        arguments["support"] = tuple(arguments["support"])
+    estimator = cls(**arguments)
+    device = resolve_device("auto" if estimator.device == "auto" else estimator.device)
+    try:
+        model = _model(tensors, facts, device)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise StorageError(
+            f"{folder} does not fit together ({type(error).__name__}: {error}); it was changed."
+        ) from error
+    estimator.model_ = model
+    estimator.seed_ = facts["seed"]
+    estimator.history_ = history_of(model.stacks)
+    estimator.n_parameters_ = model.stacks[0].network.layout.size
+    estimator.feature_names_in_ = np.array(model.coding.covariates.names, dtype=object)
+    estimator.partial_ = any(stack.partial for stack in model.stacks)
+    estimator.diagnostics_ = facts["diagnostics"]
+    estimator._settings = Settings.of(estimator, seed=facts["seed"])
+    estimator._data = None
+    estimator._coded = None
+    return estimator
+
+
+def _model(tensors: dict[str, Any], facts: dict[str, Any], device: Any) -> Model:
+    c, a = facts["covariates"], facts["actions"]
+    covariates = CovariateCode(
+        tuple(c["numeric"]),
+        {name: tuple(levels) for name, levels in c["levels"].items()},
+        c["native_missing"],
+        {name: tuple(sizes) for name, sizes in c["sequences"].items()},
+    )
+    actions = ActionCode(
+        tuple(a["columns"]),
+        tuple(a["kinds"]),
+        {name: tuple(levels) for name, levels in a["levels"]},
+        a["paired"],
+    )
+    library = None
+    if facts["library"] is not None:
+        arrays = {
+            name: tensors[f"library.{name}"].numpy()
+            for name in _LIBRARY
+            if f"library.{name}" in tensors
+        }
+        place = {name: row for row, name in enumerate(facts["library"]["names"])}
+        library = Library(facts["library"]["kind"], place, **arrays)
+    stacks = tuple(
+        _stack(number, one, tensors, library, device) for number, one in enumerate(facts["stacks"])
+    )
+    doses = {name: tuple(ends) for name, ends in facts["doses"].items()}
+    return Model(Coding(covariates, actions, library), stacks, doses)
+
+
+def _stack(
+    number: int, one: dict[str, Any], tensors: dict[str, Any], library: Library | None, device: Any
+) -> Stack:
+    s = dict(one["shape"])
+    s["table"] = TableShape(
+        **s["table"]
+        | {
+            "levels": tuple(s["table"]["levels"]),
+            "sequences": tuple(tuple(sizes) for sizes in s["table"]["sequences"]),
+        }
+    )
+    s["actions"] = ActionShape(**s["actions"] | {"dosed": tuple(s["actions"]["dosed"])})
+    shape = NetShape(**s)
+    scales = None
+    if one["item_scales"] is not None:
+        centre, spread = one["item_scales"]
+        scales = (np.array(centre), np.array(spread))
+    flat = tensors[f"{number}.flat"]
+    layout = shape.layout()
+    if flat.shape[1] != layout.size:
+        raise ValueError(f"{flat.shape[1]} parameters for a network of {layout.size}")
+    members = tuple(
+        Member(
+            m["data"],
+            m["seed"],
+            tensors[f"{number}.{place}.train"].numpy(),
+            tensors[f"{number}.{place}.valid"].numpy(),
+        )
+        for place, m in enumerate(one["members"])
+    )
+    return Stack(
+        network=Network(shape, layout, one["family"], library, scales),
+        flat=flat.to(device),
+        scales=Scales(*(tensors[f"{number}.{name}"].to(device) for name in Scales.__slots__)),
+        members=members,
+        history=[(epoch, np.array(a), np.array(b)) for epoch, a, b in one["history"]],
+        best_loss=np.array(one["best_loss"]),
+        best_epoch=np.array(one["best_epoch"]),
+        last_epoch=np.array(one["last_epoch"]),
+        partial=one["partial"],
+    )

@@ -1,0 +1,150 @@
+"""Checked arguments of TransTEE."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from causalkit.errors import ArgumentError, ArgumentTypeError, check_choice, check_count
+from causalkit.transtee.device import PRECISIONS, resolve_device
+from causalkit.transtee.families import FAMILIES
+from causalkit.transtee.regulariser import DENSITIES, REGULARIZERS
+from causalkit.transtee.shapes import ActionShape, NetShape, TableShape
+from causalkit.transtee.training import Plan
+
+INTERVALS = ("ensemble", "conformal")
+_LARGE = ((50_000, 128), (5_000, 64))
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Arguments as the fit uses them; see :class:`causalkit.TransTEE`."""
+
+    outcome: str
+    width: int | str
+    n_heads: int
+    n_encoder_layers: int
+    n_decoder_layers: int
+    width_ff: int | None
+    dropout: float
+    max_tokens: int
+    n_tokens: int
+    regularizer: str | None
+    regularizer_weight: float
+    density: str
+    adversary_steps: int
+    plan: Plan
+    validation_fraction: float
+    n_ensemble: int
+    bootstrap: bool
+    n_folds: int
+    interval: str
+    support: tuple[float, float] | None
+    device: Any
+    precision: str
+    deterministic: bool
+    checkpoint: Path | None
+    seed: int
+    progress: bool | Callable[[str], None] | None
+
+    @classmethod
+    def of(cls, e: Any, *, seed: int) -> "Settings":
+        """Check the arguments of an estimator, all before any training."""
+        check_choice("outcome", e.outcome, FAMILIES)
+        check_choice("density", e.density, DENSITIES)
+        check_choice("interval", e.interval, INTERVALS)
+        check_choice("precision", e.precision, PRECISIONS)
+        if e.regularizer not in REGULARIZERS:
+            raise ArgumentError(f"regularizer must be None, 'tr' or 'ptr', got {e.regularizer!r}.")
+        for name in ("bootstrap", "deterministic"):
+            if not isinstance(getattr(e, name), bool):
+                raise ArgumentTypeError(f"{name} must be True or False, got {getattr(e, name)!r}.")
+        width = e.d_model if e.d_model == "auto" else check_count("d_model", e.d_model, least=2)
+        heads = check_count("n_heads", e.n_heads, least=1)
+        if width != "auto" and width % heads:
+            raise ArgumentError(
+                f"d_model={width} is not a multiple of n_heads={heads}; every head has d_model / "
+                "n_heads channels."
+            )
+        return cls(
+            outcome=e.outcome,
+            width=width,
+            n_heads=heads,
+            n_encoder_layers=check_count("n_encoder_layers", e.n_encoder_layers, least=0),
+            n_decoder_layers=check_count("n_decoder_layers", e.n_decoder_layers, least=1),
+            width_ff=None if e.d_ff is None else check_count("d_ff", e.d_ff, least=1),
+            dropout=_between("dropout", e.dropout, 0.0, 1.0, end=False),
+            max_tokens=check_count("max_tokens", e.max_tokens, least=1),
+            n_tokens=check_count("n_tokens", e.n_tokens, least=1),
+            regularizer=e.regularizer,
+            regularizer_weight=_between("regularizer_weight", e.regularizer_weight, 0.0, 1e6),
+            density=e.density,
+            adversary_steps=check_count("adversary_steps", e.adversary_steps, least=1),
+            plan=Plan(
+                lr=_between("lr", e.lr, 0.0, 10.0, start=False),
+                weight_decay=_between("weight_decay", e.weight_decay, 0.0, 10.0),
+                batch_size=check_count("batch_size", e.batch_size, least=2),
+                max_epochs=check_count("max_epochs", e.max_epochs, least=1),
+                patience=check_count("patience", e.patience, least=1),
+            ),
+            validation_fraction=_between(
+                "validation_fraction", e.validation_fraction, 0.0, 1.0, start=False, end=False
+            ),
+            n_ensemble=check_count("n_ensemble", e.n_ensemble, least=1),
+            bootstrap=e.bootstrap,
+            n_folds=check_count("n_folds", e.n_folds, least=2),
+            interval=e.interval,
+            support=_support(e.support),
+            device=resolve_device(e.device),
+            precision=e.precision,
+            deterministic=e.deterministic,
+            checkpoint=None if e.checkpoint is None else Path(e.checkpoint),
+            seed=seed,
+            progress=e.progress,
+        )
+
+    def net_shape(self, table: TableShape, actions: ActionShape, n: int) -> NetShape:
+        """Sizes of the network for n rows; ``"auto"`` is 64 from 5,000 and 128 from 50,000 rows."""
+        width = self.width
+        if isinstance(width, str):
+            width = next((wide for least, wide in _LARGE if n >= least), 32)
+        return NetShape(
+            table=table,
+            actions=actions,
+            width=width,
+            n_heads=self.n_heads,
+            n_encoder_layers=self.n_encoder_layers,
+            n_decoder_layers=self.n_decoder_layers,
+            width_ff=self.width_ff or 2 * width,
+            bottleneck=self.n_tokens if table.n_columns > self.max_tokens else 0,
+            dropout=self.dropout,
+        )
+
+
+def _between(
+    name: str, value: Any, low: float, high: float, *, start: bool = True, end: bool = True
+) -> float:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if (
+        not number
+        or not (low <= value <= high)
+        or (value == low and not start)
+        or (value == high and not end)
+    ):
+        ends = f"{'[' if start else '('}{low:g}, {high:g}{']' if end else ')'}"
+        raise ArgumentError(f"{name} must be a number in {ends}, got {value!r}.")
+    return float(value)
+
+
+def _support(support: Any) -> tuple[float, float] | None:
+    if support is None:
+        return None
+    try:
+        low, high = (float(end) for end in support)
+    except (TypeError, ValueError) as error:
+        raise ArgumentError(
+            f"support must be None or (lowest dose, highest dose), got {support!r}."
+        ) from error
+    if not low < high:
+        raise ArgumentError(f"support must have its lowest dose first, got {support!r}.")
+    return low, high

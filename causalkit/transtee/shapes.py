@@ -1,0 +1,149 @@
+"""Sizes of the network and its parameters, in a fixed order."""
+
+from dataclasses import dataclass
+
+from causalkit.transtee.layout import Layout, Parameter, linear, norm
+
+N_WAVES = 8
+TOKEN_SD = 0.3
+N_ROUNDS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class TableShape:
+    """What the covariates of one row consist of.
+
+    Attributes
+    ----------
+    n_numeric : int
+    levels : tuple of int
+        Levels of each categorical covariate; one more row stands for unknown.
+    native_missing : bool
+        Whether a numeric covariate may be missing, and then has a token of its own for that.
+    sequences : tuple of (length, features)
+        Of each sequence or text.
+    """
+
+    n_numeric: int
+    levels: tuple[int, ...] = ()
+    native_missing: bool = False
+    sequences: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def n_columns(self) -> int:
+        """Tokens from the table."""
+        return self.n_numeric + len(self.levels)
+
+
+@dataclass(frozen=True, slots=True)
+class ActionShape:
+    """What an action consists of.
+
+    Attributes
+    ----------
+    n_arms : int
+        Distinct arms over all slots; a further row stands for "nothing".
+    dosed : tuple of bool
+        Which arms take a dose.
+    n_slots : int
+        Arms that may be active at once.
+    item_features : int
+        Features of a structured treatment; 0 if there is none.
+    item_kind : {"", "vector", "sequence", "graph"}
+    """
+
+    n_arms: int = 0
+    dosed: tuple[bool, ...] = ()
+    n_slots: int = 0
+    item_features: int = 0
+    item_kind: str = ""
+
+    @property
+    def n_tokens(self) -> int:
+        """Tokens per action."""
+        return self.n_slots + bool(self.item_features)
+
+
+@dataclass(frozen=True, slots=True)
+class NetShape:
+    """Sizes of the network."""
+
+    table: TableShape
+    actions: ActionShape
+    width: int = 32
+    n_heads: int = 4
+    n_encoder_layers: int = 1
+    n_decoder_layers: int = 1
+    width_ff: int = 64
+    bottleneck: int = 0
+    dropout: float = 0.0
+
+    def layout(self) -> Layout:
+        """Every block of parameters, in a fixed order."""
+        d = self.width
+        blocks = _table_blocks(self.table, d, self.bottleneck) | _action_blocks(self.actions, d)
+        for layer in range(self.n_encoder_layers):
+            blocks |= _attention_blocks(f"encoder{layer}.attention", d)
+            blocks |= _feed_forward_blocks(f"encoder{layer}.feed", d, self.width_ff)
+        blocks |= norm("memory", d)
+        for layer in range(self.n_decoder_layers):
+            blocks |= _attention_blocks(f"decoder{layer}.within", d)
+            blocks |= _attention_blocks(f"decoder{layer}.across", d)
+            blocks |= _feed_forward_blocks(f"decoder{layer}.feed", d, self.width_ff)
+        blocks |= norm("head.norm", d) | linear("head.out", d, 1)
+        return Layout(blocks)
+
+
+def _table_blocks(table: TableShape, d: int, bottleneck: int) -> dict[str, Parameter]:
+    blocks: dict[str, Parameter] = {}
+    p = table.n_numeric
+    if bottleneck:
+        total = p * (1 + table.native_missing) + sum(levels + 1 for levels in table.levels)
+        blocks |= linear("table.reduce", total, bottleneck * d)
+        blocks |= norm("table.reduce.norm", total)
+    else:
+        if p:
+            blocks["table.weight"] = Parameter((p, d), "normal", TOKEN_SD)
+            blocks["table.bias"] = Parameter((p, d), "normal", TOKEN_SD)
+        if p and table.native_missing:
+            blocks["table.missing"] = Parameter((p, d), "normal", TOKEN_SD)
+        for column, levels in enumerate(table.levels):
+            blocks[f"table.level{column}"] = Parameter((levels + 1, d), "normal", TOKEN_SD)
+    for index, (length, features) in enumerate(table.sequences):
+        blocks |= linear(f"sequence{index}", features, d)
+        blocks[f"sequence{index}.position"] = Parameter((length, d), "normal", TOKEN_SD)
+    return blocks
+
+
+def _action_blocks(actions: ActionShape, d: int) -> dict[str, Parameter]:
+    blocks: dict[str, Parameter] = {}
+    if actions.n_slots:
+        blocks["arm"] = Parameter((actions.n_arms + 1, d), "normal", TOKEN_SD)
+    if any(actions.dosed):
+        blocks |= linear("dose.in", 1 + 2 * N_WAVES, d) | linear("dose.out", d, d)
+        blocks["dose.scale"] = Parameter((actions.n_arms + 1, d), "ones")
+    if actions.item_kind in ("vector", "sequence"):
+        blocks |= linear("item.in", actions.item_features, d) | linear("item.out", d, d)
+    elif actions.item_kind == "graph":
+        blocks |= linear("item.in", actions.item_features, d)
+        for step in range(N_ROUNDS):
+            blocks |= linear(f"item.own{step}", d, d) | linear(f"item.near{step}", d, d)
+        blocks |= linear("item.out", d, d)
+    return blocks
+
+
+def _attention_blocks(name: str, d: int) -> dict[str, Parameter]:
+    return (
+        norm(f"{name}.norm", d)
+        | linear(f"{name}.query", d, d)
+        | linear(f"{name}.memory", d, 2 * d)
+        | linear(f"{name}.out", d, d)
+    )
+
+
+def _feed_forward_blocks(name: str, d: int, width_ff: int) -> dict[str, Parameter]:
+    return (
+        norm(f"{name}.norm", d)
+        | linear(f"{name}.in", d, width_ff)
+        | linear(f"{name}.out", width_ff, d)
+    )

@@ -1,0 +1,188 @@
+"""All rows on the device once, and what each member knows of their scale."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from causalkit.transtee.actions import ActionArrays
+from causalkit.transtee.covariates import Covariates
+from causalkit.transtee.networks import Actions, Rows
+from causalkit.typing import Floats, Ints
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Scales:
+    """Centres and ranges that each member learned from its own training rows.
+
+    Attributes
+    ----------
+    centre, spread : (M, p) tensors
+        Of numeric covariates.
+    y_centre, y_spread : (M,) tensors
+        Of the outcome; 0 and 1 if its family is not standardised.
+    low, width : (M, K + 1) tensors
+        Range of the doses of each arm; 0 and 1 where it takes none.
+    """
+
+    centre: "Tensor"
+    spread: "Tensor"
+    y_centre: "Tensor"
+    y_spread: "Tensor"
+    low: "Tensor"
+    width: "Tensor"
+
+    def kept(self, members: "Tensor") -> "Scales":
+        """Of some members."""
+        return Scales(*(getattr(self, name)[members] for name in self.__slots__))
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """Covariates, actions, outcomes and weights of all rows, as tensors with leading axis N."""
+
+    numeric: "Tensor"
+    missing: "Tensor | None"
+    codes: "Tensor | None"
+    sequences: "tuple[Tensor, ...]"
+    masks: "tuple[Tensor, ...]"
+    arms: "Tensor | None" = None
+    doses: "Tensor | None" = None
+    active: "Tensor | None" = None
+    items: "Tensor | None" = None
+    y: "Tensor | None" = None
+    weight: "Tensor | None" = None
+
+    def rows(self, index: "Tensor", scales: Scales) -> Rows:
+        """Standardised covariates of rows ``(M, B)``, or ``(1, B)`` for every member."""
+        import torch
+
+        numeric = (self.numeric[index] - scales.centre[:, None]) / scales.spread[:, None]
+        missing = None
+        if self.missing is not None:
+            missing = self.missing[index].expand(numeric.shape)
+            numeric = torch.where(missing, 0.0, numeric)
+        return Rows(
+            numeric=numeric,
+            missing=missing,
+            codes=None if self.codes is None else self.codes[index].expand(len(numeric), -1, -1),
+            sequences=tuple(
+                values[index].expand(len(numeric), -1, -1, -1) for values in self.sequences
+            ),
+            masks=tuple(mask[index].expand(len(numeric), -1, -1) for mask in self.masks),
+        )
+
+    def actions(self, index: "Tensor", scales: Scales) -> Actions:
+        """What each row ``(M, B)`` received, as one action (G = 1)."""
+        if self.arms is None or self.doses is None or self.active is None:
+            return Actions()
+        members = len(scales.low)
+        index = index.expand(members, -1)
+        return scaled_actions(
+            self.arms[index][:, :, None],
+            self.doses[index][:, :, None],
+            self.active[index][:, :, None],
+            scales,
+        )
+
+
+def scaled_actions(arms: "Tensor", doses: "Tensor", active: "Tensor", scales: Scales) -> Actions:
+    """Actions with doses on the range of their arm; all tensors ``(M, B, G, m)``."""
+    import torch
+
+    members = torch.arange(len(scales.low), device=arms.device).view(-1, 1, 1, 1)
+    low, width = scales.low[members, arms], scales.width[members, arms]
+    return Actions(
+        arms=arms,
+        doses=(doses - low) / width,
+        active=active if arms.shape[-1] > 1 else None,
+    )
+
+
+def make_store(
+    covariates: Covariates,
+    device: Any,
+    *,
+    actions: ActionArrays | None = None,
+    y: Floats | None = None,
+    weight: Floats | None = None,
+) -> Store:
+    """Tensors of a data set on a device."""
+    import torch
+
+    def put(values: Any, dtype: Any = torch.float32) -> "Tensor":
+        return torch.as_tensor(np.array(values), dtype=dtype, device=device)
+
+    holes = np.isnan(covariates.numeric)
+    store = Store(
+        numeric=put(np.where(holes, 0.0, covariates.numeric)),
+        missing=put(holes, torch.bool) if holes.any() else None,
+        codes=put(covariates.codes, torch.int64) if covariates.codes.shape[1] else None,
+        sequences=tuple(put(values) for values in covariates.sequences),
+        masks=tuple(put(mask, torch.bool) for mask in covariates.masks),
+        y=None if y is None else put(y),
+        weight=None if weight is None else put(weight),
+    )
+    if actions is None:
+        return store
+    return replace(
+        store,
+        arms=put(actions.arms, torch.int64) if actions.arms.shape[1] else None,
+        doses=put(actions.doses) if actions.arms.shape[1] else None,
+        active=put(actions.active, torch.bool) if actions.arms.shape[1] else None,
+        items=None if actions.items is None else put(actions.items, torch.int64),
+    )
+
+
+def learn_scales(
+    covariates: Covariates,
+    actions: ActionArrays,
+    y: Floats,
+    train: Sequence[Ints],
+    *,
+    dosed: Sequence[bool],
+    standardise: bool,
+    support: "tuple[float, float] | None",
+    device: Any,
+) -> Scales:
+    """Centres, spreads and dose ranges of every member, from its training rows only."""
+    import torch
+
+    found: dict[str, list[Any]] = {name: [] for name in Scales.__slots__}
+    for rows in train:
+        numeric = covariates.numeric[rows].astype(np.float64)
+        spread = np.nanstd(numeric, axis=0) if len(rows) else np.ones(numeric.shape[1])
+        found["centre"].append(np.nan_to_num(np.nanmean(numeric, axis=0)))
+        found["spread"].append(np.where(spread > 0, spread, 1.0))
+        outcome = y[rows].astype(np.float64)
+        deviation = outcome.std()
+        found["y_centre"].append(outcome.mean() if standardise else 0.0)
+        found["y_spread"].append(deviation if standardise and deviation > 0 else 1.0)
+        low, width = _ranges(actions, rows, dosed, support)
+        found["low"].append(low)
+        found["width"].append(width)
+    return Scales(
+        **{
+            name: torch.as_tensor(np.stack(values), dtype=torch.float32, device=device)
+            for name, values in found.items()
+        }
+    )
+
+
+def _ranges(
+    actions: ActionArrays, rows: Ints, dosed: Sequence[bool], support: "tuple[float, float] | None"
+) -> tuple[Floats, Floats]:
+    """Lowest dose and range of every arm, and of "nothing"."""
+    low, width = np.zeros(len(dosed) + 1), np.ones(len(dosed) + 1)
+    for arm, takes in enumerate(dosed):
+        if not takes:
+            continue
+        doses = actions.doses[rows][(actions.arms[rows] == arm) & actions.active[rows]]
+        ends = support or ((float(doses.min()), float(doses.max())) if doses.size else (0.0, 1.0))
+        low[arm] = ends[0]
+        width[arm] = ends[1] - ends[0] if ends[1] > ends[0] else 1.0
+    return low, width

@@ -1,0 +1,315 @@
+"""Train M networks side by side: batches, validation, early stopping, recovery, interruption.
+
+The loop knows neither treatments nor covariates: an :class:`Objective` turns parameters and rows
+into a loss per member. What a member sees depends on its own seed and rows alone, never on who
+trains beside it; a member that has stopped leaves the stack.
+"""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from causalkit.errors import TrainingError
+from causalkit.rng import stream
+from causalkit.transtee.optimiser import AdamW
+from causalkit.typing import Bools, Floats, Ints
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+WARM_UP = 50
+_SHRINK = 0.75  # the stack is made smaller when fewer than this share of it still train
+
+
+class Objective(Protocol):
+    """What is trained."""
+
+    def kept(self, members: "Tensor") -> "Objective":
+        """The same for some members of the stack."""
+
+    def start_epoch(self, epoch: int, progress: float) -> None:
+        """Called before each epoch, with the share of all epochs that is done."""
+
+    def gradient(self, flat: "Tensor", rows: "Tensor") -> "tuple[Tensor, Tensor]":
+        """Training loss ``(M,)`` on rows ``(M, B)``, and its gradient ``(M, P)``."""
+
+    def after_step(self, rows: "Tensor") -> None:
+        """Whatever else learns from the same batch."""
+
+    def validation(self, flat: "Tensor") -> "Tensor":
+        """Factual loss ``(M,)`` on the validation rows."""
+
+    def largest_outcome(self) -> float:
+        """Largest |y|, for messages."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How to train.
+
+    Attributes
+    ----------
+    lr, weight_decay : float
+    batch_size, max_epochs, patience : int
+    clip : float
+        Largest gradient norm.
+    """
+
+    lr: float = 2e-3
+    weight_decay: float = 1e-2
+    batch_size: int = 128
+    max_epochs: int = 300
+    patience: int = 40
+    clip: float = 1.0
+
+
+@dataclass(slots=True)
+class State:
+    """Everything that training needs to go on, of the members that still train.
+
+    Attributes
+    ----------
+    members : (A,) integer tensor
+        Their places in the whole stack.
+    flat : (A, P) tensor
+    adam : AdamW
+    best : (M, P) tensor
+        Best parameters of all members.
+    best_loss : (M,) array
+    best_epoch, last_epoch : (M,) int arrays
+    stopped : (M,) bool array
+        Whose patience is over; they may stay in the stack for a while, unheard.
+    lr_scale : (M,) array
+        1, or a half after a loss that was not finite.
+    epoch : int
+        Next epoch.
+    history : list of (epoch, train (M,), validation (M,))
+        NaN for members that have stopped.
+    """
+
+    members: "Tensor"
+    flat: "Tensor"
+    adam: AdamW
+    best: "Tensor"
+    best_loss: Floats
+    best_epoch: Ints
+    last_epoch: Ints
+    stopped: Bools
+    lr_scale: Floats
+    epoch: int = 0
+    history: list[tuple[int, Floats, Floats]] = field(default_factory=list)
+    partial: bool = False
+
+    @classmethod
+    def of(cls, flat: "Tensor") -> "State":
+        """State before the first epoch."""
+        import torch
+
+        m = flat.shape[0]
+        return cls(
+            members=torch.arange(m, device=flat.device),
+            flat=flat.clone(),
+            adam=AdamW.of(flat),
+            best=flat.clone(),
+            best_loss=np.full(m, np.inf),
+            best_epoch=np.zeros(m, dtype=np.int64),
+            last_epoch=np.zeros(m, dtype=np.int64),
+            stopped=np.zeros(m, dtype=bool),
+            lr_scale=np.ones(m),
+        )
+
+
+def train(
+    state: State,
+    objective: Objective,
+    rows: Sequence[Ints],
+    seeds: Sequence[int],
+    plan: Plan,
+    decay: "Tensor",
+    *,
+    tell: Callable[[str], None] | None = None,
+    save: Callable[[State], None] | None = None,
+) -> State:
+    """Train from ``state`` until every member has stopped.
+
+    Parameters
+    ----------
+    state : State
+    objective : Objective
+        Of all members of the stack.
+    rows : sequence of (n,) int arrays
+        Training rows of every member; all of one length.
+    seeds : sequence of int
+        One per member; with an epoch they decide its batches.
+    plan : Plan
+    decay : (P,) tensor
+        1 where weight decay applies.
+    tell : callable, optional
+        Told a line after every epoch.
+    save : callable, optional
+        Given the state after every epoch.
+
+    Raises
+    ------
+    TrainingError
+        If a member's loss is not finite again after its learning rate was halved.
+    """
+    import torch
+
+    objective = objective.kept(state.members)
+    n_steps = max(1, math.ceil(len(rows[0]) / plan.batch_size))
+    mask = decay.to(state.flat) * plan.weight_decay
+    started = time.perf_counter()
+    first = state.epoch
+    try:
+        while state.epoch < plan.max_epochs and len(state.members):
+            state, objective = _epoch(state, objective, rows, seeds, plan, mask, n_steps)
+            if tell is not None:
+                tell(_line(state, plan, time.perf_counter() - started, first))
+            if save is not None:
+                save(state)
+    except KeyboardInterrupt:
+        state.partial = True
+    state.members = torch.arange(0, device=state.flat.device)
+    return state
+
+
+def _epoch(
+    state: State,
+    objective: Any,
+    rows: Sequence[Ints],
+    seeds: Sequence[int],
+    plan: Plan,
+    mask: "Tensor",
+    n_steps: int,
+) -> tuple[State, Any]:
+    """One pass over the training rows of the members that still train, and what follows from it."""
+    members = state.members.cpu().numpy()
+    batches = _batches(members, rows, seeds, state.epoch, n_steps)
+    objective.start_epoch(state.epoch, state.epoch / plan.max_epochs)
+    before = (state.flat.clone(), state.adam.copied())
+    losses, gradients = _pass(state, objective, batches, plan, mask, members)
+    bad = ~(np.isfinite(losses).all(axis=0) & np.isfinite(gradients).all(axis=0))
+    bad &= ~state.stopped[members]
+    if bad.any():
+        _recover(state, objective, before, bad, members, losses, gradients)
+        return state, objective
+    found = objective.validation(state.flat).double().cpu().numpy()
+    trains = ~state.stopped[members]
+    train_loss = np.full(len(state.best_loss), np.nan)
+    valid_loss = train_loss.copy()
+    train_loss[members[trains]] = losses.mean(axis=0)[trains]
+    valid_loss[members[trains]] = found[trains]
+    state.history.append((state.epoch, train_loss, valid_loss))
+    better = trains & (found < state.best_loss[members])
+    for place in np.flatnonzero(better):
+        state.best[members[place]] = state.flat[place]
+    state.best_loss[members[better]] = found[better]
+    state.best_epoch[members[better]] = state.epoch
+    state.last_epoch[members[trains]] = state.epoch
+    state.epoch += 1
+    return _without_stopped(state, objective, members, plan)
+
+
+def _pass(
+    state: State,
+    objective: Any,
+    batches: Ints,
+    plan: Plan,
+    mask: "Tensor",
+    members: Ints,
+) -> tuple[Floats, Floats]:
+    """All batches of one epoch; returns losses and gradient norms ``(steps, A)``."""
+    import torch
+
+    device = state.flat.device
+    index = torch.as_tensor(batches, device=device)
+    scale = torch.as_tensor(state.lr_scale[members], device=device, dtype=state.flat.dtype)[:, None]
+    losses, sizes = [], []
+    n_steps = len(batches)
+    for step in range(n_steps):
+        loss, gradient = objective.gradient(state.flat, index[step])
+        lr = plan.lr * _schedule(state.epoch * n_steps + step, plan.max_epochs * n_steps)
+        with torch.no_grad():
+            size = state.adam.update(
+                state.flat, gradient, lr=lr * scale, decay=mask, clip=plan.clip
+            )
+        objective.after_step(index[step])
+        losses.append(loss)
+        sizes.append(size)
+    return torch.stack(losses).double().cpu().numpy(), torch.stack(sizes).double().cpu().numpy()
+
+
+def _schedule(step: int, total: int) -> float:
+    """Linear warm-up, then a cosine to zero."""
+    warm = min(1.0, (step + 1) / WARM_UP)
+    return warm * 0.5 * (1.0 + math.cos(math.pi * step / max(1, total)))
+
+
+def _batches(
+    members: Ints, rows: Sequence[Ints], seeds: Sequence[int], epoch: int, n_steps: int
+) -> Ints:
+    """Rows ``(steps, A, B)`` of an epoch; up to steps − 1 rows sit out, other ones each time."""
+    size = len(rows[0]) // n_steps
+    drawn = [
+        rows[m][stream(seeds[m], "batches", epoch).permutation(len(rows[m]))[: size * n_steps]]
+        for m in members
+    ]
+    return np.stack(drawn).reshape(len(members), n_steps, size).swapaxes(0, 1)
+
+
+def _recover(
+    state: State,
+    objective: Any,
+    before: "tuple[Tensor, AdamW]",
+    bad: Any,
+    members: Ints,
+    losses: Floats,
+    gradients: Floats,
+) -> None:
+    """Go back to the start of the epoch with half the learning rate for those that diverged."""
+    again = [int(m) for m in members[bad] if state.lr_scale[m] < 1.0]
+    if again:
+        place = int(np.flatnonzero(members == again[0])[0])
+        broken = ~(np.isfinite(losses[:, place]) & np.isfinite(gradients[:, place]))
+        seen = gradients[:, place][np.isfinite(gradients[:, place])]
+        raise TrainingError(
+            f"the loss of network {again[0]} is not finite at epoch {state.epoch + 1}, batch "
+            f"{int(np.argmax(broken)) + 1}, although its learning rate was halved before. Largest "
+            f"|outcome| {objective.largest_outcome():.4g}, largest gradient norm "
+            f"{seen.max() if seen.size else float('nan'):.4g}. Lower lr, or look for outliers in "
+            "the outcome and the covariates."
+        )
+    state.flat, state.adam = before
+    state.lr_scale[members[bad]] = 0.5
+
+
+def _without_stopped(state: State, objective: Any, members: Ints, plan: Plan) -> tuple[State, Any]:
+    """Members whose patience is over stop; the stack shrinks when enough of them have."""
+    import torch
+
+    waited = state.epoch - 1 - state.best_epoch[members]
+    state.stopped[members] |= waited >= plan.patience
+    active = ~state.stopped[members]
+    if active.all() or (active.mean() > _SHRINK and state.epoch < plan.max_epochs):
+        return state, objective
+    keep = torch.as_tensor(np.flatnonzero(active), device=state.flat.device)
+    state.members, state.flat = state.members[keep], state.flat[keep]
+    state.adam = state.adam.kept(keep)
+    return state, objective.kept(keep)
+
+
+def _line(state: State, plan: Plan, seconds: float, first: int) -> str:
+    """Progress in one line."""
+    done = max(1, state.epoch - first)
+    left = seconds / done * (plan.max_epochs - state.epoch)
+    _, train_loss, valid_loss = state.history[-1] if state.history else (0, np.nan, np.nan)
+    return (
+        f"epoch {state.epoch}/{plan.max_epochs}: training {np.nanmean(train_loss):.4f}, validation "
+        f"{np.nanmean(valid_loss):.4f}, best epoch {int(np.median(state.best_epoch)) + 1}, "
+        f"{len(state.members)} training, at most {left:.0f} s left"
+    )
