@@ -22,7 +22,14 @@ from causalkit.metrics.bayes import posterior_coverage as posterior_coverage
 from causalkit.metrics.bayes import rhat_share as rhat_share
 from causalkit.metrics.bayes import sbc_ranks as sbc_ranks
 from causalkit.metrics.bayes import sbc_uniformity as sbc_uniformity
+from causalkit.metrics.curves import amise as amise
+from causalkit.metrics.curves import amse as amse
+from causalkit.metrics.curves import dose_policy_error as dose_policy_error
+from causalkit.metrics.curves import policy_error as policy_error
+from causalkit.metrics.curves import root_mise as root_mise
+from causalkit.metrics.curves import root_squared_loss as root_squared_loss
 from causalkit.metrics.effects import Calibration as Calibration
+from causalkit.metrics.effects import ate_error as ate_error
 from causalkit.metrics.effects import calibration as calibration
 from causalkit.metrics.effects import cate_bias as cate_bias
 from causalkit.metrics.effects import cate_correlation as cate_correlation
@@ -69,3 +76,7 @@ from causalkit.metrics.selection import selection_recall as selection_recall
 from causalkit.metrics.simulation import MEASURES as MEASURES
 from causalkit.metrics.simulation import MeasureSpec as MeasureSpec
 from causalkit.metrics.simulation import measure_spec as measure_spec
+from causalkit.metrics.structured import concept_effect_error as concept_effect_error
+from causalkit.metrics.structured import most_likely as most_likely
+from causalkit.metrics.structured import upehe as upehe
+from causalkit.metrics.structured import wpehe as wpehe

@@ -64,6 +64,31 @@ def pehe(effect_hat: Any, effect: Any, *, normalised: bool = False) -> float:
     return math.nan if is_constant(true) else error / float(true.std())
 
 
+def ate_error(effect_hat: Any, effect: Any) -> float:
+    """Absolute error of the mean effect, |mean τ̂ − mean τ|, known as ε_ATE.
+
+    Parameters
+    ----------
+    effect_hat, effect : (n,) arrays
+        Predicted and true effects.
+
+    Raises
+    ------
+    ArgumentError
+        If lengths differ, there is no unit, or a value is not finite.
+
+    References
+    ----------
+    Shalit, Johansson & Sontag (2017), ICML, section 5.
+
+    Examples
+    --------
+    >>> ate_error([1.0, 2.0], [2.0, 4.0])
+    1.5
+    """
+    return abs(cate_bias(effect_hat, effect))
+
+
 def cate_bias(effect_hat: Any, effect: Any) -> float:
     """Mean over units of predicted minus true effect."""
     hat, true = _pair(effect_hat, effect)
@@ -136,7 +161,7 @@ def policy_regret(chosen: Any, mean_outcomes: Any) -> float:
     ArgumentError
         If shapes disagree or an arm has no column.
     """
-    mu = _table("mean_outcomes", mean_outcomes)
+    mu = as_table("mean_outcomes", mean_outcomes)
     arms = np.asarray(chosen)
     if arms.shape != (mu.shape[0],) or arms.dtype.kind not in "iub":
         raise ArgumentError(
@@ -174,13 +199,13 @@ def pair_pehe(outcomes_hat: Any, outcomes: Any, *, propensity: Any = None) -> fl
         If shapes differ, there are fewer than two treatments, or weights are negative or all
         zero.
     """
-    hat, true = _table("outcomes_hat", outcomes_hat), _table("outcomes", outcomes)
+    hat, true = as_table("outcomes_hat", outcomes_hat), as_table("outcomes", outcomes)
     if hat.shape != true.shape or true.shape[1] < 2:
         raise ArgumentError(
             "predicted and true outcomes need one shape with at least two treatments, got "
             f"{hat.shape} and {true.shape}."
         )
-    weights = np.ones(true.shape) if propensity is None else _table("propensity", propensity)
+    weights = np.ones(true.shape) if propensity is None else as_table("propensity", propensity)
     if weights.shape != true.shape or (weights < 0).any():
         raise ArgumentError(
             f"propensity must be nonnegative and of shape {true.shape}, got {weights.shape} with "
@@ -256,7 +281,7 @@ def _pair(hat: Any, true: Any) -> tuple[Floats, Floats]:
     return a, b
 
 
-def _table(name: str, values: Any) -> Floats:
+def as_table(name: str, values: Any) -> Floats:
     """Finite numbers of shape ``(n, k)``."""
     array = np.asarray(values, dtype=np.float64)
     if array.ndim != 2 or not array.size or not np.isfinite(array).all():

@@ -8,6 +8,7 @@ import statsmodels.api as sm
 
 from causalkit.errors import ArgumentError
 from causalkit.metrics import (
+    ate_error,
     calibration,
     cate_bias,
     cate_correlation,
@@ -37,6 +38,8 @@ def test_predicting_the_mean_effect_has_normalised_pehe_one():
 
 def test_bias_and_correlation_of_effects():
     assert cate_bias(HAT, TAU) == pytest.approx(1.0 / 12)
+    assert ate_error(HAT, TAU) == ate_error(TAU, HAT) == pytest.approx(1.0 / 12)
+    assert ate_error([1.0, 5.0, 0.0], [2.0, 3.0, 1.0]) == 0.0
     assert cate_correlation(HAT, TAU) == pytest.approx(np.corrcoef(HAT, TAU)[0, 1])
     # The mean of twelve tenths is not a tenth in binary, so the spread is not quite zero.
     assert math.isnan(cate_correlation([0.1] * 12, TAU))
