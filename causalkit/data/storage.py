@@ -29,7 +29,11 @@ if TYPE_CHECKING:
 SCHEMA = 1
 _FORMAT = "causalkit data"
 _FACTS = ("missing", "freq", "dropped", "dropped_ids", "name", "citation", "published")
-_TRUTH_ARRAYS = ("cate", "mu0", "mu1", "propensity", "valid_instruments", "cluster_labels")
+_TRUTH_ARRAYS = (
+    *("cate", "mu0", "mu1", "propensity", "best_dose"),
+    *("valid_instruments", "cluster_labels"),
+)
+_TRUTH_FUNCTIONS = ("dose_response", "unit_response")
 
 
 def save(data: CausalData, path: Any) -> None:
@@ -136,7 +140,7 @@ def _facts(data: CausalData) -> dict[str, Any]:
 
 def _truth_facts(truth: Truth) -> dict[str, Any]:
     functions = [
-        name for name in (*_TRUTH_ARRAYS, "dose_response") if callable(getattr(truth, name))
+        name for name in (*_TRUTH_ARRAYS, *_TRUTH_FUNCTIONS) if callable(getattr(truth, name))
     ]
     if functions:
         raise ArgumentError(

@@ -8,7 +8,7 @@ import numpy as np
 
 from causalkit.typing import Bools, Floats, Ints
 
-_BY_ROW = ("cate", "mu0", "mu1", "propensity", "cluster_labels")
+_BY_ROW = ("cate", "mu0", "mu1", "propensity", "best_dose", "cluster_labels")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +21,16 @@ class Truth:
         True values, such as ``{"ate": 0.5}``.
     cate, mu0, mu1, propensity : (n,) array, callable or None
         Effects, mean outcomes in outcome units and treatment probabilities, by row or as functions
-        of the covariates.
+        of the covariates. Where there are many treatments or outcome classes, ``(n, k)``.
     dose_response : callable or None
         Maps doses to mean outcomes.
+    unit_response : callable or None
+        Maps an action to the mean outcome of every unit: doses ``(m,)`` that are the same for all
+        give ``(n, m)``, doses ``(n, m)`` of each unit as well. With several parts of an action
+        (arm, dose) it takes them one by one, and it has a keyword ``rows``, positions of the units
+        that are asked for. It follows the rows of the data, as arrays do.
+    best_dose : (n,) or (n, arms) array or None
+        Dose with the largest mean outcome, of each unit.
     valid_instruments : (L,) bool array or None
         Which instruments are valid.
     cluster_labels : (n,) int array or None
@@ -45,6 +52,8 @@ class Truth:
     mu0: Floats | Callable[..., Any] | None = None
     mu1: Floats | Callable[..., Any] | None = None
     dose_response: Callable[..., Any] | None = None
+    unit_response: Callable[..., Any] | None = None
+    best_dose: Floats | None = None
     propensity: Floats | Callable[..., Any] | None = None
     valid_instruments: Bools | None = None
     cluster_labels: Ints | None = None
@@ -52,8 +61,19 @@ class Truth:
     mcse: Mapping[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class _OfRows:
+    """A function of units, for some of them."""
+
+    response: Callable[..., Any]
+    positions: Ints
+
+    def __call__(self, *action: Any, rows: Any = None) -> Any:
+        return self.response(*action, rows=self.positions if rows is None else self.positions[rows])
+
+
 def truth_of_rows(truth: Truth | None, rows: Ints) -> Truth | None:
-    """Truth of some rows; values by row follow the rows, functions and estimands stay."""
+    """Truth of some rows; what is known by row follows the rows, averages and estimands stay."""
     if truth is None:
         return None
     by_row = {name: getattr(truth, name) for name in _BY_ROW}
@@ -61,4 +81,6 @@ def truth_of_rows(truth: Truth | None, rows: Ints) -> Truth | None:
         name: value if value is None or callable(value) else np.asarray(value)[rows]
         for name, value in by_row.items()
     }
+    if truth.unit_response is not None:
+        kept["unit_response"] = _OfRows(truth.unit_response, np.asarray(rows))
     return replace(truth, **kept)
