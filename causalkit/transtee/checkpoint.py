@@ -13,13 +13,15 @@ from causalkit.transtee.optimiser import AdamW
 from causalkit.transtee.training import State
 
 if TYPE_CHECKING:
-    from causalkit.transtee.settings import Settings
+    from causalkit.transtee.objective import Adversary
 
 SCHEMA = 1
 _ARRAYS = ("best_loss", "best_epoch", "last_epoch", "stopped", "lr_scale")
 
 
-def saver(folder: Path, settings: "Settings") -> Callable[[State], None]:
+def saver(
+    folder: Path, facts: dict[str, Any], adversary: "Adversary | None"
+) -> Callable[[State], None]:
     """Function that writes the state after an epoch; the former stays until the new is whole."""
 
     def save(state: State) -> None:
@@ -35,14 +37,23 @@ def saver(folder: Path, settings: "Settings") -> Callable[[State], None]:
             "epochs": torch.as_tensor([epoch for epoch, _, _ in state.history]),
             "history": torch.as_tensor(np.array([[a, b] for _, a, b in state.history])),
         }
-        facts = {"schema": SCHEMA, "epoch": state.epoch, "step": state.adam.step}
-        write_tensors(folder, tensors, facts | {"plan": _plan(settings)})
+        where = {"schema": SCHEMA, "epoch": state.epoch, "step": state.adam.step, "of": facts}
+        if adversary is not None:
+            tensors |= {
+                "adversary": adversary.flat,
+                "adversary.first": adversary.adam.first,
+                "adversary.second": adversary.adam.second,
+            }
+            where["adversary_step"] = adversary.adam.step
+        write_tensors(folder, tensors, where)
 
     return save
 
 
-def restored(folder: Path | None, fresh: State, settings: "Settings") -> State:
-    """State of a checkpoint, or ``fresh`` if there is none.
+def restored(
+    folder: Path | None, fresh: State, facts: dict[str, Any], adversary: "Adversary | None"
+) -> State:
+    """State of a checkpoint, or ``fresh`` if there is none; the adversary is changed in place.
 
     Raises
     ------
@@ -51,36 +62,36 @@ def restored(folder: Path | None, fresh: State, settings: "Settings") -> State:
     """
     if folder is None or not (folder / "config.json").exists():
         return fresh
-    tensors, facts = read_tensors(folder)
-    if facts.get("schema") != SCHEMA:
+    tensors, where = read_tensors(folder)
+    if where.get("schema") != SCHEMA:
         raise StorageError(
-            f"the checkpoint {folder} has schema {facts.get('schema')!r}, and this version reads "
+            f"the checkpoint {folder} has schema {where.get('schema')!r}, and this version reads "
             f"{SCHEMA}; remove it and train anew."
         )
-    if facts["plan"] != _plan(settings) or tensors["best"].shape != fresh.best.shape:
+    if where["of"] != facts or tensors["best"].shape != fresh.best.shape:
         raise StorageError(
             f"the checkpoint {folder} belongs to a training with other arguments or data; remove "
             "it, or name another folder."
         )
     device = fresh.flat.device
+    if adversary is not None:
+        adversary.flat.copy_(tensors["adversary"])
+        adversary.adam.first.copy_(tensors["adversary.first"])
+        adversary.adam.second.copy_(tensors["adversary.second"])
+        adversary.adam.step = where["adversary_step"]
     history = tensors["history"].numpy()
     return State(
         members=tensors["members"].to(device),
         flat=tensors["flat"].to(device),
-        adam=AdamW(tensors["first"].to(device), tensors["second"].to(device), facts["step"]),
+        adam=AdamW(tensors["first"].to(device), tensors["second"].to(device), where["step"]),
         best=tensors["best"].to(device),
         **{name: tensors[name].numpy().copy() for name in _ARRAYS},
-        epoch=facts["epoch"],
+        epoch=where["epoch"],
         history=[
             (int(epoch), pair[0], pair[1])
             for epoch, pair in zip(tensors["epochs"], history, strict=True)
         ],
     )
-
-
-def _plan(settings: "Settings") -> dict[str, Any]:
-    plan = settings.plan
-    return {name: getattr(plan, name) for name in plan.__slots__} | {"seed": settings.seed}
 
 
 def write_tensors(folder: Path, tensors: dict[str, Any], facts: dict[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """From data sets to a stack of trained networks."""
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,13 +34,14 @@ from causalkit.transtee.regulariser import TreatmentModel
 from causalkit.transtee.settings import Settings
 from causalkit.transtee.shapes import ActionShape, NetShape
 from causalkit.transtee.split import split_rows, strata_of
+from causalkit.transtee.stack import Member, Stack
 from causalkit.transtee.store import Scales, Store, learn_scales, make_store
 from causalkit.transtee.training import State, train
 from causalkit.typing import Floats, Ints
 from causalkit.warn import warn
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,63 +91,6 @@ class Coding:
         if self.library is None:
             return self.actions.shape()
         return self.actions.shape(self.library.kind, self.library.n_features)
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """One network to train: on which data set, with which rows and seed."""
-
-    data: int
-    seed: int
-    train: Ints
-    valid: Ints
-
-
-@dataclass(frozen=True, slots=True)
-class Stack:
-    """Trained networks.
-
-    Attributes
-    ----------
-    network : Network
-    flat : (M, P) tensor
-    scales : Scales
-    members : tuple of Member
-    history : list of (epoch, training loss (M,), validation loss (M,))
-    best_epoch, last_epoch : (M,) int arrays
-    skill : mapping of str to (M,) array
-        Of the treatment model, if there was one.
-    partial : bool
-        Whether training was interrupted.
-    """
-
-    network: Network
-    flat: "Tensor"
-    scales: Scales
-    members: tuple[Member, ...]
-    history: list[tuple[int, Floats, Floats]]
-    best_loss: Floats
-    best_epoch: Ints
-    last_epoch: Ints
-    adversary: "Tensor | None" = None
-    partial: bool = False
-
-    def one(self, places: Sequence[int]) -> "Stack":
-        """Some members."""
-        import torch
-
-        index = torch.as_tensor(list(places), device=self.flat.device)
-        return replace(
-            self,
-            flat=self.flat[index],
-            scales=self.scales.kept(index),
-            members=tuple(self.members[place] for place in places),
-            history=[(epoch, a[list(places)], b[list(places)]) for epoch, a, b in self.history],
-            best_loss=self.best_loss[list(places)],
-            best_epoch=self.best_epoch[list(places)],
-            last_epoch=self.last_epoch[list(places)],
-            adversary=None if self.adversary is None else self.adversary[index],
-        )
 
 
 def coding_of(data: CausalData) -> Coding:
@@ -269,7 +214,8 @@ def _fit_stack(
         else 0.0,
         autocast=autocast_type(settings.precision, device, network.shape.width),
     )
-    state = restored(checkpoint, State.of(flat), settings)
+    facts = _facts(data, members, settings) if checkpoint is not None else {}
+    state = restored(checkpoint, State.of(flat), facts, objective.adversary)
     state = train(
         state,
         objective,
@@ -278,7 +224,7 @@ def _fit_stack(
         settings.plan,
         layout.decay_mask(),
         tell=tell,
-        save=None if checkpoint is None else saver(checkpoint, settings),
+        save=None if checkpoint is None else saver(checkpoint, facts, objective.adversary),
     )
     if state.partial:
         warn(
@@ -298,6 +244,24 @@ def _fit_stack(
         adversary=None if objective.adversary is None else objective.adversary.flat,
         partial=state.partial,
     )
+
+
+def _facts(data: Sequence[Coded], members: Sequence[Member], settings: Settings) -> dict[str, Any]:
+    """What tells one training from another: how, on which rows, of which data."""
+    digest = hashlib.sha256()
+    for one in data:
+        for values in (one.covariates.numeric, one.covariates.codes, one.actions.arms, one.y):
+            digest.update(np.ascontiguousarray(values).tobytes())
+        digest.update(np.ascontiguousarray(one.actions.doses).tobytes())
+    for member in members:
+        digest.update(member.train.tobytes() + member.valid.tobytes())
+    plan = settings.plan
+    return {
+        **{name: getattr(plan, name) for name in plan.__slots__},
+        "seeds": [member.seed for member in members],
+        "data": digest.hexdigest(),
+        "regularizer": [settings.regularizer, settings.regularizer_weight, settings.density],
+    }
 
 
 def _joined(data: Sequence[Coded], device: Any) -> Store:

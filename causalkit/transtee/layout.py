@@ -95,13 +95,11 @@ def _filled(block: Parameter, generator: "Generator") -> "Tensor":
     return values
 
 
-def linear(name: str, n_in: int, n_out: int) -> dict[str, Parameter]:
-    """Weight and bias of a linear map, uniform in ±1/√n_in."""
+def linear(name: str, n_in: int, n_out: int, *, bias: bool = True) -> dict[str, Parameter]:
+    """Weight, uniform in ±1/√n_in, and bias of a linear map."""
     bound = 1.0 / math.sqrt(n_in)
-    return {
-        f"{name}.weight": Parameter((n_in, n_out), "uniform", bound, decays=True),
-        f"{name}.bias": Parameter((n_out,)),
-    }
+    found = {f"{name}.weight": Parameter((n_in, n_out), "uniform", bound, decays=True)}
+    return found | {f"{name}.bias": Parameter((n_out,))} if bias else found
 
 
 def norm(name: str, width: int) -> dict[str, Parameter]:
@@ -117,7 +115,8 @@ def apply_linear(p: "Mapping[str, Tensor]", name: str, x: "Tensor") -> "Tensor":
     import torch
 
     flat = x.reshape(x.shape[0], -1, x.shape[-1])
-    out = torch.baddbmm(p[f"{name}.bias"][:, None], flat, p[f"{name}.weight"])
+    weight, bias = p[f"{name}.weight"], p.get(f"{name}.bias")
+    out = torch.bmm(flat, weight) if bias is None else torch.baddbmm(bias[:, None], flat, weight)
     return out.view(*x.shape[:-1], -1)
 
 

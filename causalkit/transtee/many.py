@@ -16,7 +16,6 @@ from causalkit.transtee.device import deterministic_algorithms
 from causalkit.transtee.fitting import (
     Coded,
     Coding,
-    Stack,
     code_data,
     coding_of,
     fit_members,
@@ -24,6 +23,7 @@ from causalkit.transtee.fitting import (
 )
 from causalkit.transtee.model import Model
 from causalkit.transtee.settings import Settings
+from causalkit.transtee.stack import Stack
 from causalkit.warn import collect_warnings, warn
 
 FEW_ROWS = 50

@@ -15,9 +15,10 @@ from causalkit.transtee.actions import (
     encode_actions,
 )
 from causalkit.transtee.covariates import Covariates, encode_covariates
-from causalkit.transtee.fitting import Coding, Stack
+from causalkit.transtee.fitting import Coding
 from causalkit.transtee.items import Library, library_of
 from causalkit.transtee.predicting import MEMORY_BUDGET, mean_outcomes
+from causalkit.transtee.stack import Stack
 from causalkit.typing import Floats
 from causalkit.warn import warn
 

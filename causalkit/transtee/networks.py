@@ -268,10 +268,8 @@ def _within(
     n_members, n_rows, n_actions, m, d = tokens.shape
     if m == 1:
         # Softmax over one token is one.
-        weight, bias = p[f"{name}.memory.weight"][:, :, d:], p[f"{name}.memory.bias"][:, d:]
-        return apply_linear(
-            p, f"{name}.out", apply_linear({"v.weight": weight, "v.bias": bias}, "v", tokens)
-        )
+        value = {"value.weight": p[f"{name}.memory.weight"][:, :, d:]}
+        return apply_linear(p, f"{name}.out", apply_linear(value, "value", tokens))
     flat = tokens.reshape(n_members, n_rows * n_actions, m, d)
     mask = None
     if active is not None:

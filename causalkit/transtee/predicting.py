@@ -9,10 +9,10 @@ import numpy as np
 from causalkit.transtee.actions import ActionArrays
 from causalkit.transtee.covariates import Covariates
 from causalkit.transtee.families import mean_outcome
-from causalkit.transtee.fitting import Stack
 from causalkit.transtee.items import Library
 from causalkit.transtee.networks import Actions, Looked, Memory, decode, encode
 from causalkit.transtee.shapes import NetShape
+from causalkit.transtee.stack import Stack
 from causalkit.transtee.store import Scales, Store, make_store, scaled_actions
 from causalkit.typing import Floats, Ints
 

@@ -12,13 +12,14 @@ from causalkit.transtee.actions import ActionCode
 from causalkit.transtee.checkpoint import read_tensors, write_tensors
 from causalkit.transtee.covariates import CovariateCode
 from causalkit.transtee.device import resolve_device
-from causalkit.transtee.fitting import Coding, Member, Stack
+from causalkit.transtee.fitting import Coding
 from causalkit.transtee.items import Library
 from causalkit.transtee.many import history_of
 from causalkit.transtee.model import Model
 from causalkit.transtee.objective import Network
 from causalkit.transtee.settings import Settings
 from causalkit.transtee.shapes import ActionShape, NetShape, TableShape
+from causalkit.transtee.stack import Member, Stack
 from causalkit.transtee.store import Scales
 
 SCHEMA = 1

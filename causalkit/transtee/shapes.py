@@ -133,10 +133,12 @@ def _action_blocks(actions: ActionShape, d: int) -> dict[str, Parameter]:
 
 
 def _attention_blocks(name: str, d: int) -> dict[str, Parameter]:
+    # Keys and values have no bias: that of keys cancels in the softmax, and its gradient would be
+    # rounding alone, which Adam makes large; that of values adds to the one of the output.
     return (
         norm(f"{name}.norm", d)
         | linear(f"{name}.query", d, d)
-        | linear(f"{name}.memory", d, 2 * d)
+        | linear(f"{name}.memory", d, 2 * d, bias=False)
         | linear(f"{name}.out", d, d)
     )
 

@@ -1,0 +1,69 @@
+"""Trained networks, and which rows each was trained on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from causalkit.transtee.objective import Network
+from causalkit.transtee.store import Scales
+from causalkit.typing import Floats, Ints
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One network to train: on which data set, with which rows and seed."""
+
+    data: int
+    seed: int
+    train: Ints
+    valid: Ints
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """Trained networks.
+
+    Attributes
+    ----------
+    network : Network
+    flat : (M, P) tensor
+    scales : Scales
+    members : tuple of Member
+    history : list of (epoch, training loss (M,), validation loss (M,))
+    best_epoch, last_epoch : (M,) int arrays
+    skill : mapping of str to (M,) array
+        Of the treatment model, if there was one.
+    partial : bool
+        Whether training was interrupted.
+    """
+
+    network: Network
+    flat: "Tensor"
+    scales: Scales
+    members: tuple[Member, ...]
+    history: list[tuple[int, Floats, Floats]]
+    best_loss: Floats
+    best_epoch: Ints
+    last_epoch: Ints
+    adversary: "Tensor | None" = None
+    partial: bool = False
+
+    def one(self, places: Sequence[int]) -> "Stack":
+        """Some members."""
+        import torch
+
+        index = torch.as_tensor(list(places), device=self.flat.device)
+        return replace(
+            self,
+            flat=self.flat[index],
+            scales=self.scales.kept(index),
+            members=tuple(self.members[place] for place in places),
+            history=[(epoch, a[list(places)], b[list(places)]) for epoch, a, b in self.history],
+            best_loss=self.best_loss[list(places)],
+            best_epoch=self.best_epoch[list(places)],
+            last_epoch=self.last_epoch[list(places)],
+            adversary=None if self.adversary is None else self.adversary[index],
+        )

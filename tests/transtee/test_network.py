@@ -1,0 +1,211 @@
+"""The network: who sees whom, what order and padding may change, and what it can tell apart."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import xarray as xr
+from transtee_designs import SMALL, arms_data, arms_frame
+
+import causalkit as ck
+from causalkit.transtee.layout import Layout, apply_linear, linear
+from causalkit.transtee.networks import Actions, Rows, decode, encode, encode_graphs
+from causalkit.transtee.predicting import attention_weights
+from causalkit.transtee.shapes import ActionShape, NetShape, TableShape
+
+
+def network(**changed):
+    shape = NetShape(
+        table=TableShape(n_numeric=4, **changed.pop("table", {})),
+        actions=ActionShape(n_arms=3, dosed=(False, True, True), n_slots=changed.pop("slots", 1)),
+        width=8,
+        n_heads=2,
+        width_ff=16,
+        **changed,
+    )
+    layout = shape.layout()
+    flat = layout.initial([torch.Generator().manual_seed(seed) for seed in (0, 1)])
+    return shape, layout.unpack(flat)
+
+
+def actions(arms, doses, active=None):
+    return Actions(torch.as_tensor(arms), torch.as_tensor(doses, dtype=torch.float32), active)
+
+
+def asked(n_rows, n_actions, slots=1, seed=0):
+    g = torch.Generator().manual_seed(seed)
+    shape = (2, n_rows, n_actions, slots)
+    arms = torch.randint(0, 3, shape[1:], generator=g).expand(shape)
+    doses = torch.rand(shape[1:], generator=g).expand(shape)
+    active = torch.rand(shape[1:], generator=g) > 0.5
+    active[..., 0] = True
+    return Actions(arms, doses, active.expand(shape) if slots > 1 else None)
+
+
+def rows(n, seed=1):
+    g = torch.Generator().manual_seed(seed)
+    return Rows(numeric=torch.randn(2, n, 4, generator=g))
+
+
+def some(made, pick):
+    return Actions(
+        made.arms[:, :, pick],
+        made.doses[:, :, pick],
+        None if made.active is None else made.active[:, :, pick],
+    )
+
+
+@pytest.mark.parametrize("slots", [1, 3])
+def test_an_action_never_sees_the_others_that_are_asked_about(slots):
+    shape, p = network(slots=slots)
+    memory = encode(p, shape, rows(5))
+    many = asked(5, 1000, slots)
+    every = decode(p, shape, memory, many)
+    for g in (0, 517, 999):
+        one = decode(p, shape, memory, some(many, [g]))
+        torch.testing.assert_close(one[..., 0], every[..., g], atol=1e-6, rtol=1e-5)
+
+
+def test_a_row_never_sees_the_other_rows():
+    shape, p = network()
+    batch, made = rows(64), asked(64, 2)
+    every = decode(p, shape, encode(p, shape, batch), made)
+    alone = Rows(numeric=batch.numeric[:, 7:8])
+    mine = Actions(made.arms[:, 7:8], made.doses[:, 7:8])
+    one = decode(p, shape, encode(p, shape, alone), mine)
+    torch.testing.assert_close(one[:, 0], every[:, 7], atol=1e-6, rtol=1e-5)
+
+
+def test_what_an_empty_slot_holds_changes_nothing():
+    shape, p = network(slots=3)
+    memory, made = encode(p, shape, rows(6)), asked(6, 4, slots=3)
+    junk = torch.where(made.active, made.doses, 99.0)
+    arms = torch.where(made.active, made.arms, 0)
+    left = decode(p, shape, memory, made)
+    right = decode(p, shape, memory, Actions(arms, junk, made.active))
+    torch.testing.assert_close(left, right, atol=1e-6, rtol=1e-6)
+
+
+def test_the_order_of_slots_changes_nothing():
+    shape, p = network(slots=3)
+    memory, made = encode(p, shape, rows(6)), asked(6, 4, slots=3)
+    everything = torch.ones_like(made.active)
+    turn = [2, 0, 1]
+    left = decode(p, shape, memory, Actions(made.arms, made.doses, everything))
+    right = decode(
+        p, shape, memory, Actions(made.arms[..., turn], made.doses[..., turn], everything)
+    )
+    torch.testing.assert_close(left, right, atol=1e-6, rtol=1e-5)
+
+
+def test_padding_is_neutral():
+    shape, p = network(table={"sequences": ((6, 2),)})
+    g = torch.Generator().manual_seed(3)
+    steps = torch.randn(2, 5, 6, 2, generator=g)
+    mask = torch.zeros(2, 5, 6, dtype=torch.bool)
+    mask[:, :, :4] = True
+    made = asked(5, 3)
+    short = Rows(rows(5).numeric, sequences=(steps[:, :, :4],), masks=(mask[:, :, :4],))
+    long = Rows(rows(5).numeric, sequences=(steps,), masks=(mask,))
+    outs = [decode(p, shape, encode(p, shape, one), made) for one in (short, long)]
+    torch.testing.assert_close(*outs, atol=1e-6, rtol=1e-5)
+
+
+def test_members_of_a_stack_do_not_mix():
+    layout = Layout(linear("one", 3, 2))
+    flat = layout.initial([torch.Generator().manual_seed(seed) for seed in (0, 1, 2)])
+    x = torch.randn(3, 7, 3)
+    together = apply_linear(layout.unpack(flat), "one", x)
+    for m in range(3):
+        alone = apply_linear(layout.unpack(flat[m : m + 1]), "one", x[m : m + 1])
+        torch.testing.assert_close(together[m : m + 1], alone)
+        weight, bias = layout.unpack(flat)["one.weight"][m], layout.unpack(flat)["one.bias"][m]
+        torch.testing.assert_close(alone[0], x[m] @ weight + bias)
+
+
+def test_the_two_ways_to_attend_agree_and_weights_sum_to_one(arms, arms_fit):
+    asked_ = arms_fit._asked(arms)
+    stack = arms_fit.model_.stacks[0]
+    action = arms_fit.model_.action(1, asked_)
+    found = attention_weights(stack, asked_.covariates, action)
+    for weights in found.values():
+        np.testing.assert_allclose(weights.sum(axis=-1), 1.0, atol=1e-5)
+    from causalkit.transtee.networks import Looked
+
+    shape, p = network()
+    batch, made = rows(9), asked(9, 3)
+    fused = decode(p, shape, encode(p, shape, batch), made)
+    looked = Looked()
+    explicit = decode(p, shape, encode(p, shape, batch, looked=looked), made, looked=looked)
+    torch.testing.assert_close(fused, explicit, atol=1e-5, rtol=1e-5)
+    assert set(looked.weights) == {"encoder0.attention", "decoder0.across"}
+
+
+def test_columns_are_found_by_name_and_not_by_position(arms_fit):
+    frame = arms_frame()
+    turned = ck.CausalData.from_frame(
+        frame[["c", "t", "a", "y", "b"]], outcome="y", treatment="t", covariates=["c", "b", "a"]
+    )
+    straight = arms_data()
+    assert np.array_equal(
+        arms_fit.predict(turned, treatment=1), arms_fit.predict(straight, treatment=1)
+    )
+    swapped = ck.CausalData.from_frame(
+        frame.rename(columns={"a": "b", "b": "a"}),
+        outcome="y",
+        treatment="t",
+        covariates=["a", "b", "c"],
+    )
+    moved = arms_fit.predict(swapped, treatment=1) - arms_fit.predict(straight, treatment=1)
+    assert np.abs(moved).max() > 0.1
+
+
+def test_covariates_with_equal_marginals_are_told_apart():
+    # One embedding for all, as in the released code, makes the output blind to which is which.
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((600, 2))
+    frame = pd.DataFrame({"y": x[:, 0] - x[:, 1], "t": rng.integers(0, 2, 600)})
+    frame[["a", "b"]] = x
+    data = ck.CausalData.from_frame(frame, outcome="y", treatment="t", covariates=["a", "b"])
+    fit = ck.TransTEE(**(SMALL | {"max_epochs": 60})).fit(data.subset(np.arange(400)))
+    test = data.subset(np.arange(400, 600))
+    error = test.column("outcome") - fit.predict(test, treatment=test.frame["t"].to_numpy())
+    assert 1.0 - error.var() / test.column("outcome").var() > 0.95
+
+
+def test_a_graph_is_its_own_whatever_graphs_are_beside_it():
+    shape = NetShape(
+        table=TableShape(n_numeric=1),
+        actions=ActionShape(item_features=3, item_kind="graph"),
+        width=8,
+        n_heads=2,
+    )
+    p = shape.layout().unpack(shape.layout().initial([torch.Generator().manual_seed(0)]))
+    g = torch.Generator().manual_seed(1)
+    nodes = torch.randn(7, 3, generator=g)
+    edges = torch.tensor([[0, 1, 1, 2, 3, 4, 5, 6], [1, 0, 2, 1, 4, 3, 6, 5]])
+    owner = torch.tensor([0, 0, 0, 1, 1, 1, 1])
+    both = encode_graphs(p, nodes, edges, owner, 2)
+    first = encode_graphs(p, nodes[:3], edges[:, :4], owner[:3], 1)
+    torch.testing.assert_close(both[:, :1], first)
+    cut = encode_graphs(p, nodes[:3], edges[:, :2], owner[:3], 1)
+    assert (cut - first).abs().max() > 1e-4
+
+
+def test_a_sequence_is_read():
+    rng = np.random.default_rng(0)
+    steps = rng.standard_normal((300, 5, 1)).astype(np.float32)
+    steps[:150, 3:] = np.nan
+    total = np.nansum(steps[:, :, 0], axis=1)
+    frame = pd.DataFrame({"y": total, "t": rng.integers(0, 2, 300), "x": rng.standard_normal(300)})
+    data = ck.CausalData.from_frame(
+        frame,
+        outcome="y",
+        treatment="t",
+        covariates=["x"],
+        arrays=xr.Dataset({"visits": (("obs", "step", "feature"), steps)}),
+        sequence="visits",
+    )
+    fit = ck.TransTEE(**(SMALL | {"max_epochs": 60})).fit(data)
+    error = total - fit.predict(data, treatment=frame["t"].to_numpy())
+    assert 1.0 - error.var() / total.var() > 0.8

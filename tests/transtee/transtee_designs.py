@@ -1,0 +1,22 @@
+"""Small data and small networks."""
+
+import numpy as np
+import pandas as pd
+
+import causalkit as ck
+
+SMALL = {"d_model": 8, "n_heads": 2, "max_epochs": 12, "random_state": 0}
+
+
+def arms_frame(n=240, seed=0):
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((n, 3))
+    t = rng.integers(0, 2, n)
+    y = x[:, 0] - x[:, 1] + t * (1.0 + x[:, 2]) + 0.1 * rng.standard_normal(n)
+    return pd.DataFrame({"y": y, "t": t, "a": x[:, 0], "b": x[:, 1], "c": x[:, 2]})
+
+
+def arms_data(n=240, seed=0, **roles):
+    return ck.CausalData.from_frame(
+        arms_frame(n, seed), outcome="y", treatment="t", covariates=["a", "b", "c"], **roles
+    )
