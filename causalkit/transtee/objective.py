@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from causalkit.rng import seed_of
+from causalkit.transtee import baseline_networks
 from causalkit.transtee.families import STANDARDISED, outcome_loss
 from causalkit.transtee.items import Library
 from causalkit.transtee.layout import Layout
-from causalkit.transtee.networks import Actions, Drop, Memory, decode, encode
+from causalkit.transtee.networks import Actions, Drop, Looked, Memory, Rows, decode, encode
 from causalkit.transtee.optimiser import AdamW
 from causalkit.transtee.regulariser import TreatmentModel, hsic, ramp
 from causalkit.transtee.shapes import NetShape
@@ -40,6 +41,33 @@ class Network:
         if library is None or self.item_scales is None:
             return None
         return library.encode(p, *self.item_scales)
+
+    def encode(
+        self,
+        p: "dict[str, Tensor]",
+        rows: Rows,
+        *,
+        drop: Drop | None = None,
+        looked: Looked | None = None,
+    ) -> Memory:
+        """Memory of a batch of rows."""
+        if self.shape.baseline is not None:
+            return baseline_networks.encode(p, self.shape, rows, drop=drop)
+        return encode(p, self.shape, rows, drop=drop, looked=looked)
+
+    def decode(
+        self,
+        p: "dict[str, Tensor]",
+        memory: Memory,
+        actions: Actions,
+        *,
+        drop: Drop | None = None,
+        looked: Looked | None = None,
+    ) -> "Tensor":
+        """Output ``(M, B, G)`` of every row under every action."""
+        if self.shape.baseline is not None:
+            return baseline_networks.decode(p, self.shape, memory, actions, drop=drop)
+        return decode(p, self.shape, memory, actions, drop=drop, looked=looked)
 
 
 @dataclass(slots=True)
@@ -197,7 +225,7 @@ class NetObjective:
         network, scales = self.network, self.scales
         p = network.layout.unpack(flat)
         with torch.autocast(flat.device.type, self.autocast, enabled=self.autocast is not None):
-            memory = encode(p, network.shape, self.store.rows(rows, scales), drop=drop)
+            memory = network.encode(p, self.store.rows(rows, scales), drop=drop)
             actions = self.store.actions(rows, scales)
             items = network.items(p)
             if items is not None and self.store.items is not None:
@@ -205,12 +233,17 @@ class NetObjective:
                 chosen = items[members, self.store.items[rows]]
                 actions = replace(actions, items=chosen[:, :, None])
                 items = chosen
-            out = decode(p, network.shape, memory, actions, drop=drop)[:, :, 0]
+            out = network.decode(p, memory, actions, drop=drop)[:, :, 0]
         assert self.store.y is not None
         y = self.store.y[rows]
         if network.family in STANDARDISED:
             y = (y - scales.y_centre[:, None]) / scales.y_spread[:, None]
         each = outcome_loss(network.family, out.float(), y)
+        if network.shape.baseline is not None and torch.is_grad_enabled():
+            # Validation is by the outcome alone, whatever else is learned.
+            each = each + baseline_networks.own_loss(
+                p, network.shape, memory, actions, out.float(), y, network.family
+            )
         return self._weighted(each, rows), memory, actions, items
 
     def _weighted(self, each: "Tensor", rows: "Tensor") -> "Tensor":

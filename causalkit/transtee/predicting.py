@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from causalkit.errors import ArgumentError
 from causalkit.transtee.actions import ActionArrays
 from causalkit.transtee.covariates import Covariates
 from causalkit.transtee.families import mean_outcome
 from causalkit.transtee.items import Library
-from causalkit.transtee.networks import Actions, Looked, Memory, decode, encode
+from causalkit.transtee.networks import Actions, Looked, Memory
 from causalkit.transtee.shapes import NetShape
 from causalkit.transtee.stack import Stack
 from causalkit.transtee.store import Scales, Store, make_store, scaled_actions
@@ -84,11 +85,11 @@ def _by_stack(
         for start in range(0, n, size):
             rows = slice(start, min(n, start + size))
             store = make_store(covariates.rows(rows), device)
-            memory = encode(p, network.shape, _all_rows(store, scales))
+            memory = network.encode(p, _all_rows(store, scales))
             asked = grid
             if asked is None:
                 asked = _joined_actions(actions, rows, scales, items, device)
-            out = decode(p, network.shape, memory, asked)
+            out = network.decode(p, memory, asked)
             centre, spread = scales.y_centre[:, None, None], scales.y_spread[:, None, None]
             yield mean_outcome(network.family, out, centre, spread).cpu().numpy()
 
@@ -99,7 +100,8 @@ def _rows_per_piece(shape: NetShape, n_members: int, n_actions: int, budget: int
     tokens += sum(length for length, _ in shape.table.sequences)
     wide = shape.width_ff + 4 * shape.width
     row = tokens * (wide + shape.n_heads * tokens)
-    row += n_actions * shape.actions.n_tokens * (wide + shape.n_heads * tokens)
+    copies = 1 if shape.baseline is None else shape.baseline.n_copies(shape.actions)
+    row += n_actions * copies * shape.actions.n_tokens * (wide + shape.n_heads * tokens)
     return int(np.clip(budget // (8 * n_members * row), 1, 4096))
 
 
@@ -171,6 +173,8 @@ def attention_weights(
     import torch
 
     network, scales, device = stack.network, stack.scales, stack.flat.device
+    if network.shape.baseline is not None:
+        raise ArgumentError(f"{network.shape.baseline.name} has no attention to show.")
     size = _rows_per_piece(network.shape, len(stack.members), 1, memory_budget)
     pieces: dict[str, list[Floats]] = {}
     with torch.inference_mode():
@@ -180,9 +184,9 @@ def attention_weights(
             rows = slice(start, start + size)
             looked = Looked()
             store = make_store(covariates.rows(rows), device)
-            memory = encode(p, network.shape, _all_rows(store, scales), looked=looked)
+            memory = network.encode(p, _all_rows(store, scales), looked=looked)
             asked = _joined_actions([action], rows, scales, items, device)
-            decode(p, network.shape, memory, asked, looked=looked)
+            network.decode(p, memory, asked, looked=looked)
             for name, weights in looked.weights.items():
                 pieces.setdefault(name, []).append(weights.cpu().numpy())
     return {name: np.concatenate(found, axis=1) for name, found in pieces.items()}
@@ -195,7 +199,7 @@ def representation(stack: Stack, covariates: Covariates) -> Floats:
     with torch.inference_mode():
         p = stack.network.layout.unpack(stack.flat)
         store = make_store(covariates, stack.flat.device)
-        memory: Memory = encode(p, stack.network.shape, _all_rows(store, stack.scales))
+        memory: Memory = stack.network.encode(p, _all_rows(store, stack.scales))
         return np.asarray(memory.pooled().cpu().numpy())
 
 

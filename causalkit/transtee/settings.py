@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from causalkit.errors import ArgumentError, ArgumentTypeError, check_choice, check_count
+from causalkit.transtee.baseline_shapes import Baseline
 from causalkit.transtee.device import PRECISIONS, resolve_device
 from causalkit.transtee.families import FAMILIES
 from causalkit.transtee.regulariser import DENSITIES, REGULARIZERS
@@ -46,6 +47,7 @@ class Settings:
     checkpoint: Path | None
     seed: int
     progress: bool | Callable[[str], None] | None
+    baseline: Baseline | None = None
 
     @classmethod
     def of(cls, e: Any, *, seed: int) -> "Settings":
@@ -101,6 +103,7 @@ class Settings:
             checkpoint=None if e.checkpoint is None else Path(e.checkpoint),
             seed=seed,
             progress=e.progress,
+            baseline=getattr(e, "baseline", None),
         )
 
     def net_shape(self, table: TableShape, actions: ActionShape, n: int) -> NetShape:
@@ -118,6 +121,7 @@ class Settings:
             width_ff=self.width_ff or 2 * width,
             bottleneck=self.n_tokens if table.n_columns > self.max_tokens else 0,
             dropout=self.dropout,
+            baseline=self.baseline,
         )
 
 

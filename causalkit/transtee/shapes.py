@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from causalkit.transtee.baseline_shapes import Baseline
 from causalkit.transtee.layout import Layout, Parameter, linear, norm
 
 N_WAVES = 8
@@ -66,7 +67,7 @@ class ActionShape:
 
 @dataclass(frozen=True, slots=True)
 class NetShape:
-    """Sizes of the network."""
+    """Sizes of the network; with ``baseline`` it is one without attention, of this width."""
 
     table: TableShape
     actions: ActionShape
@@ -77,10 +78,13 @@ class NetShape:
     width_ff: int = 64
     bottleneck: int = 0
     dropout: float = 0.0
+    baseline: Baseline | None = None
 
     def layout(self) -> Layout:
         """Every block of parameters, in a fixed order."""
         d = self.width
+        if self.baseline is not None:
+            return self.baseline.layout(self.table, self.actions, d)
         blocks = _table_blocks(self.table, d, self.bottleneck) | _action_blocks(self.actions, d)
         for layer in range(self.n_encoder_layers):
             blocks |= _attention_blocks(f"encoder{layer}.attention", d)
