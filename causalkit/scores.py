@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 
 from causalkit.errors import ArgumentError, IdentificationError, check_choice
-from causalkit.typing import Floats
+from causalkit.typing import Floats, Ints
 
 Target = Literal["ate", "att", "atc"]
 
@@ -183,6 +183,68 @@ def aipw(
         return LinearScore(ones, treated[:, :, None].astype(np.float64), response)
     response = np.where(treated, inverse_treated * (1.0 - propensity) * y1, -y1)
     return LinearScore(ones, (~treated)[:, :, None].astype(np.float64), response)
+
+
+def arm_means(y: Floats, arm: Ints, *, mu: Floats, propensity: Floats) -> Floats:
+    """Augmented inverse-probability scores of the mean outcome of every arm, ``(n, K)``.
+
+    Parameters
+    ----------
+    y : (n,) array
+    arm : (n,) int array
+        Arm received, 0, ..., K − 1.
+    mu, propensity : (n, K) arrays
+        Cross-fitted E[Y | A = k, X] and P(A = k | X).
+
+    Returns
+    -------
+    (n, K) array
+        μ_k + 1{A = k}(Y − μ_k)/e_k, whose mean is E[Y(k)]; the difference of two columns is the
+        score of :func:`aipw`.
+
+    Raises
+    ------
+    IdentificationError
+        If someone received what their propensity excludes.
+
+    References
+    ----------
+    Robins, Rotnitzky & Zhao (1994); Cattaneo (2010), Journal of Econometrics 155:138.
+    """
+    rows = np.arange(y.size)
+    chance = propensity[rows, arm]
+    if not (chance > 0).all():
+        raise IdentificationError(
+            f"{int((chance <= 0).sum())} rows received an arm whose propensity is 0 for them; clip "
+            "propensities, or leave out the rows."
+        )
+    found = mu.copy()
+    found[rows, arm] += (y - mu[rows, arm]) / chance
+    return found
+
+
+def dose_aipw(
+    y: Floats, *, mu: Floats, density: Floats, mean_density: Floats, mean_outcome: Floats
+) -> Floats:
+    """Pseudo-outcomes whose regression on the dose is the average dose-response, ``(n,)``.
+
+    Parameters
+    ----------
+    y : (n,) array
+    mu : (n,) array
+        E[Y | X, T] at the dose received.
+    density : (n,) array
+        π(T | X) at the dose received, positive.
+    mean_density, mean_outcome : (n,) arrays
+        ∫π(T | x)dP(x) and ∫μ(x, T)dP(x) at the dose received.
+
+    References
+    ----------
+    Kennedy, Ma, McHugh & Small (2017), JRSS B 79:1229, section 3.1.
+    """
+    if not (density > 0).all():
+        raise IdentificationError("a dose received has density 0 given the covariates.")
+    return np.asarray((y - mu) * mean_density / density + mean_outcome)
 
 
 def late(

@@ -1,28 +1,23 @@
 """TransTEE: one network for treatment effects of any treatment."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal
 
-from causalkit.data import CausalData, Requires
-from causalkit.errors import ArgumentError, NotFittedError
-from causalkit.estimator import Estimator
-from causalkit.inference.arguments import check_probability
-from causalkit.optional import require
-from causalkit.rng import RandomState, as_seed
-from causalkit.transtee import effects
-from causalkit.transtee.model import Asked, Model
-from causalkit.typing import Floats
+import pandas as pd
+
+from causalkit.data import CausalData
+from causalkit.errors import check_count
+from causalkit.rng import RandomState
+from causalkit.transtee import attention as looking
+from causalkit.transtee.base import NetworkEstimator
+from causalkit.transtee.fitting import code_data
 
 if TYPE_CHECKING:
     import xarray as xr
 
 
-KINDS = ("binary", "multi", "continuous", "dose", "structured")
-MEMORY_BUDGET = 2**30
-
-
-class TransTEE(Estimator):
+class TransTEE(NetworkEstimator):
     """Mean outcome under any action, μ(x, a) = E[Y | X = x, A = a], by a transformer.
 
     Covariates become tokens that attend to each other; an action becomes tokens that attend to
@@ -80,16 +75,6 @@ class TransTEE(Estimator):
     random_state : int, Generator, SeedSequence or None
     progress : None, True or callable
 
-    Attributes
-    ----------
-    model_ : Model
-        Coding and networks.
-    history_ : DataFrame
-        ``network, epoch, train_loss, validation_loss``.
-    diagnostics_ : mapping
-    n_parameters_ : int
-        Of one network.
-
     References
     ----------
     Zhang, Zhang, Lipton, Li & Xing (2022), arXiv:2202.01336.
@@ -102,10 +87,6 @@ class TransTEE(Estimator):
     >>> est.dose_response(data, grid=5).sizes["dose"]
     5
     """
-
-    requires: ClassVar[Requires] = Requires(treatment_kinds=KINDS, allows_nan=True)
-    model_: Model
-    seed_: int
 
     def __init__(
         self,
@@ -174,197 +155,67 @@ class TransTEE(Estimator):
         self.random_state = random_state
         self.progress = progress
 
-    def fit(self, data: CausalData) -> Self:
-        """Train on the data; nothing but factual outcomes decides anything.
-
-        Raises
-        ------
-        DataError, ArgumentError, TrainingError
-            If the data, an argument or the training cannot go on; says what to change.
-        MissingDependencyError
-            If torch is not installed.
-        """
-        return self.fit_many([data], estimators=[self])[0]
-
-    @classmethod
-    def fit_many(
-        cls,
-        datasets: Sequence[CausalData],
+    def attention(
+        self,
+        data: CausalData,
         *,
-        estimators: "Sequence[Self] | None" = None,
-        **arguments: Any,
-    ) -> "list[Self]":
-        """Train on many data sets at once, such as the replications of a simulation.
+        treatment: Any,
+        layer: int = -1,
+        which: str = "cross",
+        average: tuple[str, ...] = ("head",),
+    ) -> "xr.DataArray":
+        """Attention of an action to every covariate, by row; weights sum to one.
 
-        Networks whose data sets have as many rows train as one stack; each gets what it would get
-        alone, to rounding.
-
-        Parameters
-        ----------
-        datasets : sequence of CausalData
-            With the same columns, levels and kinds.
-        estimators : sequence of TransTEE, optional
-            One for each data set, equal but for ``random_state``; default ``cls(**arguments)``,
-            whose seeds are ``random_state`` for the first data set, plus one for the next, ...
-        **arguments
-            Of the constructor.
-
-        Returns
-        -------
-        list of TransTEE
-            Fitted, one per data set.
-
-        Raises
-        ------
-        ArgumentError
-            If there is no data set, or their columns differ.
-        """
-        require("torch", extra="deep", needed_by=cls.__name__)
-        from causalkit.transtee.many import fit_together
-
-        if not datasets:
-            raise ArgumentError("fit_many needs at least one data set.")
-        if estimators is None:
-            seed = as_seed(arguments.pop("random_state", None))
-            estimators = [
-                cls(**arguments, random_state=seed + place) for place in range(len(datasets))
-            ]
-        for estimator, data in zip(estimators, datasets, strict=True):
-            estimator._check_data(data)
-            data.require(estimator.requires, by=cls.__name__)
-        fit_together(estimators, datasets)
-        return list(estimators)
-
-    def predict(self, data: CausalData, *, treatment: Any) -> Floats:
-        """Mean outcome of every row under an action.
+        It says where the network looked, not what causes what, nor which covariates are
+        confounders; see :meth:`permutation_importance` beside it.
 
         Parameters
         ----------
         data : CausalData
-            Columns are found by name; its own treatments are not used.
-        treatment : scalar, tuple, array, mapping, or list of these
-            One action for everyone (a level, a dose, ``(arm, dose)``, a value per treatment), one
-            for each row, or a list of actions.
+        treatment : action
+        layer : int, default -1
+        which : {"cross", "encoder", "rollout"}
+            Action to covariates, covariates to each other, or the first carried through the second.
+        average : tuple
+            ``("head",)`` averages over heads; ``()`` keeps them.
 
         Returns
         -------
-        (n,) array, or (n, G) for a list
+        xarray.DataArray
+            Dims ``obs[, head][, query], covariate``.
         """
-        return effects.predict(self._model(), self._asked(data), treatment)
+        model, asked = self._model(), self._asked(data)
+        action = model.action(treatment, asked)
+        return looking.attention(model, asked, action, layer=layer, which=which, average=average)
 
-    def effect(
+    def permutation_importance(
         self,
         data: CausalData,
         *,
         treatment: Any = None,
         baseline: Any = None,
-        level: float = 0.95,
-    ) -> "xr.Dataset":
-        """Effect μ(x, treatment) − μ(x, baseline) of every row.
-
-        Parameters
-        ----------
-        data : CausalData
-        treatment, baseline : actions, as in :meth:`predict`
-            Default: every level against the first.
-        level : float
+        n_repeats: int = 5,
+    ) -> pd.DataFrame:
+        """What shuffling each covariate does to the factual loss and to the effects.
 
         Returns
         -------
-        xarray.Dataset
-            ``effect, std_error, conf_low, conf_high``, dims ``obs`` or ``obs, treatment``. With one
-            network the spread is NaN. ``interval="conformal"``: intervals for the difference of the
-            two outcomes of a unit, not for its mean.
+        DataFrame
+            ``covariate, loss_increase, effect_change, attention``;
+            ``attrs["rank_correlation"]`` compares attention with both.
         """
-        check_probability(level)
         model, asked = self._model(), self._asked(data)
-        return effects.effect(model, asked, treatment, baseline, level=level)
-
-    def dose_response(
-        self,
-        data: CausalData,
-        *,
-        grid: Any = 65,
-        arm: Any = None,
-        individual: bool = True,
-        level: float = 0.95,
-        memory_budget: int = MEMORY_BUDGET,
-    ) -> "xr.Dataset":
-        """Mean outcome along doses: on average, with a band over networks, and by row.
-
-        Parameters
-        ----------
-        data : CausalData
-        grid : int or array
-            Number of doses over the range seen in training, or the doses.
-        arm : level, optional
-            Whose doses, if the treatment has arms.
-        individual : bool
-            Whether to keep the curve of every row, ``individual (obs, dose)``.
-        level : float
-        memory_budget : int
-            Bytes to use beside the data and the result.
-
-        Returns
-        -------
-        xarray.Dataset
-            ``adrf, std_error, conf_low, conf_high, band_low, band_high, extrapolated (dose)``.
-        """
-        check_probability(level)
-        return effects.dose_response(
-            self._model(),
-            self._asked(data),
-            grid=grid,
-            arm=arm,
-            individual=individual,
-            level=level,
+        treatment, baseline = model.contrasts(treatment, baseline)
+        attended = None
+        if not model.stacks[0].network.shape.bottleneck:
+            attended = self.attention(data, treatment=treatment)
+        return looking.permutation_importance(
+            model,
+            asked,
+            outcome=data.column("outcome"),
+            received=code_data(model.coding, data).actions,
+            actions=(model.action(treatment, asked), model.action(baseline, asked)),
+            attended=attended,
+            n_repeats=check_count("n_repeats", n_repeats, least=1),
             seed=self.seed_,
-            memory_budget=memory_budget,
         )
-
-    def best_action(
-        self, data: CausalData, *, grid: Any = effects.N_GRID, memory_budget: int = MEMORY_BUDGET
-    ) -> "xr.Dataset":
-        """Arm, dose or both with the largest mean outcome of every row, and that outcome."""
-        return effects.best_action(
-            self._model(), self._asked(data), grid=grid, memory_budget=memory_budget
-        )
-
-    def save(self, path: Any) -> None:
-        """Write a folder of tensors and plain text: no pickle, no data rows.
-
-        Raises
-        ------
-        NotFittedError, StorageError
-        """
-        from causalkit.transtee.saving import save
-
-        self._check_fitted()
-        save(self, Path(path))
-
-    @classmethod
-    def load(cls, path: Any) -> Self:
-        """Read what :meth:`save` wrote; predictions are the same to the bit on the same device.
-
-        Raises
-        ------
-        StorageError
-            If the folder is not whole, was changed, or has another schema.
-        """
-        require("torch", extra="deep", needed_by=cls.__name__)
-        from causalkit.transtee.saving import load
-
-        loaded: Self = load(cls, Path(path))
-        return loaded
-
-    def _check_fitted(self) -> None:
-        if not hasattr(self, "model_"):
-            raise NotFittedError("this TransTEE is not fitted yet; call fit(data) first.")
-
-    def _model(self) -> Model:
-        self._check_fitted()
-        return self.model_
-
-    def _asked(self, data: CausalData) -> Asked:
-        self._check_data(data)
-        return self._model().asked(data)

@@ -142,8 +142,10 @@ def members_of(coded: Coded, place: int, settings: Settings, seed: int, rows: In
     groups = None if coded.groups is None else coded.groups[rows]
     for index in range(settings.n_ensemble):
         own = seed_of(seed, "member", index)
+        # Conformal intervals calibrate on rows that no network of the ensemble trained on.
+        parted = seed_of(seed, "split") if settings.interval == "conformal" else own
         train_rows, valid_rows = split_rows(
-            strata, settings.validation_fraction, own, groups=groups
+            strata, settings.validation_fraction, parted, groups=groups
         )
         if settings.bootstrap and settings.n_ensemble > 1:
             draw = stream(own, "bootstrap").integers(0, train_rows.size, train_rows.size)

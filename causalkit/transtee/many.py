@@ -12,6 +12,7 @@ from causalkit.errors import ArgumentError, CausalKitWarning
 from causalkit.progress import teller
 from causalkit.provenance import record
 from causalkit.rng import as_seed
+from causalkit.transtee.conformal import Conformal
 from causalkit.transtee.device import deterministic_algorithms
 from causalkit.transtee.fitting import (
     Coded,
@@ -130,6 +131,7 @@ def _put(
     estimator.feature_names_in_ = np.array(model.coding.covariates.names, dtype=object)
     estimator.partial_ = any(stack.partial for stack in model.stacks)
     estimator.diagnostics_ = diagnostics_of(model, coded, settings)
+    estimator._conformal = Conformal.of(model, coded) if settings.interval == "conformal" else None
     estimator._settings = settings
     estimator._coded = coded
     estimator._data = data

@@ -9,7 +9,9 @@ import numpy as np
 from causalkit.errors import StorageError
 from causalkit.provenance import versions
 from causalkit.transtee.actions import ActionCode
+from causalkit.transtee.baseline_shapes import Baseline
 from causalkit.transtee.checkpoint import read_tensors, write_tensors
+from causalkit.transtee.conformal import Calibration, Conformal, Propensity
 from causalkit.transtee.covariates import CovariateCode
 from causalkit.transtee.device import resolve_device
 from causalkit.transtee.fitting import Coding
@@ -47,6 +49,12 @@ def save(estimator: Any, folder: Path) -> None:
         for name in _LIBRARY:
             if getattr(library, name) is not None:
                 tensors[f"library.{name}"] = torch.as_tensor(getattr(library, name))
+    conformal = estimator._conformal
+    if conformal is not None:
+        for part in ("calibration", "propensity"):
+            record = getattr(conformal, part)
+            for name in record.__slots__:
+                tensors[f"{part}.{name}"] = torch.as_tensor(getattr(record, name))
     facts = {
         "schema": SCHEMA,
         "class": type(estimator).__name__,
@@ -125,9 +133,18 @@ def load(cls: Any, folder: Path) -> Any:
     estimator.partial_ = any(stack.partial for stack in model.stacks)
     estimator.diagnostics_ = facts["diagnostics"]
     estimator._settings = Settings.of(estimator, seed=facts["seed"])
+    estimator._conformal = None
+    if "propensity.centre" in tensors:
+        estimator._conformal = Conformal(
+            _record(Calibration, "calibration", tensors), _record(Propensity, "propensity", tensors)
+        )
     estimator._data = None
     estimator._coded = None
     return estimator
+
+
+def _record(kind: Any, part: str, tensors: dict[str, Any]) -> Any:
+    return kind(**{name: tensors[f"{part}.{name}"].numpy() for name in kind.__slots__})
 
 
 def _model(tensors: dict[str, Any], facts: dict[str, Any], device: Any) -> Model:
@@ -172,6 +189,8 @@ def _stack(
         }
     )
     s["actions"] = ActionShape(**s["actions"] | {"dosed": tuple(s["actions"]["dosed"])})
+    if s["baseline"] is not None:
+        s["baseline"] = Baseline(**s["baseline"])
     shape = NetShape(**s)
     scales = None
     if one["item_scales"] is not None:

@@ -1,0 +1,156 @@
+"""What the network looks at, and whether looking there matters."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import spearmanr
+
+from causalkit.errors import ArgumentError, check_choice
+from causalkit.rng import stream
+from causalkit.transtee.actions import ActionArrays
+from causalkit.transtee.covariates import Covariates
+from causalkit.transtee.model import Asked, Model
+from causalkit.transtee.predicting import attention_weights
+from causalkit.typing import Floats
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+WHICH = ("cross", "encoder", "rollout")
+
+
+def token_names(model: Model) -> list[str]:
+    """One name per token of the memory.
+
+    Raises
+    ------
+    ArgumentError
+        If the covariates share tokens.
+    """
+    shape = model.stacks[0].network.shape
+    if shape.bottleneck:
+        raise ArgumentError(
+            f"{shape.table.n_columns} covariates share {shape.bottleneck} tokens (max_tokens), so "
+            "that no token belongs to a covariate; use permutation_importance, or raise "
+            "max_tokens."
+        )
+    names = list(model.coding.covariates.names)
+    for name, (length, _) in model.coding.covariates.sequences.items():
+        names += [f"{name}[{step}]" for step in range(length)]
+    return names
+
+
+def attention(
+    model: Model,
+    asked: Asked,
+    action: ActionArrays,
+    *,
+    layer: int,
+    which: str,
+    average: tuple[str, ...],
+) -> "xr.DataArray":
+    """Weights by row and covariate, averaged over networks; see :meth:`TransTEE.attention`."""
+    import xarray as xr
+
+    check_choice("which", which, WHICH)
+    unknown = set(average) - {"head"}
+    if unknown:
+        raise ArgumentError(f"average may hold 'head' only, got {', '.join(sorted(unknown))}.")
+    names = token_names(model)
+    parts = [attention_weights(stack, asked.covariates, action) for stack in model.stacks]
+    blocks = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    encoder = [values for name, values in blocks.items() if name.startswith("encoder")]
+    cross = [values for name, values in blocks.items() if name.startswith("decoder")]
+    coords: dict[str, Any] = {"obs": np.arange(asked.n), "covariate": names}
+    if which == "rollout":
+        weights = _rollout(encoder, _picked(cross, layer, which))
+        return xr.DataArray(weights, dims=("obs", "covariate"), coords=coords, name="attention")
+    chosen = _picked(encoder if which == "encoder" else cross, layer, which).mean(axis=0)
+    if which == "encoder":
+        dims: tuple[str, ...] = ("obs", "head", "query", "covariate")
+        coords = coords | {"query": names}
+    else:
+        chosen, dims = chosen.mean(axis=2), ("obs", "head", "covariate")
+    found = xr.DataArray(chosen, dims=dims, coords=coords, name="attention")
+    return found.mean("head") if "head" in average else found
+
+
+def _picked(blocks: list[Floats], layer: int, which: str) -> Floats:
+    if not -len(blocks) <= layer < len(blocks):
+        raise ArgumentError(f"layer={layer} is not there; {which} attention has {len(blocks)}.")
+    return blocks[layer]
+
+
+def _rollout(encoder: list[Floats], cross: Floats) -> Floats:
+    """Cross attention through the encoder's residual mixing (Abnar & Zuidema 2020, eq. 1)."""
+    mixed = cross.mean(axis=(2, 3))[:, :, None]
+    for weights in reversed(encoder):
+        step = weights.mean(axis=2)
+        mixed = 0.5 * (mixed @ step + mixed)
+    return np.asarray(mixed[:, :, 0].mean(axis=0))
+
+
+def permutation_importance(
+    model: Model,
+    asked: Asked,
+    *,
+    outcome: Floats,
+    received: ActionArrays,
+    actions: tuple[ActionArrays, ActionArrays],
+    attended: "xr.DataArray | None",
+    n_repeats: int,
+    seed: int,
+) -> pd.DataFrame:
+    """Change of factual loss and of effects when a covariate is shuffled between rows.
+
+    Returns
+    -------
+    DataFrame
+        ``covariate, loss_increase, effect_change, attention``; ``attrs["rank_correlation"]`` holds
+        Spearman's correlation of attention with each.
+    """
+
+    def answers(covariates: Covariates) -> tuple[float, Floats]:
+        shuffled = Asked(covariates, asked.n, asked.library)
+        mu = model.outcomes(shuffled, [received, *actions]).mean(axis=0)
+        return float(np.mean((outcome - mu[:, 0]) ** 2)), mu[:, 1] - mu[:, 2]
+
+    base, effect = answers(asked.covariates)
+    rows: list[dict[str, Any]] = []
+    for place, name in enumerate(model.coding.covariates.names):
+        losses, moves = [], []
+        for repeat in range(n_repeats):
+            order = stream(seed, "shuffle", place, repeat).permutation(asked.n)
+            loss, moved = answers(_shuffled(asked.covariates, place, order))
+            losses.append(loss - base)
+            moves.append(np.sqrt(np.mean((moved - effect) ** 2)))
+        rows.append(
+            {
+                "covariate": name,
+                "loss_increase": float(np.mean(losses)),
+                "effect_change": float(np.mean(moves)),
+                "attention": np.nan
+                if attended is None
+                else float(attended.sel(covariate=name).mean()),
+            }
+        )
+    frame = pd.DataFrame(rows)
+    if attended is not None and len(frame) > 2:
+        frame.attrs["rank_correlation"] = {
+            name: float(spearmanr(frame["attention"], frame[name]).statistic)
+            for name in ("loss_increase", "effect_change")
+        }
+    return frame
+
+
+def _shuffled(covariates: Covariates, place: int, order: Any) -> Covariates:
+    """Covariates with one column of the table in another order."""
+    numeric, codes = covariates.numeric, covariates.codes
+    if place < numeric.shape[1]:
+        numeric = numeric.copy()
+        numeric[:, place] = numeric[order, place]
+    else:
+        codes = codes.copy()
+        codes[:, place - numeric.shape[1]] = codes[order, place - numeric.shape[1]]
+    return Covariates(numeric, codes, covariates.sequences, covariates.masks)

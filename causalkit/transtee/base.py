@@ -1,0 +1,312 @@
+"""What every estimator made of stacked networks can do."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from causalkit.data import CausalData, Requires
+from causalkit.errors import ArgumentError, NotFittedError
+from causalkit.estimator import Estimator
+from causalkit.inference.arguments import check_probability
+from causalkit.optional import require
+from causalkit.results import EffectResult
+from causalkit.rng import as_seed
+from causalkit.transtee import effects
+from causalkit.transtee.conformal import Conformal, conformal_effect, conformal_outcome
+from causalkit.transtee.fitting import code_data
+from causalkit.transtee.inference import average_effects
+from causalkit.transtee.model import Asked, Model
+from causalkit.transtee.settings import Settings
+from causalkit.typing import Floats, Learner
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+KINDS = ("binary", "multi", "continuous", "dose", "structured")
+MEMORY_BUDGET = 2**30
+
+
+class NetworkEstimator(Estimator):
+    """Fitting, predictions, effects, curves, averages, saving: all that no network is special in.
+
+    Attributes
+    ----------
+    model_ : Model
+        Coding and networks.
+    history_ : DataFrame
+        ``network, epoch, train_loss, validation_loss``.
+    diagnostics_ : mapping
+    n_parameters_ : int
+        Of one network.
+    """
+
+    requires: ClassVar[Requires] = Requires(treatment_kinds=KINDS, allows_nan=True)
+    model_: Model
+    seed_: int
+    _settings: Settings
+    _conformal: Conformal | None
+
+    def fit(self, data: CausalData) -> Self:
+        """Train on the data; nothing but factual outcomes decides anything.
+
+        Raises
+        ------
+        DataError, ArgumentError, TrainingError
+            If the data, an argument or the training cannot go on; says what to change.
+        MissingDependencyError
+            If torch is not installed.
+        """
+        return self.fit_many([data], estimators=[self])[0]
+
+    @classmethod
+    def fit_many(
+        cls,
+        datasets: Sequence[CausalData],
+        *,
+        estimators: "Sequence[Self] | None" = None,
+        **arguments: Any,
+    ) -> "list[Self]":
+        """Train on many data sets at once, such as the replications of a simulation.
+
+        Networks whose data sets have as many rows train as one stack; each gets what it would get
+        alone, to rounding.
+
+        Parameters
+        ----------
+        datasets : sequence of CausalData
+            With the same columns, levels and kinds.
+        estimators : sequence of TransTEE, optional
+            One for each data set, equal but for ``random_state``; default ``cls(**arguments)``,
+            whose seeds are ``random_state`` for the first data set, plus one for the next, ...
+        **arguments
+            Of the constructor.
+
+        Returns
+        -------
+        list of TransTEE
+            Fitted, one per data set.
+
+        Raises
+        ------
+        ArgumentError
+            If there is no data set, or their columns differ.
+        """
+        require("torch", extra="deep", needed_by=cls.__name__)
+        from causalkit.transtee.many import fit_together
+
+        if not datasets:
+            raise ArgumentError("fit_many needs at least one data set.")
+        if estimators is None:
+            seed = as_seed(arguments.pop("random_state", None))
+            estimators = [
+                cls(**arguments, random_state=seed + place) for place in range(len(datasets))
+            ]
+        for estimator, data in zip(estimators, datasets, strict=True):
+            estimator._check_data(data)
+            data.require(estimator.requires, by=cls.__name__)
+        fit_together(estimators, datasets)
+        return list(estimators)
+
+    def predict(self, data: CausalData, *, treatment: Any) -> Floats:
+        """Mean outcome of every row under an action.
+
+        Parameters
+        ----------
+        data : CausalData
+            Columns are found by name; its own treatments are not used.
+        treatment : scalar, tuple, array, mapping, or list of these
+            One action for everyone (a level, a dose, ``(arm, dose)``, a value per treatment), one
+            for each row, or a list of actions.
+
+        Returns
+        -------
+        (n,) array, or (n, G) for a list
+        """
+        return effects.predict(self._model(), self._asked(data), treatment)
+
+    def effect(
+        self,
+        data: CausalData,
+        *,
+        treatment: Any = None,
+        baseline: Any = None,
+        level: float = 0.95,
+    ) -> "xr.Dataset":
+        """Effect μ(x, treatment) − μ(x, baseline) of every row.
+
+        Parameters
+        ----------
+        data : CausalData
+        treatment, baseline : actions, as in :meth:`predict`
+            Default: every level against the first.
+        level : float
+
+        Returns
+        -------
+        xarray.Dataset
+            ``effect, std_error, conf_low, conf_high``, dims ``obs`` or ``obs, treatment``. With one
+            network the spread is NaN. ``interval="conformal"``: intervals for the difference of the
+            two outcomes of a unit, not for its mean.
+        """
+        check_probability(level)
+        model, asked = self._model(), self._asked(data)
+        found = effects.effect(model, asked, treatment, baseline, level=level)
+        if self._conformal is None:
+            return found
+        return conformal_effect(
+            self._conformal, found, model, asked, treatment, baseline, level=level
+        )
+
+    def outcome_interval(
+        self, data: CausalData, *, treatment: Any, level: float = 0.95
+    ) -> "xr.Dataset":
+        """Conformal interval of the outcome of every row under an arm; ``interval="conformal"``.
+
+        Returns
+        -------
+        xarray.Dataset
+            ``outcome, conf_low, conf_high (obs)``.
+
+        References
+        ----------
+        Lei & Candès (2021), JRSS B 83:911.
+        """
+        check_probability(level)
+        model, asked = self._model(), self._asked(data)
+        if self._conformal is None:
+            raise ArgumentError('outcome_interval needs interval="conformal" when fitting.')
+        return conformal_outcome(self._conformal, model, asked, treatment, level=level)
+
+    def dose_response(
+        self,
+        data: CausalData,
+        *,
+        grid: Any = 65,
+        arm: Any = None,
+        individual: bool = True,
+        level: float = 0.95,
+        memory_budget: int = MEMORY_BUDGET,
+    ) -> "xr.Dataset":
+        """Mean outcome along doses: on average, with a band over networks, and by row.
+
+        Parameters
+        ----------
+        data : CausalData
+        grid : int or array
+            Number of doses over the range seen in training, or the doses.
+        arm : level, optional
+            Whose doses, if the treatment has arms.
+        individual : bool
+            Whether to keep the curve of every row, ``individual (obs, dose)``.
+        level : float
+        memory_budget : int
+            Bytes to use beside the data and the result.
+
+        Returns
+        -------
+        xarray.Dataset
+            ``adrf, std_error, conf_low, conf_high, band_low, band_high, extrapolated (dose)``.
+        """
+        check_probability(level)
+        return effects.dose_response(
+            self._model(),
+            self._asked(data),
+            grid=grid,
+            arm=arm,
+            individual=individual,
+            level=level,
+            seed=self.seed_,
+            memory_budget=memory_budget,
+        )
+
+    def best_action(
+        self, data: CausalData, *, grid: Any = effects.N_GRID, memory_budget: int = MEMORY_BUDGET
+    ) -> "xr.Dataset":
+        """Arm, dose or both with the largest mean outcome of every row, and that outcome."""
+        return effects.best_action(
+            self._model(), self._asked(data), grid=grid, memory_budget=memory_budget
+        )
+
+    def estimate(
+        self,
+        *,
+        propensity: str | Learner = "auto",
+        doses: Any = None,
+        bandwidth: float | None = None,
+        data: CausalData | None = None,
+    ) -> EffectResult:
+        """Average effects with intervals: networks trained anew on folds, in doubly robust scores.
+
+        Parameters
+        ----------
+        propensity : str or scikit-learn estimator, default "auto"
+            Learner of P(arm | X), or of the mean of the dose.
+        doses : array, optional
+            Where to estimate the mean outcome of a continuous treatment; default its quartiles.
+        bandwidth : float, optional
+            Of the local linear regression along the dose; default sd(T) n^(−1/4).
+        data : CausalData, optional
+            The training data again, for a loaded estimator.
+
+        Returns
+        -------
+        EffectResult
+            Every arm against the first (AIPW), or E[Y(t)] at the doses.
+        """
+        self._check_fitted()
+        used = data if data is not None else self._data
+        if used is None:
+            raise ArgumentError(
+                "a loaded estimator keeps no data; pass the training data: estimate(data=data)."
+            )
+        coding = self.model_.coding
+        return average_effects(
+            used,
+            coding,
+            code_data(coding, used),
+            self._settings,
+            propensity=propensity,
+            doses=doses,
+            bandwidth=bandwidth,
+        )
+
+    def save(self, path: Any) -> None:
+        """Write a folder of tensors and plain text: no pickle, no data rows.
+
+        Raises
+        ------
+        NotFittedError, StorageError
+        """
+        from causalkit.transtee.saving import save
+
+        self._check_fitted()
+        save(self, Path(path))
+
+    @classmethod
+    def load(cls, path: Any) -> Self:
+        """Read what :meth:`save` wrote; predictions are the same to the bit on the same device.
+
+        Raises
+        ------
+        StorageError
+            If the folder is not whole, was changed, or has another schema.
+        """
+        require("torch", extra="deep", needed_by=cls.__name__)
+        from causalkit.transtee.saving import load
+
+        loaded: Self = load(cls, Path(path))
+        return loaded
+
+    def _check_fitted(self) -> None:
+        if not hasattr(self, "model_"):
+            raise NotFittedError(
+                f"this {type(self).__name__} is not fitted yet; call fit(data) first."
+            )
+
+    def _model(self) -> Model:
+        self._check_fitted()
+        return self.model_
+
+    def _asked(self, data: CausalData) -> Asked:
+        self._check_data(data)
+        return self._model().asked(data)
