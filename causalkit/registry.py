@@ -23,6 +23,8 @@ GENERATORS = {
     "multi_arm": "causalkit.generators.dose:multi_arm",
     "dosage": "causalkit.generators.dose:dosage",
     "ihdp": "causalkit.generators.semisynthetic:ihdp",
+    "ihdp_published": "causalkit.generators.replications:ihdp_published",
+    "ihdp_continuous": "causalkit.generators.infant_doses:ihdp_continuous",
     "nsw_style": "causalkit.generators.semisynthetic:nsw_style",
 }
 

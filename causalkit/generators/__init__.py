@@ -17,15 +17,21 @@ if TYPE_CHECKING:
     from causalkit.generators.dose import dosage as dosage
     from causalkit.generators.dose import dose_synthetic as dose_synthetic
     from causalkit.generators.dose import multi_arm as multi_arm
+    from causalkit.generators.infant_doses import ihdp_continuous as ihdp_continuous
     from causalkit.generators.iv import invalid_iv as invalid_iv
     from causalkit.generators.iv import iv_many as iv_many
     from causalkit.generators.panel import fp2024_grid as fp2024_grid
     from causalkit.generators.panel import panel_cp2025 as panel_cp2025
     from causalkit.generators.panel import panel_fp2024 as panel_fp2024
+    from causalkit.generators.replications import ihdp_published as ihdp_published
+    from causalkit.generators.replications import ihdp_split as ihdp_split
     from causalkit.generators.semisynthetic import ihdp as ihdp
     from causalkit.generators.semisynthetic import nsw_style as nsw_style
 
-_HOME = {"fp2024_grid": "causalkit.generators.panel"}
+_HOME = {
+    "fp2024_grid": "causalkit.generators.panel",
+    "ihdp_split": "causalkit.generators.replications",
+}
 __all__ = sorted(
     {"GeneratorSpec", "generator", "list", "spec_of"} | _HOME.keys() | GENERATORS.keys()
 )

@@ -1,8 +1,6 @@
 """Real covariates with simulated outcomes: infants of the IHDP trial, men of the NSW programme."""
 
-from functools import cache
-from importlib.util import find_spec
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
@@ -10,16 +8,11 @@ import pandas as pd
 from scipy.special import expit
 
 from causalkit.data import CausalData, Truth, load_dataset
-from causalkit.errors import MissingDependencyError, check_choice, check_count
+from causalkit.errors import check_choice, check_count
+from causalkit.generators.infants import infants, standardised
 from causalkit.generators.spec import as_rng, generator
-from causalkit.typing import Bools, Floats
+from causalkit.typing import Bools, Floats, Ints
 
-_CONTINUOUS = ("bw", "b.head", "preterm", "birth.o", "nnhealth", "momage")
-_BINARY = (
-    *("sex", "twin", "b.marr", "mom.lths", "mom.hs", "mom.scoll", "cig", "first", "booze"),
-    *("drugs", "work.dur", "prenatal"),
-    *(f"site{j}" for j in range(1, 8)),
-)
 _SLOPES_A = (np.arange(5.0), (0.5, 0.2, 0.15, 0.1, 0.05))
 _SLOPES_B = (np.array([0.0, 0.1, 0.2, 0.3, 0.4]), (0.6, 0.1, 0.1, 0.1, 0.1))
 
@@ -35,6 +28,7 @@ def ihdp(
     null: bool = False,
     overlap: bool = True,
     noise_sd: float = 1.0,
+    covariates: str | None = None,
 ) -> CausalData:
     r"""Infants of the Infant Health and Development Program with simulated outcomes.
 
@@ -59,6 +53,8 @@ def ihdp(
     overlap : bool, default True
         False treats exactly the infants of older mothers (above the median age).
     noise_sd : float, default 1
+    covariates : str, optional
+        Path of the table of the 985 infants, where econml, which ships it, is not installed.
 
     Returns
     -------
@@ -68,7 +64,7 @@ def ihdp(
     Raises
     ------
     MissingDependencyError
-        If econml, which ships the covariates, is not installed.
+        If econml is not installed and ``covariates`` is not given.
 
     References
     ----------
@@ -76,10 +72,9 @@ def ihdp(
     """
     rng = as_rng(rng, "ihdp")
     check_choice("surface", surface, ("A", "B"))
-    frame, treated = _infants()
+    frame, treated = infants("ihdp", covariates)
     d = treated if overlap else frame["momage"].to_numpy() > frame["momage"].median()
-    x = frame.to_numpy(dtype=np.float64)
-    x[:, :6] = (x[:, :6] - x[:, :6].mean(axis=0)) / x[:, :6].std(axis=0, ddof=1)
+    x = standardised(frame)
     values, shares = _SLOPES_A if surface == "A" else _SLOPES_B
     slopes = rng.choice(values, size=x.shape[1], p=shares)
     intercept = rng.integers(0, 9) * 0.25 - 1.0
@@ -91,7 +86,7 @@ def ihdp(
         mu1 = linear - ((linear - mu0)[d].mean() - effect)
     if null:
         mu1 = mu0
-    return _assembled(frame, d, mu0, mu1, noise)
+    return binary_data(frame, d, mu0, mu1, noise)
 
 
 @generator(
@@ -162,10 +157,10 @@ def nsw_style(
     past = (0.35 * frame["re75"] + 0.15 * frame["re74"]).to_numpy() / 1000.0
     mu0 = 4.0 + past + 0.6 * schooling - 1.2 * black - 1.5 * idle
     mu1 = mu0 + effect * (1.0 + 0.5 * schooling)
-    return _assembled(frame, coin < share, mu0, mu1, noise, propensity=share)
+    return binary_data(frame, coin < share, mu0, mu1, noise, propensity=share)
 
 
-def _assembled(
+def binary_data(
     frame: pd.DataFrame,
     d: Bools,
     mu0: Floats,
@@ -173,16 +168,21 @@ def _assembled(
     noise: Floats,
     *,
     propensity: Floats | None = None,
+    extra: Mapping[str, Ints] | None = None,
 ) -> CausalData:
-    """Data with binary treatment and the truth of these rows."""
+    """Data with binary treatment, the truth of these rows, and columns that go along."""
+    more = dict(extra or {})
     cate = mu1 - mu0
     names = [name.replace(".", "_") for name in frame.columns]
-    full = frame.set_axis(names, axis=1).assign(y=np.where(d, mu1, mu0) + noise, d=d.astype(int))
+    full = frame.set_axis(names, axis=1).assign(
+        y=np.where(d, mu1, mu0) + noise, d=d.astype(int), **more
+    )
     return CausalData.from_frame(
         full,
         outcome="y",
         treatment="d",
         covariates=names,
+        extra=tuple(more),
         kinds=("binary",),
         truth=Truth(
             {"ate": float(cate.mean()), "att": float(cate[d].mean())},
@@ -193,19 +193,3 @@ def _assembled(
             scope="sample",
         ),
     )
-
-
-@cache
-def _infants() -> tuple[pd.DataFrame, Bools]:
-    """Covariates of the 747 infants, and who was treated."""
-    spec = find_spec("econml")
-    if spec is None or spec.origin is None:
-        raise MissingDependencyError(
-            "the generator ihdp needs the package 'econml', which ships the covariates and is not "
-            'installed. Type: pip install "causalkit[econml]"'
-        )
-    frame = pd.read_csv(Path(spec.origin).parent / "data" / "ihdp" / "sim.csv")
-    frame = frame[~((frame["treat"] == 1) & (frame["momwhite"] == 0))].reset_index(drop=True)
-    covariates = frame[[*_CONTINUOUS, *_BINARY]].copy()
-    covariates["first"] += 1
-    return covariates, frame["treat"].to_numpy() == 1
