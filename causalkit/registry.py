@@ -21,11 +21,12 @@ GENERATORS = {
     "iv_many": "causalkit.generators.iv:iv_many",
     "dose_synthetic": "causalkit.generators.dose:dose_synthetic",
     "multi_arm": "causalkit.generators.dose:multi_arm",
-    "dosage": "causalkit.generators.dose:dosage",
+    "dosage": "causalkit.generators.expression:dosage",
     "ihdp": "causalkit.generators.semisynthetic:ihdp",
     "ihdp_published": "causalkit.generators.replications:ihdp_published",
     "ihdp_continuous": "causalkit.generators.infant_doses:ihdp_continuous",
     "nsw_style": "causalkit.generators.semisynthetic:nsw_style",
+    "news_like": "causalkit.generators.news:news_like",
 }
 
 

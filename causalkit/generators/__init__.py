@@ -14,12 +14,15 @@ from causalkit.generators.spec import spec_of as spec_of
 from causalkit.registry import GENERATORS, load
 
 if TYPE_CHECKING:
-    from causalkit.generators.dose import dosage as dosage
     from causalkit.generators.dose import dose_synthetic as dose_synthetic
     from causalkit.generators.dose import multi_arm as multi_arm
+    from causalkit.generators.expression import dosage as dosage
+    from causalkit.generators.files import load_expression as load_expression
+    from causalkit.generators.files import load_news_counts as load_news_counts
     from causalkit.generators.infant_doses import ihdp_continuous as ihdp_continuous
     from causalkit.generators.iv import invalid_iv as invalid_iv
     from causalkit.generators.iv import iv_many as iv_many
+    from causalkit.generators.news import news_like as news_like
     from causalkit.generators.panel import fp2024_grid as fp2024_grid
     from causalkit.generators.panel import panel_cp2025 as panel_cp2025
     from causalkit.generators.panel import panel_fp2024 as panel_fp2024
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
 _HOME = {
     "fp2024_grid": "causalkit.generators.panel",
     "ihdp_split": "causalkit.generators.replications",
+    "load_expression": "causalkit.generators.files",
+    "load_news_counts": "causalkit.generators.files",
 }
 __all__ = sorted(
     {"GeneratorSpec", "generator", "list", "spec_of"} | _HOME.keys() | GENERATORS.keys()

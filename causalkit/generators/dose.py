@@ -1,7 +1,7 @@
-"""Treatments with more than two values: doses, several arms, and arms with doses."""
+"""Treatments with more than two values: doses, and several arms."""
 
 import math
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from scipy.special import expit
 
 from causalkit.data import CausalData, Truth
 from causalkit.errors import ArgumentError, check_count
+from causalkit.generators.responses import UnitResponse, check_ranges, rows_for_test
 from causalkit.generators.spec import as_rng, generator
 from causalkit.typing import Floats
 
@@ -28,6 +29,9 @@ def dose_synthetic(
     *,
     n: int = 700,
     h: float = 1.0,
+    h_train: float | None = None,
+    h_test: float | None = None,
+    n_test: int = 0,
     effect: float = 1.0,
     overlap: bool = True,
 ) -> CausalData:
@@ -40,14 +44,22 @@ def dose_synthetic(
         Y &= \cos(2π(t/h - .5)) [(t/h)^2 + \frac{4 \max(x_1, x_6)^3}{1 + 2 x_3^2} \sin x_4]
             + N(0, .25)
 
-    with t = h / (1 + exp(−t̃)).
+    with t = h / (1 + exp(−t̃)). Where training and test doses differ, t = h_train / (1 + exp(−t̃))
+    for training rows, t = h_test / (1 + exp(−t̃)) for test rows, and h is the larger of the two. The
+    published designs are 500 and 200 rows with h = 1 (VCNet), and 5000 and 200 rows with 4 and 5
+    (TransTEE): ``dose_synthetic(seed, n=5200, n_test=200, h_train=4.0, h_test=5.0)``.
 
     Parameters
     ----------
     rng : Generator or int
     n : int, default 700
+        All rows, those of the test included.
     h : float, default 1
         Largest dose.
+    h_train, h_test : float, optional
+        Largest dose of training and of test rows; by default ``h``.
+    n_test : int, default 0
+        The last rows, for which an extra column ``test`` is 1. Without any there is no such column.
     effect : float, default 1
         Multiplies the curve; 0 is the null design, in which no dose matters.
     overlap : bool, default True
@@ -58,12 +70,13 @@ def dose_synthetic(
     -------
     CausalData
         Columns ``y, t, x1, ..., x6``. ``truth.dose_response`` is the mean outcome at any dose, in
-        closed form; the estimands are its values at 0.3, 0.5 and 0.8 of h.
+        closed form; the estimands are its values at 0.3, 0.5 and 0.8 of h. ``truth.unit_response``
+        is the curve of each unit.
 
     Raises
     ------
     ArgumentError
-        If ``h`` is not positive or ``n`` is less than 2.
+        If a largest dose is not positive, or ``n`` leaves fewer than 2 training rows.
 
     Examples
     --------
@@ -76,6 +89,9 @@ def dose_synthetic(
     check_count("n", n, least=2)
     if not h > 0:
         raise ArgumentError(f"h must be positive, got {h!r}.")
+    test = np.arange(n) >= n - rows_for_test(n_test, n=n)
+    low, high = (h if top is None else top for top in (h_train, h_test))
+    h = check_ranges(low, high)
     x = rng.random((n, 6))
     noise_t, noise_y = 0.5 * rng.standard_normal((2, n))
     pull = (
@@ -87,24 +103,28 @@ def dose_synthetic(
         + 2.0 * x[:, 4]
         - 6.5
     )
-    t = h * expit(pull + noise_t if overlap else 10.0 * pull)
+    t = np.where(test, high, low) * expit(pull + noise_t if overlap else 10.0 * pull)
     slope = 4.0 * x[:, [0, 5]].max(axis=1) ** 3 / (1.0 + 2.0 * x[:, 2] ** 2) * np.sin(x[:, 3])
     y = effect * _curve(t / h, slope) + noise_y
     names = [f"x{j + 1}" for j in range(6)]
     frame = pd.DataFrame({"y": y, "t": t}).join(pd.DataFrame(x, columns=names))
-
-    def response(dose: Any) -> Floats:
-        return np.asarray(effect * _curve(np.asarray(dose, dtype=np.float64) / h, _SLOPE))
+    response = partial(_mean_curve, h=h, effect=effect)
+    if n_test:
+        frame["test"] = test.astype(np.int64)
 
     return CausalData.from_frame(
         frame,
         outcome="y",
         treatment="t",
         covariates=names,
+        extra="test" if n_test else (),
         kinds=("dose",),
         truth=Truth(
             {f"adrf[{part}]": float(response(part * h)) for part in (0.3, 0.5, 0.8)},
             dose_response=response,
+            unit_response=UnitResponse(
+                partial(_parts, h=h), effect * np.column_stack([np.ones(n), slope])
+            ),
         ),
     )
 
@@ -112,6 +132,18 @@ def dose_synthetic(
 def _curve(share: Floats, slope: Floats | float) -> Floats:
     """Mean outcome at a share of the largest dose."""
     return np.asarray(np.cos(2.0 * np.pi * (share - 0.5)) * (share**2 + slope))
+
+
+def _mean_curve(dose: Any, *, h: float, effect: float) -> Floats:
+    """Mean outcome at a dose, in closed form."""
+    return np.asarray(effect * _curve(np.asarray(dose, dtype=np.float64) / h, _SLOPE))
+
+
+def _parts(dose: Any, *, h: float) -> Floats:
+    """The two functions of the dose that the curves of units mix, ``(2, ...)``."""
+    share = np.asarray(dose, dtype=np.float64) / h
+    wave = np.cos(2.0 * np.pi * (share - 0.5))
+    return np.stack([wave * share**2, wave])
 
 
 @generator("multi_arm", version=1, estimands=("ate[1]", "ate[2]"), cite="design of this library")
@@ -185,139 +217,3 @@ def multi_arm(
         kinds=("multi",),
         truth=Truth({f"ate[{k}]": float(k * effect) for k in range(1, arms)}),
     )
-
-
-@generator(
-    "dosage",
-    version=1,
-    estimands=("outcome[arm 2, dose 0.5]",),
-    cite="Schwab et al. (2020), AAAI (DRNet), TCGA dosage, on simulated expression",
-)
-def dosage(
-    rng: np.random.Generator | int,
-    *,
-    n: int = 1000,
-    n_genes: int = 200,
-    selection: float = 2.0,
-    dose_selection: float = 2.0,
-    noise_sd: float = 0.2,
-    effect: float = 1.0,
-    overlap: bool = True,
-) -> CausalData:
-    r"""Three arms with a dose u in [0, 1], and covariates like gene expression.
-
-    Outcome surfaces of the TCGA dosage benchmark, with unit vectors v of each arm and C = 10:
-
-    .. math::
-
-        y_0 &= C (v_0'x + 12 u (u - .75 r)^2), \quad r = v_1'x / v_2'x \\
-        y_1 &= C (v_0'x + \sin(π u r)) \\
-        y_2 &= C (v_0'x + 12 (u v_1'x - u^2 v_2'x))
-
-    The covariates are exp of a low-rank normal matrix, scaled to [0, 1] by gene and to unit length
-    by row, since the original counts may not be passed on.
-
-    Parameters
-    ----------
-    rng : Generator or int
-    n, n_genes : int, default 1000 and 200
-    selection : float, default 2
-        κ of the softmax by which arms are chosen.
-    dose_selection : float, default 2
-        α ≥ 1 of the Beta distribution of the dose around its best value; 1 is uniform.
-    noise_sd : float, default 0.2
-    effect : float, default 1
-        Multiplies everything that depends on arm and dose; 0 is the null design.
-    overlap : bool, default True
-        False gives every unit the arm with its highest outcome.
-
-    Returns
-    -------
-    CausalData
-        Columns ``y, arm, dose, x1, ...``. ``truth.dose_response(arm, dose)`` is the mean outcome of
-        these units (``scope="sample"``); the estimand is the mean outcome of arm 2 at dose 0.5.
-
-    Raises
-    ------
-    ArgumentError
-        If a parameter is outside its range.
-
-    References
-    ----------
-    Schwab, Linhardt, Bauer, Buhmann & Karlen (2020), AAAI 34, 5612-5619.
-    """
-    rng = as_rng(rng, "dosage")
-    check_count("n", n, least=2)
-    check_count("n_genes", n_genes, least=10)
-    if not dose_selection >= 1.0:
-        raise ArgumentError(f"dose_selection must be at least 1, got {dose_selection!r}.")
-    x = _expression(rng, n, n_genes)
-    vectors = rng.uniform(0.0, 10.0, (3, 3, n_genes))
-    vectors /= np.linalg.norm(vectors, axis=2, keepdims=True)
-    scores = np.einsum("kvj,ij->kvi", vectors, x)
-    best = _best_doses(scores)
-    second = np.where(best > 0.001, (dose_selection - 1.0) / np.maximum(best, 0.001), 1.0)
-    second = np.where(best >= 1.0, 1.0, second + (2.0 - dose_selection) * (best > 0.001))
-    doses = rng.beta(dose_selection, np.maximum(second, 1e-3))
-    doses[1:] = np.where(best[1:] <= 0.001, 1.0 - doses[1:], doses[1:])
-    surfaces = np.stack([_surface(scores, k, doses[k], effect) for k in range(3)])
-    pull = selection * surfaces / np.abs(surfaces).max()
-    gumbel = rng.gumbel(size=(3, n))
-    arm = (pull + gumbel if overlap else surfaces).argmax(axis=0)
-    rows = np.arange(n)
-    y = surfaces[arm, rows] + noise_sd * rng.standard_normal(n)
-    names = [f"x{j + 1}" for j in range(n_genes)]
-    frame = pd.DataFrame({"y": y, "arm": arm, "dose": doses[arm, rows]}).join(
-        pd.DataFrame(x, columns=names)
-    )
-    response = _mean_response(scores, effect)
-    return CausalData.from_frame(
-        frame,
-        outcome="y",
-        treatment=["arm", "dose"],
-        covariates=names,
-        kinds=("multi", "dose"),
-        truth=Truth(
-            {"outcome[arm 2, dose 0.5]": float(response(2, 0.5))},
-            dose_response=response,
-            scope="sample",
-        ),
-    )
-
-
-def _expression(rng: np.random.Generator, n: int, n_genes: int) -> Floats:
-    """Non-negative covariates of low rank with heavy tails, rows of unit length."""
-    factors = rng.standard_normal((n, 10)) @ rng.standard_normal((10, n_genes)) / math.sqrt(10.0)
-    raw = np.exp(factors + 0.5 * rng.standard_normal((n, n_genes)))
-    raw = (raw - raw.min(axis=0)) / np.ptp(raw, axis=0)
-    return np.asarray(raw / np.linalg.norm(raw, axis=1, keepdims=True), dtype=np.float64)
-
-
-def _best_doses(scores: Floats) -> Floats:
-    """Dose at which each arm does best for each unit, (3, n)."""
-    ratio = 0.75 * scores[0, 1] / scores[0, 2]
-    first = np.where(ratio >= 0.75, ratio / 3.0, 1.0)
-    others = [scores[1, 2] / (2.0 * scores[1, 1]), scores[2, 1] / (2.0 * scores[2, 2])]
-    best: Floats = np.clip(np.stack([first, *others]), 0.0, 1.0)
-    return best
-
-
-def _surface(scores: Floats, arm: int, u: Floats | float, effect: float) -> Floats:
-    """Mean outcome of each unit under an arm and dose."""
-    zero, one, two = scores[arm]
-    part = {
-        0: lambda: 12.0 * u * (u - 0.75 * one / two) ** 2,
-        1: lambda: np.sin(np.pi * u * one / two),
-        2: lambda: 12.0 * (u * one - u**2 * two),
-    }[arm]()
-    base = scores[0, 0] if effect == 0.0 else zero
-    return np.asarray(10.0 * (base + effect * part))
-
-
-def _mean_response(scores: Floats, effect: float) -> Callable[[int, float], float]:
-    """Mean outcome over the units as a function of arm and dose."""
-
-    def response(arm: int, dose: float) -> float:
-        return float(_surface(scores, arm, dose, effect).mean())
-
-    return response

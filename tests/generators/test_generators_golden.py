@@ -23,10 +23,11 @@ GOLDEN = {
     ("iv_many", 1): ("68732053068f", "16a34a29a1f2"),
     ("dose_synthetic", 1): ("8a254a9c1230", "3e0ec06a943d"),
     ("multi_arm", 1): ("4323ed8c9b7e", "002dbe1aa164"),
-    ("dosage", 1): ("59dc432118e6", "352d81736174"),
+    ("dosage", 2): ("8fcb5177a8b9", "ac7cae700ffb"),
     ("ihdp", 1): ("f1cc95220e55", "82d48561a046"),
     ("ihdp_published", 1): ("0af1c97e298b", "cef6ce4620bc"),
     ("ihdp_continuous", 1): ("a25df240cfcb", "0244513df202"),
+    ("news_like", 1): ("6ab7b859ee85", "35663d2afaf9"),
     ("nsw_style", 1): ("3b161ab20464", "d4f8cd6092f8"),
 }
 
