@@ -27,6 +27,9 @@ GENERATORS = {
     "ihdp_continuous": "causalkit.generators.infant_doses:ihdp_continuous",
     "nsw_style": "causalkit.generators.semisynthetic:nsw_style",
     "news_like": "causalkit.generators.news:news_like",
+    "graph_sw": "causalkit.generators.graph_treatments:graph_sw",
+    "graph_tcga": "causalkit.generators.graph_treatments:graph_tcga",
+    "text_concept": "causalkit.generators.concepts:text_concept",
 }
 
 

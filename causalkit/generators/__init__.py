@@ -14,14 +14,18 @@ from causalkit.generators.spec import spec_of as spec_of
 from causalkit.registry import GENERATORS, load
 
 if TYPE_CHECKING:
+    from causalkit.generators.concepts import text_concept as text_concept
     from causalkit.generators.dose import dose_synthetic as dose_synthetic
     from causalkit.generators.dose import multi_arm as multi_arm
     from causalkit.generators.expression import dosage as dosage
     from causalkit.generators.files import load_expression as load_expression
     from causalkit.generators.files import load_news_counts as load_news_counts
+    from causalkit.generators.graph_treatments import graph_sw as graph_sw
+    from causalkit.generators.graph_treatments import graph_tcga as graph_tcga
     from causalkit.generators.infant_doses import ihdp_continuous as ihdp_continuous
     from causalkit.generators.iv import invalid_iv as invalid_iv
     from causalkit.generators.iv import iv_many as iv_many
+    from causalkit.generators.molecules import load_molecules as load_molecules
     from causalkit.generators.news import news_like as news_like
     from causalkit.generators.panel import fp2024_grid as fp2024_grid
     from causalkit.generators.panel import panel_cp2025 as panel_cp2025
@@ -30,11 +34,14 @@ if TYPE_CHECKING:
     from causalkit.generators.replications import ihdp_split as ihdp_split
     from causalkit.generators.semisynthetic import ihdp as ihdp
     from causalkit.generators.semisynthetic import nsw_style as nsw_style
+    from causalkit.generators.sentences import embed_sentences as embed_sentences
 
 _HOME = {
+    "embed_sentences": "causalkit.generators.sentences",
     "fp2024_grid": "causalkit.generators.panel",
     "ihdp_split": "causalkit.generators.replications",
     "load_expression": "causalkit.generators.files",
+    "load_molecules": "causalkit.generators.molecules",
     "load_news_counts": "causalkit.generators.files",
 }
 __all__ = sorted(

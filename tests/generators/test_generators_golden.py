@@ -28,6 +28,9 @@ GOLDEN = {
     ("ihdp_published", 1): ("0af1c97e298b", "cef6ce4620bc"),
     ("ihdp_continuous", 1): ("a25df240cfcb", "0244513df202"),
     ("news_like", 1): ("6ab7b859ee85", "35663d2afaf9"),
+    ("graph_sw", 1): ("197476a93da2", "2cc9c3de977b"),
+    ("graph_tcga", 1): ("1bef8840c1ce", "2c282cf0a368"),
+    ("text_concept", 1): ("4a0c70232e1d", "9821837e0a57"),
     ("nsw_style", 1): ("3b161ab20464", "d4f8cd6092f8"),
 }
 
