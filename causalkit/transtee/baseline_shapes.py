@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from causalkit.errors import ArgumentError
 from causalkit.transtee.layout import Layout, Parameter, linear
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ class Baseline:
     n_layers, n_head_layers : int
         Hidden layers of the representation and of every head.
     n_strata : int
-        Equal parts of the dose range, each with a head for every arm (DRNet).
+        Equal parts of the dose range, each with a head for every arm (TARNet, DRNet).
     degree, n_knots : int
         Of the truncated power basis by which head weights vary with the dose (VCNet).
     n_cells : int
@@ -49,19 +50,30 @@ class Baseline:
         """Functions of the dose by which weights vary."""
         return 1 + self.degree + self.n_knots if self.name == "vcnet" else 1
 
+    def heads(self, actions: "ActionShape") -> int:
+        """Heads: arms, times parts of the dose range if there are doses."""
+        return actions.n_arms * (self.n_strata if any(actions.dosed) else 1)
+
     def n_copies(self, actions: "ActionShape") -> int:
-        """Heads that run for every action asked about."""
-        return actions.n_arms * self.n_strata * self.n_basis
+        """Maps that run for every action asked about."""
+        return self.heads(actions) * self.n_basis
 
     def layout(self, table: "TableShape", actions: "ActionShape", width: int) -> Layout:
-        """Every block of parameters, in a fixed order."""
+        """Every block of parameters, in a fixed order.
+
+        Raises
+        ------
+        ArgumentError
+            If the treatment is not one that the network has heads for.
+        """
+        _check_actions(self.name, actions)
         blocks: dict[str, Parameter] = {}
         n_in = n_features(table)
         for layer in range(self.n_layers):
             blocks |= linear(f"body{layer}", n_in, width)
             n_in = width
         dosed = any(actions.dosed) and self.name != "vcnet"
-        copies = actions.n_arms * self.n_strata
+        copies = self.heads(actions)
         for layer in range(self.n_head_layers + 1):
             n_out = 1 if layer == self.n_head_layers else self.width_head
             bound = 1.0 / math.sqrt(n_in)
@@ -79,6 +91,18 @@ class Baseline:
             blocks |= linear("propensity", width, actions.n_arms)
             blocks["targeted"] = Parameter((1,))
         return Layout(blocks)
+
+
+def _check_actions(name: str, actions: "ActionShape") -> None:
+    if actions.n_slots != 1 or actions.item_features:
+        raise ArgumentError(
+            f"{name} has heads for the arms of one treatment, and cannot take several treatments "
+            "or structured ones; use TransTEE."
+        )
+    if name in ("drnet", "vcnet") and not any(actions.dosed):
+        raise ArgumentError(
+            f"{name} needs a dose, and the treatment has arms only; use TARNet or TransTEE."
+        )
 
 
 def n_features(table: "TableShape") -> int:

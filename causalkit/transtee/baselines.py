@@ -1,0 +1,384 @@
+"""TARNet, Dragonnet, DRNet and VCNet, trained by the loop of TransTEE, for comparisons.
+
+Splits, scalers, optimiser, epochs, early stopping on the factual validation outcome, stacks of
+replications and ensembles are those of :class:`causalkit.TransTEE`. What differs is the network,
+and the losses that its paper adds.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar
+
+from causalkit.data import Requires
+from causalkit.errors import ArgumentError, check_count
+from causalkit.rng import RandomState
+from causalkit.transtee.base import NetworkEstimator
+from causalkit.transtee.baseline_shapes import Baseline
+
+ROLES = ("outcome", "treatment", "covariates")
+N_STRATA = 5
+KINDS = ("binary", "multi", "continuous", "dose")
+Progress = bool | Callable[[str], None] | None
+
+
+class BaselineEstimator(NetworkEstimator):
+    """A feed-forward representation of the covariates with heads; see its subclasses."""
+
+    name: ClassVar[str]
+    requires: ClassVar[Requires] = Requires(
+        roles=ROLES, treatment_kinds=KINDS, allows_nan=True, max_treatments=2
+    )
+    # What only a transformer has, and what comparisons do not vary.
+    n_heads: ClassVar[int] = 1
+    n_encoder_layers: ClassVar[int] = 0
+    n_decoder_layers: ClassVar[int] = 1
+    d_ff: ClassVar[int | None] = None
+    max_tokens: ClassVar[int] = 2**31
+    n_tokens: ClassVar[int] = 1
+    regularizer: ClassVar[str | None] = None
+    regularizer_weight: ClassVar[float] = 0.0
+    density: ClassVar[str] = "gaussian"
+    adversary_steps: ClassVar[int] = 1
+    bootstrap: ClassVar[bool] = False
+    interval: ClassVar[str] = "ensemble"
+    precision: ClassVar[str] = "float32"
+    deterministic: ClassVar[bool] = False
+    checkpoint: ClassVar[str | Path | None] = None
+
+    def __init__(
+        self,
+        *,
+        outcome: str = "gaussian",
+        d_model: int = 200,
+        d_head: int = 100,
+        n_layers: int = 3,
+        n_head_layers: int = 2,
+        dropout: float = 0.0,
+        lr: float = 2e-3,
+        weight_decay: float = 1e-2,
+        batch_size: int = 128,
+        max_epochs: int = 300,
+        patience: int = 40,
+        validation_fraction: float = 0.2,
+        n_ensemble: int = 1,
+        n_folds: int = 2,
+        support: tuple[float, float] | None = None,
+        device: str = "auto",
+        random_state: RandomState = None,
+        progress: Progress = None,
+    ) -> None:
+        self.outcome = outcome
+        self.d_model = d_model
+        self.d_head = d_head
+        self.n_layers = n_layers
+        self.n_head_layers = n_head_layers
+        self.dropout = dropout
+        self.lr = lr
+        self.weight_decay = weight_decay
+        self.batch_size = batch_size
+        self.max_epochs = max_epochs
+        self.patience = patience
+        self.validation_fraction = validation_fraction
+        self.n_ensemble = n_ensemble
+        self.n_folds = n_folds
+        self.support = support
+        self.device = device
+        self.random_state = random_state
+        self.progress = progress
+
+    @property
+    def baseline(self) -> Baseline:
+        """Sizes of the network that replaces the transformer, checked."""
+        return Baseline(
+            name=self.name,
+            width_head=check_count("d_head", self.d_head, least=1),
+            n_layers=check_count("n_layers", self.n_layers, least=1),
+            n_head_layers=check_count("n_head_layers", self.n_head_layers, least=1),
+        )
+
+
+class TARNet(BaselineEstimator):
+    """A representation that all share, and a head for each arm.
+
+    With doses it is what the releases of VCNet and TransTEE call so: a head for each arm and fifth
+    of its dose range, of which the dose is one more input.
+
+    Parameters
+    ----------
+    outcome, dropout, lr, weight_decay, batch_size, max_epochs, patience, validation_fraction, \
+n_ensemble, n_folds, support, device, random_state, progress
+        As in :class:`causalkit.TransTEE`.
+    d_model, n_layers : int, default 200 and 3
+        Width and hidden layers of the representation.
+    d_head, n_head_layers : int, default 100 and 2
+        Of every head.
+
+    References
+    ----------
+    Shalit, Johansson & Sontag (2017), ICML, without the penalty on imbalance.
+
+    Examples
+    --------
+    >>> import causalkit as ck
+    >>> from causalkit.transtee.baselines import TARNet
+    >>> data = ck.generators.ihdp(0, n=200).blind()
+    >>> TARNet(max_epochs=2, random_state=0).fit(data).effect(data).sizes["obs"]
+    200
+    """
+
+    name: ClassVar[str] = "tarnet"
+
+    @property
+    def baseline(self) -> Baseline:
+        """Sizes, checked."""
+        return replace(super().baseline, n_strata=N_STRATA)
+
+
+class DragonNet(BaselineEstimator):
+    """TARNet with a propensity head on the representation, and targeted regularisation.
+
+    The training loss is that of the outcome, plus α times the cross-entropy of the treatment, plus
+    β times the loss of the outcome tilted by ε h, h = t/g − (1 − t)/(1 − g). Effects are those of
+    the heads before the tilt, which serves the average effect and not that of a row.
+
+    Parameters
+    ----------
+    outcome, d_model, n_layers, d_head, n_head_layers, dropout, lr, weight_decay, batch_size, \
+max_epochs, patience, validation_fraction, n_ensemble, n_folds, device, random_state, progress
+        As in :class:`TARNet`.
+    propensity_weight, targeted_weight : float, default 1
+        α and β.
+
+    References
+    ----------
+    Shi, Blei & Veitch (2019), NeurIPS, equations 2.2 and 3.2.
+    """
+
+    name: ClassVar[str] = "dragonnet"
+    requires: ClassVar[Requires] = Requires(
+        roles=ROLES, treatment_kinds=("binary",), allows_nan=True, max_treatments=1
+    )
+
+    def __init__(
+        self,
+        *,
+        propensity_weight: float = 1.0,
+        targeted_weight: float = 1.0,
+        outcome: str = "gaussian",
+        d_model: int = 200,
+        d_head: int = 100,
+        n_layers: int = 3,
+        n_head_layers: int = 2,
+        dropout: float = 0.0,
+        lr: float = 2e-3,
+        weight_decay: float = 1e-2,
+        batch_size: int = 128,
+        max_epochs: int = 300,
+        patience: int = 40,
+        validation_fraction: float = 0.2,
+        n_ensemble: int = 1,
+        n_folds: int = 2,
+        device: str = "auto",
+        random_state: RandomState = None,
+        progress: Progress = None,
+    ) -> None:
+        super().__init__(
+            outcome=outcome,
+            d_model=d_model,
+            d_head=d_head,
+            n_layers=n_layers,
+            n_head_layers=n_head_layers,
+            dropout=dropout,
+            lr=lr,
+            weight_decay=weight_decay,
+            batch_size=batch_size,
+            max_epochs=max_epochs,
+            patience=patience,
+            validation_fraction=validation_fraction,
+            n_ensemble=n_ensemble,
+            n_folds=n_folds,
+            device=device,
+            random_state=random_state,
+            progress=progress,
+        )
+        self.propensity_weight = propensity_weight
+        self.targeted_weight = targeted_weight
+
+    @property
+    def baseline(self) -> Baseline:
+        """Sizes and weights of the losses, checked."""
+        return replace(
+            super().baseline,
+            treatment_weight=_weight("propensity_weight", self.propensity_weight),
+            targeted_weight=_weight("targeted_weight", self.targeted_weight),
+        )
+
+
+class DRNet(BaselineEstimator):
+    """A head for each arm and each part of its dose range, with the dose as input of every layer.
+
+    Curves are continuous within a part, and may jump from one to the next.
+
+    Parameters
+    ----------
+    outcome, d_model, n_layers, d_head, n_head_layers, dropout, lr, weight_decay, batch_size, \
+max_epochs, patience, validation_fraction, n_ensemble, n_folds, support, device, random_state, \
+progress
+        As in :class:`TARNet`; two layers of 50 and one of 50 in the heads, as in the release of
+        VCNet.
+    n_strata : int, default 5
+        Parts of equal length.
+
+    References
+    ----------
+    Schwab et al. (2020), AAAI, figure 1.
+    """
+
+    name: ClassVar[str] = "drnet"
+
+    def __init__(
+        self,
+        *,
+        n_strata: int = N_STRATA,
+        outcome: str = "gaussian",
+        d_model: int = 50,
+        d_head: int = 50,
+        n_layers: int = 2,
+        n_head_layers: int = 1,
+        dropout: float = 0.0,
+        lr: float = 2e-3,
+        weight_decay: float = 1e-2,
+        batch_size: int = 128,
+        max_epochs: int = 300,
+        patience: int = 40,
+        validation_fraction: float = 0.2,
+        n_ensemble: int = 1,
+        n_folds: int = 2,
+        support: tuple[float, float] | None = None,
+        device: str = "auto",
+        random_state: RandomState = None,
+        progress: Progress = None,
+    ) -> None:
+        super().__init__(
+            outcome=outcome,
+            d_model=d_model,
+            d_head=d_head,
+            n_layers=n_layers,
+            n_head_layers=n_head_layers,
+            dropout=dropout,
+            lr=lr,
+            weight_decay=weight_decay,
+            batch_size=batch_size,
+            max_epochs=max_epochs,
+            patience=patience,
+            validation_fraction=validation_fraction,
+            n_ensemble=n_ensemble,
+            n_folds=n_folds,
+            support=support,
+            device=device,
+            random_state=random_state,
+            progress=progress,
+        )
+        self.n_strata = n_strata
+
+    @property
+    def baseline(self) -> Baseline:
+        """Sizes, checked."""
+        return replace(super().baseline, n_strata=check_count("n_strata", self.n_strata, least=1))
+
+
+class VCNet(BaselineEstimator):
+    """A head for each arm whose weights are functions of the dose, so that curves are smooth.
+
+    Weights are Σ_l a_l φ_l(t) with truncated powers φ. The representation also predicts the density
+    of the dose, piecewise linear on a grid, whose negative logarithm enters the training loss.
+    Functional targeted regularisation is left out: it needs a fluctuation that follows the dose,
+    and a schedule of its own, and serves the average curve alone.
+
+    Parameters
+    ----------
+    outcome, d_model, n_layers, d_head, n_head_layers, dropout, lr, weight_decay, batch_size, \
+max_epochs, patience, validation_fraction, n_ensemble, n_folds, support, device, random_state, \
+progress
+        As in :class:`TARNet`; two layers of 50 and one of 50 in the heads, as in the release.
+    degree, n_knots : int, default 2 and 2
+        Of the basis; knots divide the range of the dose evenly.
+    n_cells : int, default 10
+        Of the grid of the density.
+    density_weight : float, default 0.5
+
+    References
+    ----------
+    Nie, Ye, Liu & Nicolae (2021), ICLR, section 3.
+    """
+
+    name: ClassVar[str] = "vcnet"
+
+    def __init__(
+        self,
+        *,
+        degree: int = 2,
+        n_knots: int = 2,
+        n_cells: int = 10,
+        density_weight: float = 0.5,
+        outcome: str = "gaussian",
+        d_model: int = 50,
+        d_head: int = 50,
+        n_layers: int = 2,
+        n_head_layers: int = 1,
+        dropout: float = 0.0,
+        lr: float = 2e-3,
+        weight_decay: float = 1e-2,
+        batch_size: int = 128,
+        max_epochs: int = 300,
+        patience: int = 40,
+        validation_fraction: float = 0.2,
+        n_ensemble: int = 1,
+        n_folds: int = 2,
+        support: tuple[float, float] | None = None,
+        device: str = "auto",
+        random_state: RandomState = None,
+        progress: Progress = None,
+    ) -> None:
+        super().__init__(
+            outcome=outcome,
+            d_model=d_model,
+            d_head=d_head,
+            n_layers=n_layers,
+            n_head_layers=n_head_layers,
+            dropout=dropout,
+            lr=lr,
+            weight_decay=weight_decay,
+            batch_size=batch_size,
+            max_epochs=max_epochs,
+            patience=patience,
+            validation_fraction=validation_fraction,
+            n_ensemble=n_ensemble,
+            n_folds=n_folds,
+            support=support,
+            device=device,
+            random_state=random_state,
+            progress=progress,
+        )
+        self.degree = degree
+        self.n_knots = n_knots
+        self.n_cells = n_cells
+        self.density_weight = density_weight
+
+    @property
+    def baseline(self) -> Baseline:
+        """Sizes and the weight of the density, checked."""
+        return replace(
+            super().baseline,
+            degree=check_count("degree", self.degree, least=1),
+            n_knots=check_count("n_knots", self.n_knots, least=0),
+            n_cells=check_count("n_cells", self.n_cells, least=1),
+            treatment_weight=_weight("density_weight", self.density_weight),
+        )
+
+
+def _weight(name: str, value: float) -> float:
+    if isinstance(value, bool) or not 0.0 <= value < float("inf"):
+        raise ArgumentError(f"{name} must be a number from 0, got {value!r}.")
+    return float(value)
