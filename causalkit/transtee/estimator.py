@@ -49,7 +49,9 @@ class TransTEE(NetworkEstimator):
     regularizer_weight : float, default 0.5
     density : {"gaussian", "mixture", "beta"}
         Of a dose, for ``"ptr"``.
-    adversary_steps : int, default 1
+    adversary_steps : int, default 5
+        Updates of the treatment model per batch; with one it lags behind the network, and the
+        representation keeps the treatment.
     lr, weight_decay, batch_size, max_epochs, patience : numbers
         AdamW with 50 steps of warm-up and a cosine to zero; early stopping on the factual outcome
         loss of the validation rows, whose best weights are kept.
@@ -104,7 +106,7 @@ class TransTEE(NetworkEstimator):
         regularizer: Literal["tr", "ptr"] | None = None,
         regularizer_weight: float = 0.5,
         density: str = "gaussian",
-        adversary_steps: int = 1,
+        adversary_steps: int = 5,
         lr: float = 2e-3,
         weight_decay: float = 1e-2,
         batch_size: int = 128,

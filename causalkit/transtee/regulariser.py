@@ -23,6 +23,7 @@ REGULARIZERS = (None, "tr", "ptr")
 HIDDEN = 50
 N_MIXED = 5
 LEAST_SD = 1e-3
+UNIFORM_VARIANCE = 1.0 / 12.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +99,14 @@ class TreatmentModel:
 def dose_loss(kind: str, density: str, about: "Tensor", dose: "Tensor") -> "Tensor":
     """Loss of doses of any shape; ``about`` has one more axis, of what describes them.
 
+    TR: (t − m)² in units of the variance of a uniform dose, beside an outcome loss of order one.
     Gaussian: (t − m)²/(2 s²) + log s, which is −log N(t; m, s²) less ½ log 2π.
     """
     import torch
     from torch.nn.functional import softplus
 
     if kind == "tr":
-        return (dose - about[..., 0]) ** 2
+        return (dose - about[..., 0]) ** 2 / UNIFORM_VARIANCE
     if density == "gaussian":
         sd = softplus(about[..., 1]) + LEAST_SD
         return (dose - about[..., 0]) ** 2 / (2.0 * sd**2) + sd.log()
