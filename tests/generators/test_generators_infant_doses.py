@@ -85,6 +85,7 @@ def test_the_average_curve_is_the_mean_of_the_curves_and_rows_follow():
     np.testing.assert_array_equal(again.unit_response(doses), some.unit_response(doses))
 
 
+@pytest.mark.slow
 def test_the_published_curve_error_of_the_true_model_is_that_of_its_population():
     """Truth over all infants, predictions over test infants: .0092, sd .0124, over 100 splits."""
     floors, variance = [], []

@@ -48,6 +48,7 @@ def test_above_500_the_seeds_start_anew():
     assert last.frame["y"][0] == pytest.approx(19.903448, abs=5e-7)
 
 
+@pytest.mark.slow
 def test_a_quarter_of_the_first_hundred_has_heavy_tails():
     spread = [G.ihdp_published(0, replication=k).truth.cate.std() for k in range(1, 101)]
     assert sum(sd > 5 for sd in spread) == 26
@@ -90,6 +91,7 @@ def test_the_published_split_comes_from_the_table_up_to_a_hundred_and_no_further
     assert set(np.flatnonzero(data.frame["test"])) == set(rows[:, 56].tolist())
 
 
+@pytest.mark.slow
 @needs_table
 def test_two_regressions_have_the_error_that_is_published_for_them():
     """OLS by arm on replications 1-100: 2.476 out, 2.271 in sample, |mean| .296, median 1.127.

@@ -75,9 +75,20 @@ def test_average_paths_of_graphs_that_are_known():
     assert average_path(6, APART) == np.inf
 
 
+def test_connectivity_of_random_graphs_agrees_with_networkx():
+    nx = pytest.importorskip("networkx")
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        n = int(rng.integers(3, 14))
+        edges = np.argwhere(np.triu(rng.random((n, n)) < rng.uniform(0.2, 0.95), 1))
+        known = nx.empty_graph(n)
+        known.add_edges_from(edges.tolist())
+        assert node_connectivity(n, edges) == nx.node_connectivity(known)
+
+
 def test_features_agree_with_networkx():
     nx = pytest.importorskip("networkx")
-    graphs = small_world_graphs(3, 12)
+    graphs = small_world_graphs(3, 8)
     start = 0
     for k, n in enumerate(graphs.sizes.tolist()):
         known = nx.Graph(graphs.edges[graphs.owner == k].tolist())
@@ -117,11 +128,11 @@ def test_rewired_edges_are_as_many_as_the_chance_says():
 
 
 def test_libraries_have_the_published_ranges_and_are_the_same_for_a_seed():
-    one, two = small_world_graphs(5, 30), small_world_graphs(6, 30)
+    one, two = small_world_graphs(5, 15), small_world_graphs(6, 15)
     assert one.sizes.min() >= 10
     assert one.sizes.max() <= 119
     assert not np.array_equal(one.sizes, two.sizes)
-    again = small_world_graphs.__wrapped__(5, 30)
+    again = small_world_graphs.__wrapped__(5, 15)
     np.testing.assert_array_equal(one.edges, again.edges)
     np.testing.assert_array_equal(one.connectivity, again.connectivity)
 
