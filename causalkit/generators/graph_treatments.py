@@ -77,9 +77,9 @@ def graph_sw(
         ``"structured"``: numbers of graphs, whose nodes and edges are in ``tables["graph_nodes"]``
         (graph, node, degree) and ``tables["graph_edges"]`` (graph, source, target; each once).
         ``truth`` has scope ``"sample"``: ``unit_response(graphs)`` is the mean outcome of every
-        unit under the graphs of those numbers, ``propensity (n, n_graphs)`` the probability of
-        each. The estimands are the mean outcome under a graph drawn at random, and under the best
-        graph of each unit.
+        unit under the graphs of those numbers, ``dose_response(graphs)`` the mean over units, and
+        ``propensity (n, n_graphs)`` the probability of each. The estimands are the mean outcome
+        under a graph drawn at random, and under the best graph of each unit.
 
     Raises
     ------

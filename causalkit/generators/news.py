@@ -70,7 +70,7 @@ def news_like(
     split : int, default 0
         Which of the random splits of the same draw; published results are over 20.
     h_train, h_test : float, default 1
-        Largest doses.
+        Largest doses; the released shift is from 4.5 to 5.
     effect : float, default 1
         Multiplies the curve; 0 is the null design, in which no dose matters.
     overlap : bool, default True
