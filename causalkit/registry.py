@@ -9,9 +9,14 @@ from typing import Any
 from causalkit.errors import unknown_name
 
 ESTIMATORS = {
+    "dragonnet": "causalkit.transtee.baselines:DragonNet",
+    "drnet": "causalkit.transtee.baselines:DRNet",
     "invalid-iv": "causalkit.iv:InvalidIV",
     "panel-dml": "causalkit.panel:PanelDML",
     "panel-regression": "causalkit.panel.regression:PanelRegression",
+    "tarnet": "causalkit.transtee.baselines:TARNet",
+    "transtee": "causalkit.transtee:TransTEE",
+    "vcnet": "causalkit.transtee.baselines:VCNet",
 }
 
 GENERATORS = {

@@ -22,6 +22,7 @@ from causalkit.typing import Floats, Learner
 if TYPE_CHECKING:
     import xarray as xr
 
+ROLES = ("outcome", "treatment", "covariates")
 KINDS = ("binary", "multi", "continuous", "dose", "structured")
 MEMORY_BUDGET = 2**30
 
@@ -40,7 +41,7 @@ class NetworkEstimator(Estimator):
         Of one network.
     """
 
-    requires: ClassVar[Requires] = Requires(treatment_kinds=KINDS, allows_nan=True)
+    requires: ClassVar[Requires] = Requires(roles=ROLES, treatment_kinds=KINDS, allows_nan=True)
     model_: Model
     seed_: int
     _settings: Settings

@@ -13,10 +13,9 @@ from typing import ClassVar
 from causalkit.data import Requires
 from causalkit.errors import ArgumentError, check_count
 from causalkit.rng import RandomState
-from causalkit.transtee.base import NetworkEstimator
+from causalkit.transtee.base import ROLES, NetworkEstimator
 from causalkit.transtee.baseline_shapes import Baseline
 
-ROLES = ("outcome", "treatment", "covariates")
 N_STRATA = 5
 KINDS = ("binary", "multi", "continuous", "dose")
 Progress = bool | Callable[[str], None] | None
@@ -122,9 +121,9 @@ n_ensemble, n_folds, support, device, random_state, progress
     --------
     >>> import causalkit as ck
     >>> from causalkit.transtee.baselines import TARNet
-    >>> data = ck.generators.ihdp(0, n=200).blind()
+    >>> data = ck.generators.multi_arm(0, n=120, n_arms=2).blind()
     >>> TARNet(max_epochs=2, random_state=0).fit(data).effect(data).sizes["obs"]
-    200
+    120
     """
 
     name: ClassVar[str] = "tarnet"
