@@ -22,7 +22,7 @@ from causalkit.typing import Floats, Learner
 if TYPE_CHECKING:
     import xarray as xr
 
-ROLES = ("outcome", "treatment", "covariates")
+ROLES = ("outcome", "treatment")
 KINDS = ("binary", "multi", "continuous", "dose", "structured")
 MEMORY_BUDGET = 2**30
 

@@ -70,7 +70,7 @@ def average_effects(
         cluster_names=names,
         cov_type=("robust", "clustered", "two-way")[len(clusters)],
         estimand="ate" if kind != "continuous" else "adrf",
-        estimator="TransTEE (AIPW)" if kind != "continuous" else "TransTEE (dose AIPW)",
+        estimator=f"{settings.label} ({'AIPW' if kind != 'continuous' else 'dose AIPW'})",
         outcome=roles.outcome[0],
         treatment=roles.treatment,
         n_folds=settings.n_folds,

@@ -45,7 +45,9 @@ def fit_together(estimators: Sequence[Any], datasets: Sequence[CausalData]) -> N
             for place, (one, seed) in enumerate(zip(coded, seeds, strict=True))
             for member in members_of(one, place, settings, seed, np.arange(one.n))
         ]
-        tell = teller(settings.progress, "TransTEE", unit="epoch", total=settings.plan.max_epochs)
+        tell = teller(
+            settings.progress, settings.label, unit="epoch", total=settings.plan.max_epochs
+        )
         with deterministic_algorithms(settings.deterministic):
             stacks = fit_members(
                 coding, coded, members, settings, tell=tell, checkpoint=settings.checkpoint

@@ -47,7 +47,8 @@ class Settings:
     checkpoint: Path | None
     seed: int
     progress: bool | Callable[[str], None] | None
-    baseline: Baseline | None = None
+    baseline: Baseline | None
+    label: str
 
     @classmethod
     def of(cls, e: Any, *, seed: int) -> "Settings":
@@ -104,6 +105,7 @@ class Settings:
             seed=seed,
             progress=e.progress,
             baseline=getattr(e, "baseline", None),
+            label=type(e).__name__,
         )
 
     def net_shape(self, table: TableShape, actions: ActionShape, n: int) -> NetShape:

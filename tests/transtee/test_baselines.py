@@ -295,6 +295,14 @@ def test_a_saved_network_predicts_the_same(cls, arms, doses, tmp_path):
     assert (again.predict(data, treatment=action) == est.predict(data, treatment=action)).all()
 
 
+def test_averages_carry_the_name_of_the_network_and_its_own_outcomes(arms):
+    sizes = {**SIZES, "max_epochs": 4}
+    rivals = [cls(**sizes).fit(arms).estimate() for cls in (TARNet, DragonNet)]
+    assert [r.estimator for r in rivals] == ["TARNet (AIPW)", "DragonNet (AIPW)"]
+    assert rivals[0].estimate != rivals[1].estimate
+    assert all(abs(r.estimate - 1.0) < 5 * r.std_error for r in rivals)
+
+
 def test_treatments_without_a_head_are_refused(arms, doses):
     with pytest.raises(ArgumentError, match="drnet needs a dose"):
         DRNet(**SIZES).fit(arms)
