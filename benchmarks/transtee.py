@@ -283,7 +283,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=EPOCHS, help="of the recipe, if not whole")
     parser.add_argument("--rows", type=float, default=1e5, help="of the curves whose memory counts")
     parser.add_argument("--splits", help="table of the published splits of binary IHDP")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     for part in arguments.parts:

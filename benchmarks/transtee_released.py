@@ -193,7 +193,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=10, help="how many to time")
     parser.add_argument("--numbers", type=int, nargs="*", default=[1], help="data sets, from 1")
     parser.add_argument("--splits", help="table of the published splits of binary IHDP")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     for design in arguments.designs:
