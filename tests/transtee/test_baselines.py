@@ -163,6 +163,13 @@ def test_curves_are_smooth_in_the_dose_for_vcnet_and_jump_between_strata_for_drn
     assert all(steps["drnet"][e - 1 : e + 2].max() > 0.05 for e in edges)
 
 
+@pytest.mark.parametrize("name", ["tarnet", "drnet"])
+def test_a_dose_matters_within_its_stratum_before_training_as_covariates_do(name):
+    shape, p = network(name, n_arms=1, n_strata=5)
+    found = output(shape, p, actions([0] * 20, torch.linspace(0.21, 0.39, 20)))
+    assert found.std(dim=2).mean() > found.std(dim=1).mean()
+
+
 def test_dragonnet_adds_the_cross_entropy_and_the_loss_of_the_tilted_outcome():
     shape, p = network(
         "dragonnet", dosed=False, members=1, treatment_weight=0.7, targeted_weight=1.3
