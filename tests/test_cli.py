@@ -131,7 +131,10 @@ def test_fit_writes_every_format_into_the_folder(csv, expected, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (["--estimator", "panel-dlm"], "Did you mean 'panel-dml'? Known: dragonnet, drnet, invalid-iv"),
+        (
+            ["--estimator", "panel-dlm"],
+            "Did you mean 'panel-dml'? Known: dragonnet, drnet, invalid-iv",
+        ),
         (["--learner", "laso"], "Did you mean 'lasso'?"),
         (["--outcome", "wage"], "'wage'"),
         (["--missing", "ignore"], "'ignore' is not one of"),
