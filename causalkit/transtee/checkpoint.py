@@ -30,6 +30,7 @@ def saver(
         tensors = {
             "members": state.members,
             "flat": state.flat,
+            "mean": state.mean,
             "first": state.adam.first,
             "second": state.adam.second,
             "best": state.best,
@@ -83,6 +84,7 @@ def restored(
     return State(
         members=tensors["members"].to(device),
         flat=tensors["flat"].to(device),
+        mean=tensors["mean"].to(device),
         adam=AdamW(tensors["first"].to(device), tensors["second"].to(device), where["step"]),
         best=tensors["best"].to(device),
         **{name: tensors[name].numpy().copy() for name in _ARRAYS},

@@ -36,7 +36,7 @@ class TransTEE(NetworkEstimator):
         Loss; effects are on the scale of the outcome.
     d_model : int or "auto", default 32
         Width; ``"auto"`` is 32, 64 from 5,000 rows, 128 from 50,000.
-    n_heads, n_encoder_layers, n_decoder_layers : int, default 4, 1 and 1
+    n_heads, n_encoder_layers, n_decoder_layers : int, default 2, 1 and 1
     d_ff : int, optional
         Width of feed-forward layers; default twice ``d_model``.
     dropout : float, default 0
@@ -96,7 +96,7 @@ class TransTEE(NetworkEstimator):
         treatment: str = "auto",
         outcome: str = "gaussian",
         d_model: int | str = 32,
-        n_heads: int = 4,
+        n_heads: int = 2,
         n_encoder_layers: int = 1,
         n_decoder_layers: int = 1,
         d_ff: int | None = None,

@@ -6,7 +6,7 @@ from causalkit.transtee.baseline_shapes import Baseline
 from causalkit.transtee.layout import Layout, Parameter, linear, norm
 
 N_WAVES = 8
-TOKEN_SD = 0.3
+TOKEN_SD = 0.5
 N_ROUNDS = 3
 
 

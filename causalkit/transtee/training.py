@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 WARM_UP = 50
+MEMORY = 0.98  # of the running mean, less in the first updates
 _SHRINK = 0.75  # the stack is made smaller when fewer than this share of it still train
 
 
@@ -76,6 +77,9 @@ class State:
     members : (A,) integer tensor
         Their places in the whole stack.
     flat : (A, P) tensor
+    mean : (A, P) tensor
+        Running mean of the parameters over some 50 updates, which validation judges and training
+        returns: the last update of a noisy gradient says less than the mean of many.
     adam : AdamW
     best : (M, P) tensor
         Best parameters of all members.
@@ -93,6 +97,7 @@ class State:
 
     members: "Tensor"
     flat: "Tensor"
+    mean: "Tensor"
     adam: AdamW
     best: "Tensor"
     best_loss: Floats
@@ -113,6 +118,7 @@ class State:
         return cls(
             members=torch.arange(m, device=flat.device),
             flat=flat.clone(),
+            mean=flat.clone(),
             adam=AdamW.of(flat),
             best=flat.clone(),
             best_loss=np.full(m, np.inf),
@@ -191,14 +197,14 @@ def _epoch(
     members = state.members.cpu().numpy()
     batches = _batches(members, rows, seeds, state.epoch, n_steps)
     objective.start_epoch(state.epoch, state.epoch / plan.max_epochs)
-    before = (state.flat.clone(), state.adam.copied())
+    before = (state.flat.clone(), state.mean.clone(), state.adam.copied())
     losses, gradients = _pass(state, objective, batches, plan, mask, members)
     bad = ~(np.isfinite(losses).all(axis=0) & np.isfinite(gradients).all(axis=0))
     bad &= ~state.stopped[members]
     if bad.any():
         _recover(state, objective, before, bad, members, losses, gradients)
         return state, objective
-    found = objective.validation(state.flat).double().cpu().numpy()
+    found = objective.validation(state.mean).double().cpu().numpy()
     trains = ~state.stopped[members]
     train_loss = np.full(len(state.best_loss), np.nan)
     valid_loss = train_loss.copy()
@@ -207,7 +213,7 @@ def _epoch(
     state.history.append((state.epoch, train_loss, valid_loss))
     better = trains & (found < state.best_loss[members])
     for place in np.flatnonzero(better):
-        state.best[members[place]] = state.flat[place]
+        state.best[members[place]] = state.mean[place]
     state.best_loss[members[better]] = found[better]
     state.best_epoch[members[better]] = state.epoch
     state.last_epoch[members[trains]] = state.epoch
@@ -238,6 +244,8 @@ def _pass(
             size = state.adam.update(
                 state.flat, gradient, lr=lr * scale, decay=mask, clip=plan.clip
             )
+        done = state.adam.step
+        state.mean.lerp_(state.flat, 1.0 - min(MEMORY, (1 + done) / (10 + done)))
         objective.after_step(index[step])
         losses.append(loss)
         sizes.append(size)
@@ -265,7 +273,7 @@ def _batches(
 def _recover(
     state: State,
     objective: Any,
-    before: "tuple[Tensor, AdamW]",
+    before: "tuple[Tensor, Tensor, AdamW]",
     bad: Any,
     members: Ints,
     losses: Floats,
@@ -284,7 +292,7 @@ def _recover(
             f"{seen.max() if seen.size else float('nan'):.4g}. Lower lr, or look for outliers in "
             "the outcome and the covariates."
         )
-    state.flat, state.adam = before
+    state.flat, state.mean, state.adam = before
     state.lr_scale[members[bad]] = 0.5
 
 
@@ -299,6 +307,7 @@ def _without_stopped(state: State, objective: Any, members: Ints, plan: Plan) ->
         return state, objective
     keep = torch.as_tensor(np.flatnonzero(active), device=state.flat.device)
     state.members, state.flat = state.members[keep], state.flat[keep]
+    state.mean = state.mean[keep]
     state.adam = state.adam.kept(keep)
     return state, objective.kept(keep)
 

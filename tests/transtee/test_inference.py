@@ -13,7 +13,14 @@ from causalkit.transtee.conformal import Calibration, half_widths
 from causalkit.transtee.inference import local_linear
 
 pytestmark = pytest.mark.filterwarnings("ignore::causalkit.errors.CausalKitWarning")
-FAST = {"d_model": 8, "n_heads": 1, "n_encoder_layers": 0, "max_epochs": 40, "patience": 10}
+FAST = {
+    "d_model": 8,
+    "n_heads": 1,
+    "n_encoder_layers": 0,
+    "max_epochs": 60,
+    "patience": 15,
+    "lr": 1e-2,
+}
 
 
 def linear_design(seed, n=500, levels=2):
@@ -107,7 +114,7 @@ def test_the_interval_of_the_average_covers():
     for batch in range(10):
         datasets = [linear_design(1000 + 50 * batch + k, n=600) for k in range(50)]
         for fit in ck.TransTEE.fit_many(datasets, **(FAST | {"max_epochs": 1}), random_state=batch):
-            fit.set_params(max_epochs=40)
+            fit.set_params(max_epochs=60)
             fit._settings = type(fit._settings).of(fit, seed=fit.seed_)
             found = fit.estimate(propensity=LogisticRegression(C=1e6))
             errors.append(found.estimate - 1.0)
