@@ -13,8 +13,8 @@ from typing import ClassVar
 from causalkit.data import Requires
 from causalkit.errors import ArgumentError, check_count
 from causalkit.rng import RandomState
-from causalkit.transtee.base import ROLES, NetworkEstimator
 from causalkit.transtee.baseline_shapes import Baseline
+from causalkit.transtee.network_estimator import ROLES, NetworkEstimator
 
 N_STRATA = 5
 KINDS = ("binary", "multi", "continuous", "dose")

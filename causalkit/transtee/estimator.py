@@ -10,8 +10,8 @@ from causalkit.data import CausalData
 from causalkit.errors import check_count
 from causalkit.rng import RandomState
 from causalkit.transtee import attention as looking
-from causalkit.transtee.base import NetworkEstimator
 from causalkit.transtee.fitting import code_data
+from causalkit.transtee.network_estimator import NetworkEstimator
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 Params = Mapping[str, "Tensor"]
 Drop = Callable[["Tensor"], "Tensor"]
+SHORT = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,16 +308,20 @@ def _attend(
     q = q.expand(-1, n_rows, -1, -1, -1).reshape(n_members * n_rows, n_heads, -1, size)
     kv = apply_linear(p, f"{name}.memory", memory)
     kv = kv.view(n_members * n_rows, n_tokens, 2, n_heads, size).permute(2, 0, 3, 1, 4)
+    keys, values = kv.unbind(0)
     seen = None if mask is None else mask.reshape(n_members * n_rows, 1, 1, n_tokens)
-    if looked is None:
-        out = scaled_dot_product_attention(q, kv[0], kv[1], attn_mask=seen)
+    # On a processor the fused kernel is slow for many short rows of queries.
+    short = q.device.type == "cpu" and mask is None and 1 < q.shape[2] <= SHORT
+    if looked is None and not short:
+        out = scaled_dot_product_attention(q, keys, values, attn_mask=seen)
     else:
-        scores = q @ kv[0].transpose(-1, -2) / math.sqrt(size)
+        scores = q @ keys.transpose(-1, -2) / math.sqrt(size)
         if seen is not None:
             scores = scores.masked_fill(~seen, -math.inf)
         weights = scores.softmax(dim=-1)
-        looked.weights[name] = weights.view(n_members, n_rows, n_heads, -1, n_tokens)
-        out = weights @ kv[1]
+        if looked is not None:
+            looked.weights[name] = weights.view(n_members, n_rows, n_heads, -1, n_tokens)
+        out = weights @ values
     joined = out.transpose(1, 2).reshape(n_members, n_rows, -1, d)
     return apply_linear(p, f"{name}.out", joined)
 

@@ -29,7 +29,7 @@ class Cells(HTMLParser):
         self.close()
         assert not self.open
 
-    def handle_starttag(self, tag: str, attrs: Any) -> None:  # noqa: ARG002
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
         if tag not in VOID:
             self.open.append(tag)
             self.found.setdefault(tag, []).append("")

@@ -8,6 +8,7 @@ import xarray as xr
 from transtee_designs import SMALL, arms_data, arms_frame
 
 import causalkit as ck
+from causalkit.transtee import networks
 from causalkit.transtee.layout import Layout, apply_linear, linear
 from causalkit.transtee.networks import Actions, Rows, decode, encode, encode_graphs
 from causalkit.transtee.predicting import attention_weights
@@ -123,7 +124,7 @@ def test_members_of_a_stack_do_not_mix():
         torch.testing.assert_close(alone[0], x[m] @ weight + bias)
 
 
-def test_the_two_ways_to_attend_agree_and_weights_sum_to_one(arms, arms_fit):
+def test_the_two_ways_to_attend_agree_and_weights_sum_to_one(arms, arms_fit, monkeypatch):
     asked_ = arms_fit._asked(arms)
     stack = arms_fit.model_.stacks[0]
     action = arms_fit.model_.action(1, asked_)
@@ -134,7 +135,10 @@ def test_the_two_ways_to_attend_agree_and_weights_sum_to_one(arms, arms_fit):
 
     shape, p = network()
     batch, made = rows(9), asked(9, 3)
+    short = decode(p, shape, encode(p, shape, batch), made)
+    monkeypatch.setattr(networks, "SHORT", 0)
     fused = decode(p, shape, encode(p, shape, batch), made)
+    torch.testing.assert_close(fused, short, atol=1e-5, rtol=1e-5)
     looked = Looked()
     explicit = decode(p, shape, encode(p, shape, batch, looked=looked), made, looked=looked)
     torch.testing.assert_close(fused, explicit, atol=1e-5, rtol=1e-5)
