@@ -162,11 +162,11 @@ def page(kept: dict[str, Any]) -> str:
     for part in ("t1", "t2", "t4"):
         for name, one in kept.get(part, {}).items():
             place = "IHDP continuous, " if part != "t4" else "synthetic, "
-            for population in ("all", "test"):
-                lines.append(
-                    f"| {place}{name} | {one['n']} | {population} | {cell(one[population])} | "
-                    f"{one['seconds']:.1f} | {one['epochs']:.0f} | {GOALS[name]} |"
-                )
+            lines += [
+                f"| {place}{name} | {one['n']} | {population} | {cell(one[population])} | "
+                f"{one['seconds']:.1f} | {one['epochs']:.0f} | {GOALS[name]} |"
+                for population in ("all", "test")
+            ]
     lines += [
         "",
         "Not run here: the released recipe on the same splits (twenty runs of a minute and more), "

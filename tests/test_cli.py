@@ -212,3 +212,13 @@ def test_demo_keeps_results_apart_from_progress_and_opens_the_report_on_request(
     assert not opened
     run("demo", "--out", tmp_path, "--open")
     assert opened == [(tmp_path / "report.html").as_uri()]
+
+
+def test_the_module_runs_as_a_program():
+    import subprocess
+    import sys
+
+    done = subprocess.run(
+        [sys.executable, "-m", "causalkit", "--help"], capture_output=True, text=True, check=True
+    )
+    assert "sim" in done.stdout

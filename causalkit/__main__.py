@@ -1,0 +1,5 @@
+"""``python -m causalkit``: the command line."""
+
+from causalkit.cli import main
+
+main()
