@@ -3,7 +3,6 @@
 import time
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,8 @@ import numpy as np
 import pandas as pd
 
 from causalkit.data import CausalData, load_dataset
+from causalkit.demo_doses import known_curve
+from causalkit.demo_parts import SEED, Chapter, Say, new_axes
 from causalkit.errors import IdentificationWarning
 from causalkit.generators import invalid_iv, panel_fp2024
 from causalkit.iv import InvalidIV
@@ -23,14 +24,11 @@ from causalkit.results.numerals import decimals, interval, number
 from causalkit.results.plots import plot_forest
 from causalkit.results.plots_checks import plot_residuals, plot_sensitivity
 from causalkit.results.render import Grid, grid_text, wrapped
-from causalkit.results.report import Code, Figure, Heading, Section, Table, Text, html_report
+from causalkit.results.report import Code, Figure, Heading, Table, Text, html_report
 from causalkit.typing import Floats
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-SEED = 0
-Say = Callable[[str], None]
 
 # The paper's three, then this library's default.
 METHODS: Mapping[str, Mapping[str, Any]] = {
@@ -39,25 +37,6 @@ METHODS: Mapping[str, Mapping[str, Any]] = {
     "CRE, means": {"approach": "cre", "mundlak_terms": "means"},
     "CRE, basis": {"approach": "cre", "mundlak_terms": "basis"},
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Chapter:
-    """One part of the demonstration.
-
-    Attributes
-    ----------
-    text : str
-        What the terminal shows.
-    sections : tuple of Section
-        What the report shows.
-    files : mapping of str to str
-        Further files, by name.
-    """
-
-    text: str
-    sections: tuple[Section, ...]
-    files: Mapping[str, str]
 
 
 def run_demo(out_dir: Path, *, echo: Say, progress: Say) -> Path:
@@ -95,6 +74,7 @@ def run_demo(out_dir: Path, *, echo: Say, progress: Say) -> Path:
         lambda: known_truth(progress),
         lambda: doubted_instrument(plans, progress),
         lambda: known_direct_effect(progress),
+        lambda: known_curve(progress),
     )
     chapters = []
     for part in parts:
@@ -102,7 +82,7 @@ def run_demo(out_dir: Path, *, echo: Say, progress: Say) -> Path:
         echo(f"\n{chapters[-1].text}\n")
     progress("writing the report")
     page = html_report(
-        "causalkit: panels with unobserved heterogeneity, and instruments that may be invalid",
+        "causalkit: panels with unobserved heterogeneity, invalid instruments, and doses",
         [section for chapter in chapters for section in chapter.sections],
         provenance={"seed": SEED, "seconds": round(time.perf_counter() - started)},
     )
@@ -241,7 +221,7 @@ def doubted_instrument(data: CausalData, progress: Say) -> Chapter:
             Figure(_forest(compared), "Effect of participation on net financial assets."),
             *(Text(part) for part in (*beside, *compared.notes)),
             Figure(
-                plot_delta_v(est.fit_.fitted.hats.delta_v[:, 0], ax=_axes(6.0, 3.4)),
+                plot_delta_v(est.fit_.fitted.hats.delta_v[:, 0], ax=new_axes(6.0, 3.4)),
                 "What identifies the effect: how eligibility moves the variance of participation.",
             ),
         ),
@@ -301,7 +281,7 @@ def _grid(compared: ResultTable, *, truth: float | None = None, rule: int = 0) -
 
 def _forest(compared: ResultTable, *, null: float = 0.0) -> "Axes":
     """Forest plot on a figure of its own."""
-    ax = _axes(6.6, 1.1 + 0.36 * len(compared.results))
+    ax = new_axes(6.6, 1.1 + 0.36 * len(compared.results))
     return plot_forest(compared, ax=ax, null=null)
 
 
@@ -316,7 +296,7 @@ def _residuals(est: PanelDML) -> "Axes":
         treatment=result.treatment[0],
         outcome=result.outcome,
         df=result.df,
-        ax=_axes(5.6, 4.2),
+        ax=new_axes(5.6, 4.2),
     )
 
 
@@ -330,15 +310,8 @@ def _sensitivity(est: PanelDML, *, strengths: Floats) -> "Axes":
         low,
         estimate=plain.estimate,
         robustness_value=plain.robustness_value,
-        ax=_axes(5.6, 4.6),
+        ax=new_axes(5.6, 4.6),
     )
-
-
-def _axes(width: float, height: float) -> "Axes":
-    """Axes of a new figure; made without pyplot, so that no window can open."""
-    figure = require("matplotlib.figure", extra="plots", needed_by="causalkit demo").Figure
-    ax: Axes = figure(figsize=(width, height), layout="constrained").subplots()
-    return ax
 
 
 def _csv(compared: ResultTable) -> str:

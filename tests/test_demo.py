@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from causalkit import demo
+from causalkit import demo, demo_doses
 from causalkit.errors import MissingDependencyError
 from causalkit.results import EffectResult, table
 
@@ -53,13 +53,25 @@ def test_a_missing_plot_package_is_named_before_anything_is_computed(monkeypatch
     assert not (tmp_path / "out").exists()
 
 
+def test_the_chapter_on_doses_says_why_it_is_left_out_without_torch(monkeypatch):
+    def absent(name: str, *, extra: str, needed_by: str) -> None:
+        raise MissingDependencyError(f"{needed_by} needs {name} from {extra}")
+
+    steps: list[str] = []
+    monkeypatch.setattr(demo_doses, "require", absent)
+    chapter = demo_doses.known_curve(steps.append)
+    assert chapter.text.endswith("Left out: the chapter on doses needs torch from deep")
+    assert steps == ["simulated doses: left out, torch is not installed"]
+    assert not chapter.files
+
+
 @pytest.mark.slow
 def test_the_demo_ranks_the_methods_and_writes_one_page_that_needs_no_other(tmp_path):
     shown: list[str] = []
     steps: list[str] = []
     report = demo.run_demo(tmp_path / "out", echo=shown.append, progress=steps.append)
     page = report.read_text(encoding="utf-8")
-    assert page.count("data:image/png;base64,") >= 6
+    assert page.count("data:image/png;base64,") >= 7
     assert not re.search(r'(?:src|href)="(?!data:)', page)
     text = "\n".join(shown)
     assert max(map(len, text.splitlines())) <= 80
@@ -81,3 +93,7 @@ def test_the_demo_ranks_the_methods_and_writes_one_page_that_needs_no_other(tmp_
     assert not covers[["2SLS", "PLIV", "LATE (IIVM)"]].any()
     # Four standard errors: a false alarm once in 1.6e4 seeds if the estimator is right.
     assert basis < 4.0 * tidy["std_error"].iloc[-1]
+    doses = pd.read_csv(report.parent / "simulated_doses.csv")
+    error = np.sqrt(np.mean((doses["estimate"] - doses["truth"]) ** 2))
+    assert error < 0.25 * doses["truth"].std()
+    assert "An outcome along a dose, where the curve is known" in text
