@@ -12,6 +12,7 @@ from causalkit.errors import ArgumentError, CausalKitWarning
 from causalkit.progress import teller
 from causalkit.provenance import record
 from causalkit.rng import as_seed
+from causalkit.transtee.checking import factual_r2, treatment_left
 from causalkit.transtee.conformal import Conformal
 from causalkit.transtee.device import deterministic_algorithms
 from causalkit.transtee.fitting import (
@@ -182,6 +183,8 @@ def diagnostics_of(model: Model, coded: Coded, settings: Settings) -> dict[str, 
         "best epoch": (best + 1).tolist(),
         "epochs trained": (last + 1).tolist(),
         "validation loss": np.concatenate([stack.best_loss for stack in model.stacks]).tolist(),
+        "factual R², validation": factual_r2(model, coded),
+        "treatment left in the representation, R²": treatment_left(model, coded),
         "d_model": model.stacks[0].network.shape.width,
         "device": str(settings.device),
     }

@@ -4,8 +4,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from causalkit.rng import seed_of
 from causalkit.transtee import baseline_networks
 from causalkit.transtee.families import STANDARDISED, outcome_loss
@@ -204,17 +202,6 @@ class NetObjective:
         """Largest |y| over all rows, in the user's units."""
         assert self.store.y is not None
         return float(self.store.y.abs().max())
-
-    def treatment_losses(self, flat: "Tensor") -> Floats:
-        """L_π ``(M,)`` of the treatment model on the validation rows."""
-        import torch
-
-        assert self.adversary is not None
-        with torch.no_grad():
-            _, memory, actions, _ = self._forward(flat, self.valid, None)
-            phi = self.adversary.model.layout.unpack(self.adversary.flat[self.adversary.places])
-            each = self.adversary.model.loss(phi, memory.pooled(), actions)
-            return np.asarray(self._weighted(each, self.valid).double().cpu().numpy())
 
     def _forward(
         self, flat: "Tensor", rows: "Tensor", drop: Drop | None

@@ -15,7 +15,7 @@ from causalkit.transtee.networks import Actions, Looked, Memory
 from causalkit.transtee.shapes import NetShape
 from causalkit.transtee.stack import Stack
 from causalkit.transtee.store import Scales, Store, make_store, scaled_actions
-from causalkit.typing import Floats, Ints
+from causalkit.typing import Floats
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -201,8 +201,3 @@ def representation(stack: Stack, covariates: Covariates) -> Floats:
         store = make_store(covariates, stack.flat.device)
         memory: Memory = stack.network.encode(p, _all_rows(store, stack.scales))
         return np.asarray(memory.pooled().cpu().numpy())
-
-
-def member_order(stacks: Sequence[Stack]) -> Ints:
-    """Data set of every member, in the order in which :func:`mean_outcomes` returns them."""
-    return np.array([member.data for stack in stacks for member in stack.members])

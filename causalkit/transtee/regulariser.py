@@ -6,7 +6,6 @@ r, and the network is pushed to make it fail. TR predicts a point, PTR a density
 gradient are ours.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -146,14 +145,3 @@ def _centred_kernel(values: "Tensor") -> "Tensor":
 def ramp(progress: float) -> float:
     """Share of λ in force: from 0 to 1 over the first fifth of all steps."""
     return min(1.0, progress / 0.2)
-
-
-def information(losses: float, marginal: float) -> float:
-    """Skill 1 − L_π/L_π(marginal); for densities, whose loss may be negative, 1 − exp of the gain.
-
-    The gain in nats per row is what a Gaussian of constant spread would turn into R² = 1 − exp(−2
-    gain); with a squared error the ratio is R² itself.
-    """
-    if marginal > 0 and losses > 0:
-        return 1.0 - losses / marginal
-    return 1.0 - math.exp(-2.0 * (marginal - losses))

@@ -230,3 +230,14 @@ def test_memory_does_not_depend_on_the_budget(arms, arms_fit):
     actions = [model.action(t, asked) for t in (0, 1)]
     small = model.outcomes(asked, actions, memory_budget=1)
     np.testing.assert_allclose(small, model.outcomes(asked, actions), atol=1e-6)
+
+
+def test_diagnostics_say_how_well_held_out_rows_are_predicted_and_what_is_left(arms, arms_fit):
+    member = arms_fit.model_.stacks[0].members[0]
+    held = arms.subset(member.valid)
+    hat = arms_fit.predict(held, treatment=held.frame["t"].to_numpy())
+    y = held.column("outcome")
+    expected = 1.0 - ((y - hat) ** 2).mean() / y.var()
+    found = arms_fit.diagnostics_
+    assert found["factual R², validation"] == [pytest.approx(expected, abs=1e-5)]
+    assert found["treatment left in the representation, R²"] < 0.1

@@ -74,20 +74,14 @@ def confounded(seed=0, n=1500, pull=2.0):
 
 
 def skill_of(data, regularizer, weight=2.0, steps=5):
-    """Share of the dose's variance that a ridge regression finds in the representation."""
-    from sklearn.linear_model import Ridge
-    from sklearn.model_selection import cross_val_score
-
-    from causalkit.transtee.predicting import representation
-
+    """Share of the dose's variance that the representation still predicts."""
     fit = ck.TransTEE(
         **(SMALL | {"max_epochs": 60}),
         regularizer=regularizer,
         regularizer_weight=weight,
         adversary_steps=steps,
     ).fit(data)
-    r = representation(fit.model_.stacks[0], fit._asked(data).covariates)[0]
-    return cross_val_score(Ridge(1e-3), r, data.column("treatment"), scoring="r2").mean()
+    return fit.diagnostics_["treatment left in the representation, R²"]
 
 
 @pytest.mark.parametrize("regularizer", ["tr", "ptr"])

@@ -1,0 +1,64 @@
+"""What held-out rows say of a fitted network: factual fit, and what is left of the treatment."""
+
+import numpy as np
+
+from causalkit.transtee.actions import ActionArrays
+from causalkit.transtee.fitting import Coded
+from causalkit.transtee.model import Asked, Model
+from causalkit.transtee.predicting import mean_outcomes, representation
+from causalkit.typing import Floats
+
+RIDGE = 1e-3
+
+
+def factual_r2(model: Model, coded: Coded) -> list[float]:
+    """R² of every network on its validation rows, at the actions received."""
+    found = []
+    for stack in model.stacks:
+        for place, member in enumerate(stack.members):
+            rows = member.valid
+            asked = Asked(coded.covariates.rows(rows), rows.size, None)
+            actions = coded.actions
+            received = ActionArrays(
+                actions.arms[rows],
+                actions.doses[rows],
+                actions.active[rows],
+                None if actions.items is None else actions.items[rows],
+            )
+            mean = mean_outcomes([stack.one([place])], asked.covariates, [received])[0, :, 0]
+            spread = coded.y[rows].var()
+            error = ((coded.y[rows] - mean) ** 2).mean()
+            found.append(float(1.0 - error / spread) if spread > 0 else float("nan"))
+    return found
+
+
+def treatment_left(model: Model, coded: Coded) -> float:
+    """Share of the treatment's variance that the representation of the first network predicts.
+
+    A ridge regression of arms and doses on the mean encoder token, learned on training rows and
+    judged on validation rows. It does not depend on how good the treatment model of a regulariser
+    is. NaN without arms or doses.
+    """
+    stack = model.stacks[0].one([0])
+    member, actions = stack.members[0], coded.actions
+    columns = [actions.arms == arm for arm in range(len(model.coding.actions.arms))]
+    targets = [(column & actions.active).any(axis=1).astype(float) for column in columns]
+    targets += [actions.doses[:, slot].astype(float) for slot in range(actions.doses.shape[1])]
+    varied = [target for target in targets if target[member.train].std() > 0]
+    if not varied:
+        return float("nan")
+    y = np.column_stack(varied)
+    y = (y - y[member.train].mean(axis=0)) / y[member.train].std(axis=0)
+    train, valid = (
+        _with_constant(representation(stack, coded.covariates.rows(rows))[0].astype(np.float64))
+        for rows in (member.train, member.valid)
+    )
+    gram = train.T @ train + RIDGE * len(train) * np.eye(train.shape[1])
+    hat = valid @ np.linalg.solve(gram, train.T @ y[member.train])
+    left = ((y[member.valid] - hat) ** 2).mean(axis=0)
+    alone = ((y[member.valid] - y[member.valid].mean(axis=0)) ** 2).mean(axis=0)
+    return float(1.0 - (left / np.where(alone > 0, alone, 1.0)).mean())
+
+
+def _with_constant(values: Floats) -> Floats:
+    return np.column_stack([np.ones(len(values)), values])
