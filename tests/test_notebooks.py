@@ -117,8 +117,6 @@ def run_page(name: str, at_least: int, *, rel: float, absolute: float) -> None:
         said = io.StringIO()
         with contextlib.redirect_stdout(said), warnings.catch_warnings():
             warnings.simplefilter("error")
-            # Torch says so, once, of tables that pandas shares; nothing is written to them.
-            warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
             exec(compile(code, name, "exec"), space)
         assert ANY_NUMBER.sub("#", said.getvalue()).split() == ANY_NUMBER.sub("#", shown).split()
         fresh, stale = (

@@ -90,10 +90,10 @@ class Library:
 
         device = p["item.in.weight"].device
         if not self._tensors:
-            self._tensors["features"] = torch.as_tensor(self.scaled(centre, spread), device=device)
+            self._tensors["features"] = torch.tensor(self.scaled(centre, spread), device=device)
             for name in ("mask", "edges", "owner"):
                 if getattr(self, name) is not None:
-                    self._tensors[name] = torch.as_tensor(getattr(self, name), device=device)
+                    self._tensors[name] = torch.tensor(getattr(self, name).copy(), device=device)
         t = self._tensors
         if self.kind == "vector":
             return encode_vectors(p, t["features"])
