@@ -4,16 +4,15 @@ from functools import partial
 from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
 from scipy.special import expit
 
-from causalkit.data import CausalData, Truth
+from causalkit.data import CausalData
 from causalkit.errors import ArgumentError, check_choice, check_count
 from causalkit.generators.infants import N_INFANTS, infants
 from causalkit.generators.responses import (
-    MeanResponse,
     UnitResponse,
     check_ranges,
+    dosed_units,
     random_split,
     rows_for_test,
 )
@@ -131,24 +130,9 @@ def ihdp_continuous(
         0.2 * (x[:, 0] - x[:, 5])
     ) / (0.1 + x[:, [1, 2, 4]].min(axis=1))
     curves = UnitResponse(partial(_wave, h=h), effect * height[:, None])
-    mean = MeanResponse(curves)
     names = [name.replace(".", "_") for name in frame.columns]
-    y = curves(t[:, None])[:, 0] + noise_y
-    columns = pd.DataFrame({"y": y, "t": t}).join(pd.DataFrame(x, columns=names))
-    return CausalData.from_frame(
-        columns.assign(test=test),
-        outcome="y",
-        treatment="t",
-        covariates=names,
-        extra="test",
-        kinds=("dose",),
-        truth=Truth(
-            {f"adrf[{part}]": float(mean(part * h)) for part in (0.3, 0.5, 0.8)},
-            dose_response=mean,
-            unit_response=curves,
-            scope="sample",
-        ),
-    )
+    at = {f"adrf[{part}]": part * h for part in (0.3, 0.5, 0.8)}
+    return dosed_units(x, names, t, curves, noise=noise_y, test=test, at=at)
 
 
 def _pull(x: Floats, centre: float) -> Floats:

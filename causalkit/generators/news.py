@@ -4,15 +4,14 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from causalkit.data import CausalData, Truth
+from causalkit.data import CausalData
 from causalkit.errors import ArgumentError, check_count
 from causalkit.generators.files import load_news_counts
 from causalkit.generators.responses import (
-    MeanResponse,
     UnitResponse,
     check_ranges,
+    dosed_units,
     random_split,
     rows_for_test,
 )
@@ -123,24 +122,9 @@ def news_like(
     # The exponent is cut where the minimum with 2 holds anyway, so that it cannot overflow.
     height = np.minimum(2.0, np.exp(np.minimum(0.3 * (np.pi * ratio - 1.0), 1.0))) + 20.0 * one
     curves = UnitResponse(partial(_wave, h=h), effect * height[:, None])
-    mean = MeanResponse(curves)
     names = [f"w{j + 1}" for j in range(x.shape[1])]
-    y = curves(t[:, None])[:, 0] + noise
-    columns = pd.DataFrame({"y": y, "t": t}).join(pd.DataFrame(x, columns=names))
-    return CausalData.from_frame(
-        columns.assign(test=test),
-        outcome="y",
-        treatment="t",
-        covariates=names,
-        extra="test",
-        kinds=("dose",),
-        truth=Truth(
-            {f"adrf[{part}]": float(mean(part * h)) for part in (0.1, 0.3, 0.8)},
-            dose_response=mean,
-            unit_response=curves,
-            scope="sample",
-        ),
-    )
+    at = {f"adrf[{part}]": part * h for part in (0.1, 0.3, 0.8)}
+    return dosed_units(x, names, t, curves, noise=noise, test=test, at=at)
 
 
 def _topic_counts(rng: np.random.Generator, n: int, n_words: int) -> Floats:

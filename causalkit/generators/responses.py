@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
+from causalkit.data import CausalData, Truth
 from causalkit.errors import ArgumentError, check_count
 from causalkit.typing import Floats, Ints
 
@@ -86,3 +88,45 @@ def rows_for_test(n_test: int | None, *, n: int, default: int = 0) -> int:
             f"n_test must lie between 0 and n - 2 = {n - 2}, to leave training rows; got {rows}."
         )
     return rows
+
+
+def dosed_units(
+    x: Floats,
+    names: list[str],
+    t: Floats,
+    curves: UnitResponse,
+    *,
+    noise: Floats,
+    test: Ints,
+    at: dict[str, float],
+) -> CausalData:
+    """Units with a dose, a curve of their own and noise; test units are marked.
+
+    Parameters
+    ----------
+    x : (n, p) array
+    names : list of str
+        Of the covariates.
+    t, noise : (n,) arrays
+        Doses, and what is added to the curves.
+    curves : UnitResponse
+    test : (n,) int array
+    at : mapping of str to float
+        Doses whose mean outcome is an estimand, by its name.
+    """
+    mean = MeanResponse(curves)
+    columns = pd.DataFrame({"y": curves(t[:, None])[:, 0] + noise, "t": t})
+    return CausalData.from_frame(
+        columns.join(pd.DataFrame(x, columns=names)).assign(test=test),
+        outcome="y",
+        treatment="t",
+        covariates=names,
+        extra="test",
+        kinds=("dose",),
+        truth=Truth(
+            {name: float(mean(dose)) for name, dose in at.items()},
+            dose_response=mean,
+            unit_response=curves,
+            scope="sample",
+        ),
+    )
