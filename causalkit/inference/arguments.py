@@ -29,6 +29,28 @@ def check_number(name: str, value: Any) -> float:
     return number
 
 
+def check_between(
+    name: str, value: Any, low: float, high: float, *, start: bool = True, end: bool = True
+) -> float:
+    """Return a number between two ends, which belong to the range unless it is said.
+
+    Raises
+    ------
+    ArgumentError
+        If it is none, or outside; the message shows the range.
+    """
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if (
+        not number
+        or not (low <= value <= high)
+        or (value == low and not start)
+        or (value == high and not end)
+    ):
+        ends = f"{'[' if start else '('}{low:g}, {high:g}{']' if end else ')'}"
+        raise ArgumentError(f"{name} must be a number in {ends}, got {value!r}.")
+    return float(value)
+
+
 def check_share(name: str, value: Any) -> float:
     """Return a share of variance in [0, 1)."""
     share = check_number(name, value)

@@ -100,7 +100,8 @@ def fit_selective(
     z = sample.z[:, 0]
     pi = np.clip(pools["instrument"].arms[0], settings.clip, 1.0 - settings.clip)
     least = sample.least_delta_v(settings.trim_delta_v)
-    products = Best(sample, pools, pi, constant, least, calibrate=settings.calibrate)
+    calibrate = settings.calibrate and not constant.any()
+    products = Best(sample, pools, pi, constant, least, calibrate=calibrate)
     if not sample.binary_treatment:
         products = products.with_variance(sight, folds, fitter, settings)
     pools["effect"], rho = effect_pool(sample, sight, fits, settings, products, constant)
@@ -143,7 +144,8 @@ def fit_selective(
     if settings.smooth:
         weights = selection.smoothed(parts.by_block, settings.criterion)[1]
     found = Selection(choice, pools, risks, parts, weights, fits.count)
-    fitted = _selected(sample, pools, pi, exposure, rho, products, choice)
+    moved = delta_v[choice[1]]
+    fitted = _selected(sample, pools, pi, exposure, rho, products, moved, choice)
     return replace(fitted, population=population), found
 
 
@@ -168,16 +170,16 @@ def _selected(
     exposure: tuple[Floats, Floats],
     rho: Floats,
     best: Best,
+    delta_v: Floats,
     choice: selection.Choice,
 ) -> Fitted:
-    """Nuisances of the selected combination."""
+    """Nuisances of the selected combination, whose ΔV is ``delta_v``."""
     k_pi, k_mu, k_omega, k_beta = choice
     z = sample.z[:, 0]
     one = (z == 1.0)[:, None]
     mu = tuple(arm[k_mu] for arm in pools["treatment"].arms)
     eta = tuple(arm[k_omega] for arm in pools["outcome"].arms)
     beta = pools["effect"].arms[0][k_beta]
-    delta_v = best.delta_v_of(pools["treatment"].arms)[k_mu]
     shown = np.where(one, eta[1], eta[0]) - beta * np.where(
         one, exposure[1][k_omega], exposure[0][k_omega]
     )

@@ -176,9 +176,9 @@ def _assembled(
         )
     hats = fitted.hats
     least = sample.least_delta_v(settings.trim_delta_v)
-    used: Bools = np.asarray((np.abs(hats.delta_v) >= least).all(axis=1))
-    if fitted.population is not None:
-        used = fitted.population
+    used = fitted.population
+    if used is None:
+        used = np.asarray((np.abs(hats.delta_v) >= least).all(axis=1))
     every = np.ones(sample.n, dtype=bool)
     inference = inference_of(sample, settings, every)
     found = strength(

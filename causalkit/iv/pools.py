@@ -286,7 +286,7 @@ class Best:
 
     def _moved(self, square: Floats, variance: tuple[Floats, Floats]) -> Floats:
         moved = variance[1] - variance[0]
-        if not self.calibrate or self.constant.any():
+        if not self.calibrate:
             return moved
         left = square - mix(self.pi, variance)
         return calibrated(self.sample, moved, left, self.sample.z - self.pi)
@@ -329,7 +329,7 @@ def effect_pool(
         tried = []
         for way in ways:
             beta = way
-            if settings.calibrate and not constant.any():
+            if best.calibrate:
                 beta = calibrated(sample, way, best.product - means[label], swing)
             rho = means[label] - beta * mix(best.pi, best.variance)
             tried.append((_loss(sample, best.product - beta * treated - rho), beta, rho))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from causalkit.errors import ArgumentError, ArgumentTypeError, check_choice, check_count
+from causalkit.inference.arguments import check_between
 from causalkit.inference.repeats import AGGREGATIONS
 from causalkit.inference.variance import Ssc
 from causalkit.iv.nuisances import EFFECT_LOSSES, Learners
@@ -85,8 +86,8 @@ class Settings:
             confounding_terms=e.confounding_terms,
             effect_loss=e.effect_loss,
             calibrate=e.calibrate,
-            clip=_between("clip", e.clip, 0.0, 0.5),
-            trim_delta_v=_between("trim_delta_v", e.trim_delta_v, 0.0, 0.25),
+            clip=check_between("clip", e.clip, 0.0, 0.5, end=False),
+            trim_delta_v=check_between("trim_delta_v", e.trim_delta_v, 0.0, 0.25, end=False),
             cov_type=_cov_type(e.cov_type, n_clusters),
             ssc=e.ssc,
             use_t=e.use_t,
@@ -128,13 +129,6 @@ class Settings:
         """Name for tables."""
         more = f", {self.criterion}" if self.method == "selective" else ""
         return f"InvalidIV ({self.method}{more}{', smooth' if self.smooth else ''})"
-
-
-def _between(name: str, value: Any, low: float, high: float) -> float:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not low <= value < high:
-        raise ArgumentError(f"{name} must be a number in [{low:g}, {high:g}), got {value!r}.")
-    return float(value)
 
 
 def _cov_type(chosen: str, n_clusters: int) -> str:

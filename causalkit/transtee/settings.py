@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from causalkit.errors import ArgumentError, ArgumentTypeError, check_choice, check_count
+from causalkit.inference.arguments import check_between
 from causalkit.transtee.baseline_shapes import Baseline
 from causalkit.transtee.device import PRECISIONS, resolve_device
 from causalkit.transtee.families import FAMILIES
@@ -76,21 +77,21 @@ class Settings:
             n_encoder_layers=check_count("n_encoder_layers", e.n_encoder_layers, least=0),
             n_decoder_layers=check_count("n_decoder_layers", e.n_decoder_layers, least=1),
             width_ff=None if e.d_ff is None else check_count("d_ff", e.d_ff, least=1),
-            dropout=_between("dropout", e.dropout, 0.0, 1.0, end=False),
+            dropout=check_between("dropout", e.dropout, 0.0, 1.0, end=False),
             max_tokens=check_count("max_tokens", e.max_tokens, least=1),
             n_tokens=check_count("n_tokens", e.n_tokens, least=1),
             regularizer=e.regularizer,
-            regularizer_weight=_between("regularizer_weight", e.regularizer_weight, 0.0, 1e6),
+            regularizer_weight=check_between("regularizer_weight", e.regularizer_weight, 0.0, 1e6),
             density=e.density,
             adversary_steps=check_count("adversary_steps", e.adversary_steps, least=1),
             plan=Plan(
-                lr=_between("lr", e.lr, 0.0, 10.0, start=False),
-                weight_decay=_between("weight_decay", e.weight_decay, 0.0, 10.0),
+                lr=check_between("lr", e.lr, 0.0, 10.0, start=False),
+                weight_decay=check_between("weight_decay", e.weight_decay, 0.0, 10.0),
                 batch_size=check_count("batch_size", e.batch_size, least=2),
                 max_epochs=check_count("max_epochs", e.max_epochs, least=1),
                 patience=check_count("patience", e.patience, least=1),
             ),
-            validation_fraction=_between(
+            validation_fraction=check_between(
                 "validation_fraction", e.validation_fraction, 0.0, 1.0, start=False, end=False
             ),
             n_ensemble=check_count("n_ensemble", e.n_ensemble, least=1),
@@ -125,21 +126,6 @@ class Settings:
             dropout=self.dropout,
             baseline=self.baseline,
         )
-
-
-def _between(
-    name: str, value: Any, low: float, high: float, *, start: bool = True, end: bool = True
-) -> float:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if (
-        not number
-        or not (low <= value <= high)
-        or (value == low and not start)
-        or (value == high and not end)
-    ):
-        ends = f"{'[' if start else '('}{low:g}, {high:g}{']' if end else ')'}"
-        raise ArgumentError(f"{name} must be a number in {ends}, got {value!r}.")
-    return float(value)
 
 
 def _support(support: Any) -> tuple[float, float] | None:
