@@ -243,7 +243,6 @@ def _fit_stack(
         best_loss=state.best_loss,
         best_epoch=state.best_epoch,
         last_epoch=state.last_epoch,
-        adversary=None if objective.adversary is None else objective.adversary.flat,
         partial=state.partial,
     )
 

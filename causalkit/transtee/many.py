@@ -136,7 +136,6 @@ def _put(
     estimator.diagnostics_ = diagnostics_of(model, coded, settings)
     estimator._conformal = Conformal.of(model, coded) if settings.interval == "conformal" else None
     estimator._settings = settings
-    estimator._coded = coded
     estimator._data = data
 
 

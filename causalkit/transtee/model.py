@@ -48,8 +48,6 @@ class Model:
     ----------
     coding : Coding
     stacks : tuple of Stack
-    y_range : (low, high)
-        Of the training outcomes.
     doses : mapping of arm to (low, high)
         Range of the training doses.
     """

@@ -139,7 +139,6 @@ def load(cls: Any, folder: Path) -> Any:
             _record(Calibration, "calibration", tensors), _record(Propensity, "propensity", tensors)
         )
     estimator._data = None
-    estimator._coded = None
     return estimator
 
 

@@ -34,8 +34,6 @@ class Stack:
     members : tuple of Member
     history : list of (epoch, training loss (M,), validation loss (M,))
     best_epoch, last_epoch : (M,) int arrays
-    skill : mapping of str to (M,) array
-        Of the treatment model, if there was one.
     partial : bool
         Whether training was interrupted.
     """
@@ -48,7 +46,6 @@ class Stack:
     best_loss: Floats
     best_epoch: Ints
     last_epoch: Ints
-    adversary: "Tensor | None" = None
     partial: bool = False
 
     def one(self, places: Sequence[int]) -> "Stack":
@@ -65,5 +62,4 @@ class Stack:
             best_loss=self.best_loss[list(places)],
             best_epoch=self.best_epoch[list(places)],
             last_epoch=self.last_epoch[list(places)],
-            adversary=None if self.adversary is None else self.adversary[index],
         )
