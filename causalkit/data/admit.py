@@ -11,6 +11,7 @@ from causalkit.data import calendar
 from causalkit.data.candidate import Candidate, is_category, is_number, plain
 from causalkit.data.checks import STRUCTURE, VALUES, Check, findings, raise_any, repeated_pairs
 from causalkit.data.checks_fit import array_problems, match_keys, nonfinite_shares
+from causalkit.data.images import shared_image_problems
 from causalkit.data.missing import (
     average_repeats,
     check_on_duplicate,
@@ -127,7 +128,7 @@ def admit(
     return Admitted(
         frame=frame,
         roles=with_kinds(roles, frame),
-        arrays=arrays if arrays is None or rows is None else arrays.isel(obs=rows),
+        arrays=arrays if rows is None else rows_of(arrays, rows),
         rows=rows,
         dropped=dropped,
         dropped_ids=ids,
@@ -149,6 +150,11 @@ def _as_categories(frame: pd.DataFrame, roles: Roles) -> pd.DataFrame:
         if values.nunique() <= max(2, len(values) // 2):
             changed[name] = values.astype("category")
     return _without_unused_levels(frame.assign(**changed) if changed else frame, roles)
+
+
+def rows_of(arrays: "xr.Dataset | None", rows: Ints) -> "xr.Dataset | None":
+    """Entries of some rows; images that rows share stay whole."""
+    return None if arrays is None else arrays.isel(obs=rows, missing_dims="ignore")
 
 
 def _without_unused_levels(frame: pd.DataFrame, roles: Roles) -> pd.DataFrame:
@@ -188,11 +194,13 @@ def _with_rows(
         message = "{!r} is named as image or sequence, but there are no arrays; pass arrays=..."
         return None, [Problem("E01-missing-column", message.format(name), name) for name in named]
     keys = np.arange(len(frame)) if roles.unit is None else frame[roles.unit].to_numpy()
-    place, problems = match_keys(arrays, keys)
+    shared = roles.image_key is not None and "obs" not in arrays.dims
+    place, problems = (np.arange(0), []) if shared else match_keys(arrays, keys)
     problems += array_problems(arrays, roles, max_nan_pixels=policy.max_nan_pixels)
+    problems += shared_image_problems(arrays, roles, frame)
     if problems:
         return None, problems
-    if not np.array_equal(place, np.arange(arrays.sizes["obs"])):
+    if not np.array_equal(place, np.arange(arrays.sizes.get("obs", 0))):
         arrays = arrays.isel(obs=place)
     masks = {f"{name}_mask": np.isfinite(arrays[name]) for name in nonfinite_shares(arrays, roles)}
     return arrays.assign(masks), []

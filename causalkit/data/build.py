@@ -41,6 +41,7 @@ def from_frame(
     text: Columns = (),
     extra: Columns = (),
     image: Columns = (),
+    image_key: str | None = None,
     sequence: Columns = (),
     graph: str | None = None,
     kinds: Columns | None = None,
@@ -79,6 +80,9 @@ def from_frame(
     image, sequence : str or list of str, optional
         Variables of ``arrays``, an xarray.Dataset with dimension ``obs`` whose coordinate of that
         name holds the unit, or the row number if there is no unit.
+    image_key : str, optional
+        Column that says which image each row has, where rows may share images. The image variables
+        then have, in place of ``obs``, a dimension of their own with the keys as its coordinate.
     graph : str, optional
         Name of an edge table in ``tables``.
     kinds : str or list of str, optional
@@ -128,6 +132,7 @@ def from_frame(
         "text": text,
         "extra": extra,
         "image": image,
+        "image_key": image_key,
         "sequence": sequence,
         "graph": graph,
         "kinds": kinds,

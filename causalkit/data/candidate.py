@@ -12,7 +12,7 @@ from causalkit.data.roles import Roles
 from causalkit.typing import Bools, Ints
 
 NUMERIC_ROLES = ("outcome", "treatment", "covariates", "modifiers", "instruments", "weights")
-ID_ROLES = ("unit", "time", "cluster", "strata")
+ID_ROLES = ("unit", "time", "cluster", "strata", "image_key")
 
 
 @dataclass(frozen=True, slots=True)

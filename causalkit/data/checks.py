@@ -30,7 +30,13 @@ from causalkit.errors import DataError, Problem
 Check = Callable[[Candidate], Iterator[Problem]]
 
 _EXACT = 2**53  # integers beyond this lose digits as float64
-_LEGAL = {("covariates", "modifiers"), ("unit", "cluster"), ("time", "cluster")}
+_LEGAL = {
+    ("covariates", "modifiers"),
+    ("unit", "cluster"),
+    ("time", "cluster"),
+    ("unit", "image_key"),
+    ("cluster", "image_key"),
+}
 
 
 def missing_column(given: Candidate) -> Iterator[Problem]:

@@ -144,7 +144,8 @@ def array_problems(
     Images that are not in memory are not read for this.
     """
     for name in (*roles.image, *roles.sequence):
-        if name not in arrays or "obs" not in arrays[name].dims:
+        shared = roles.image_key is not None and name in roles.image
+        if name not in arrays or not (shared or "obs" in arrays[name].dims):
             known = ", ".join(str(v) for v in arrays.data_vars if "obs" in arrays[v].dims)
             message = f"the arrays have no variable {name!r} with dimension 'obs'. Known: {known}."
             yield Problem("E01-missing-column", message, name)

@@ -17,7 +17,8 @@ TREATMENT_KINDS = ("binary", "multi", "continuous", "dose", "structured")
 class Roles:
     """Columns by role. One column has one role.
 
-    The only legal overlaps are modifiers within covariates and a cluster that is the unit.
+    The only legal overlaps are modifiers within covariates, a cluster that is the unit, and an
+    image key that is either.
 
     Attributes
     ----------
@@ -33,6 +34,9 @@ class Roles:
         Randomisation blocks.
     image, sequence : tuple of str
         Variables of ``CausalData.arrays``, whose dimension ``obs`` follows the rows.
+    image_key : str or None
+        Column that says which image each row has, where several rows may share one: images then
+        have a dimension of their own, whose coordinate holds the keys.
     text : tuple of str
         String columns.
     graph : str or None
@@ -56,6 +60,7 @@ class Roles:
     weight_kind: WeightKind | None = None
     strata: str | None = None
     image: tuple[str, ...] = ()
+    image_key: str | None = None
     sequence: tuple[str, ...] = ()
     text: tuple[str, ...] = ()
     graph: str | None = None
@@ -85,7 +90,7 @@ class Roles:
 ROLE_FIELDS = tuple(f.name for f in fields(Roles))
 _NOT_IN_FRAME = ("weight_kind", "kinds", "image", "sequence", "graph")
 FRAME_ROLES = tuple(name for name in ROLE_FIELDS if name not in _NOT_IN_FRAME)
-_SINGLE = ("unit", "time", "weights", "strata", "graph", "weight_kind")
+_SINGLE = ("unit", "time", "weights", "strata", "graph", "weight_kind", "image_key")
 
 
 def role_columns(role: str, value: Any) -> Any:

@@ -31,7 +31,7 @@ _FORMAT = "causalkit data"
 _FACTS = ("missing", "freq", "dropped", "dropped_ids", "name", "citation", "published")
 _TRUTH_ARRAYS = (
     *("cate", "mu0", "mu1", "propensity", "best_dose"),
-    *("valid_instruments", "cluster_labels"),
+    *("valid_instruments", "cluster_labels", "image_box"),
 )
 _TRUTH_FUNCTIONS = ("dose_response", "unit_response")
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from causalkit.typing import Bools, Floats, Ints
 
-_BY_ROW = ("cate", "mu0", "mu1", "propensity", "best_dose", "cluster_labels")
+_BY_ROW = ("cate", "mu0", "mu1", "propensity", "best_dose", "cluster_labels", "image_box")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,9 @@ class Truth:
         Which instruments are valid.
     cluster_labels : (n,) int array or None
         True effect clusters.
+    image_box : (n, 4) int array or None
+        Where the pattern that decides lies in the image of each row: top, left, height and width in
+        pixels; -1 where there is none.
     scope : {"population", "sample"}
         A sample-level truth differs between replications; errors are then measured against the
         replication's own truth.
@@ -57,6 +60,7 @@ class Truth:
     propensity: Floats | Callable[..., Any] | None = None
     valid_instruments: Bools | None = None
     cluster_labels: Ints | None = None
+    image_box: Ints | None = None
     scope: Literal["population", "sample"] = "population"
     mcse: Mapping[str, float] = field(default_factory=dict)
 

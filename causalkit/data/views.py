@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from causalkit.data.admit import Policy, admit
+from causalkit.data.admit import Policy, admit, rows_of
 from causalkit.data.roles import Roles, role_columns, with_kinds
 from causalkit.data.truth import truth_of_rows
 from causalkit.errors import ArgumentError, ArgumentTypeError
@@ -23,7 +23,7 @@ def subset(data: "CausalData", rows: Any) -> "CausalData":
     return replace(
         data,
         frame=data.frame.iloc[index].reset_index(drop=True),
-        arrays=None if data.arrays is None else data.arrays.isel(obs=index),
+        arrays=rows_of(data.arrays, index),
         truth=truth_of_rows(data.truth, index),
     )
 
