@@ -273,7 +273,10 @@ def lazy_images(
 
     sizes = tuple(min(chunk, known.size - low) for low in range(0, known.size, chunk))
     pixels = da.map_blocks(  # type: ignore[no-untyped-call]  # dask's own signature
-        block, dtype=np.dtype(dtype), chunks=(sizes, *((size,) for size in shape))
+        block,
+        dtype=np.dtype(dtype),
+        chunks=(sizes, *((size,) for size in shape)),
+        meta=np.empty((0,) * (1 + len(shape)), dtype=dtype),
     )
     dims = ("place", *(("time",) if len(shape) == 4 else ()), *_PIXELS)
     coords: dict[str, Any] = {"place": known} | ({} if bands is None else {"band": list(bands)})

@@ -4,11 +4,12 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from causalkit.data import CausalData
+from causalkit.device import autocast_type
 from causalkit.errors import CausalKitWarning, DataError, Problem
 from causalkit.rng import seed_of, stream
 from causalkit.transtee.actions import (
@@ -25,7 +26,6 @@ from causalkit.transtee.covariates import (
     covariate_code,
     encode_covariates,
 )
-from causalkit.transtee.device import autocast_type
 from causalkit.transtee.families import STANDARDISED
 from causalkit.transtee.items import Library, library_of
 from causalkit.transtee.objective import Adversary, NetObjective, Network
@@ -39,9 +39,6 @@ from causalkit.transtee.store import Scales, Store, learn_scales, make_store
 from causalkit.transtee.training import State, train
 from causalkit.typing import Floats, Ints
 from causalkit.warn import warn
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +186,66 @@ def _fit_stack(
     tell: Callable[[str], None] | None,
     checkpoint: Path | None,
 ) -> Stack:
-    """Train members with parts of one size."""
+    """Train members with parts of one size; with ``refit`` again, on all of their rows."""
+    network, scales, state = _trained(
+        coding, data, members, settings, tell=tell, checkpoint=checkpoint
+    )
+    if state.partial:
+        warn(
+            f"training was interrupted in epoch {state.epoch + 1}; the networks are the best up to "
+            "there.",
+            CausalKitWarning,
+        )
+    stack = Stack(
+        network=network,
+        flat=state.best,
+        scales=scales,
+        members=tuple(members),
+        history=state.history,
+        best_loss=state.best_loss,
+        best_epoch=state.best_epoch,
+        last_epoch=state.last_epoch,
+        partial=state.partial,
+    )
+    if not settings.refit or state.partial:
+        return stack
+    _, scales, state = _trained(
+        coding,
+        data,
+        [_whole(member, settings) for member in members],
+        settings,
+        tell=tell,
+        checkpoint=None if checkpoint is None else checkpoint / "refit",
+        until=stack.best_epoch,
+    )
+    if state.partial:
+        warn(
+            "training on all rows was interrupted; the networks are those that were validated.",
+            CausalKitWarning,
+        )
+        return replace(stack, partial=True)
+    return replace(stack, flat=state.best, scales=scales)
+
+
+def _whole(member: Member, settings: Settings) -> Member:
+    """The member with its validation rows among those to train on."""
+    rows = np.union1d(member.train, member.valid)
+    if settings.bootstrap and settings.n_ensemble > 1:
+        rows = np.concatenate([member.train, member.valid])
+    return replace(member, train=rows)
+
+
+def _trained(
+    coding: Coding,
+    data: Sequence[Coded],
+    members: Sequence[Member],
+    settings: Settings,
+    *,
+    tell: Callable[[str], None] | None,
+    checkpoint: Path | None,
+    until: Ints | None = None,
+) -> tuple[Network, Scales, State]:
+    """Networks from their first parameters to the best, or to those of given epochs."""
     import torch
 
     device = settings.device
@@ -217,7 +273,8 @@ def _fit_stack(
         autocast=autocast_type(settings.precision, device, network.shape.width),
     )
     facts = _facts(data, members, settings) if checkpoint is not None else {}
-    state = restored(checkpoint, State.of(flat), facts, objective.adversary)
+    state = restored(checkpoint, State.of(flat, until), facts, objective.adversary)
+    state.until = until
     state = train(
         state,
         objective,
@@ -228,23 +285,7 @@ def _fit_stack(
         tell=tell,
         save=None if checkpoint is None else saver(checkpoint, facts, objective.adversary),
     )
-    if state.partial:
-        warn(
-            f"training was interrupted in epoch {state.epoch + 1}; the networks are the best up to "
-            "there.",
-            CausalKitWarning,
-        )
-    return Stack(
-        network=network,
-        flat=state.best,
-        scales=scales,
-        members=tuple(members),
-        history=state.history,
-        best_loss=state.best_loss,
-        best_epoch=state.best_epoch,
-        last_epoch=state.last_epoch,
-        partial=state.partial,
-    )
+    return network, scales, state
 
 
 def _facts(data: Sequence[Coded], members: Sequence[Member], settings: Settings) -> dict[str, Any]:

@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 
 from causalkit.data import CausalData
+from causalkit.device import deterministic_algorithms
 from causalkit.errors import ArgumentError, CausalKitWarning
 from causalkit.progress import teller
 from causalkit.provenance import record
 from causalkit.rng import as_seed
 from causalkit.transtee.checking import factual_r2, treatment_left
 from causalkit.transtee.conformal import Conformal
-from causalkit.transtee.device import deterministic_algorithms
 from causalkit.transtee.fitting import (
     Coded,
     Coding,
@@ -39,6 +39,7 @@ def fit_together(estimators: Sequence[Any], datasets: Sequence[CausalData]) -> N
     with collect_warnings() as caught:
         coding = coding_of(datasets[0])
         _check_same(datasets)
+        _check_kind(settings.treatment, coding)
         _say(settings, coding, datasets[0])
         coded = [code_data(coding, data) for data in datasets]
         members = [
@@ -80,6 +81,16 @@ def _check_same(datasets: Sequence[CausalData]) -> None:
                 f"data set {place} has other columns or kinds than the first; fit_many trains "
                 "networks of one shape. Fit it on its own."
             )
+
+
+def _check_kind(declared: str, coding: Coding) -> None:
+    kind = coding.actions.kind
+    if declared not in ("auto", kind):
+        names = ", ".join(coding.actions.columns)
+        raise ArgumentError(
+            f"treatment={declared!r}, but the treatment of the data ({names}) is {kind!r}; declare "
+            f"it in the data, kinds=(...), or say treatment={kind!r} or 'auto'."
+        )
 
 
 def _say(settings: Settings, coding: Coding, data: CausalData) -> None:
@@ -136,6 +147,7 @@ def _put(
     estimator.diagnostics_ = diagnostics_of(model, coded, settings)
     estimator._conformal = Conformal.of(model, coded) if settings.interval == "conformal" else None
     estimator._settings = settings
+    estimator._digest = data.digest()
     estimator._data = data
 
 
@@ -182,7 +194,7 @@ def diagnostics_of(model: Model, coded: Coded, settings: Settings) -> dict[str, 
         "best epoch": (best + 1).tolist(),
         "epochs trained": (last + 1).tolist(),
         "validation loss": np.concatenate([stack.best_loss for stack in model.stacks]).tolist(),
-        "factual R², validation": factual_r2(model, coded),
+        "factual R², validation": [] if settings.refit else factual_r2(model, coded),
         "treatment left in the representation, R²": treatment_left(model, coded),
         "d_model": model.stacks[0].network.shape.width,
         "device": str(settings.device),

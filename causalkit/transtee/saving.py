@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
+from causalkit.device import resolve_device
 from causalkit.errors import StorageError
 from causalkit.provenance import versions
+from causalkit.tensorfile import read_tensors, write_tensors
 from causalkit.transtee.actions import ActionCode
 from causalkit.transtee.baseline_shapes import Baseline
-from causalkit.transtee.checkpoint import read_tensors, write_tensors
 from causalkit.transtee.conformal import Calibration, Conformal, Propensity
 from causalkit.transtee.covariates import CovariateCode
-from causalkit.transtee.device import resolve_device
 from causalkit.transtee.fitting import Coding
 from causalkit.transtee.items import Library
 from causalkit.transtee.many import history_of
@@ -74,7 +74,7 @@ def save(estimator: Any, folder: Path) -> None:
         "doses": model.doses,
         "stacks": stacks,
         "diagnostics": estimator.diagnostics_,
-        "data_digest": None if estimator._data is None else estimator._data.digest(),
+        "data_digest": estimator._digest,
     }
     write_tensors(folder, tensors, facts)
 
@@ -138,7 +138,7 @@ def load(cls: Any, folder: Path) -> Any:
         estimator._conformal = Conformal(
             _record(Calibration, "calibration", tensors), _record(Propensity, "propensity", tensors)
         )
-    estimator._data = None
+    estimator._data, estimator._digest = None, facts["data_digest"]
     return estimator
 
 

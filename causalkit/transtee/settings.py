@@ -5,15 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from causalkit.device import PRECISIONS, resolve_device
 from causalkit.errors import ArgumentError, ArgumentTypeError, check_choice, check_count
 from causalkit.inference.arguments import check_between
 from causalkit.transtee.baseline_shapes import Baseline
-from causalkit.transtee.device import PRECISIONS, resolve_device
 from causalkit.transtee.families import FAMILIES
 from causalkit.transtee.regulariser import DENSITIES, REGULARIZERS
 from causalkit.transtee.shapes import ActionShape, NetShape, TableShape
 from causalkit.transtee.training import Plan
 
+TREATMENTS = ("auto", "binary", "multi", "continuous", "dose", "several", "structured")
 INTERVALS = ("ensemble", "conformal")
 _LARGE = ((50_000, 128), (5_000, 64))
 
@@ -22,6 +23,7 @@ _LARGE = ((50_000, 128), (5_000, 64))
 class Settings:
     """Arguments as the fit uses them; see :class:`causalkit.TransTEE`."""
 
+    treatment: str
     outcome: str
     width: int | str
     n_heads: int
@@ -39,6 +41,7 @@ class Settings:
     validation_fraction: float
     n_ensemble: int
     bootstrap: bool
+    refit: bool
     n_folds: int
     interval: str
     support: tuple[float, float] | None
@@ -54,15 +57,24 @@ class Settings:
     @classmethod
     def of(cls, e: Any, *, seed: int) -> "Settings":
         """Check the arguments of an estimator, all before any training."""
+        treatment = getattr(e, "treatment", "auto")
+        check_choice("treatment", treatment, TREATMENTS)
         check_choice("outcome", e.outcome, FAMILIES)
         check_choice("density", e.density, DENSITIES)
         check_choice("interval", e.interval, INTERVALS)
         check_choice("precision", e.precision, PRECISIONS)
         if e.regularizer not in REGULARIZERS:
             raise ArgumentError(f"regularizer must be None, 'tr' or 'ptr', got {e.regularizer!r}.")
-        for name in ("bootstrap", "deterministic"):
-            if not isinstance(getattr(e, name), bool):
-                raise ArgumentTypeError(f"{name} must be True or False, got {getattr(e, name)!r}.")
+        refit = getattr(e, "refit", False)
+        for name in ("bootstrap", "deterministic", "refit"):
+            value = getattr(e, name, False)
+            if not isinstance(value, bool):
+                raise ArgumentTypeError(f"{name} must be True or False, got {value!r}.")
+        if refit and e.interval == "conformal":
+            raise ArgumentError(
+                'refit=True trains on the validation rows, and interval="conformal" calibrates on '
+                "them; choose one."
+            )
         width = e.d_model if e.d_model == "auto" else check_count("d_model", e.d_model, least=2)
         heads = check_count("n_heads", e.n_heads, least=1)
         if width != "auto" and width % heads:
@@ -71,6 +83,7 @@ class Settings:
                 "n_heads channels."
             )
         return cls(
+            treatment=treatment,
             outcome=e.outcome,
             width=width,
             n_heads=heads,
@@ -96,6 +109,7 @@ class Settings:
             ),
             n_ensemble=check_count("n_ensemble", e.n_ensemble, least=1),
             bootstrap=e.bootstrap,
+            refit=refit,
             n_folds=check_count("n_folds", e.n_folds, least=2),
             interval=e.interval,
             support=_support(e.support),

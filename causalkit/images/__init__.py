@@ -1,0 +1,1 @@
+"""Effects by image: clusters, embeddings, forests and maps for randomised trials with images."""
