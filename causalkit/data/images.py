@@ -261,8 +261,8 @@ def lazy_images(
         raise ArgumentError(f"shape must be ([time,] band, y, x), got {tuple(shape)!r}.")
     known = np.asarray(keys)
 
-    def block(info: Any = None) -> Any:
-        low, high = info[None]["array-location"][0]
+    def block(block_info: Any = None) -> Any:
+        low, high = block_info[None]["array-location"][0]
         pixels = np.asarray(read(known[low:high]), dtype=dtype)
         if pixels.shape != (high - low, *shape):
             raise ArgumentError(
