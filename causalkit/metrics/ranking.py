@@ -12,7 +12,7 @@ import numpy as np
 
 from causalkit.errors import ArgumentError, check_count
 from causalkit.metrics.measure import as_values, check_together
-from causalkit.typing import Floats, Ints
+from causalkit.typing import Bools, Floats, Ints
 
 DECILES = tuple(k / 10 for k in range(1, 11))
 
@@ -49,13 +49,23 @@ class RankEffects:
 
 
 @dataclass(frozen=True, slots=True)
-class _Sorted:
-    """Scores and weights from the largest priority down, with the start of every tie group."""
+class _Ranked:
+    """Scores about their mean and weights, from the largest priority down.
+
+    ``tie`` numbers the ties; ``order`` is the row of each place.
+    """
 
     score: Floats
     weight: Floats
-    starts: Ints
+    tie: Ints
     order: Ints
+
+    def kept(self, rows: Bools) -> "_Ranked":
+        """The same ranking of some of its rows, which need not be sorted again."""
+        places = np.flatnonzero(rows[self.order])
+        return _Ranked(
+            self.score[places], self.weight[places], self.tie[places], self.order[places]
+        )
 
 
 def toc(priority: Any, score: Any, *, q: Any = DECILES, weights: Any = None) -> Floats:
@@ -88,8 +98,7 @@ def toc(priority: Any, score: Any, *, q: Any = DECILES, weights: Any = None) -> 
     >>> toc([1, 2, 3, 4], [1.0, 2.0, 3.0, 4.0], q=[0.25, 0.5, 1.0]).tolist()
     [1.5, 1.0, 0.0]
     """
-    data = _sort(priority, score, weights)
-    return _at(_fractions(q), *_curve(data, data.weight))
+    return _measured(_rank(priority, score, weights), _fractions(q))[2:]
 
 
 def autoc(priority: Any, score: Any, *, weights: Any = None) -> float:
@@ -102,8 +111,7 @@ def autoc(priority: Any, score: Any, *, weights: Any = None) -> float:
     >>> autoc([1, 2, 3, 4], [1.0, 2.0, 3.0, 4.0])
     0.75
     """
-    data = _sort(priority, score, weights)
-    return _areas(data, data.weight)[0]
+    return float(_measured(_rank(priority, score, weights))[0])
 
 
 def qini(priority: Any, score: Any, *, weights: Any = None) -> float:
@@ -116,8 +124,7 @@ def qini(priority: Any, score: Any, *, weights: Any = None) -> float:
     >>> qini([1, 2, 3, 4], [1.0, 2.0, 3.0, 4.0])
     0.3125
     """
-    data = _sort(priority, score, weights)
-    return _areas(data, data.weight)[1]
+    return float(_measured(_rank(priority, score, weights))[1])
 
 
 def rank_effects(
@@ -161,33 +168,37 @@ def rank_effects(
     Yadlowsky et al. (2025), section 3; the conventions are those of grf's
     ``rank_average_treatment_effect``.
     """
-    check_count("draws", draws, least=2)
-    data, grid = _sort(priority, score, weights), _fractions(q)
-    codes, n_clusters = _codes(clusters, data)
-    autocs, qinis = np.empty(draws), np.empty(draws)
-    curves = np.empty((draws, grid.size))
-    for draw in range(draws):
-        kept = np.zeros(n_clusters)
-        kept[rng.permutation(n_clusters)[: n_clusters // 2]] = 1.0
-        half = data.weight * kept[codes]
-        if not half.any():
-            raise ArgumentError(
-                "a half sample has no weight at all; leave out clusters without weight."
-            )
-        autocs[draw], qinis[draw] = _areas(data, half)
-        curves[draw] = _at(grid, *_curve(data, half))
-    area, area_q = _areas(data, data.weight)
-    return RankEffects(
-        autoc=area,
-        autoc_se=float(autocs.std(ddof=1)),
-        qini=area_q,
-        qini_se=float(qinis.std(ddof=1)),
-        q=grid,
-        toc=_at(grid, *_curve(data, data.weight)),
-        toc_se=curves.std(axis=0, ddof=1),
-        n_clusters=n_clusters,
-        draws=draws,
-    )
+    ranked = [_rank(priority, score, weights)]
+    return _resampled(ranked, [[1.0]], rng=rng, q=q, clusters=clusters, draws=draws)[0]
+
+
+def paired_rank_effects(
+    first: Any,
+    second: Any,
+    score: Any,
+    *,
+    rng: np.random.Generator,
+    q: Any = DECILES,
+    clusters: Any = None,
+    weights: Any = None,
+    draws: int = 200,
+) -> tuple[RankEffects, RankEffects, RankEffects]:
+    """Effects of two rankings of the same units, and those of the first minus the second.
+
+    Both rankings see the same half samples, so that the error of the difference counts what they
+    have in common.
+
+    Parameters
+    ----------
+    first, second : (n,) arrays
+        Priorities.
+    score, rng, q, clusters, weights, draws
+        As in :func:`rank_effects`, whose effects of ``first`` these are under the same ``rng``.
+    """
+    ranked = [_rank(priority, score, weights) for priority in (first, second)]
+    wanted = [[1.0, 0.0], [0.0, 1.0], [1.0, -1.0]]
+    one, two, gap = _resampled(ranked, wanted, rng=rng, q=q, clusters=clusters, draws=draws)
+    return one, two, gap
 
 
 def toc_difference_in_means(
@@ -237,7 +248,7 @@ def toc_difference_in_means(
     return np.asarray(np.where(np.isfinite(gap[last]), gap[last] - gap[-1], math.nan))
 
 
-def _sort(priority: Any, score: Any, weights: Any) -> _Sorted:
+def _rank(priority: Any, score: Any, weights: Any) -> _Ranked:
     """Check and sort; a stable order, so that equal input gives equal output."""
     p, s = as_values("priority", priority), as_values("score", score)
     w = np.ones(p.size) if weights is None else as_values("weights", weights)
@@ -246,38 +257,94 @@ def _sort(priority: Any, score: Any, weights: Any) -> _Sorted:
         raise ArgumentError("ranking needs at least one unit, and weights that are not negative.")
     order = np.argsort(-p, kind="stable")
     ranked = p[order]
-    starts = np.flatnonzero(np.concatenate([[True], ranked[1:] != ranked[:-1]]))
+    tie = np.concatenate([[0], np.cumsum(ranked[1:] != ranked[:-1])])
     # About the mean: the curve is one of differences, which a large common level would blur.
-    return _Sorted((s - np.average(s, weights=w))[order], w[order], starts, order)
+    return _Ranked((s - np.average(s, weights=w))[order], w[order], tie, order)
 
 
-def _curve(data: _Sorted, weight: Floats) -> tuple[Floats, Floats]:
-    """Cumulative weight shares, and cumulative weighted scores about their mean."""
-    score = data.score
-    if data.starts.size < score.size:
-        sizes = np.diff(np.append(data.starts, score.size))
-        held = np.add.reduceat(weight, data.starts)
-        sums = np.add.reduceat(weight * score, data.starts)
-        means = np.divide(sums, held, out=np.zeros_like(sums), where=held > 0)
-        score = np.repeat(means, sizes)
-    share = weight / weight.sum()
-    reached = np.cumsum(share)
-    total = np.cumsum(share * score)
-    # What is left at the end is the mean of this sample: TOC(1) is zero exactly.
-    return reached / reached[-1], total - reached / reached[-1] * total[-1]
+def _resampled(
+    ranked: list[_Ranked],
+    wanted: list[list[float]],
+    *,
+    rng: np.random.Generator,
+    q: Any,
+    clusters: Any,
+    draws: int,
+) -> list[RankEffects]:
+    """Combinations of the effects of rankings, with the spread over common half samples."""
+    check_count("draws", draws, least=2)
+    grid = _fractions(q)
+    codes, n_clusters = _codes(clusters, ranked[0].order.size)
+    halves = np.empty((draws, len(ranked), 2 + grid.size))
+    for draw in range(draws):
+        half = _half(rng, n_clusters)
+        rows = half if codes is None else half[codes]
+        halves[draw] = [_measured(one.kept(rows), grid) for one in ranked]
+    whole = np.stack([_measured(one, grid) for one in ranked])
+    found = []
+    for sign in np.asarray(wanted):
+        point, error = sign @ whole, np.tensordot(halves, sign, axes=(1, 0)).std(axis=0, ddof=1)
+        found.append(
+            RankEffects(
+                autoc=float(point[0]),
+                autoc_se=float(error[0]),
+                qini=float(point[1]),
+                qini_se=float(error[1]),
+                q=grid,
+                toc=point[2:],
+                toc_se=error[2:],
+                n_clusters=n_clusters,
+                draws=draws,
+            )
+        )
+    return found
 
 
-def _at(q: Floats, reached: Floats, gained: Floats) -> Floats:
-    """TOC at fractions, a unit that is cut counting in part."""
-    return np.asarray(np.interp(q, np.append(0.0, reached), np.append(0.0, gained)) / q)
+def _half(rng: np.random.Generator, n: int) -> Bools:
+    """⌊n/2⌋ of n without replacement, every such set equally likely.
+
+    A coin for each, and then as many as are too many, or too few, turned over at random: by
+    symmetry the same law as that of a permutation, for a tenth of its cost.
+    """
+    coins = np.frombuffer(rng.bytes(-(-n // 8)), dtype=np.uint8)
+    half = np.unpackbits(coins, count=n).astype(np.bool_)
+    excess = int(half.sum()) - n // 2
+    if excess:
+        side = np.flatnonzero(half if excess > 0 else ~half)
+        half[rng.choice(side, abs(excess), replace=False)] = excess < 0
+    return half
 
 
-def _areas(data: _Sorted, weight: Floats) -> tuple[float, float]:
-    """AUTOC and QINI: means of TOC and of q·TOC over units."""
-    reached, gained = _curve(data, weight)
-    share = weight / weight.sum()
-    curve = np.divide(gained, reached, out=np.zeros_like(gained), where=reached > 0)
-    return float(share @ curve), float(share @ gained)
+def _measured(ranked: _Ranked, grid: Floats | None = None) -> Floats:
+    """AUTOC, QINI, and TOC at fractions, a unit that is cut counting in part."""
+    at = np.empty(0) if grid is None else grid
+    weight, held = ranked.weight, np.cumsum(ranked.weight)
+    if not held.size or held[-1] == 0.0:
+        raise ArgumentError(
+            "a half sample has no weight at all; leave out clusters without weight."
+        )
+    if ranked.tie[0] == ranked.tie[-1]:
+        # All units tied: nobody comes first, whatever rounding would make of it.
+        return np.zeros(2 + at.size)
+    gained = np.cumsum(weight * _shared(ranked))
+    total, mean = held[-1], gained[-1] / held[-1]
+    # Units without weight may come first, and then hold nothing.
+    area = weight @ (gained / np.maximum(held, np.finfo(np.float64).tiny)) / total - mean
+    area_q = (weight @ gained - mean * (weight @ held)) / total**2
+    reached = at * total
+    curve = np.interp(reached, np.append(0.0, held), np.append(0.0, gained)) / reached - mean
+    return np.concatenate([[area, area_q], curve])
+
+
+def _shared(ranked: _Ranked) -> Floats:
+    """Scores, those of tied units replaced by the weighted mean of their tie."""
+    first = np.flatnonzero(np.diff(ranked.tie, prepend=-1))
+    if first.size == ranked.score.size:
+        return ranked.score
+    held = np.add.reduceat(ranked.weight, first)
+    sums = np.add.reduceat(ranked.weight * ranked.score, first)
+    means = np.divide(sums, held, out=np.zeros_like(sums), where=held > 0)
+    return np.repeat(means, np.diff(np.append(first, ranked.score.size)))
 
 
 def _fractions(q: Any) -> Floats:
@@ -288,22 +355,20 @@ def _fractions(q: Any) -> Floats:
     return grid
 
 
-def _codes(clusters: Any, data: _Sorted) -> tuple[Ints, int]:
-    """Cluster of each sorted unit, and how many there are."""
-    if clusters is None:
-        codes, n_clusters = np.arange(data.order.size), data.order.size
-    else:
+def _codes(clusters: Any, n: int) -> tuple[Ints | None, int]:
+    """Cluster of each row, None if each is its own, and how many there are."""
+    codes, n_clusters = None, n
+    if clusters is not None:
         labels = np.asarray(clusters)
-        if labels.shape != data.order.shape:
+        if labels.shape != (n,):
             raise ArgumentError(
-                f"clusters must hold one label for each of {data.order.size} units, got shape "
-                f"{labels.shape}."
+                f"clusters must hold one label for each of {n} units, got shape {labels.shape}."
             )
-        names, inverse = np.unique(labels, return_inverse=True)
-        codes, n_clusters = inverse[data.order], names.size
+        names, codes = np.unique(labels, return_inverse=True)
+        n_clusters = names.size
     if n_clusters < 4:
         raise ArgumentError(
             f"half samples need at least 4 clusters, got {n_clusters}; give finer clusters or "
             "report no standard error."
         )
-    return codes.astype(np.int64), n_clusters
+    return codes, n_clusters
