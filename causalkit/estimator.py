@@ -79,6 +79,10 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
                 f"this {type(self).__name__} is not fitted yet; call fit(data) first."
             )
 
+    def _fitted_digest(self) -> str | None:
+        """Digest of the data of the fit."""
+        return self.result_.data_digest
+
     def _need_data(self, data: CausalData | None) -> CausalData:
         """Data of the fit: those kept, or those passed again after loading."""
         found = data if data is not None else self._data
@@ -86,7 +90,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
             raise ArgumentError(
                 "a saved estimator keeps no data; pass the data again: method(..., data=data)."
             )
-        if data is not None and data.digest() != self.result_.data_digest:
+        if data is not None and data.digest() != self._fitted_digest():
             raise ArgumentError(
                 "the data passed differ from those that the estimator was fitted on; pass the "
                 "same data, or fit again."

@@ -30,8 +30,8 @@ class TransTEE(NetworkEstimator):
 
     Parameters
     ----------
-    treatment : {"auto"}, default "auto"
-        Kinds are those that the data declare or infer.
+    treatment : {"auto", "binary", "multi", "continuous", "dose", "several", "structured"}
+        What the treatment of the data must be, an error if it is not; ``"auto"`` takes any.
     outcome : {"gaussian", "huber", "bernoulli", "poisson"}, default "gaussian"
         Loss; effects are on the scale of the outcome.
     d_model : int or "auto", default 32
@@ -61,6 +61,9 @@ class TransTEE(NetworkEstimator):
         Networks with seeds and splits of their own, trained together.
     bootstrap : bool, default False
         Whether each network of an ensemble trains on rows drawn with replacement.
+    refit : bool, default False
+        Whether each network is trained again on all rows, for as many epochs as its validation
+        rows said.
     n_folds : int, default 2
         Of :meth:`estimate`, which trains anew.
     interval : {"ensemble", "conformal"}
@@ -115,6 +118,7 @@ class TransTEE(NetworkEstimator):
         validation_fraction: float = 0.2,
         n_ensemble: int = 1,
         bootstrap: bool = False,
+        refit: bool = False,
         n_folds: int = 2,
         interval: str = "ensemble",
         support: tuple[float, float] | None = None,
@@ -147,6 +151,7 @@ class TransTEE(NetworkEstimator):
         self.validation_fraction = validation_fraction
         self.n_ensemble = n_ensemble
         self.bootstrap = bootstrap
+        self.refit = refit
         self.n_folds = n_folds
         self.interval = interval
         self.support = support

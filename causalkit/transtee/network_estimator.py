@@ -45,6 +45,7 @@ class NetworkEstimator(Estimator):
     model_: Model
     seed_: int
     _settings: Settings
+    _digest: str
     _conformal: Conformal | None
 
     def fit(self, data: CausalData) -> Self:
@@ -245,7 +246,7 @@ class NetworkEstimator(Estimator):
         doses : array, optional
             Where to estimate the mean outcome of a continuous treatment; default its quartiles.
         bandwidth : float, optional
-            Of the local linear regression along the dose; default sd(T) n^(−1/4).
+            Of the local quadratic of residuals along the dose; default sd(T) n^(−1/5).
         data : CausalData, optional
             The training data again, for a loaded estimator.
 
@@ -255,11 +256,7 @@ class NetworkEstimator(Estimator):
             Every arm against the first (AIPW), or E[Y(t)] at the doses.
         """
         self._check_fitted()
-        used = data if data is not None else self._data
-        if used is None:
-            raise ArgumentError(
-                "a loaded estimator keeps no data; pass the training data: estimate(data=data)."
-            )
+        used = self._need_data(data)
         coding = self.model_.coding
         return average_effects(
             used,
@@ -303,6 +300,9 @@ class NetworkEstimator(Estimator):
             raise NotFittedError(
                 f"this {type(self).__name__} is not fitted yet; call fit(data) first."
             )
+
+    def _fitted_digest(self) -> str | None:
+        return self._digest
 
     def _model(self) -> Model:
         self._check_fitted()

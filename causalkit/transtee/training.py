@@ -89,6 +89,8 @@ class State:
         Whose patience is over; they may stay in the stack for a while, unheard.
     lr_scale : (M,) array
         1, or a half after a loss that was not finite.
+    until : (M,) int array, optional
+        Epoch after which each member is done, whatever the validation rows say.
     epoch : int
         Next epoch.
     history : list of (epoch, train (M,), validation (M,))
@@ -105,12 +107,13 @@ class State:
     last_epoch: Ints
     stopped: Bools
     lr_scale: Floats
+    until: Ints | None = None
     epoch: int = 0
     history: list[tuple[int, Floats, Floats]] = field(default_factory=list)
     partial: bool = False
 
     @classmethod
-    def of(cls, flat: "Tensor") -> "State":
+    def of(cls, flat: "Tensor", until: Ints | None = None) -> "State":
         """State before the first epoch."""
         import torch
 
@@ -126,6 +129,7 @@ class State:
             last_epoch=np.zeros(m, dtype=np.int64),
             stopped=np.zeros(m, dtype=bool),
             lr_scale=np.ones(m),
+            until=until,
         )
 
 
@@ -204,14 +208,13 @@ def _epoch(
     if bad.any():
         _recover(state, objective, before, bad, members, losses, gradients)
         return state, objective
-    found = objective.validation(state.mean).double().cpu().numpy()
     trains = ~state.stopped[members]
+    found, better = _judged(state, objective, members, trains)
     train_loss = np.full(len(state.best_loss), np.nan)
     valid_loss = train_loss.copy()
     train_loss[members[trains]] = losses.mean(axis=0)[trains]
     valid_loss[members[trains]] = found[trains]
     state.history.append((state.epoch, train_loss, valid_loss))
-    better = trains & (found < state.best_loss[members])
     for place in np.flatnonzero(better):
         state.best[members[place]] = state.mean[place]
     state.best_loss[members[better]] = found[better]
@@ -219,6 +222,14 @@ def _epoch(
     state.last_epoch[members[trains]] = state.epoch
     state.epoch += 1
     return _without_stopped(state, objective, members, plan)
+
+
+def _judged(state: State, objective: Any, members: Ints, trains: Bools) -> tuple[Floats, Bools]:
+    """Validation losses, and whose parameters are the best so far."""
+    if state.until is not None:
+        return np.full(members.size, np.nan), trains
+    found = objective.validation(state.mean).double().cpu().numpy()
+    return found, trains & (found < state.best_loss[members])
 
 
 def _pass(
@@ -300,8 +311,11 @@ def _without_stopped(state: State, objective: Any, members: Ints, plan: Plan) ->
     """Members whose patience is over stop; the stack shrinks when enough of them have."""
     import torch
 
-    waited = state.epoch - 1 - state.best_epoch[members]
-    state.stopped[members] |= waited >= plan.patience
+    if state.until is None:
+        waited = state.epoch - 1 - state.best_epoch[members]
+        state.stopped[members] |= waited >= plan.patience
+    else:
+        state.stopped[members] |= state.epoch > state.until[members]
     active = ~state.stopped[members]
     if active.all() or (active.mean() > _SHRINK and state.epoch < plan.max_epochs):
         return state, objective
@@ -317,8 +331,11 @@ def _line(state: State, plan: Plan, seconds: float, first: int) -> str:
     done = max(1, state.epoch - first)
     left = seconds / done * (plan.max_epochs - state.epoch)
     _, train_loss, valid_loss = state.history[-1] if state.history else (0, np.nan, np.nan)
+    judged = "on all rows"
+    if state.until is None:
+        best = int(np.median(state.best_epoch)) + 1
+        judged = f"validation {np.nanmean(valid_loss):.4f}, best epoch {best}"
     return (
-        f"epoch {state.epoch}/{plan.max_epochs}: training {np.nanmean(train_loss):.4f}, validation "
-        f"{np.nanmean(valid_loss):.4f}, best epoch {int(np.median(state.best_epoch)) + 1}, "
+        f"epoch {state.epoch}/{plan.max_epochs}: training {np.nanmean(train_loss):.4f}, {judged}, "
         f"{len(state.members)} training, at most {left:.0f} s left"
     )

@@ -3,14 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.linear_model import LinearRegression, LogisticRegression
-from transtee_designs import SMALL
+from sklearn.linear_model import LogisticRegression
 
 import causalkit as ck
-from causalkit.errors import ArgumentError
-from causalkit.scores import aipw, arm_means, dose_aipw
+from causalkit.scores import aipw, arm_means
 from causalkit.transtee.conformal import Calibration, half_widths
-from causalkit.transtee.inference import local_linear
 
 pytestmark = pytest.mark.filterwarnings("ignore::causalkit.errors.CausalKitWarning")
 FAST = {
@@ -46,31 +43,6 @@ def test_scores_of_arms_are_those_of_a_binary_treatment():
     np.testing.assert_allclose(found[:, 1] - found[:, 0], peer.response[:, 0], rtol=1e-12)
 
 
-def test_with_the_true_density_pseudo_outcomes_average_to_the_curve_whatever_the_outcome_model():
-    rng = np.random.default_rng(0)
-    n = 200_000
-    x = rng.standard_normal(n)
-    t = 0.5 * x + rng.standard_normal(n)
-    y = t**2 + x + rng.standard_normal(n)
-    density = np.exp(-0.5 * (t - 0.5 * x) ** 2) / np.sqrt(2.0 * np.pi)
-    mean_density = np.exp(-0.5 * t**2 / 1.25) / np.sqrt(2.5 * np.pi)
-    wrong = np.zeros(n)
-    pseudo = dose_aipw(y, mu=wrong, density=density, mean_density=mean_density, mean_outcome=wrong)
-    found = local_linear(t, pseudo, np.array([-0.5, 0.0, 0.8]), 0.1)
-    error = found.influence.std(axis=0) / np.sqrt(n)
-    np.testing.assert_array_less(np.abs(found.theta - [0.25, 0.0, 0.64]), 4.0 * error + 0.02)
-
-
-def test_local_linear_is_a_weighted_regression():
-    rng = np.random.default_rng(1)
-    t, values = rng.random(300), rng.standard_normal(300)
-    found = local_linear(t, values, np.array([0.4]), 0.2)
-    kernel = np.exp(-0.5 * ((t - 0.4) / 0.2) ** 2)
-    peer = LinearRegression().fit((t - 0.4)[:, None], values, sample_weight=kernel)
-    assert found.theta[0] == pytest.approx(peer.intercept_, rel=1e-10)
-    assert abs(found.influence.mean()) < 1e-12
-
-
 def test_the_estimate_names_arms_and_shows_the_plug_in():
     fit = ck.TransTEE(**FAST, random_state=0).fit(linear_design(0, levels=3))
     found = fit.estimate(propensity=LogisticRegression())
@@ -93,17 +65,6 @@ def test_clusters_reach_the_variance():
     influence = found.influence[:, 0]
     plain = influence.std() / np.sqrt(1000)
     assert found.std_error > 1.2 * plain
-
-
-def test_a_curve_with_intervals_at_its_quartiles():
-    data = ck.generators.dose_synthetic(3, n=800)
-    fit = ck.TransTEE(**SMALL).fit(data.blind())
-    found = fit.estimate(propensity="boosting")
-    assert found.estimand == "adrf"
-    truth = data.truth.dose_response(np.quantile(data.column("treatment"), (0.25, 0.5, 0.75)))
-    assert (np.abs(found.estimates - truth) < 4.0 * found.std_errors + 0.1).all()
-    with pytest.raises(ArgumentError, match="doses must lie within those seen"):
-        fit.estimate(doses=[0.5, 3.0])
 
 
 @pytest.mark.slow

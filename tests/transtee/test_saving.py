@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from transtee_designs import SMALL, arms_frame
+from transtee_designs import SMALL, arms_data, arms_frame
 
 import causalkit as ck
 from causalkit.errors import ArgumentError, StorageError
@@ -95,8 +95,10 @@ def test_a_place_that_cannot_be_written_is_said(arms_fit, tmp_path):
 def test_a_loaded_estimator_asks_for_the_data(arms, arms_fit, tmp_path):
     arms_fit.save(tmp_path)
     again = ck.TransTEE.load(tmp_path)
-    with pytest.raises(ArgumentError, match=r"estimate\(data=data\)"):
+    with pytest.raises(ArgumentError, match="pass the data again"):
         again.estimate()
     np.testing.assert_allclose(
         again.estimate(data=arms).estimate, arms_fit.estimate().estimate, rtol=1e-6
     )
+    with pytest.raises(ArgumentError, match="differ from those that the estimator was fitted on"):
+        again.estimate(data=arms_data(seed=3))

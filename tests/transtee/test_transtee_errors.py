@@ -26,6 +26,8 @@ def build(frame, covariates=("a", "b", "c"), **roles):
     ("arguments", "said"),
     [
         ({"d_model": 10, "n_heads": 4}, "d_model=10 is not a multiple of n_heads=4"),
+        ({"treatment": "binry"}, "binary"),
+        ({"treatment": "multi"}, r"the treatment of the data \(t\) is 'binary'"),
         ({"outcome": "gausian"}, "gaussian"),
         ({"regularizer": "pt"}, "regularizer must be None, 'tr' or 'ptr', got 'pt'"),
         ({"density": "gauss"}, "gaussian"),
@@ -40,6 +42,7 @@ def build(frame, covariates=("a", "b", "c"), **roles):
         ({"device": "cuda:7"}, r"device='cuda:7' is not here; present: cpu"),
         ({"device": "toaster"}, r"device='toaster' is no device; present: cpu"),
         ({"precision": "fp8"}, "bf16"),
+        ({"refit": 1}, "refit must be True or False"),
         ({"deterministic": 1}, "deterministic must be True or False"),
     ],
 )
