@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from causalkit.data import CausalData as CausalData
     from causalkit.data import list_datasets as list_datasets
     from causalkit.data import load_dataset as load_dataset
+    from causalkit.heterogeneity import dr_scores as dr_scores
+    from causalkit.heterogeneity import (
+        rank_average_treatment_effect as rank_average_treatment_effect,
+    )
     from causalkit.iv import InvalidIV as InvalidIV
     from causalkit.panel import PanelDML as PanelDML
     from causalkit.provenance import info as info
@@ -28,9 +32,11 @@ _HOME = {
     "PanelDML": "causalkit.panel",
     "Study": "causalkit.study",
     "TransTEE": "causalkit.transtee",
+    "dr_scores": "causalkit.heterogeneity",
     "info": "causalkit.provenance",
     "list_datasets": "causalkit.data",
     "load_dataset": "causalkit.data",
+    "rank_average_treatment_effect": "causalkit.heterogeneity",
     "table": "causalkit.results",
 }
 __all__ = sorted(_MODULES | _HOME.keys())
