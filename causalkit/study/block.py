@@ -138,7 +138,7 @@ def _fit(
         try:
             results, fitted = watchdog.run(lambda: fit_of(spec, shown, seed), cost)
             numbers = estimated(results, data.truth, level=job.level, null=job.null)
-            extra = extra_metrics(results, fitted, data, shown)
+            extra = extra_metrics(results, fitted, data, shown, treatment_cost=job.treatment_cost)
             trouble = _wanting(numbers, results)
         except OverTime:
             trouble = _Trouble("timeout", "OverTime", f"the fit took over {job.task_s:g} s", "")

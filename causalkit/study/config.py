@@ -31,6 +31,7 @@ _HEADER = (
     "reps",
     "level",
     "null",
+    "treatment_cost",
     "aims",
     "data_generators",
     "estimands",

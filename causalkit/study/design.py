@@ -247,6 +247,8 @@ class Job:
         Folders that the worker adds to its import path.
     folder : str or None
         Results folder, for the worker that writes.
+    treatment_cost : float
+        Of treating a unit, for the regret of policies.
     """
 
     study_seed: int
@@ -261,6 +263,7 @@ class Job:
     attempt: int = 1
     paths: tuple[str, ...] = ()
     folder: str | None = None
+    treatment_cost: float = 0.0
 
 
 def data_stream(seed: int, cell: Cell, rep: int) -> np.random.Generator:

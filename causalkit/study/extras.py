@@ -15,12 +15,14 @@ from causalkit.data.truth import Truth
 from causalkit.metrics import (
     adjusted_rand,
     autoc,
+    calibration,
     cate_bias,
     cate_correlation,
     cate_coverage,
     dose_response_ise,
     nmi,
     pehe,
+    policy_regret,
     qini,
     selection_precision,
     selection_recall,
@@ -31,7 +33,12 @@ Numbers = dict[str, float]
 
 
 def extra_metrics(
-    results: Sequence[EffectResult], fitted: Any, data: CausalData, blind: CausalData
+    results: Sequence[EffectResult],
+    fitted: Any,
+    data: CausalData,
+    blind: CausalData,
+    *,
+    treatment_cost: float = 0.0,
 ) -> Numbers:
     """Metrics of one fit by name.
 
@@ -49,6 +56,8 @@ def extra_metrics(
         With the truth.
     blind : CausalData
         What the estimator saw.
+    treatment_cost : float
+        Of treating a unit: a policy treats where the effect is larger.
     """
     found: Numbers = {}
     for result in results:
@@ -63,7 +72,7 @@ def extra_metrics(
             known = getattr(data.truth, name)
             if said is not None and known is not None:
                 found |= judge(said, known)
-    return found | _of_effects(fitted, data.truth, blind)
+    return found | _of_effects(fitted, data.truth, blind, treatment_cost)
 
 
 def _of_labels(said: Any, known: Any) -> Numbers:
@@ -99,8 +108,8 @@ JUDGES = {
 }
 
 
-def _of_effects(fitted: Any, truth: Truth, blind: CausalData) -> Numbers:
-    """Effects by row against the true ones: errors, intervals where there are any, and ranking."""
+def _of_effects(fitted: Any, truth: Truth, blind: CausalData, treatment_cost: float) -> Numbers:
+    """Effects by row against the true ones: errors, calibration, ranking, policy and intervals."""
     if truth.cate is None or callable(truth.cate) or not hasattr(fitted, "effect"):
         return {}
     predicted = fitted.effect(blind)
@@ -108,12 +117,18 @@ def _of_effects(fitted: Any, truth: Truth, blind: CausalData) -> Numbers:
     effects = np.asarray(truth.cate, dtype=np.float64)
     if hat.shape != effects.shape:
         return {}
+    # True effects are what doubly robust scores estimate, and noise of the data is not in them.
+    line = calibration(effects, hat)
+    gains = np.column_stack([np.zeros(effects.size), effects - treatment_cost])
     found = {
         "pehe": pehe(hat, effects),
         "cate_bias": cate_bias(hat, effects),
         "cate_correlation": cate_correlation(hat, effects),
         "autoc": autoc(hat, effects),
         "qini": qini(hat, effects),
+        "calibration_intercept": line.intercept,
+        "calibration_slope": line.slope,
+        "policy_regret": policy_regret(hat > treatment_cost, gains),
     }
     if "conf_low" in predicted and "conf_high" in predicted:
         low, high = (np.asarray(predicted[name]) for name in ("conf_low", "conf_high"))

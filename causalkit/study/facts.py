@@ -22,6 +22,7 @@ def facts_of(study: "Study", made: "Plan") -> dict[str, Any]:
         "seed": study.seed,
         "level": study.level,
         "null": study.null,
+        "treatment_cost": study.treatment_cost,
         "cells": {
             cell.id: {
                 "generator": cell.generator,

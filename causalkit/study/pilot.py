@@ -102,6 +102,7 @@ def pilot(study: "Study", *, reps: int = 2, progress: Any = None) -> Pilot:
             last=reps - 1,
             task_s=study.budget.task_s,
             rss_mb=study.budget.rss_mb,
+            treatment_cost=study.treatment_cost,
         )
         with one_thread():
             if position == 0:

@@ -251,6 +251,7 @@ def _job(
         rss_mb=study.budget.rss_mb,
         paths=() if study.folder is None else (str(study.folder),),
         folder=str(folder.resolve()),
+        treatment_cost=study.treatment_cost,
     )
 
 

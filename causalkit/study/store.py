@@ -17,13 +17,12 @@ from causalkit.study import lock
 from causalkit.study.design import SCHEMA, canonical_json, plain
 from causalkit.study.store_read import BlockName, block_names, merged, read_blocks, read_texts
 from causalkit.study.store_read import canonical_bytes as canonical_bytes
-from causalkit.study.store_repair import repaired
+from causalkit.study.store_repair import IDENTITY, repaired, stated
 from causalkit.study.store_write import refused, write_file
 from causalkit.study.store_write import write_block as write_block
 
 _FORMAT = "causalkit study"
 _MANIFEST, _STUDY_FILE = "manifest.json", "study.toml"
-_IDENTITY = ("name", "seed", "level", "null")
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,8 +273,8 @@ def open_store(
     ----------
     folder : path
     study_facts : mapping
-        ``name``, ``seed``, ``level``, ``null``, ``cells`` and ``estimators`` by id, and whatever
-        else describes the study, all of it as JSON knows it.
+        ``name``, ``seed``, ``level``, ``null``, ``treatment_cost``, ``cells`` and ``estimators``
+        by id, and whatever else describes the study, all of it as JSON knows it.
     toml : str or None
         The study file.
     fresh : bool
@@ -347,11 +346,12 @@ def _manifest(folder: Path) -> dict[str, Any] | None:
 def _check_same(folder: Path, manifest: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
     """Refuse to mix two studies."""
     before = manifest["study"]
-    for key in _IDENTITY:
-        if before.get(key) != facts.get(key):
+    for key in ("name", *IDENTITY):
+        there, here = stated(before, key), stated(facts, key)
+        if there != here:
             raise ArgumentError(
-                f"{str(folder)!r} holds another study: {key} is {before.get(key)!r} there and "
-                f"{facts.get(key)!r} here. Use --fresh (fresh=True), which moves the folder aside "
+                f"{str(folder)!r} holds another study: {key} is {there!r} there and "
+                f"{here!r} here. Use --fresh (fresh=True), which moves the folder aside "
                 "and starts anew, or give the study another name or another folder (run.out)."
             )
 

@@ -11,6 +11,7 @@ from causalkit.study.design import SCHEMA
 from causalkit.study.store_read import TABLES, BlockName, Fault, load_block, parsed
 
 ASIDE = "damaged"
+IDENTITY = ("seed", "level", "null", "treatment_cost")
 _FOOTER = {"schema", "seed", "level", "null", "attempt", "rows"}
 _SIDE = tuple(name for name in TABLES if name != "records")
 
@@ -19,8 +20,9 @@ def repaired(folder: Path, study: Mapping[str, Any] | None) -> list[str]:
     """Clean a results folder and say what was done, a sentence each.
 
     A block is whole if its file can be read to the last page, comes from this study (seed, level,
-    null), and holds the cell, the estimator and the replications that its name says; and if the
-    other tables have the rows that it counted. Everything else moves to ``damaged/``.
+    null, cost of treatment), and holds the cell, the estimator and the replications that its name
+    says; and if the other tables have the rows that it counted. Everything else moves to
+    ``damaged/``.
 
     Parameters
     ----------
@@ -102,10 +104,15 @@ def _counted(footer: bytes, study: Mapping[str, Any] | None, attempt: int) -> di
         raise Fault(f"has layout version {facts['schema']!r} instead of {SCHEMA}")
     if facts["attempt"] != attempt:
         raise Fault(f"is of attempt {facts['attempt']!r} and not of {attempt}")
-    for key in ("seed", "level", "null"):
-        if study is not None and facts[key] != study[key]:
-            raise Fault(f"comes from another study, whose {key} is {facts[key]!r}")
+    for key in IDENTITY:
+        if study is not None and stated(facts, key) != stated(study, key):
+            raise Fault(f"comes from another study, whose {key} is {stated(facts, key)!r}")
     return dict(facts["rows"])
+
+
+def stated(facts: Mapping[str, Any], key: str) -> Any:
+    """Fact of a study by name; folders from before treatment had a cost are of studies without."""
+    return facts.get(key, 0.0 if key == "treatment_cost" else None)
 
 
 def _check_address(content: Any, name: BlockName) -> None:

@@ -54,6 +54,7 @@ def write_block(folder: Path, block: "Block") -> None:
             "seed": job.study_seed,
             "level": job.level,
             "null": job.null,
+            "treatment_cost": job.treatment_cost,
             "attempt": job.attempt,
             "rows": {kind: table.num_rows for kind, table in own.items()},
         }

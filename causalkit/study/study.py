@@ -45,6 +45,8 @@ class Study:
         Replications per cell; ``{"min": 200, "max": 2000, "batch": 100}`` with a stopping rule.
     level, null : float
         Of intervals, and of tests.
+    treatment_cost : float
+        Of treating a unit, for ``policy_regret``: a policy treats where the effect is larger.
     stop : mapping of str to float
         Largest Monte-Carlo error of each measure named; a cell and estimator stops when all hold.
     budget : mapping or Budget
@@ -82,6 +84,7 @@ class Study:
     reps: Reps = field(default_factory=Reps)
     level: float = 0.95
     null: float = 0.0
+    treatment_cost: float = 0.0
     stop: Mapping[str, float] = field(default_factory=dict)
     budget: Budget = field(default_factory=Budget)
     run_options: RunOptions = field(default_factory=RunOptions)
@@ -109,7 +112,8 @@ class Study:
         put(self, "budget", config.budget_of(self.budget))
         put(self, "run_options", config.run_options_of(self.run_options))
         put(self, "level", check_level(config.number_of("level", self.level)))
-        put(self, "null", config.number_of("null", self.null))
+        for key in ("null", "treatment_cost"):
+            put(self, key, config.number_of(key, getattr(self, key)))
         put(self, "estimands", _names(self.estimands, "estimands"))
         put(self, "stop", config.targets_of(self.stop))
         for kind in ("generators", "estimators"):

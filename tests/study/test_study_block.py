@@ -327,5 +327,8 @@ def test_effects_by_row_are_ranked_and_their_intervals_judged():
             "cate_coverage": 0.75,
             "autoc": 0.75,
             "qini": 0.3125,
+            "calibration_intercept": -1.0,
+            "calibration_slope": 1.0,
+            "policy_regret": 0.0,
         }
     )

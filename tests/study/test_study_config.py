@@ -16,6 +16,7 @@ seed = 20260101
 reps = { min = 20, max = 500, batch = 10 }
 level = 0.9
 null = 0.5
+treatment_cost = 0.25
 aims = "Does it cover?"
 estimands = ["ate"]
 methods = "two"
@@ -48,12 +49,8 @@ out = "results"
 
 def test_the_example_of_a_study_file_is_read_whole():
     study = Study.from_toml(FULL)
-    assert (study.name, study.seed, study.level, study.null) == (
-        "panel-coverage",
-        20260101,
-        0.9,
-        0.5,
-    )
+    assert (study.name, study.seed) == ("panel-coverage", 20260101)
+    assert (study.level, study.null, study.treatment_cost) == (0.9, 0.5, 0.25)
     assert (study.reps.min, study.reps.max, study.reps.batch) == (20, 500, 10)
     assert study.stop == {"coverage": 0.005, "bias": 0.01}
     assert (study.budget.wall_s, study.budget.task_s, study.budget.rss_mb) == (3600, 120, None)
@@ -82,6 +79,7 @@ def test_python_and_file_declare_the_same_study():
         reps={"min": 20, "max": 500, "batch": 10},
         level=0.9,
         null=0.5,
+        treatment_cost=0.25,
         aims="Does it cover?",
         estimands=["ate"],
         methods="two",
@@ -189,6 +187,10 @@ def changed(old, new):
             "null must be a finite number, got nan",
         ),
         (changed("null = 0.5", "null = true"), "null must be a finite number"),
+        (
+            changed("treatment_cost = 0.25", "treatment_cost = inf"),
+            "treatment_cost must be a finite number, got inf",
+        ),
         (changed('"Does it cover?"', "3"), "aims must be text, got 3"),
         (changed("level = 0.9", "level = 0.9\nreference = 3"), "reference must be text, got 3"),
         (changed('methods = "two"', "methods = 2"), "methods must be text, got 2"),

@@ -211,6 +211,7 @@ def test_written_twice_is_there_once_and_its_former_failures_are_gone(store):
         ("seed", 8, "seed is 7 there and 8 here"),
         ("level", 0.9, "level is 0.95 there and 0.9 here"),
         ("null", 1.0, r"null is 0.0 there and 1.0 here"),
+        ("treatment_cost", 1.0, r"treatment_cost is 0.0 there and 1.0 here"),
     ],
 )
 def test_folder_of_another_study_is_refused_with_the_field_and_the_mend(store, key, other, shown):
