@@ -1,5 +1,6 @@
 """Effects, curves and best actions of a fitted TransTEE, as xarray datasets."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from causalkit.errors import ArgumentError
 from causalkit.inference.bands import absolute_ratios, critical_values
 from causalkit.rng import stream
 from causalkit.transtee.actions import ActionArrays
+from causalkit.transtee.curve_store import free_path, new_store, opened
 from causalkit.transtee.model import Asked, Model
 from causalkit.typing import Floats
 
@@ -117,6 +119,7 @@ def dose_response(
     level: float,
     seed: int,
     memory_budget: int,
+    to_zarr: Any = None,
 ) -> "xr.Dataset":
     """Average curve with a band over networks, and the curve of every row.
 
@@ -124,26 +127,47 @@ def dose_response(
     ``conf_low`` and ``conf_high`` hold at each dose, ``band_low`` and ``band_high`` for the whole
     curve at once.
     """
-    import xarray as xr
-
     doses, listed = dose_grid(model, arm, grid)
     _, actions = model.listed(listed, asked)
+    name = model.coding.actions.arms[0] if arm is None else str(arm)
     total = np.zeros((model.n_members, len(doses)))
     rows: list[Floats] = []
 
-    def collect(mu: Floats) -> Floats:
-        nonlocal total
-        total += mu.sum(axis=1)
-        if individual:
-            rows.append(mu.mean(axis=0).astype(np.float32))
-        return np.empty((1, mu.shape[1], 0))
+    def averages(keep: "Callable[[Floats], None] | None") -> "xr.Dataset":
+        def collect(mu: Floats) -> Floats:
+            nonlocal total
+            total += mu.sum(axis=1)
+            if keep is not None:
+                keep(mu.mean(axis=0).astype(np.float32))
+            return np.empty((1, mu.shape[1], 0))
 
-    model.outcomes(asked, actions, memory_budget=memory_budget, reduce=collect)
-    curves = total / asked.n
+        model.outcomes(asked, actions, memory_budget=memory_budget, reduce=collect)
+        return _average_curve(total / asked.n, doses, level, seed, model.doses[name])
+
+    if to_zarr is not None:
+        if not individual:
+            raise ArgumentError("to_zarr stores the curve of every row, and individual=False.")
+        path = free_path(to_zarr)
+        with new_store(path, doses) as store:
+            store.close(averages(store.add))
+        return opened(path)
+    found = averages(rows.append if individual else None)
+    if individual:
+        found["individual"] = (("obs", "dose"), np.concatenate(rows))
+        found = found.assign_coords(obs=np.arange(asked.n))
+    return found
+
+
+def _average_curve(
+    curves: Floats, doses: Floats, level: float, seed: int, ends: tuple[float, float]
+) -> "xr.Dataset":
+    """Mean of the curves of the networks, its spread and band, and which doses were seen."""
+    import xarray as xr
+
     mean, error = _moments(curves)
     half = norm.ppf(0.5 + level / 2.0) * error
     wide = _uniform(curves, level, seed) * error
-    found = xr.Dataset(
+    return xr.Dataset(
         {
             "adrf": ("dose", mean),
             "std_error": ("dose", error),
@@ -151,16 +175,10 @@ def dose_response(
             "conf_high": ("dose", mean + half),
             "band_low": ("dose", mean - wide),
             "band_high": ("dose", mean + wide),
+            "extrapolated": ("dose", (doses < ends[0]) | (doses > ends[1])),
         },
         coords={"dose": doses},
     )
-    name = model.coding.actions.arms[0] if arm is None else str(arm)
-    low, high = model.doses[name]
-    found["extrapolated"] = ("dose", (doses < low) | (doses > high))
-    if individual:
-        found["individual"] = (("obs", "dose"), np.concatenate(rows))
-        found = found.assign_coords(obs=np.arange(asked.n))
-    return found
 
 
 def _uniform(curves: Floats, level: float, seed: int) -> float:

@@ -188,6 +188,7 @@ class NetworkEstimator(Estimator):
         individual: bool = True,
         level: float = 0.95,
         memory_budget: int = MEMORY_BUDGET,
+        to_zarr: Any = None,
     ) -> "xr.Dataset":
         """Mean outcome along doses: on average, with a band over networks, and by row.
 
@@ -203,6 +204,9 @@ class NetworkEstimator(Estimator):
         level : float
         memory_budget : int
             Bytes to use beside the data and the result.
+        to_zarr : path, optional
+            New zarr store, to which curves of rows go block by block; the result reads them from
+            there when they are asked for.
 
         Returns
         -------
@@ -219,6 +223,7 @@ class NetworkEstimator(Estimator):
             level=level,
             seed=self.seed_,
             memory_budget=memory_budget,
+            to_zarr=to_zarr,
         )
 
     def best_action(

@@ -1,0 +1,86 @@
+"""Curves of rows on disk, written block by block."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from causalkit.errors import ArgumentError, StorageError
+from causalkit.optional import require
+from causalkit.typing import Floats
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+def free_path(to_zarr: Any) -> Path:
+    """Where a new store may be written.
+
+    Raises
+    ------
+    ArgumentError
+        If something is there.
+    MissingDependencyError
+        If zarr is not installed.
+    """
+    require("zarr", extra="images", needed_by="dose_response(to_zarr=...)")
+    path = Path(to_zarr).absolute()
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise ArgumentError(
+            f"to_zarr={str(to_zarr)!r} exists and is not an empty folder; nothing is overwritten. "
+            "Remove it, or name a new one."
+        )
+    return path
+
+
+class CurveStore:
+    """A store that is being written, one block of rows after the other."""
+
+    def __init__(self, folder: Path, doses: Floats) -> None:
+        self.folder, self.doses, self.rows = folder, doses, 0
+
+    def add(self, block: Floats) -> None:
+        """Write curves of the next rows, ``(rows, doses)``; the first block sizes the chunks."""
+        import xarray as xr
+
+        part = xr.Dataset(
+            {"individual": (("obs", "dose"), block)},
+            coords={"obs": np.arange(self.rows, self.rows + len(block)), "dose": self.doses},
+        )
+        if self.rows:
+            part.to_zarr(self.folder, append_dim="obs", zarr_format=2, consolidated=False)
+        else:
+            sizes = {"individual": {"chunks": block.shape}}
+            part.to_zarr(self.folder, encoding=sizes, zarr_format=2, consolidated=False)
+        self.rows += len(block)
+
+    def close(self, averages: "xr.Dataset") -> None:
+        """Write what belongs to the doses alone."""
+        averages.to_zarr(self.folder, mode="a", zarr_format=2, consolidated=True)
+
+
+@contextmanager
+def new_store(path: Path, doses: Floats) -> Iterator[CurveStore]:
+    """A store that is at its path once it is whole, and nowhere if writing fails."""
+    unfinished = path.with_name(path.name + ".new")
+    try:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        yield CurveStore(unfinished, doses)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(unfinished, path)
+    except OSError as error:
+        raise StorageError(f"cannot write {path}: {error.strerror or error}.") from error
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def opened(path: Path) -> "xr.Dataset":
+    """The store, read when its values are asked for."""
+    import xarray as xr
+
+    stored: xr.Dataset = xr.open_zarr(path, chunks=None, consolidated=True)
+    return stored
