@@ -35,6 +35,9 @@ GENERATORS = {
     "graph_sw": "causalkit.generators.graph_treatments:graph_sw",
     "graph_tcga": "causalkit.generators.graph_treatments:graph_tcga",
     "text_concept": "causalkit.generators.concepts:text_concept",
+    "image_rct": "causalkit.generators.images:image_rct",
+    "image_sequence_rct": "causalkit.generators.image_sequences:image_sequence_rct",
+    "embedding_rct": "causalkit.generators.embeddings:embedding_rct",
 }
 
 

@@ -17,11 +17,14 @@ if TYPE_CHECKING:
     from causalkit.generators.concepts import text_concept as text_concept
     from causalkit.generators.dose import dose_synthetic as dose_synthetic
     from causalkit.generators.dose import multi_arm as multi_arm
+    from causalkit.generators.embeddings import embedding_rct as embedding_rct
     from causalkit.generators.expression import dosage as dosage
     from causalkit.generators.files import load_expression as load_expression
     from causalkit.generators.files import load_news_counts as load_news_counts
     from causalkit.generators.graph_treatments import graph_sw as graph_sw
     from causalkit.generators.graph_treatments import graph_tcga as graph_tcga
+    from causalkit.generators.image_sequences import image_sequence_rct as image_sequence_rct
+    from causalkit.generators.images import image_rct as image_rct
     from causalkit.generators.infant_doses import ihdp_continuous as ihdp_continuous
     from causalkit.generators.iv import invalid_iv as invalid_iv
     from causalkit.generators.iv import iv_many as iv_many

@@ -32,6 +32,9 @@ GOLDEN = {
     ("graph_tcga", 1): ("1bef8840c1ce", "2c282cf0a368"),
     ("text_concept", 1): ("4a0c70232e1d", "9821837e0a57"),
     ("nsw_style", 1): ("3b161ab20464", "d4f8cd6092f8"),
+    ("image_rct", 1): ("dc8269962f4a", "ba8bbad5e0b5"),
+    ("image_sequence_rct", 1): ("6aded8a5d95b", "d77c7d3bfde8"),
+    ("embedding_rct", 1): ("765398ba5922", "0cc625662329"),
 }
 
 
