@@ -35,6 +35,11 @@ def token_names(model: Model) -> list[str]:
             "that no token belongs to a covariate; use permutation_importance, or raise "
             "max_tokens."
         )
+    if model.stacks[0].network.covariate_encoder is not None:
+        raise ArgumentError(
+            "tokens of a covariate_encoder belong to no step of the sequence; use "
+            "permutation_importance for the columns of the table."
+        )
     names = list(model.coding.covariates.names)
     for name, (length, _) in model.coding.covariates.sequences.items():
         names += [f"{name}[{step}]" for step in range(length)]

@@ -2,7 +2,8 @@
 
 from causalkit.nuisance import Folds
 from causalkit.rng import seed_of
-from causalkit.transtee.fitting import Coded, Coding, fit_members, members_of
+from causalkit.transtee.fitting import Coded, Coding, fit_members
+from causalkit.transtee.membership import members_of
 from causalkit.transtee.model import Model
 from causalkit.transtee.settings import Settings
 from causalkit.typing import Ints

@@ -42,6 +42,13 @@ class TransTEE(NetworkEstimator):
     dropout : float, default 0
     max_tokens, n_tokens : int, default 256 and 64
         Tables with more columns than ``max_tokens`` become ``n_tokens`` tokens by one linear map.
+    action_encoder : torch.nn.Module, optional
+        Encoder of structured treatments: vectors ``(items, f)``, sequences ``(items, steps, f)``
+        and mask, or ``nodes, edges, owner, n_items`` of graphs, to ``(items, d_model)``. Each
+        network starts with the parameters of the module, which stays in evaluation mode.
+    covariate_encoder : torch.nn.Module, optional
+        Encoder of the sequence of the data, ``(rows, steps, f)`` and mask, to
+        ``(rows, tokens, d_model)``, likewise.
     regularizer : {None, "tr", "ptr"}
         Train the representation against a model of the treatment: a point prediction, or a
         density. It can delete confounders that adjustment needs, and the validation loss does not
@@ -106,6 +113,8 @@ class TransTEE(NetworkEstimator):
         dropout: float = 0.0,
         max_tokens: int = 256,
         n_tokens: int = 64,
+        action_encoder: Any = None,
+        covariate_encoder: Any = None,
         regularizer: Literal["tr", "ptr"] | None = None,
         regularizer_weight: float = 0.5,
         density: str = "gaussian",
@@ -139,6 +148,8 @@ class TransTEE(NetworkEstimator):
         self.dropout = dropout
         self.max_tokens = max_tokens
         self.n_tokens = n_tokens
+        self.action_encoder = action_encoder
+        self.covariate_encoder = covariate_encoder
         self.regularizer = regularizer
         self.regularizer_weight = regularizer_weight
         self.density = density

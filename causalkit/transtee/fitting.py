@@ -11,7 +11,7 @@ import numpy as np
 from causalkit.data import CausalData
 from causalkit.device import autocast_type
 from causalkit.errors import CausalKitWarning, DataError, Problem
-from causalkit.rng import seed_of, stream
+from causalkit.rng import seed_of
 from causalkit.transtee.actions import (
     ActionArrays,
     ActionCode,
@@ -28,12 +28,14 @@ from causalkit.transtee.covariates import (
 )
 from causalkit.transtee.families import STANDARDISED
 from causalkit.transtee.items import Library, library_of
+from causalkit.transtee.layout import Layout
+from causalkit.transtee.membership import with_validation
 from causalkit.transtee.objective import Adversary, NetObjective, Network
 from causalkit.transtee.optimiser import AdamW
+from causalkit.transtee.own_modules import OwnModule
 from causalkit.transtee.regulariser import TreatmentModel
 from causalkit.transtee.settings import Settings
 from causalkit.transtee.shapes import ActionShape, NetShape
-from causalkit.transtee.split import split_rows, strata_of
 from causalkit.transtee.stack import Member, Stack
 from causalkit.transtee.store import Scales, Store, learn_scales, make_store
 from causalkit.transtee.training import State, train
@@ -131,26 +133,6 @@ def code_data(coding: Coding, data: CausalData) -> Coded:
     )
 
 
-def members_of(coded: Coded, place: int, settings: Settings, seed: int, rows: Ints) -> list[Member]:
-    """Members of one data set: one, or an ensemble with seeds, splits, perhaps rows of its own."""
-    found = []
-    actions = coded.actions
-    strata = strata_of(actions.arms[rows], actions.doses[rows])
-    groups = None if coded.groups is None else coded.groups[rows]
-    for index in range(settings.n_ensemble):
-        own = seed_of(seed, "member", index)
-        # Conformal intervals calibrate on rows that no network of the ensemble trained on.
-        parted = seed_of(seed, "split") if settings.interval == "conformal" else own
-        train_rows, valid_rows = split_rows(
-            strata, settings.validation_fraction, parted, groups=groups
-        )
-        if settings.bootstrap and settings.n_ensemble > 1:
-            draw = stream(own, "bootstrap").integers(0, train_rows.size, train_rows.size)
-            train_rows = train_rows[draw]
-        found.append(Member(place, own, rows[train_rows], rows[valid_rows]))
-    return found
-
-
 def fit_members(
     coding: Coding,
     data: Sequence[Coded],
@@ -212,7 +194,7 @@ def _fit_stack(
     _, scales, state = _trained(
         coding,
         data,
-        [_whole(member, settings) for member in members],
+        [with_validation(member, settings) for member in members],
         settings,
         tell=tell,
         checkpoint=None if checkpoint is None else checkpoint / "refit",
@@ -225,14 +207,6 @@ def _fit_stack(
         )
         return replace(stack, partial=True)
     return replace(stack, flat=state.best, scales=scales)
-
-
-def _whole(member: Member, settings: Settings) -> Member:
-    """The member with its validation rows among those to train on."""
-    rows = np.union1d(member.train, member.valid)
-    if settings.bootstrap and settings.n_ensemble > 1:
-        rows = np.concatenate([member.train, member.valid])
-    return replace(member, train=rows)
 
 
 def _trained(
@@ -369,7 +343,18 @@ def _network(coding: Coding, settings: Settings, data: Sequence[Coded]) -> Netwo
         features = coding.library.features.reshape(-1, coding.library.n_features)
         spread = features.std(axis=0)
         item_scales = (features.mean(axis=0), np.where(spread > 0, spread, 1.0))
-    return Network(shape, shape.layout(), settings.outcome, coding.library, item_scales)
+    own = (settings.action_encoder, settings.covariate_encoder)
+    return Network(
+        shape, layout_of(shape, own), settings.outcome, coding.library, item_scales, *own
+    )
+
+
+def layout_of(shape: NetShape, own: Sequence[OwnModule | None]) -> Layout:
+    """Blocks of the network and of the user's modules."""
+    blocks = dict(shape.layout().blocks)
+    for module in own:
+        blocks |= {} if module is None else module.blocks()
+    return Layout(blocks)
 
 
 def _adversary(

@@ -20,6 +20,7 @@ import pandas as pd
 from causalkit.data import CausalData
 from causalkit.errors import DataError, Problem
 from causalkit.transtee.networks import Params, encode_graphs, encode_sequences, encode_vectors
+from causalkit.transtee.own_modules import OwnModule
 from causalkit.typing import Bools, Floats, Ints, Singles
 
 if TYPE_CHECKING:
@@ -84,22 +85,37 @@ class Library:
         scaled: Singles = ((self.features - centre) / spread).astype(np.float32)
         return scaled
 
-    def encode(self, p: Params, centre: Floats, spread: Floats) -> "Tensor":
-        """Tokens ``(M, U, d)`` of all items."""
+    def encode(
+        self,
+        p: Params,
+        centre: Floats,
+        spread: Floats,
+        *,
+        own: OwnModule | None = None,
+        width: int = 0,
+    ) -> "Tensor":
+        """Tokens ``(M, U, d)`` of all items, by an encoder of the user if there is one."""
         import torch
 
-        device = p["item.in.weight"].device
+        device = next(iter(p.values())).device
         if not self._tensors:
             self._tensors["features"] = torch.tensor(self.scaled(centre, spread), device=device)
             for name in ("mask", "edges", "owner"):
                 if getattr(self, name) is not None:
                     self._tensors[name] = torch.tensor(getattr(self, name).copy(), device=device)
         t = self._tensors
+        if own is not None:
+            return own.tokens(p, self._inputs(), width=width, dims=2)
         if self.kind == "vector":
             return encode_vectors(p, t["features"])
         if self.kind == "sequence":
             return encode_sequences(p, t["features"], t["mask"])
         return encode_graphs(p, t["features"], t["edges"], t["owner"], len(self))
+
+    def _inputs(self) -> tuple[Any, ...]:
+        """What an encoder of the user is given."""
+        inputs: tuple[Any, ...] = tuple(values[None] for values in self._tensors.values())
+        return (*inputs, len(self)) if self.kind == "graph" else inputs
 
 
 def library_of(data: CausalData, column: str) -> Library:

@@ -6,13 +6,13 @@ axis of members, the optimiser works on the matrix, and a member's row is all th
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
-Fill = Literal["zeros", "ones", "uniform", "normal"]
+Fill = Literal["zeros", "ones", "uniform", "normal", "given"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,17 +23,20 @@ class Parameter:
     ----------
     shape : tuple of int
         Without the axis of members.
-    fill : {"zeros", "ones", "uniform", "normal"}
+    fill : {"zeros", "ones", "uniform", "normal", "given"}
         How it starts; ``"uniform"`` in ±scale, ``"normal"`` with standard deviation scale.
     scale : float
     decays : bool
         Whether weight decay pulls it to zero: weights do; biases, norms and embeddings do not.
+    values : tensor, optional
+        Start of a block that is given.
     """
 
     shape: tuple[int, ...]
     fill: Fill = "zeros"
     scale: float = 1.0
     decays: bool = False
+    values: Any = field(default=None, compare=False)
 
     @property
     def size(self) -> int:
@@ -92,6 +95,8 @@ def _filled(block: Parameter, generator: "Generator") -> "Tensor":
         values.uniform_(-block.scale, block.scale, generator=generator)
     elif block.fill == "normal":
         values.normal_(0.0, block.scale, generator=generator)
+    elif block.fill == "given":
+        values.copy_(block.values.reshape(-1))
     return values
 
 

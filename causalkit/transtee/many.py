@@ -21,8 +21,8 @@ from causalkit.transtee.fitting import (
     code_data,
     coding_of,
     fit_members,
-    members_of,
 )
+from causalkit.transtee.membership import members_of
 from causalkit.transtee.model import Model
 from causalkit.transtee.settings import Settings
 from causalkit.transtee.stack import Stack
@@ -40,6 +40,7 @@ def fit_together(estimators: Sequence[Any], datasets: Sequence[CausalData]) -> N
         coding = coding_of(datasets[0])
         _check_same(datasets)
         _check_kind(settings.treatment, coding)
+        _check_modules(settings, coding)
         _say(settings, coding, datasets[0])
         coded = [code_data(coding, data) for data in datasets]
         members = [
@@ -90,6 +91,19 @@ def _check_kind(declared: str, coding: Coding) -> None:
         raise ArgumentError(
             f"treatment={declared!r}, but the treatment of the data ({names}) is {kind!r}; declare "
             f"it in the data, kinds=(...), or say treatment={kind!r} or 'auto'."
+        )
+
+
+def _check_modules(settings: Settings, coding: Coding) -> None:
+    if settings.action_encoder is not None and coding.library is None:
+        raise ArgumentError(
+            f"action_encoder encodes structured treatments, and the treatment is "
+            f"{coding.actions.kind!r}; leave it out."
+        )
+    count = len(coding.covariates.sequences)
+    if settings.covariate_encoder is not None and count != 1:
+        raise ArgumentError(
+            f"covariate_encoder encodes the one sequence of the data, and they have {count}."
         )
 
 

@@ -286,8 +286,15 @@ class NetworkEstimator(Estimator):
         save(self, Path(path))
 
     @classmethod
-    def load(cls, path: Any) -> Self:
+    def load(cls, path: Any, **modules: Any) -> Self:
         """Read what :meth:`save` wrote; predictions are the same to the bit on the same device.
+
+        Parameters
+        ----------
+        path : path
+        **modules : torch.nn.Module
+            ``action_encoder`` and ``covariate_encoder`` of the fit, if it had them: a folder holds
+            their parameters and the names of their classes, and no code.
 
         Raises
         ------
@@ -297,7 +304,7 @@ class NetworkEstimator(Estimator):
         require("torch", extra="deep", needed_by=cls.__name__)
         from causalkit.transtee.saving import load
 
-        loaded: Self = load(cls, Path(path))
+        loaded: Self = load(cls, Path(path), modules)
         return loaded
 
     def _check_fitted(self) -> None:

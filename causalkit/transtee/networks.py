@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from causalkit.transtee.layout import apply_linear, apply_norm
+from causalkit.transtee.own_modules import OwnModule
 from causalkit.transtee.shapes import N_ROUNDS, N_WAVES, NetShape
 
 if TYPE_CHECKING:
@@ -98,9 +99,10 @@ def encode(
     *,
     drop: Drop | None = None,
     looked: Looked | None = None,
+    own: OwnModule | None = None,
 ) -> Memory:
-    """Memory of a batch of rows."""
-    tokens, mask = _tokens(p, shape, rows)
+    """Memory of a batch of rows; ``own`` encodes its sequence, if there is such an encoder."""
+    tokens, mask = _tokens(p, shape, rows, own)
     for layer in range(shape.n_encoder_layers):
         name = f"encoder{layer}"
         normed = apply_norm(p, f"{name}.attention.norm", tokens)
@@ -214,7 +216,9 @@ def encode_graphs(
     return apply_linear(p, "item.out", total / count[None, :, None])
 
 
-def _tokens(p: Params, shape: NetShape, rows: Rows) -> "tuple[Tensor, Tensor | None]":
+def _tokens(
+    p: Params, shape: NetShape, rows: Rows, own: OwnModule | None
+) -> "tuple[Tensor, Tensor | None]":
     """Covariate tokens ``(M, B, S, d)``, and which are there if some may not be."""
     import torch
 
@@ -234,6 +238,10 @@ def _tokens(p: Params, shape: NetShape, rows: Rows) -> "tuple[Tensor, Tensor | N
                 for c in range(len(shape.table.levels))
             ]
             found.append(torch.stack(columns, dim=2))
+    if own is not None:
+        seen = (rows.sequences[0], rows.masks[0])
+        found.append(own.tokens(p, seen, width=shape.width, dims=3))
+        return torch.cat(found, dim=2), None
     for index, steps in enumerate(rows.sequences):
         position = p[f"sequence{index}.position"][:, None, : steps.shape[2]]
         found.append(apply_linear(p, f"sequence{index}", steps) + position)

@@ -11,6 +11,7 @@ from causalkit.transtee.items import Library
 from causalkit.transtee.layout import Layout
 from causalkit.transtee.networks import Actions, Drop, Looked, Memory, Rows, decode, encode
 from causalkit.transtee.optimiser import AdamW
+from causalkit.transtee.own_modules import OwnModule
 from causalkit.transtee.regulariser import TreatmentModel, hsic, ramp
 from causalkit.transtee.shapes import NetShape
 from causalkit.transtee.store import Scales, Store
@@ -25,20 +26,22 @@ ADVERSARY_DECAY = 1e-2
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """A shape with its layout, the library of structured treatments, and the outcome family."""
+    """A shape with its layout, the outcome family, and what encodes items and sequences."""
 
     shape: NetShape
     layout: Layout
     family: str
     library: Library | None = None
     item_scales: tuple[Floats, Floats] | None = None
+    action_encoder: OwnModule | None = None
+    covariate_encoder: OwnModule | None = None
 
     def items(self, p: "dict[str, Tensor]", library: Library | None = None) -> "Tensor | None":
         """Tokens ``(M, U, d)`` of every item of a library."""
         library = self.library if library is None else library
         if library is None or self.item_scales is None:
             return None
-        return library.encode(p, *self.item_scales)
+        return library.encode(p, *self.item_scales, own=self.action_encoder, width=self.shape.width)
 
     def encode(
         self,
@@ -51,7 +54,7 @@ class Network:
         """Memory of a batch of rows."""
         if self.shape.baseline is not None:
             return baseline_networks.encode(p, self.shape, rows, drop=drop)
-        return encode(p, self.shape, rows, drop=drop, looked=looked)
+        return encode(p, self.shape, rows, drop=drop, looked=looked, own=self.covariate_encoder)
 
     def decode(
         self,

@@ -7,18 +7,19 @@ from typing import Any
 import numpy as np
 
 from causalkit.device import resolve_device
-from causalkit.errors import StorageError
+from causalkit.errors import ArgumentError, StorageError
 from causalkit.provenance import versions
 from causalkit.tensorfile import read_tensors, write_tensors
 from causalkit.transtee.actions import ActionCode
 from causalkit.transtee.baseline_shapes import Baseline
 from causalkit.transtee.conformal import Calibration, Conformal, Propensity
 from causalkit.transtee.covariates import CovariateCode
-from causalkit.transtee.fitting import Coding
+from causalkit.transtee.fitting import Coding, layout_of
 from causalkit.transtee.items import Library
 from causalkit.transtee.many import history_of
 from causalkit.transtee.model import Model
 from causalkit.transtee.objective import Network
+from causalkit.transtee.own_modules import ROLES, OwnModule
 from causalkit.transtee.settings import Settings
 from causalkit.transtee.shapes import ActionShape, NetShape, TableShape
 from causalkit.transtee.stack import Member, Stack
@@ -48,7 +49,7 @@ def save(estimator: Any, folder: Path) -> None:
     if library is not None:
         for name in _LIBRARY:
             if getattr(library, name) is not None:
-                tensors[f"library.{name}"] = torch.as_tensor(getattr(library, name))
+                tensors[f"library.{name}"] = torch.tensor(np.array(getattr(library, name)))
     conformal = estimator._conformal
     if conformal is not None:
         for part in ("calibration", "propensity"):
@@ -61,6 +62,7 @@ def save(estimator: Any, folder: Path) -> None:
         "versions": versions(),
         "arguments": _arguments(estimator),
         "seed": estimator.seed_,
+        "own": {one.role: one.name for one in _own(estimator._settings) if one is not None},
         "covariates": asdict(model.coding.covariates),
         "actions": {
             "columns": model.coding.actions.columns,
@@ -106,7 +108,25 @@ def _arguments(estimator: Any) -> dict[str, Any]:
     return found
 
 
-def load(cls: Any, folder: Path) -> Any:
+def _own(settings: Settings) -> tuple[OwnModule | None, ...]:
+    return settings.action_encoder, settings.covariate_encoder
+
+
+def _check_own(stored: dict[str, str], given: dict[str, Any]) -> None:
+    """Refuse modules that are not of the classes that were saved."""
+    for role in ROLES:
+        module = OwnModule.of(role, given.get(role))
+        if (module.name if module is not None else None) != stored.get(role):
+            seen = "none" if module is None else f"a {module.name}"
+            raise ArgumentError(
+                f"the fit has {stored.get(role) or 'no module'} as its {role}, got {seen}; pass "
+                f"such a module: load(path, {role}=...)."
+                if role in stored
+                else f"the fit has no {role}, got {seen}; leave it out."
+            )
+
+
+def load(cls: Any, folder: Path, modules: dict[str, Any]) -> Any:
     """Read what :func:`save` wrote."""
     tensors, facts = read_tensors(folder)
     if facts.get("schema") != SCHEMA or facts.get("class") != cls.__name__:
@@ -114,13 +134,15 @@ def load(cls: Any, folder: Path) -> Any:
             f"{folder} holds {facts.get('class')!r} of schema {facts.get('schema')!r}, and "
             f"{cls.__name__} reads schema {SCHEMA}; fit and save it anew."
         )
-    arguments = facts["arguments"]
+    _check_own(facts.get("own", {}), modules)
+    arguments = facts["arguments"] | {k: v for k, v in modules.items() if v is not None}
     if isinstance(arguments.get("support"), list):
         arguments["support"] = tuple(arguments["support"])
     estimator = cls(**arguments)
     device = resolve_device("auto" if estimator.device == "auto" else estimator.device)
+    settings = Settings.of(estimator, seed=facts["seed"])
     try:
-        model = _model(tensors, facts, device)
+        model = _model(tensors, facts, device, _own(settings))
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise StorageError(
             f"{folder} does not fit together ({type(error).__name__}: {error}); it was changed."
@@ -132,7 +154,7 @@ def load(cls: Any, folder: Path) -> Any:
     estimator.feature_names_in_ = np.array(model.coding.covariates.names, dtype=object)
     estimator.partial_ = any(stack.partial for stack in model.stacks)
     estimator.diagnostics_ = facts["diagnostics"]
-    estimator._settings = Settings.of(estimator, seed=facts["seed"])
+    estimator._settings = settings
     estimator._conformal = None
     if "propensity.centre" in tensors:
         estimator._conformal = Conformal(
@@ -146,7 +168,9 @@ def _record(kind: Any, part: str, tensors: dict[str, Any]) -> Any:
     return kind(**{name: tensors[f"{part}.{name}"].numpy() for name in kind.__slots__})
 
 
-def _model(tensors: dict[str, Any], facts: dict[str, Any], device: Any) -> Model:
+def _model(
+    tensors: dict[str, Any], facts: dict[str, Any], device: Any, own: tuple[OwnModule | None, ...]
+) -> Model:
     c, a = facts["covariates"], facts["actions"]
     covariates = CovariateCode(
         tuple(c["numeric"]),
@@ -170,14 +194,20 @@ def _model(tensors: dict[str, Any], facts: dict[str, Any], device: Any) -> Model
         place = {name: row for row, name in enumerate(facts["library"]["names"])}
         library = Library(facts["library"]["kind"], place, **arrays)
     stacks = tuple(
-        _stack(number, one, tensors, library, device) for number, one in enumerate(facts["stacks"])
+        _stack(number, one, tensors, library, device, own)
+        for number, one in enumerate(facts["stacks"])
     )
     doses = {name: tuple(ends) for name, ends in facts["doses"].items()}
     return Model(Coding(covariates, actions, library), stacks, doses)
 
 
 def _stack(
-    number: int, one: dict[str, Any], tensors: dict[str, Any], library: Library | None, device: Any
+    number: int,
+    one: dict[str, Any],
+    tensors: dict[str, Any],
+    library: Library | None,
+    device: Any,
+    own: tuple[OwnModule | None, ...],
 ) -> Stack:
     s = dict(one["shape"])
     s["table"] = TableShape(
@@ -196,7 +226,7 @@ def _stack(
         centre, spread = one["item_scales"]
         scales = (np.array(centre), np.array(spread))
     flat = tensors[f"{number}.flat"]
-    layout = shape.layout()
+    layout = layout_of(shape, own)
     if flat.shape[1] != layout.size:
         raise ValueError(f"{flat.shape[1]} parameters for a network of {layout.size}")
     members = tuple(
@@ -209,7 +239,7 @@ def _stack(
         for place, m in enumerate(one["members"])
     )
     return Stack(
-        network=Network(shape, layout, one["family"], library, scales),
+        network=Network(shape, layout, one["family"], library, scales, *own),
         flat=flat.to(device),
         scales=Scales(*(tensors[f"{number}.{name}"].to(device) for name in Scales.__slots__)),
         members=members,

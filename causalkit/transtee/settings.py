@@ -10,6 +10,7 @@ from causalkit.errors import ArgumentError, ArgumentTypeError, check_choice, che
 from causalkit.inference.arguments import check_between
 from causalkit.transtee.baseline_shapes import Baseline
 from causalkit.transtee.families import FAMILIES
+from causalkit.transtee.own_modules import OwnModule
 from causalkit.transtee.regulariser import DENSITIES, REGULARIZERS
 from causalkit.transtee.shapes import ActionShape, NetShape, TableShape
 from causalkit.transtee.training import Plan
@@ -51,6 +52,8 @@ class Settings:
     checkpoint: Path | None
     seed: int
     progress: bool | Callable[[str], None] | None
+    action_encoder: OwnModule | None
+    covariate_encoder: OwnModule | None
     baseline: Baseline | None
     label: str
 
@@ -119,6 +122,10 @@ class Settings:
             checkpoint=None if e.checkpoint is None else Path(e.checkpoint),
             seed=seed,
             progress=e.progress,
+            action_encoder=OwnModule.of("action_encoder", getattr(e, "action_encoder", None)),
+            covariate_encoder=OwnModule.of(
+                "covariate_encoder", getattr(e, "covariate_encoder", None)
+            ),
             baseline=getattr(e, "baseline", None),
             label=type(e).__name__,
         )
@@ -139,6 +146,8 @@ class Settings:
             bottleneck=self.n_tokens if table.n_columns > self.max_tokens else 0,
             dropout=self.dropout,
             baseline=self.baseline,
+            own_items=self.action_encoder is not None,
+            own_sequence=self.covariate_encoder is not None,
         )
 
 

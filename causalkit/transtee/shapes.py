@@ -1,6 +1,6 @@
 """Sizes of the network and its parameters, in a fixed order."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from causalkit.transtee.baseline_shapes import Baseline
 from causalkit.transtee.layout import Layout, Parameter, linear, norm
@@ -67,7 +67,10 @@ class ActionShape:
 
 @dataclass(frozen=True, slots=True)
 class NetShape:
-    """Sizes of the network; with ``baseline`` it is one without attention, of this width."""
+    """Sizes of the network; with ``baseline`` it is one without attention, of this width.
+
+    ``own_items`` and ``own_sequence`` leave out the blocks that a module of the user replaces.
+    """
 
     table: TableShape
     actions: ActionShape
@@ -79,13 +82,17 @@ class NetShape:
     bottleneck: int = 0
     dropout: float = 0.0
     baseline: Baseline | None = None
+    own_items: bool = False
+    own_sequence: bool = False
 
     def layout(self) -> Layout:
         """Every block of parameters, in a fixed order."""
         d = self.width
         if self.baseline is not None:
             return self.baseline.layout(self.table, self.actions, d)
-        blocks = _table_blocks(self.table, d, self.bottleneck) | _action_blocks(self.actions, d)
+        table = replace(self.table, sequences=()) if self.own_sequence else self.table
+        actions = replace(self.actions, item_kind="") if self.own_items else self.actions
+        blocks = _table_blocks(table, d, self.bottleneck) | _action_blocks(actions, d)
         for layer in range(self.n_encoder_layers):
             blocks |= _attention_blocks(f"encoder{layer}.attention", d)
             blocks |= _feed_forward_blocks(f"encoder{layer}.feed", d, self.width_ff)
