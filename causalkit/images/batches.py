@@ -1,0 +1,191 @@
+"""Batches of images with all units of each, read and shuffled run by run."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from causalkit.data.images import ImageStore
+from causalkit.images.ahead import ahead
+from causalkit.images.survey import Bands
+from causalkit.typing import Ints
+
+_BUFFER_RUNS = 8  # runs among which images are mixed, at most
+_BUFFER_BYTES = 2**28
+HELD_BYTES = 2**30  # images up to this size are read once and kept
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """Images and the rows that have them.
+
+    Attributes
+    ----------
+    images : (b,) int array
+        Positions in the store.
+    pixels : (b, [time,] band, y, x) array
+        As stored.
+    rows : (r,) int array
+        Rows whose image is in the batch.
+    inverse : (r,) int array
+        Position in ``images`` of each row's image.
+    """
+
+    images: Ints
+    pixels: Any
+    rows: Ints
+    inverse: Ints
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rows:
+    """Rows by image, for some of the rows.
+
+    Attributes
+    ----------
+    images : (m,) int array
+        Images that the rows have, ascending.
+    order : (r,) int array
+        Rows sorted by image.
+    starts : (m + 1,) int array
+        Where the rows of each image begin in ``order``.
+    """
+
+    images: Ints
+    order: Ints
+    starts: Ints
+
+    @classmethod
+    def of(cls, store: ImageStore, rows: Ints) -> "Rows":
+        """Group ``rows`` ``(r,)`` by image."""
+        image = store.of_row[rows]
+        order = np.argsort(image, kind="stable")
+        images, counts = np.unique(image, return_counts=True)
+        return cls(images, rows[order], np.append(0, np.cumsum(counts)))
+
+    def having(self, images: Ints) -> tuple[Ints, Ints]:
+        """Rows that have one of ``images`` ``(b,)``, and the place of each row's image there."""
+        place = np.searchsorted(self.images, images)
+        counts = self.starts[place + 1] - self.starts[place]
+        inverse = np.repeat(np.arange(images.size), counts)
+        within = np.arange(inverse.size) - np.repeat(np.cumsum(counts) - counts, counts)
+        return self.order[self.starts[place][inverse] + within], inverse
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Images:
+    """Pixels of some images: kept in memory if they are few, else read again in every pass.
+
+    Attributes
+    ----------
+    store : ImageStore
+    held : (m, ...) array or None
+        Pixels of the images used, if kept.
+    place : (n_images,) int array
+        Position in ``held`` of each image of the store.
+    """
+
+    store: ImageStore
+    held: Any
+    place: Ints
+
+    @classmethod
+    def of(cls, store: ImageStore, *, most_bytes: int = HELD_BYTES) -> "Images":
+        """Images that some row has."""
+        used = store.used()
+        place = np.full(store.n_images, -1, dtype=np.int64)
+        place[used] = np.arange(used.size)
+        size = store.nbytes // max(1, store.n_images) * used.size
+        if size > most_bytes:
+            return cls(store, None, place)
+        held = np.concatenate([pixels for _, pixels in store.read_runs(used)])
+        return cls(store, held, place)
+
+    def take(self, positions: Ints) -> Any:
+        """Pixels of some images, in the order asked for."""
+        if self.held is None:
+            return self.store.read(positions)
+        return self.held[self.place[positions]]
+
+    def in_order(self, positions: Ints, size: int) -> Iterator[tuple[Ints, Any]]:
+        """Batches of ``positions``, ascending, up to ``size`` images each."""
+        runs = [np.sort(positions)] if self.held is not None else self.store.runs(positions)
+        parts = (run[at : at + size] for run in runs for at in range(0, run.size, size))
+        yield from ahead((part, self.take(part)) for part in parts)
+
+    def shuffled(
+        self, positions: Ints, size: int, rng: np.random.Generator
+    ) -> Iterator[tuple[Ints, Any]]:
+        """Batches of ``positions`` in random order, each once.
+
+        A store is read run by run, the runs in random order, and images are mixed among several
+        of them (eight, or as many as 256 MiB hold), so that neither the order of the store nor its
+        chunks decide what is seen together.
+        """
+        if self.held is not None:
+            mixed = rng.permutation(positions)
+            for at in range(0, mixed.size, size):
+                part = mixed[at : at + size]
+                yield part, self.take(part)
+            return
+        yield from ahead(self._mixed(positions, size, rng))
+
+    def _mixed(
+        self, positions: Ints, size: int, rng: np.random.Generator
+    ) -> Iterator[tuple[Ints, Any]]:
+        runs = self.store.runs(positions)
+        one = self.store.nbytes // max(1, self.store.n_images) * self.store.run
+        most = max(1, min(_BUFFER_RUNS, _BUFFER_BYTES // max(1, one)))
+        waiting: list[tuple[Ints, Any]] = []
+        for number, which in enumerate(rng.permutation(len(runs))):
+            waiting.append((runs[which], self.store.read(runs[which])))
+            last = number == len(runs) - 1
+            if len(waiting) < most and not last:
+                continue
+            images = np.concatenate([part for part, _ in waiting])
+            pixels = np.concatenate([part for _, part in waiting])
+            waiting.clear()
+            mixed = rng.permutation(images.size)
+            whole = mixed.size if last else mixed.size - mixed.size % size
+            for at in range(0, whole, size):
+                chosen = mixed[at : min(at + size, whole)]
+                yield images[chosen], pixels[chosen]
+            rest = mixed[whole:]
+            waiting = [(images[rest], pixels[rest])] if rest.size else []
+
+
+def batches(
+    images: Images, rows: Rows, *, size: int, rng: np.random.Generator | None = None
+) -> Iterator[Batch]:
+    """Batches of ``size`` images with all their rows, shuffled if there is a generator."""
+    source = (
+        images.in_order(rows.images, size)
+        if rng is None
+        else images.shuffled(rows.images, size, rng)
+    )
+    for positions, pixels in source:
+        chosen, inverse = rows.having(positions)
+        yield Batch(positions, pixels, chosen, inverse)
+
+
+def standardised(pixels: Any, bands: Bands, *, nan_policy: str, device: Any) -> Any:
+    """Pixels as a float32 tensor, each band about its mean in units of its standard deviation.
+
+    Missing pixels become the mean of their band; under ``"mask"`` a last band says where they are.
+    """
+    import torch
+
+    raw = torch.from_numpy(np.ascontiguousarray(pixels)).to(device, non_blocking=True)
+    shape = (-1, 1, 1)
+    mean = torch.as_tensor(bands.mean, dtype=torch.float32, device=device).reshape(shape)
+    sd = torch.as_tensor(bands.sd, dtype=torch.float32, device=device).reshape(shape)
+    found = (raw.to(torch.float32) - mean) / sd
+    if nan_policy == "error":
+        return found
+    there = torch.isfinite(found)
+    found = torch.where(there, found, torch.zeros_like(found))
+    if nan_policy == "mean":
+        return found
+    missing = (~there).any(dim=-3, keepdim=True).to(torch.float32)
+    return torch.cat([found, missing], dim=-3)

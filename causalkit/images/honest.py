@@ -1,0 +1,165 @@
+"""Honest effects: averages of doubly robust scores over rows that no model was fitted to."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from causalkit.errors import ArgumentError, IdentificationError, check_choice
+from causalkit.heterogeneity import RateResult, rank_average_treatment_effect
+from causalkit.inference.solve import Solution, solve_linear
+from causalkit.results import EffectResult
+from causalkit.results.solutions import effect_from_solutions
+from causalkit.scores import LinearScore
+from causalkit.typing import Bools, Floats, Ints
+
+LEAST_PER_ARM = 20
+MOST_CONDITION = 30.0
+ESTIMANDS = ("clusters", "soft", "ate", "calibration")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evaluation:
+    """Evaluation rows: scores from models of other rows, and what those models predict.
+
+    Attributes
+    ----------
+    rows : (n,) int array
+        Rows of the data.
+    score : (n,) array
+        Doubly robust scores Γ, in units of the outcome.
+    treatment : (n,) array
+        0 or 1.
+    cate : (n,) array
+        Predicted effect.
+    types : (n, K) array
+        Predicted type probabilities; one column of ones where there are no types.
+    clusters : (n,) int array or None
+        Codes within which errors may be dependent.
+    cluster_name : str
+    """
+
+    rows: Ints
+    score: Floats
+    treatment: Floats
+    cate: Floats
+    types: Floats
+    clusters: Ints | None
+    cluster_name: str = "image"
+
+    @property
+    def n_types(self) -> int:
+        """K."""
+        return int(self.types.shape[1])
+
+    @property
+    def assigned(self) -> Ints:
+        """Most probable type of every row, from 0."""
+        return np.asarray(self.types.argmax(axis=1), dtype=np.int64)
+
+    def condition(self) -> float:
+        """Condition number of Σ ππ': large where types are not told apart."""
+        gram = self.types.T @ self.types / self.rows.size
+        values = np.linalg.eigvalsh(gram)
+        return float(values[-1] / values[0]) if values[0] > 0 else float("inf")
+
+    def too_few(self) -> Bools:
+        """Types ``(K,)`` with fewer than twenty treated or twenty control units."""
+        assigned = self.assigned
+        treated = np.bincount(assigned, self.treatment, self.n_types)
+        control = np.bincount(assigned, 1.0 - self.treatment, self.n_types)
+        return np.asarray(np.minimum(treated, control) < LEAST_PER_ARM)
+
+
+def honest_effect(found: Evaluation, estimand: str, **facts: Any) -> EffectResult:
+    """Averages of scores, with standard errors clustered by place where places are shared.
+
+    Parameters
+    ----------
+    found : Evaluation
+    estimand : {"clusters", "soft", "ate", "calibration"}
+        ``"clusters"``: mean score by most probable type, for the types with at least twenty units
+        in each arm. ``"soft"``: least squares of scores on type probabilities. ``"ate"``: mean
+        score. ``"calibration"``: scores on a constant and the centred prediction; the slope is
+        one if predictions are right and zero if they say nothing.
+    **facts
+        Fields of the result.
+
+    Raises
+    ------
+    IdentificationError
+        ``"clusters"``: no type has enough units. ``"soft"``: types are not separated (condition
+        number above 30). ``"calibration"``: the predictions do not vary.
+    """
+    check_choice("estimand", estimand, ESTIMANDS)
+    terms, basis = _basis(found, estimand)
+    solutions: list[Solution] = solve_linear(
+        LinearScore(basis[:, None, :], basis[:, None, :], found.score[:, None])
+    )
+    clustered = found.clusters is not None
+    return effect_from_solutions(
+        solutions,
+        terms=terms,
+        clusters=(found.clusters,) if found.clusters is not None else (),
+        cluster_names=(found.cluster_name,) if clustered else (),
+        cov_type="clustered" if clustered else "robust",
+        estimand={"clusters": "gate", "soft": "gate"}.get(estimand, estimand),
+        contrast=() if estimand == "calibration" else ("1 vs 0",) * len(terms),
+        **facts,
+    )
+
+
+def _basis(found: Evaluation, estimand: str) -> tuple[tuple[str, ...], Floats]:
+    n = found.rows.size
+    if estimand == "ate":
+        return ("average effect",), np.ones((n, 1))
+    if estimand == "calibration":
+        if np.ptp(found.cate) == 0.0:
+            raise IdentificationError(
+                "the predicted effects do not vary between evaluation rows: there is nothing to "
+                "calibrate. Read estimate('ate')."
+            )
+        return ("average effect", "slope"), np.stack(
+            [np.ones(n), found.cate - found.cate.mean()], axis=1
+        )
+    names = tuple(f"cluster {number + 1}" for number in range(found.n_types))
+    if estimand == "soft":
+        condition = found.condition()
+        if condition > MOST_CONDITION:
+            raise IdentificationError(
+                f"the types are not separated on the evaluation rows (condition number "
+                f"{condition:.0f}, above {MOST_CONDITION:.0f}): their effects cannot be told "
+                "apart. Fewer clusters may do; read estimate('ate')."
+            )
+        return names, found.types
+    enough = np.flatnonzero(~found.too_few())
+    if not enough.size:
+        raise IdentificationError(
+            f"no cluster has {LEAST_PER_ARM} treated and {LEAST_PER_ARM} control units among the "
+            f"{n} evaluation rows; use fewer clusters or more data."
+        )
+    within = (found.assigned[:, None] == enough).astype(np.float64)
+    return tuple(names[number] for number in enough), within
+
+
+def honest_rate(
+    found: Evaluation, *, target: str, n_boot: int, seed: int, q: Any = None
+) -> RateResult:
+    """What ranking places by the predicted effect is worth, by scores of other rows.
+
+    Raises
+    ------
+    ArgumentError
+        As :func:`~causalkit.rank_average_treatment_effect`.
+    """
+    if target not in ("AUTOC", "QINI"):
+        raise ArgumentError(f"target must be 'AUTOC' or 'QINI', got {target!r}.")
+    return rank_average_treatment_effect(
+        found.score,
+        found.cate,
+        target=target,  # type: ignore[arg-type]  # checked above
+        q=q,
+        n_boot=n_boot,
+        clusters=found.clusters,
+        seed=seed,
+    )

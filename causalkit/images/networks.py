@@ -1,0 +1,182 @@
+"""Networks that turn images, and sequences of images, into vectors."""
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+Temporal = Literal["transformer", "concat", "difference", "variance", "mean", "last"]
+TEMPORAL = ("transformer", "concat", "difference", "variance", "mean", "last")
+
+_GROUPS = 4
+_HEADS = 4
+_YEARS = (0.25, 64.0)  # shortest and longest wave of the encoding of dates
+
+
+class ConvEncoder(nn.Module):
+    """Three convolutions and global pooling: ``(b, band, y, x)`` to ``(b, 2 width)``.
+
+    Pooled by maximum and by mean, so that a small pattern is not averaged away. Groups are
+    normalised within an image; batch statistics would let the arms of a batch leak into it.
+
+    Parameters
+    ----------
+    bands : int
+    width : int, default 32
+        Channels of the last two convolutions.
+    """
+
+    def __init__(self, bands: int, width: int = 32) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(bands, width // 2, 5, stride=2, padding=2),
+            nn.GroupNorm(_GROUPS, width // 2),
+            nn.SiLU(),
+            nn.Conv2d(width // 2, width, 3, stride=2, padding=1),
+            nn.GroupNorm(_GROUPS, width),
+            nn.SiLU(),
+            nn.Conv2d(width, width, 3, padding=1),
+            nn.GroupNorm(_GROUPS, width),
+            nn.SiLU(),
+        )
+        self.n_features = 2 * width
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Vector of each image."""
+        return pooled(self.layers(image))
+
+
+class RandomConv(nn.Module):
+    """Random filters, never trained: ``(b, band, y, x)`` to ``(b, 2 n_filters)``.
+
+    Each filter has mean zero and length one, so that it answers to patterns rather than to
+    brightness; means of the bands go along for that. Outcome-free and offline.
+
+    Parameters
+    ----------
+    bands : int
+    n_filters : int
+    size : int
+        Side of a filter, odd.
+    generator : torch.Generator
+    """
+
+    def __init__(self, bands: int, n_filters: int, size: int, generator: torch.Generator) -> None:
+        super().__init__()
+        filters = torch.randn((n_filters, bands, size, size), generator=generator)
+        filters = filters - filters.mean(dim=(1, 2, 3), keepdim=True)
+        self.register_buffer(
+            "filters", filters / filters.flatten(1).norm(dim=1)[:, None, None, None]
+        )
+        self.n_features = 2 * n_filters + bands
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Vector of each image."""
+        answers = nn.functional.conv2d(image, self.get_buffer("filters"))
+        return torch.cat([pooled(answers), image.mean(dim=(-2, -1))], dim=1)
+
+
+def pooled(answers: Tensor) -> Tensor:
+    """Maximum and mean over places of ``(b, c, y, x)``, ``(b, 2c)``."""
+    return torch.cat([answers.amax(dim=(-2, -1)), answers.mean(dim=(-2, -1))], dim=1)
+
+
+class SequenceEncoder(nn.Module):
+    """One encoder for every frame, then a rule over time: ``(b, time, band, y, x)`` to ``(b, d)``.
+
+    Parameters
+    ----------
+    frame : Module
+        Encoder of a frame, with an attribute ``n_features``.
+    temporal : {"transformer", "concat", "difference", "variance", "mean", "last"}
+        ``"difference"`` is the mean and the mean first difference per year, ``"variance"`` mean
+        and variance over time. Only ``"transformer"`` is trained.
+    years : (time,) Tensor
+        Dates of the frames in years from the first.
+    frame_chunk : int
+        Frames per call of the encoder, which bounds memory.
+    recompute : bool
+        Recompute the frames' activations in the backward pass rather than keep them.
+    """
+
+    def __init__(
+        self,
+        frame: nn.Module,
+        temporal: Temporal,
+        years: Tensor,
+        *,
+        frame_chunk: int = 512,
+        recompute: bool = False,
+    ) -> None:
+        super().__init__()
+        self.frame, self.temporal = frame, temporal
+        self.frame_chunk, self.recompute = frame_chunk, recompute
+        self.register_buffer("years", years)
+        width, frames = int(frame.n_features), len(years)  # type: ignore[arg-type]
+        times = {"concat": frames, "difference": 2, "variance": 2}.get(temporal, 1)
+        self.n_features = times * width
+        self.over_time = QueryPooling(width) if temporal == "transformer" else None
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Vector of each sequence."""
+        flat = images.flatten(0, 1)
+        found = torch.cat([self._encoded(part) for part in torch.split(flat, self.frame_chunk)])
+        found = found.reshape(*images.shape[:2], -1)
+        if self.over_time is not None:
+            pooled_over_time: Tensor = self.over_time(found, self.get_buffer("years"))
+            return pooled_over_time
+        return over_time(found, self.temporal, self.get_buffer("years"))
+
+    def _encoded(self, frames: Tensor) -> Tensor:
+        found: Tensor = (
+            checkpoint(self.frame, frames, use_reentrant=False)
+            if self.recompute and torch.is_grad_enabled()
+            else self.frame(frames)
+        )
+        return found
+
+
+def over_time(found: Tensor, temporal: str, years: Tensor) -> Tensor:
+    """Aggregate ``(b, time, d)`` by a rule without parameters."""
+    mean = found.mean(dim=1)
+    if temporal == "last":
+        return found[:, -1]
+    if temporal == "concat":
+        return found.flatten(1)
+    if temporal == "variance":
+        return torch.cat([mean, found.var(dim=1)], dim=1)
+    if temporal == "difference":
+        steps = (found[:, 1:] - found[:, :-1]) / (years[1:] - years[:-1])[:, None]
+        return torch.cat([mean, steps.mean(dim=1)], dim=1)
+    return mean
+
+
+class QueryPooling(nn.Module):
+    """Transformer layer over time with dates encoded, pooled by a learned query."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        heads = next(h for h in (_HEADS, 2, 1) if width % h == 0)
+        self.layer = nn.TransformerEncoderLayer(
+            width, heads, 2 * width, dropout=0.0, batch_first=True, norm_first=True
+        )
+        self.attend = nn.MultiheadAttention(width, heads, batch_first=True)
+        self.query = nn.Parameter(0.02 * torch.randn(1, 1, width))
+
+    def forward(self, found: Tensor, years: Tensor) -> Tensor:
+        """``(b, time, d)`` to ``(b, d)``."""
+        moved = self.layer(found + date_waves(years, found.shape[-1]).to(found.dtype))
+        query = self.query.expand(found.shape[0], -1, -1)
+        answer: Tensor = self.attend(query, moved, moved, need_weights=False)[0][:, 0]
+        return answer
+
+
+def date_waves(years: Tensor, width: int) -> Tensor:
+    """Sines and cosines of dates, ``(time, width)``, of wave lengths from months to decades."""
+    count = (width + 1) // 2
+    shares = torch.arange(count, device=years.device) / max(1, count - 1)
+    low, high = _YEARS
+    angles = years[:, None] * (2 * math.pi / (low * (high / low) ** shares))
+    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)[:, :width]

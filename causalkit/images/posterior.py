@@ -1,0 +1,116 @@
+"""Posterior of the mixture: types, effects and CATE at new features, one joint draw at a time."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from scipy.special import expit, log_softmax
+
+from causalkit.images.mixture import Mixture, effects
+from causalkit.typing import Floats
+
+_CELLS = 20_000_000  # numbers per block of rows
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Posterior:
+    """Draws of θ and what turns features and outcomes into the model's units.
+
+    Attributes
+    ----------
+    model : Mixture
+    draws : (S, P) array
+        Of θ on standardised features. One draw where inference is the mode.
+    mean, sd : (d,) arrays
+        Of the features of the training rows.
+    centre, scale : float
+        Of the outcome of the training rows.
+    """
+
+    model: Mixture
+    draws: Floats
+    mean: Floats
+    sd: Floats
+    centre: float
+    scale: float
+
+    @property
+    def n_draws(self) -> int:
+        """S."""
+        return int(self.draws.shape[0])
+
+    def features(self, raw: Floats) -> Floats:
+        """Standardised features ``(m, d)``."""
+        return np.asarray((raw - self.mean) / self.sd)
+
+    def types(self, raw: Floats) -> Floats:
+        """π of every draw, ``(S, m, K)``."""
+        parts = self._parts()
+        logits = np.einsum("md,sdk->smk", self.features(raw), parts["type_weight"])
+        logits = logits + parts["type_bias"][:, None, :]
+        first = np.zeros((*logits.shape[:2], 1))
+        return np.asarray(np.exp(log_softmax(np.concatenate([first, logits], axis=2), axis=2)))
+
+    def effects(self) -> Floats:
+        """τ of every draw and type in units of the outcome, ``(S, K)``; logits if Bernoulli."""
+        found = effects(self.model, torch.from_numpy(self.draws)).numpy()
+        return found if self.model.likelihood == "bernoulli" else found * self.scale
+
+    def noise(self) -> Floats:
+        """(σ₀, σ₁) of every draw in units of the outcome, ``(S, 2)``."""
+        return np.asarray(np.exp(self._parts()["log_noise"]) * self.scale)
+
+    def baseline(self, raw: Floats, covariates: Floats) -> Floats:
+        """μ₀ of every draw and row in units of the outcome, ``(S, n)``; logits if Bernoulli."""
+        parts = self._parts()
+        found = parts["base_weight"] @ np.hstack([self.features(raw), covariates]).T
+        found = found + parts["base_bias"]
+        if self.model.likelihood == "bernoulli":
+            return np.asarray(found)
+        return np.asarray(self.centre + self.scale * found)
+
+    def by_type(self, raw: Floats, covariates: Floats) -> Floats:
+        """Effect of every type at every row, ``(S, n, K)``: risk differences if Bernoulli."""
+        tau = self.effects()[:, None, :]
+        if self.model.likelihood != "bernoulli":
+            return np.broadcast_to(tau, (self.n_draws, raw.shape[0], self.model.n_types))
+        base = self.baseline(raw, covariates)[:, :, None]
+        return np.asarray(expit(base + tau) - expit(base))
+
+    def cate(self, raw: Floats, covariates: Floats) -> Floats:
+        """Σ_k π_k τ_k with π and τ of the same draw, ``(S, n)``."""
+        rows = max(1, _CELLS // (self.n_draws * max(2, self.model.n_types)))
+        parts = [
+            (
+                self.types(raw[at : at + rows])
+                * self.by_type(raw[at : at + rows], covariates[at : at + rows])
+            ).sum(axis=2)
+            for at in range(0, raw.shape[0], rows)
+        ]
+        return np.concatenate(parts, axis=1)
+
+    def mean_types(self, raw: Floats) -> Floats:
+        """Mean over draws of π, ``(m, K)``."""
+        rows = max(1, _CELLS // (self.n_draws * max(2, self.model.n_types)))
+        parts = [
+            self.types(raw[at : at + rows]).mean(axis=0) for at in range(0, raw.shape[0], rows)
+        ]
+        return np.concatenate(parts)
+
+    def control_mean(self, raw: Floats, covariates: Floats) -> Floats:
+        """Posterior mean of E[Y | T = 0] at every row, ``(n,)``."""
+        base = self.baseline(raw, covariates)
+        return np.asarray(
+            (expit(base) if self.model.likelihood == "bernoulli" else base).mean(axis=0)
+        )
+
+    def thinned(self, count: int) -> "Posterior":
+        """At most ``count`` of the draws, evenly spaced."""
+        if count >= self.n_draws:
+            return self
+        chosen = np.linspace(0, self.n_draws - 1, count).round().astype(np.int64)
+        return replace(self, draws=self.draws[chosen])
+
+    def _parts(self) -> dict[str, Floats]:
+        parts = self.model.parts(torch.from_numpy(self.draws))
+        return {name: values.numpy() for name, values in parts.items()}

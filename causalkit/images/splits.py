@@ -1,0 +1,144 @@
+"""Parts of the sample: training, selection and evaluation, which share no place."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from causalkit.errors import ArgumentError, DataError, Problem
+from causalkit.typing import Floats, Ints
+
+LEAST_IMAGES = 50
+_KM_PER_DEGREE = 111.32
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Parts:
+    """Rows of each part; no image, assignment cluster or spatial block lies in two.
+
+    Attributes
+    ----------
+    train, select, evaluate : int arrays
+        Row numbers, ascending.
+    """
+
+    train: Ints
+    select: Ints
+    evaluate: Ints
+
+
+def connected(*labels: Any) -> Ints:
+    """Groups of rows ``(n,)`` that hang together through any of several labels.
+
+    Rows with one image belong together, as do rows of one assignment cluster; where clusters and
+    images overlap, whole chains of them do.
+    """
+    codes = [np.unique(label, return_inverse=True)[1] for label in labels]
+    if len(codes) == 1:
+        return np.asarray(codes[0], dtype=np.int64)
+    n, at = codes[0].size, 0
+    rows, nodes = [], []
+    for code in codes:
+        rows.append(np.arange(n))
+        nodes.append(n + at + code)
+        at += int(code.max()) + 1
+    edges = coo_array(
+        (np.ones(n * len(codes)), (np.concatenate(rows), np.concatenate(nodes))),
+        shape=(n + at, n + at),
+    )
+    found = connected_components(edges, directed=False)[1][:n]
+    return np.asarray(np.unique(found, return_inverse=True)[1], dtype=np.int64)
+
+
+def spatial_blocks(lon: Floats, lat: Floats, km: float) -> Ints:
+    """Number of the square block, ``km`` wide, in which each place ``(n,)`` lies.
+
+    Parameters
+    ----------
+    lon, lat : (n,) arrays
+        Degrees.
+    km : float
+        Width of a block at the mean latitude.
+    """
+    if not km > 0:
+        raise ArgumentError(f"spatial_block_km must be positive, got {km!r}.")
+    width = km / _KM_PER_DEGREE
+    east = np.floor(lon * np.cos(np.deg2rad(lat.mean())) / width).astype(np.int64)
+    north = np.floor(lat / width).astype(np.int64)
+    pairs = np.stack([east, north], axis=1)
+    return np.asarray(np.unique(pairs, axis=0, return_inverse=True)[1].ravel(), dtype=np.int64)
+
+
+def split(
+    groups: Ints,
+    treatment: Floats,
+    image: Ints,
+    *,
+    shares: tuple[float, float, float],
+    rng: np.random.Generator,
+) -> Parts:
+    """Draw the parts by group, treated and control groups each by the same shares.
+
+    Parameters
+    ----------
+    groups : (n,) int array
+        From :func:`connected`.
+    treatment : (n,) array
+        0 or 1.
+    image : (n,) int array
+        Image of each row, of which every part needs fifty.
+    shares : (train, select, evaluate)
+        Of groups; sum to one.
+    rng : Generator
+
+    Raises
+    ------
+    ArgumentError
+        If the shares are not positive numbers that sum to one.
+    DataError
+        If a part has fewer than fifty images, or one arm only.
+    """
+    if len(shares) != 3 or min(shares) <= 0 or abs(sum(shares) - 1.0) > 1e-9:
+        raise ArgumentError(
+            f"split must be three positive shares that sum to 1, such as (.5, .1, .4); got "
+            f"{shares!r}."
+        )
+    counts = np.bincount(groups)
+    mostly = np.bincount(groups, treatment) / counts > 0.5
+    part = np.empty(counts.size, dtype=np.int64)
+    for arm in (False, True):
+        mine = rng.permutation(np.flatnonzero(mostly == arm))
+        cuts = np.rint(np.cumsum(shares[:2]) * mine.size).astype(np.int64)
+        for number, chosen in enumerate(np.split(mine, cuts)):
+            part[chosen] = number
+    of_row = part[groups]
+    rows = [np.flatnonzero(of_row == number) for number in range(3)]
+    problems = [
+        problem
+        for name, chosen in zip(("training", "selection", "evaluation"), rows, strict=True)
+        if (problem := _unfit(name, chosen, treatment, image)) is not None
+    ]
+    if problems:
+        raise DataError(problems)
+    return Parts(*rows)
+
+
+def _unfit(name: str, rows: Ints, treatment: Floats, image: Ints) -> Problem | None:
+    images = np.unique(image[rows]).size
+    if images < LEAST_IMAGES:
+        message = (
+            f"the {name} part has {images} distinct images, fewer than {LEAST_IMAGES}; with so few "
+            "places nothing can be said about what differs between them. Add places, or change "
+            "split=."
+        )
+        return Problem("E11-single-arm-fold", message)
+    treated = treatment[rows].mean()
+    if treated in (0.0, 1.0):
+        message = (
+            f"the {name} part has rows of one arm only (treated: {treated:.0%} of {rows.size}); "
+            "choose another random_state or larger shares in split=."
+        )
+        return Problem("E11-single-arm-fold", message)
+    return None

@@ -1,0 +1,171 @@
+"""One look at every image: band statistics, missing pixels, blanks and twins."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from causalkit.data.images import ImageStore
+from causalkit.errors import CausalKitWarning, DataError, Problem, check_choice
+from causalkit.images.ahead import ahead
+from causalkit.progress import teller
+from causalkit.typing import Floats, Ints
+from causalkit.warn import warn
+
+NanPolicy = Literal["error", "mean", "mask"]
+NAN_POLICIES = ("error", "mean", "mask")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Survey:
+    """What each image holds; statistics of any part follow without reading again.
+
+    Attributes
+    ----------
+    positions : (m,) int array
+        Images looked at, ascending.
+    count, mean, squares : (m, band) arrays
+        Finite pixels, their mean, and their squared deviations summed.
+    n_pixels : int
+        Pixels of a band of an image.
+    twin : (m,) int array
+        The first image with the same pixels: its own number where there is none.
+    """
+
+    positions: Ints
+    count: Floats
+    mean: Floats
+    squares: Floats
+    n_pixels: int
+    twin: Ints
+
+    def bands(self, positions: Ints) -> "Bands":
+        """Mean and standard deviation of each band over some of the images, in float64."""
+        rows = np.searchsorted(self.positions, positions)
+        count, mean = self.count[rows], self.mean[rows]
+        total = np.maximum(count.sum(axis=0), 1.0)
+        centre = (count * mean).sum(axis=0) / total
+        squares = self.squares[rows].sum(axis=0) + (count * (mean - centre) ** 2).sum(axis=0)
+        return Bands(centre, np.sqrt(squares / total))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bands:
+    """Mean and standard deviation of each band, ``(band,)``, in units of the store."""
+
+    mean: Floats
+    sd: Floats
+
+
+def survey(store: ImageStore, *, progress: Any = None) -> Survey:
+    """Look once at every image that a row has, run by run.
+
+    Parameters
+    ----------
+    store : ImageStore
+    progress : None, bool or callable
+        As everywhere.
+    """
+    positions = store.used()
+    bands = store.pixels.sizes["band"]
+    count, mean, squares = (np.zeros((positions.size, bands)) for _ in range(3))
+    first: dict[bytes, int] = {}
+    twin = np.empty(positions.size, dtype=np.int64)
+    runs = store.runs(positions)
+    advance = teller(progress, "reading images", unit="run", total=len(runs))
+    at = 0
+    for run, pixels in ahead(_read(store, runs)):
+        here = slice(at, at + run.size)
+        count[here], mean[here], squares[here] = _moments(pixels)
+        for row, image in enumerate(pixels):
+            seal = hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest()
+            twin[at + row] = first.setdefault(seal, at + row)
+        at += run.size
+        if advance is not None:
+            advance(f"{at} of {positions.size} images")
+    n_pixels = int(np.prod(store.shape, dtype=np.int64)) // bands
+    return Survey(positions, count, mean, squares, n_pixels, twin)
+
+
+def check_pixels(found: Survey, store: ImageStore, *, nan_policy: str) -> None:
+    """Refuse images that cannot be used, and warn of blank ones and of twins.
+
+    Raises
+    ------
+    DataError
+        If pixels are missing under ``nan_policy="error"``, or a band is missing or constant
+        throughout.
+    """
+    check_choice("nan_policy", nan_policy, NAN_POLICIES)
+    problems = list(_band_problems(found, store))
+    gone = found.n_pixels - found.count
+    if nan_policy == "error" and gone.any() and not problems:
+        counts = ", ".join(
+            f"{band}: {int(number)}"
+            for band, number in zip(store.bands, gone.sum(axis=0), strict=True)
+            if number
+        )
+        ids = _first(store, found.positions[gone.any(axis=1)])
+        problems.append(
+            Problem(
+                "E15-image-nonfinite",
+                f"pixels of {store.name!r} are missing or infinite ({counts}; first images: {ids})."
+                " Fill them, or pass nan_policy='mean' or 'mask'.",
+                store.name,
+            )
+        )
+    if problems:
+        raise DataError(problems)
+    blank = (found.squares == 0.0).all(axis=1)
+    if blank.any():
+        warn(
+            f"{int(blank.sum())} images of {store.name!r} are constant (first: "
+            f"{_first(store, found.positions[blank])}); they tell nothing and may be failed reads.",
+            CausalKitWarning,
+        )
+    again = (found.twin != np.arange(found.twin.size)) & ~blank
+    if again.any():
+        warn(
+            f"{int(again.sum())} images of {store.name!r} have the same pixels as another (first: "
+            f"{_first(store, found.positions[again])}); they stay in one part of the split.",
+            CausalKitWarning,
+        )
+
+
+def _band_problems(found: Survey, store: ImageStore) -> Iterator[Problem]:
+    whole = found.bands(found.positions)
+    for number, band in enumerate(store.bands):
+        if not found.count[:, number].any():
+            state = "missing"
+        elif whole.sd[number] == 0.0:
+            state = "constant"
+        else:
+            continue
+        message = (
+            f"band {band!r} of {store.name!r} is {state} in every image; leave it out: "
+            f'ds.drop_sel(band="{band}").'
+        )
+        yield Problem("E15-image-nonfinite", message, store.name)
+
+
+def _read(store: ImageStore, runs: list[Ints]) -> Iterator[tuple[Ints, Any]]:
+    for run in runs:
+        yield run, store.read(run)
+
+
+def _moments(pixels: Any) -> tuple[Floats, Floats, Floats]:
+    """Count, mean and squared deviations of each image's bands, ``(b, band)``, NaN left out."""
+    flat = np.moveaxis(pixels, -3, 1).reshape(pixels.shape[0], pixels.shape[-3], -1)
+    values = flat.astype(np.float64)
+    finite = np.isfinite(values)
+    count = finite.sum(axis=2).astype(np.float64)
+    values = np.where(finite, values, 0.0)
+    mean = values.sum(axis=2) / np.maximum(count, 1.0)
+    squares = (np.where(finite, values - mean[:, :, None], 0.0) ** 2).sum(axis=2)
+    return count, mean, squares
+
+
+def _first(store: ImageStore, positions: Ints) -> str:
+    return ", ".join(repr(key) for key in np.asarray(store.keys)[positions[:3]].tolist())

@@ -1,0 +1,331 @@
+"""Train an encoder and the mixture's parameters together, at the posterior mode."""
+
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from causalkit.errors import CausalKitWarning, TrainingError
+from causalkit.images.batches import Batch, Images, Rows, batches, standardised
+from causalkit.images.mixture import Mixture, Sample, log_likelihood, log_prior
+from causalkit.images.survey import Bands
+from causalkit.rng import seed_of, stream
+from causalkit.typing import Floats, Ints
+from causalkit.warn import warn
+
+_WEIGHT_DECAY = 1e-4
+_SCALAR_RATE = 10.0  # effects and noise move on the scale of the outcome, not that of weights
+_MOST_HALVINGS = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """How to train.
+
+    Attributes
+    ----------
+    epochs, batch_size : int
+        Batches are counted in images.
+    learning_rate : float
+        Highest of a one-cycle schedule; effects and noise have ten times as much.
+    augment : bool
+        Flips and quarter turns, the same for every frame. Never brightness: it may be what
+        effects depend on.
+    precision : torch dtype or None
+        Of the encoder's forward pass, below float32.
+    """
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    augment: bool
+    precision: Any = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trial:
+    """The sample as the training sees it: arrays over all rows, images, device.
+
+    Attributes
+    ----------
+    images : Images
+    bands : Bands
+        Statistics of the training images.
+    nan_policy : str
+    outcome, treatment : (n,) arrays
+        Standardised outcome, treatment 0/1.
+    covariates : (n, p) array
+        Standardised.
+    device : torch.device
+    """
+
+    images: Images
+    bands: Bands
+    nan_policy: str
+    outcome: Floats
+    treatment: Floats
+    covariates: Floats
+    device: Any
+
+    def pixels(self, raw: Any) -> Tensor:
+        """Standardised pixels on the device."""
+        found: Tensor = standardised(
+            raw, self.bands, nan_policy=self.nan_policy, device=self.device
+        )
+        return found
+
+    def sample(self, features: Tensor, rows: Ints, inverse: Ints) -> Sample:
+        """Rows with the features of their images, in the type of the features."""
+
+        def put(values: Any) -> Tensor:
+            return torch.as_tensor(values, dtype=features.dtype, device=features.device)
+
+        return Sample(
+            features=features,
+            image=torch.as_tensor(inverse, device=features.device),
+            outcome=put(self.outcome[rows]),
+            treatment=put(self.treatment[rows]),
+            covariates=put(self.covariates[rows]),
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trained:
+    """A trained encoder with the mixture's mode.
+
+    Attributes
+    ----------
+    network : Module
+        In evaluation mode.
+    theta : (P,) Tensor
+        On features as the network gives them.
+    score : float
+        Mean log predictive density of the selection rows.
+    history : tuple of (float, float)
+        Mean log-likelihood of the training rows, and score, after every epoch.
+    """
+
+    network: nn.Module
+    theta: Tensor
+    score: float
+    history: tuple[tuple[float, float], ...]
+
+
+def train(
+    make: Callable[[], nn.Module],
+    model: Mixture,
+    trial: Trial,
+    parts: tuple[Rows, Rows],
+    recipe: Recipe,
+    *,
+    seed: int,
+    advance: Callable[[str], None] | None = None,
+) -> Trained:
+    """Train one network from one start.
+
+    Parameters
+    ----------
+    make : callable
+        Builds the encoder, called with torch's generator seeded.
+    model : Mixture
+    trial : Trial
+    parts : (Rows, Rows)
+        Training and selection rows, on different images.
+    recipe : Recipe
+    seed : int
+    advance : callable, optional
+        Told of every epoch.
+
+    Raises
+    ------
+    TrainingError
+        If the loss is not finite; names step and images.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed_of(seed, "weights") % 2**63)
+        network = make().to(trial.device)
+    generator = torch.Generator().manual_seed(seed_of(seed, "augment") % 2**63)
+    loop = _Loop(network, model, trial, parts[0], recipe, generator)
+    rng = stream(seed, "order")
+    best: tuple[float, Any] = (-np.inf, loop.state())
+    history = []
+    for epoch in range(recipe.epochs):
+        network.train()
+        fitted = [
+            loop.step(batch)
+            for batch in batches(trial.images, parts[0], size=recipe.batch_size, rng=rng)
+        ]
+        network.eval()
+        score = loop.score(parts[1])
+        history.append((float(np.sum(fitted)) / parts[0].order.size, score))
+        if score > best[0]:
+            best = (score, loop.state())
+        if advance is not None:
+            advance(f"epoch {epoch + 1}: selection {score:.4f}")
+    loop.restore(best[1])
+    network.eval()
+    return Trained(network, loop.theta.detach()[0], best[0], tuple(history))
+
+
+@dataclass(slots=True, eq=False)
+class _Loop:
+    """Parameters, optimiser and schedule of one training."""
+
+    network: nn.Module
+    model: Mixture
+    trial: Trial
+    rows: Rows
+    recipe: Recipe
+    generator: torch.Generator
+    weights: nn.Parameter = field(init=False)
+    scalars: nn.Parameter = field(init=False)
+    adam: Any = field(init=False)
+    schedule: Any = field(init=False)
+    n_parts: int = field(default=1, init=False)
+    n_steps: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        start = self.model.start(self.generator).to(self.trial.device)
+        self.weights = nn.Parameter(start[:, : self.model.n_weights].clone())
+        self.scalars = nn.Parameter(start[:, self.model.n_weights :].clone())
+        rate = self.recipe.learning_rate
+        groups = [
+            {"params": list(self.network.parameters()), "weight_decay": _WEIGHT_DECAY},
+            {"params": [self.weights], "weight_decay": 0.0},
+            {"params": [self.scalars], "weight_decay": 0.0},
+        ]
+        self.adam = torch.optim.AdamW(groups, lr=rate)
+        per_epoch = -(-self.rows.images.size // self.recipe.batch_size)
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self.adam,
+            [rate, rate, _SCALAR_RATE * rate],
+            total_steps=self.recipe.epochs * per_epoch,
+        )
+
+    @property
+    def theta(self) -> Tensor:
+        return torch.cat([self.weights, self.scalars], dim=1)
+
+    def state(self) -> Any:
+        network = {
+            name: value.detach().clone() for name, value in self.network.state_dict().items()
+        }
+        return network, self.theta.detach().clone()
+
+    def restore(self, state: Any) -> None:
+        self.network.load_state_dict(state[0])
+        with torch.no_grad():
+            self.weights.copy_(state[1][:, : self.model.n_weights])
+            self.scalars.copy_(state[1][:, self.model.n_weights :])
+
+    def step(self, batch: Batch) -> float:
+        """One step; a batch that does not fit the device is halved, with the same gradient."""
+        while True:
+            try:
+                self.adam.zero_grad(set_to_none=True)
+                fitted = sum(self._backward(part) for part in _split(batch, self.n_parts))
+                break
+            except torch.cuda.OutOfMemoryError:
+                if self.n_parts >= 2**_MOST_HALVINGS:
+                    raise
+                self.n_parts *= 2
+                torch.cuda.empty_cache()
+                warn(
+                    f"a batch of {batch.images.size} images does not fit the device; it is "
+                    f"worked on in {self.n_parts} parts.",
+                    CausalKitWarning,
+                )
+        self.adam.step()
+        self.schedule.step()
+        self.n_steps += 1
+        return fitted
+
+    def _backward(self, part: Batch) -> float:
+        pixels = self.trial.pixels(part.pixels)
+        if self.recipe.augment:
+            pixels = turned(pixels, self.generator)
+        features = self._features(pixels)
+        sample = self.trial.sample(features, part.rows, part.inverse)
+        fitted = log_likelihood(self.model, self.theta, sample).sum()
+        # Images are drawn alike, so that this is unbiased for the sum over all rows.
+        share = part.images.size / self.rows.images.size
+        objective = fitted / share + log_prior(self.model, self.theta)[0]
+        loss = -objective * share / self.rows.order.size
+        if not torch.isfinite(loss):
+            keys = np.asarray(self.trial.images.store.keys)[part.images[:3]].tolist()
+            raise TrainingError(
+                f"the loss is not finite at step {self.n_steps} (images {keys} and others); look "
+                "for extreme outcomes, or lower learning_rate."
+            )
+        loss.backward()  # type: ignore[no-untyped-call]
+        return float(fitted.detach())
+
+    def _features(self, pixels: Tensor) -> Tensor:
+        return forward(self.network, pixels, self.recipe.precision)
+
+    @torch.no_grad()
+    def score(self, rows: Rows) -> float:
+        """Mean log predictive density of some rows."""
+        total = 0.0
+        for batch in batches(self.trial.images, rows, size=2 * self.recipe.batch_size):
+            features = self._features(self.trial.pixels(batch.pixels))
+            sample = self.trial.sample(features, batch.rows, batch.inverse)
+            total += float(log_likelihood(self.model, self.theta, sample).sum())
+        return total / rows.order.size
+
+
+def forward(network: nn.Module, pixels: Tensor, precision: Any) -> Tensor:
+    """Features in float32, computed below it if ``precision`` says so."""
+    lower = (
+        nullcontext() if precision is None else torch.autocast(pixels.device.type, dtype=precision)
+    )
+    with lower:
+        features: Tensor = network(pixels)
+    return features.to(torch.float32)
+
+
+@torch.no_grad()
+def represent(
+    network: nn.Module, trial: Trial, positions: Ints, *, batch_size: int, precision: Any = None
+) -> Floats:
+    """Features of some images, ``(m, d)`` in the order of ``positions``, ascending."""
+    network.eval()
+    parts = [
+        forward(network, trial.pixels(pixels), precision).cpu().numpy()
+        for _, pixels in trial.images.in_order(positions, batch_size)
+    ]
+    return np.concatenate(parts).astype(np.float64)
+
+
+def turned(pixels: Tensor, generator: torch.Generator) -> Tensor:
+    """Each image flipped and turned at random, all its frames alike; turns need square images."""
+
+    def coin() -> Tensor:
+        drawn = torch.rand(pixels.shape[0], generator=generator) < 0.5
+        return drawn.to(pixels.device).reshape(-1, *(1,) * (pixels.dim() - 1))
+
+    found = torch.where(coin(), pixels.flip(-1), pixels)
+    found = torch.where(coin(), found.flip(-2), found)
+    if pixels.shape[-1] == pixels.shape[-2]:
+        found = torch.where(coin(), found.transpose(-1, -2), found)
+    return found
+
+
+def _split(batch: Batch, parts: int) -> Iterator[Batch]:
+    """A batch in parts of whole images."""
+    if parts == 1:
+        yield batch
+        return
+    for places in np.array_split(np.arange(batch.images.size), parts):
+        if places.size:
+            mine = (batch.inverse >= places[0]) & (batch.inverse <= places[-1])
+            yield Batch(
+                batch.images[places],
+                batch.pixels[places],
+                batch.rows[mine],
+                batch.inverse[mine] - places[0],
+            )
