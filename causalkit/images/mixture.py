@@ -12,109 +12,16 @@ types summed out exactly.
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid, softplus
 
-Likelihood = Literal["student_t", "normal", "bernoulli"]
-LatentLevel = Literal["unit", "image"]
+from causalkit.images.model import BASE_SD, TAIL_FLOOR, TYPE_NOISE_SD, Mixture
 
 _NODES = 9  # of the Gauss-Hermite rule for the effect of a place
-_TAIL_FLOOR = 2.0  # the variance of a Student-t needs more than two degrees of freedom
-_TYPE_NOISE_SD = 0.1
-_BASE_SD = 0.5
 _LOG_2PI = math.log(2.0 * math.pi)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mixture:
-    """Shape and priors of the model.
-
-    Attributes
-    ----------
-    n_types : int
-        K.
-    n_features : int
-        d, length of the representation h.
-    n_covariates : int
-        p, covariates of the baseline.
-    likelihood : {"student_t", "normal", "bernoulli"}
-        F. Effects of ``"bernoulli"`` act on the logit.
-    latent_level : {"unit", "image"}
-        Whether each unit draws its own type, or all units of an image share one. The latter comes
-        with a normal effect of the place, without which a shock that neighbours share would look
-        like a type.
-    cluster_sigma : bool
-        Whether the noise of the treated may differ between types.
-    centre : float
-        Prior mean of τ₁: the difference in means (of the logit if ``"bernoulli"``).
-    """
-
-    n_types: int
-    n_features: int
-    n_covariates: int = 0
-    likelihood: Likelihood = "normal"
-    latent_level: LatentLevel = "unit"
-    cluster_sigma: bool = False
-    centre: float = 0.0
-
-    def sizes(self) -> dict[str, int]:
-        """Length of every part of θ, in order; weights first, then the few scalars."""
-        k = self.n_types
-        noisy = self.likelihood != "bernoulli"
-        return {
-            "type_weight": (k - 1) * self.n_features,
-            "base_weight": self.n_features + self.n_covariates,
-            "type_bias": k - 1,
-            "base_bias": 1,
-            "first_effect": 1,
-            "gap": k - 1,
-            "log_noise": 2 if noisy else 0,
-            "type_noise": k if noisy and self.cluster_sigma else 0,
-            "tail": 1 if self.likelihood == "student_t" else 0,
-            "log_place": 1 if self.latent_level == "image" else 0,
-        }
-
-    @property
-    def n_weights(self) -> int:
-        """Length of the weights that lead θ; what follows are the scalars."""
-        sizes = self.sizes()
-        return sizes["type_weight"] + sizes["base_weight"]
-
-    @property
-    def size(self) -> int:
-        """P, length of θ."""
-        return sum(self.sizes().values())
-
-    def parts(self, theta: Tensor) -> dict[str, Tensor]:
-        """Views of ``(S, P)`` by name; weights of types as ``(S, d, K − 1)``."""
-        sizes = self.sizes()
-        found = dict(zip(sizes, torch.split(theta, list(sizes.values()), dim=-1), strict=True))
-        found["type_weight"] = found["type_weight"].reshape(
-            theta.shape[0], self.n_features, self.n_types - 1
-        )
-        return found
-
-    def start(self, generator: torch.Generator, *, dtype: torch.dtype = torch.float32) -> Tensor:
-        """Where training begins, ``(1, P)``: small weights, types about the difference in means.
-
-        Restarts differ in weights, and in how far apart types are at first.
-        """
-        sizes = self.sizes()
-        theta = {name: torch.zeros(size, dtype=dtype) for name, size in sizes.items()}
-        for name in ("type_weight", "base_weight"):
-            theta[name] = 0.01 * torch.randn(sizes[name], generator=generator, dtype=dtype)
-        gaps = self.n_types - 1
-        spread = 0.5 + torch.rand(1, generator=generator, dtype=dtype)
-        theta["first_effect"] += self.centre - spread * gaps / 2
-        theta["gap"] += torch.log(torch.expm1(spread))
-        theta["log_noise"] += math.log(0.7)
-        theta["tail"] += math.log(10.0)
-        theta["log_place"] += math.log(0.3)
-        return torch.cat(list(theta.values()))[None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,16 +47,47 @@ class Sample:
     covariates: Tensor
 
 
+def parts_of(model: Mixture, theta: Tensor) -> dict[str, Tensor]:
+    """Views of ``(S, P)`` by name; weights of types as ``(S, d, K − 1)``."""
+    sizes = model.sizes()
+    found = dict(zip(sizes, torch.split(theta, list(sizes.values()), dim=-1), strict=True))
+    found["type_weight"] = found["type_weight"].reshape(
+        theta.shape[0], model.n_features, model.n_types - 1
+    )
+    return found
+
+
+def start(
+    model: Mixture, generator: torch.Generator, *, dtype: torch.dtype = torch.float32
+) -> Tensor:
+    """Where training begins, ``(1, P)``: small weights, types about the difference in means.
+
+    Restarts differ in weights, and in how far apart types are at first.
+    """
+    sizes = model.sizes()
+    theta = {name: torch.zeros(size, dtype=dtype) for name, size in sizes.items()}
+    for name in ("type_weight", "base_weight"):
+        theta[name] = 0.01 * torch.randn(sizes[name], generator=generator, dtype=dtype)
+    gaps = model.n_types - 1
+    spread = 0.5 + torch.rand(1, generator=generator, dtype=dtype)
+    theta["first_effect"] += model.centre - spread * gaps / 2
+    theta["gap"] += torch.log(torch.expm1(spread))
+    theta["log_noise"] += math.log(0.7)
+    theta["tail"] += math.log(10.0)
+    theta["log_place"] += math.log(0.3)
+    return torch.cat(list(theta.values()))[None]
+
+
 def effects(model: Mixture, theta: Tensor) -> Tensor:
     """τ of every type, ascending, ``(S, K)``."""
-    parts = model.parts(theta)
+    parts = parts_of(model, theta)
     first = parts["first_effect"]
     return torch.cat([first, first + torch.cumsum(softplus(parts["gap"]), dim=-1)], dim=-1)
 
 
 def type_log_probs(model: Mixture, theta: Tensor, features: Tensor) -> Tensor:
     """Log π of every image and type, ``(S, m, K)``; the first type has logit 0."""
-    parts = model.parts(theta)
+    parts = parts_of(model, theta)
     logits = torch.einsum("md,sdk->smk", features, parts["type_weight"])
     logits = logits + parts["type_bias"][:, None, :]
     first = logits.new_zeros((*logits.shape[:2], 1))
@@ -158,7 +96,7 @@ def type_log_probs(model: Mixture, theta: Tensor, features: Tensor) -> Tensor:
 
 def baseline(model: Mixture, theta: Tensor, sample: Sample) -> Tensor:
     """μ₀ of every row, ``(S, n)``."""
-    parts = model.parts(theta)
+    parts = parts_of(model, theta)
     weight = parts["base_weight"]
     by_image = weight[:, : model.n_features] @ sample.features.T
     found = by_image[:, sample.image] + parts["base_bias"]
@@ -186,7 +124,7 @@ def log_likelihood(model: Mixture, theta: Tensor, sample: Sample) -> Tensor:
         torch.as_tensor(part, dtype=theta.dtype, device=theta.device)
         for part in np.polynomial.hermite_e.hermegauss(_NODES)
     )
-    shock = model.parts(theta)["log_place"].exp()
+    shock = parts_of(model, theta)["log_place"].exp()
     by_image = []
     for node in nodes:
         dense = _log_density(model, theta, sample, located + (shock * node)[:, :, None])
@@ -203,9 +141,9 @@ def log_prior(model: Mixture, theta: Tensor) -> Tensor:
     Weights of types N(0, 1), of the baseline N(0, 0.5²); τ₁ ~ N(difference in means, 1); gaps and
     noise half-normal(1); degrees of freedom Gamma(2, 0.1) above 2.
     """
-    parts = model.parts(theta)
+    parts = parts_of(model, theta)
     found = -0.5 * parts["type_weight"].square().sum(dim=(1, 2))
-    found = found - 0.5 * (parts["base_weight"] / _BASE_SD).square().sum(dim=1)
+    found = found - 0.5 * (parts["base_weight"] / BASE_SD).square().sum(dim=1)
     found = found - 0.5 * parts["type_bias"].square().sum(dim=1)
     found = found - 0.5 * parts["base_bias"].square().sum(dim=1)
     found = found - 0.5 * (parts["first_effect"] - model.centre).square().sum(dim=1)
@@ -213,8 +151,8 @@ def log_prior(model: Mixture, theta: Tensor) -> Tensor:
     found = found + (logsigmoid(gap) - 0.5 * softplus(gap).square()).sum(dim=1)
     for name in ("log_noise", "log_place"):
         found = found + (parts[name] - 0.5 * torch.exp(2.0 * parts[name])).sum(dim=1)
-    found = found - 0.5 * (parts["type_noise"] / _TYPE_NOISE_SD).square().sum(dim=1)
-    degrees = _TAIL_FLOOR + parts["tail"].exp()
+    found = found - 0.5 * (parts["type_noise"] / TYPE_NOISE_SD).square().sum(dim=1)
+    degrees = TAIL_FLOOR + parts["tail"].exp()
     return found + (torch.log(degrees) - 0.1 * degrees + parts["tail"]).sum(dim=1)
 
 
@@ -228,7 +166,7 @@ def _log_density(model: Mixture, theta: Tensor, sample: Sample, located: Tensor)
     outcome = sample.outcome[None, :, None]
     if model.likelihood == "bernoulli":
         return logsigmoid(torch.where(outcome > 0.5, located, -located))
-    parts = model.parts(theta)
+    parts = parts_of(model, theta)
     treated = sample.treatment.to(torch.bool)[None, :, None]
     log_noise = parts["log_noise"][:, None, :]
     second = log_noise[:, :, 1:]
@@ -238,7 +176,7 @@ def _log_density(model: Mixture, theta: Tensor, sample: Sample, located: Tensor)
     squared = ((outcome - located) * torch.exp(-log_scale)).square()
     if model.likelihood == "normal":
         return -0.5 * (squared + _LOG_2PI) - log_scale
-    degrees = (_TAIL_FLOOR + parts["tail"].exp())[:, :, None]
+    degrees = (TAIL_FLOOR + parts["tail"].exp())[:, :, None]
     constant = torch.lgamma((degrees + 1) / 2) - torch.lgamma(degrees / 2)
     constant = constant - 0.5 * torch.log(math.pi * degrees)
     return constant - log_scale - (degrees + 1) / 2 * torch.log1p(squared / degrees)

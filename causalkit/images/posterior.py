@@ -3,10 +3,9 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 from scipy.special import expit, log_softmax
 
-from causalkit.images.mixture import Mixture, effects
+from causalkit.images.model import Mixture
 from causalkit.typing import Floats
 
 _CELLS = 20_000_000  # numbers per block of rows
@@ -53,7 +52,10 @@ class Posterior:
 
     def effects(self) -> Floats:
         """τ of every draw and type in units of the outcome, ``(S, K)``; logits if Bernoulli."""
-        found = effects(self.model, torch.from_numpy(self.draws)).numpy()
+        parts = self._parts()
+        first = parts["first_effect"]
+        above = np.cumsum(np.logaddexp(0.0, parts["gap"]), axis=1)
+        found = np.concatenate([first, first + above], axis=1)
         return found if self.model.likelihood == "bernoulli" else found * self.scale
 
     def noise(self) -> Floats:
@@ -79,30 +81,23 @@ class Posterior:
 
     def cate(self, raw: Floats, covariates: Floats) -> Floats:
         """Σ_k π_k τ_k with π and τ of the same draw, ``(S, n)``."""
-        rows = max(1, _CELLS // (self.n_draws * max(2, self.model.n_types)))
         parts = [
-            (
-                self.types(raw[at : at + rows])
-                * self.by_type(raw[at : at + rows], covariates[at : at + rows])
-            ).sum(axis=2)
-            for at in range(0, raw.shape[0], rows)
+            (self.types(raw[rows]) * self.by_type(raw[rows], covariates[rows])).sum(axis=2)
+            for rows in self._blocks(raw.shape[0])
         ]
         return np.concatenate(parts, axis=1)
 
     def mean_types(self, raw: Floats) -> Floats:
         """Mean over draws of π, ``(m, K)``."""
-        rows = max(1, _CELLS // (self.n_draws * max(2, self.model.n_types)))
-        parts = [
-            self.types(raw[at : at + rows]).mean(axis=0) for at in range(0, raw.shape[0], rows)
-        ]
+        parts = [self.types(raw[rows]).mean(axis=0) for rows in self._blocks(raw.shape[0])]
         return np.concatenate(parts)
 
     def control_mean(self, raw: Floats, covariates: Floats) -> Floats:
         """Posterior mean of E[Y | T = 0] at every row, ``(n,)``."""
         base = self.baseline(raw, covariates)
-        return np.asarray(
-            (expit(base) if self.model.likelihood == "bernoulli" else base).mean(axis=0)
-        )
+        if self.model.likelihood == "bernoulli":
+            base = expit(base)
+        return np.asarray(base.mean(axis=0))
 
     def thinned(self, count: int) -> "Posterior":
         """At most ``count`` of the draws, evenly spaced."""
@@ -112,5 +107,8 @@ class Posterior:
         return replace(self, draws=self.draws[chosen])
 
     def _parts(self) -> dict[str, Floats]:
-        parts = self.model.parts(torch.from_numpy(self.draws))
-        return {name: values.numpy() for name, values in parts.items()}
+        return self.model.arrays(self.draws)
+
+    def _blocks(self, n: int) -> list[slice]:
+        rows = max(1, _CELLS // (self.n_draws * max(2, self.model.n_types)))
+        return [slice(at, at + rows) for at in range(0, n, rows)]

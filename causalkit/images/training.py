@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from causalkit.errors import CausalKitWarning, TrainingError
 from causalkit.images.batches import Batch, Images, Rows, batches, standardised
-from causalkit.images.mixture import Mixture, Sample, log_likelihood, log_prior
+from causalkit.images.mixture import Sample, log_likelihood, log_prior, start
+from causalkit.images.model import Mixture
 from causalkit.images.survey import Bands
 from causalkit.rng import seed_of, stream
 from causalkit.typing import Floats, Ints
@@ -189,9 +190,9 @@ class _Loop:
     n_steps: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
-        start = self.model.start(self.generator).to(self.trial.device)
-        self.weights = nn.Parameter(start[:, : self.model.n_weights].clone())
-        self.scalars = nn.Parameter(start[:, self.model.n_weights :].clone())
+        theta = start(self.model, self.generator).to(self.trial.device)
+        self.weights = nn.Parameter(theta[:, : self.model.n_weights].clone())
+        self.scalars = nn.Parameter(theta[:, self.model.n_weights :].clone())
         rate = self.recipe.learning_rate
         groups = [
             {"params": list(self.network.parameters()), "weight_decay": _WEIGHT_DECAY},

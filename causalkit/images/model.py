@@ -1,0 +1,88 @@
+"""Shape and priors of the mixture of effect types, whatever computes it."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from causalkit.typing import Floats
+
+Likelihood = Literal["student_t", "normal", "bernoulli"]
+LatentLevel = Literal["unit", "image"]
+LIKELIHOODS = ("student_t", "normal", "bernoulli")
+LATENT_LEVELS = ("unit", "image")
+
+TAIL_FLOOR = 2.0  # the variance of a Student-t needs more than two degrees of freedom
+TYPE_NOISE_SD = 0.1
+BASE_SD = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mixture:
+    """Shape and priors of the model.
+
+    Attributes
+    ----------
+    n_types : int
+        K.
+    n_features : int
+        d, length of the representation h.
+    n_covariates : int
+        p, covariates of the baseline.
+    likelihood : {"student_t", "normal", "bernoulli"}
+        F. Effects of ``"bernoulli"`` act on the logit.
+    latent_level : {"unit", "image"}
+        Whether each unit draws its own type, or all units of an image share one. The latter comes
+        with a normal effect of the place, without which a shock that neighbours share would look
+        like a type.
+    cluster_sigma : bool
+        Whether the noise of the treated may differ between types.
+    centre : float
+        Prior mean of τ₁: the difference in means (of the logit if ``"bernoulli"``).
+    """
+
+    n_types: int
+    n_features: int
+    n_covariates: int = 0
+    likelihood: Likelihood = "normal"
+    latent_level: LatentLevel = "unit"
+    cluster_sigma: bool = False
+    centre: float = 0.0
+
+    def sizes(self) -> dict[str, int]:
+        """Length of every part of θ, in order; weights first, then the few scalars."""
+        k = self.n_types
+        noisy = self.likelihood != "bernoulli"
+        return {
+            "type_weight": (k - 1) * self.n_features,
+            "base_weight": self.n_features + self.n_covariates,
+            "type_bias": k - 1,
+            "base_bias": 1,
+            "first_effect": 1,
+            "gap": k - 1,
+            "log_noise": 2 if noisy else 0,
+            "type_noise": k if noisy and self.cluster_sigma else 0,
+            "tail": 1 if self.likelihood == "student_t" else 0,
+            "log_place": 1 if self.latent_level == "image" else 0,
+        }
+
+    @property
+    def n_weights(self) -> int:
+        """Length of the weights that lead θ; what follows are the scalars."""
+        sizes = self.sizes()
+        return sizes["type_weight"] + sizes["base_weight"]
+
+    @property
+    def size(self) -> int:
+        """P, length of θ."""
+        return sum(self.sizes().values())
+
+    def arrays(self, theta: Floats) -> dict[str, Floats]:
+        """Views of draws ``(S, P)`` by name; weights of types as ``(S, d, K − 1)``."""
+        sizes = self.sizes()
+        cuts = np.cumsum(list(sizes.values()))[:-1]
+        found = dict(zip(sizes, np.split(theta, cuts, axis=-1), strict=True))
+        found["type_weight"] = found["type_weight"].reshape(
+            theta.shape[0], self.n_features, self.n_types - 1
+        )
+        return found
