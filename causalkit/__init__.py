@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from causalkit.heterogeneity import (
         rank_average_treatment_effect as rank_average_treatment_effect,
     )
+    from causalkit.heterogeneity import rate_test as rate_test
     from causalkit.iv import InvalidIV as InvalidIV
     from causalkit.panel import PanelDML as PanelDML
     from causalkit.provenance import info as info
@@ -37,6 +38,7 @@ _HOME = {
     "list_datasets": "causalkit.data",
     "load_dataset": "causalkit.data",
     "rank_average_treatment_effect": "causalkit.heterogeneity",
+    "rate_test": "causalkit.heterogeneity",
     "table": "causalkit.results",
 }
 __all__ = sorted(_MODULES | _HOME.keys())
