@@ -127,6 +127,7 @@ def test_embeddings_decide_types_and_means():
         rows = (share >= low) & (share < low + 0.2)
         assert near(truth.cluster_labels[rows] - share[rows], 0.0)
     assert near(truth.cate, truth.estimands["ate"])
+    assert near(frame["t"] - truth.propensity, 0.0)
 
 
 def test_embeddings_have_a_null_design_and_one_without_overlap():
