@@ -152,7 +152,8 @@ def image_rct(
     chunk : int, default 256
         Images in a chunk of the store; no number hangs on it.
     dtype : {"float32", "uint16"}, default "float32"
-        Type of pixels in the store; integers are scaled, and reading undoes that.
+        Type of pixels in the store; integers are scaled, and reading gives float64 to within half a
+        step of .0005.
     sort_by : {"treatment"}, optional
         Order of rows and of images in the store: controls first. The same units at the same
         places, which a training loop that trusts the order of a store will get wrong.
