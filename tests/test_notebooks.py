@@ -126,7 +126,7 @@ def run_page(name: str, at_least: int, *, rel: float, absolute: float) -> None:
         assert fresh == pytest.approx(stale, rel=rel, abs=absolute), code
 
 
-@pytest.mark.parametrize(("name", "at_least"), [("panel_dml", 10), ("invalid_iv", 5)])
+@pytest.mark.parametrize(("name", "at_least"), [("panel_dml", 10), ("invalid_iv", 5), ("rate", 3)])
 def test_blocks_of_a_page_run_in_order_and_print_what_stands_below_them(name, at_least):
     # Boosting may differ in the last digit between processors, so numbers get one percent.
     run_page(name, at_least, rel=0.01, absolute=0.002)
