@@ -1,7 +1,7 @@
 """Rank-weighted average treatment effects: what a ranking of units by their effects is worth."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,7 +23,7 @@ from causalkit.results.numerals import count, decimals, interval, number, p_text
 from causalkit.results.render import Grid, Page, Part, page_html, page_text
 from causalkit.rng import RandomState, as_seed, stream
 from causalkit.typing import Floats, Ints
-from causalkit.warn import warn
+from causalkit.warn import collect_warnings, warn
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -57,8 +57,8 @@ class RateResult:
         Whether half samples were of clusters.
     parts : tuple of RateResult
         Empty, or the two rankings of which this is the first minus the second.
-    notes : tuple of str
-        What was and was not checked.
+    notes, warnings : tuple of str
+        What was and was not checked; warnings raised.
 
     References
     ----------
@@ -73,6 +73,7 @@ class RateResult:
     clustered: bool = False
     parts: "tuple[RateResult, ...]" = ()
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def estimate(self) -> float:
@@ -227,18 +228,15 @@ def rank_average_treatment_effect(
     else:
         found = paired_rank_effects(columns[0], columns[1], score, **draws)
         names = (*names, f"{names[0]} − {names[1]}")
-    if groups is not None:
-        warn_if_few(found[0].n_clusters)
-    made = [
-        RateResult(target, effects, n, seed, name, groups is not None, notes=notes)
+    with collect_warnings() as said:
+        if groups is not None:
+            warn_if_few(found[0].n_clusters)
+    facts: dict[str, Any] = {"notes": notes, "warnings": tuple(said)}
+    made = tuple(
+        RateResult(target, effects, n, seed, name, groups is not None, **facts)
         for effects, name in zip(found, names, strict=True)
-    ]
-    if len(made) == 1:
-        return made[0]
-    first, second, gap = made
-    return RateResult(
-        target, gap.effects, n, seed, gap.name, gap.clustered, (first, second), notes=notes
     )
+    return replace(made[-1], parts=made[:-1])
 
 
 def as_clusters(values: Any, n: int) -> Ints:
@@ -352,7 +350,7 @@ def _page(result: RateResult) -> Page:
                 grid=_curve_grid(result),
                 text="First ranking minus second." if result.parts else "",
             ),
-            Part(heading="Notes", lines=result.notes),
+            Part(heading="Notes", lines=(*result.warnings, *result.notes)),
         ),
     )
 

@@ -197,7 +197,9 @@ def test_what_cannot_be_ranked_is_refused_by_name(changed, error, said):
 def test_few_clusters_are_warned_of():
     score, tau = experiment(np.random.default_rng(7), 100)
     with pytest.warns(FewClustersWarning, match="only 10 clusters"):
-        rate(score, tau, clusters=np.arange(100) % 10, seed=0)
+        found = rate(score, tau, clusters=np.arange(100) % 10, seed=0)
+    assert "only 10 clusters" in found.warnings[0]
+    assert "only 10 clusters" in found.summary()
 
 
 def test_the_summary_holds_its_numbers_in_80_columns_and_html():
