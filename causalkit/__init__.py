@@ -17,6 +17,8 @@ if TYPE_CHECKING:
         rank_average_treatment_effect as rank_average_treatment_effect,
     )
     from causalkit.heterogeneity import rate_test as rate_test
+    from causalkit.images import ImageEffectClusters as ImageEffectClusters
+    from causalkit.images import ImageEncoder as ImageEncoder
     from causalkit.iv import InvalidIV as InvalidIV
     from causalkit.panel import PanelDML as PanelDML
     from causalkit.provenance import info as info
@@ -29,6 +31,8 @@ _MODULES = {"errors", "generators", "metrics"}
 _HOME = {
     "CausalData": "causalkit.data",
     "EffectResult": "causalkit.results",
+    "ImageEffectClusters": "causalkit.images",
+    "ImageEncoder": "causalkit.images",
     "InvalidIV": "causalkit.iv",
     "PanelDML": "causalkit.panel",
     "Study": "causalkit.study",

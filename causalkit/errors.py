@@ -125,6 +125,10 @@ class ExtrapolationWarning(CausalKitWarning):
     """A prediction is asked for where there were no training data."""
 
 
+class RandomizationWarning(CausalKitWarning):
+    """A treatment that was said to be randomised is predictable."""
+
+
 class IdentificationWarning(CausalKitWarning):
     """The estimate rests on little variation, or on leftover heterogeneity."""
 

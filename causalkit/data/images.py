@@ -88,6 +88,21 @@ class ImageStore:
             of_row = pd.Index(keys).get_indexer(pd.Index(data.frame[str(data.roles.image_key)]))
         return cls(chosen, pixels, keys, of_row.astype(np.int64), _run_length(pixels))
 
+    @classmethod
+    def bare(cls, pixels: "xr.DataArray") -> "ImageStore":
+        """Images without rows: every image stands for itself.
+
+        Raises
+        ------
+        DataError
+            If the dimensions are not ``(..., [time,] band, y, x)``.
+        """
+        key_dim = key_dimension(pixels)
+        ordered = _ordered(pixels, key_dim)
+        size = ordered.sizes[key_dim]
+        keys = ordered[key_dim].values if key_dim in ordered.coords else np.arange(size)
+        return cls(str(pixels.name), ordered, keys, np.arange(size), _run_length(ordered))
+
     @property
     def n_images(self) -> int:
         """Images in the store."""

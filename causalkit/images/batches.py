@@ -169,23 +169,42 @@ def batches(
         yield Batch(positions, pixels, chosen, inverse)
 
 
-def standardised(pixels: Any, bands: Bands, *, nan_policy: str, device: Any) -> Any:
-    """Pixels as a float32 tensor, each band about its mean in units of its standard deviation.
+@dataclass(frozen=True, slots=True, eq=False)
+class Lens:
+    """From stored pixels to what an encoder sees.
 
-    Missing pixels become the mean of their band; under ``"mask"`` a last band says where they are.
+    Attributes
+    ----------
+    bands : Bands
+        Mean and standard deviation of each band: of the training images, or those that the weights
+        of an encoder were made with. Never those of a target.
+    nan_policy : str
+    device : torch.device
     """
-    import torch
 
-    raw = torch.from_numpy(np.ascontiguousarray(pixels)).to(device, non_blocking=True)
-    shape = (-1, 1, 1)
-    mean = torch.as_tensor(bands.mean, dtype=torch.float32, device=device).reshape(shape)
-    sd = torch.as_tensor(bands.sd, dtype=torch.float32, device=device).reshape(shape)
-    found = (raw.to(torch.float32) - mean) / sd
-    if nan_policy == "error":
-        return found
-    there = torch.isfinite(found)
-    found = torch.where(there, found, torch.zeros_like(found))
-    if nan_policy == "mean":
-        return found
-    missing = (~there).any(dim=-3, keepdim=True).to(torch.float32)
-    return torch.cat([found, missing], dim=-3)
+    bands: Bands
+    nan_policy: str
+    device: Any
+
+    def pixels(self, raw: Any) -> Any:
+        """Pixels as a float32 tensor, each band about its mean in units of its deviation.
+
+        Missing pixels become the mean of their band; under ``"mask"`` a last band says where they
+        are.
+        """
+        import torch
+
+        stored = torch.from_numpy(np.ascontiguousarray(raw)).to(self.device, non_blocking=True)
+        mean, sd = (
+            torch.as_tensor(part, dtype=torch.float32, device=self.device).reshape(-1, 1, 1)
+            for part in (self.bands.mean, self.bands.sd)
+        )
+        found = (stored.to(torch.float32) - mean) / sd
+        if self.nan_policy == "error":
+            return found
+        there = torch.isfinite(found)
+        found = torch.where(there, found, torch.zeros_like(found))
+        if self.nan_policy == "mean":
+            return found
+        missing = (~there).any(dim=-3, keepdim=True).to(torch.float32)
+        return torch.cat([found, missing], dim=-3)

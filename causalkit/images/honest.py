@@ -1,12 +1,15 @@
 """Honest effects: averages of doubly robust scores over rows that no model was fitted to."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from causalkit.errors import ArgumentError, IdentificationError, check_choice
 from causalkit.heterogeneity import RateResult, rank_average_treatment_effect
+from causalkit.images.posterior import Posterior
 from causalkit.inference.solve import Solution, solve_linear
 from causalkit.results import EffectResult
 from causalkit.results.solutions import effect_from_solutions
@@ -14,6 +17,7 @@ from causalkit.scores import LinearScore
 from causalkit.typing import Bools, Floats, Ints
 
 LEAST_PER_ARM = 20
+INACTIVE = 0.02  # mean probability of a type that hardly occurs
 MOST_CONDITION = 30.0
 ESTIMANDS = ("clusters", "soft", "ate", "calibration")
 
@@ -162,4 +166,28 @@ def honest_rate(
         n_boot=n_boot,
         clusters=found.clusters,
         seed=seed,
+    )
+
+
+def effect_spread(posteriors: Sequence[Posterior], correlation: float) -> pd.DataFrame:
+    """Mean and standard deviation of single units' effects by cluster, at posterior means.
+
+    Raises
+    ------
+    ArgumentError
+        If the correlation lies outside [−1, 1], or the outcome is 0/1.
+    """
+    if not -1.0 <= correlation <= 1.0:
+        raise ArgumentError(f"cross_world_corr must lie in [-1, 1], got {correlation!r}.")
+    if posteriors[0].model.likelihood == "bernoulli":
+        raise ArgumentError("effects of single units on a 0/1 outcome have no such spread.")
+    tau = np.concatenate([posterior.effects() for posterior in posteriors])
+    noise = np.concatenate([posterior.noise() for posterior in posteriors])
+    variance = (noise**2).sum(axis=1) - 2.0 * correlation * noise.prod(axis=1)
+    return pd.DataFrame(
+        {
+            "cluster": [f"cluster {number + 1}" for number in range(tau.shape[1])],
+            "mean": tau.mean(axis=0),
+            "sd": np.sqrt(variance.mean() + tau.var(axis=0)),
+        }
     )

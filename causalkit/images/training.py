@@ -1,6 +1,6 @@
 """Train an encoder and the mixture's parameters together, at the posterior mode."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,10 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from causalkit.errors import CausalKitWarning, TrainingError
-from causalkit.images.batches import Batch, Images, Rows, batches, standardised
+from causalkit.images.batches import Batch, Images, Lens, Rows, batches
 from causalkit.images.mixture import Sample, log_likelihood, log_prior, start
 from causalkit.images.model import Mixture
-from causalkit.images.survey import Bands
 from causalkit.rng import seed_of, stream
 from causalkit.typing import Floats, Ints
 from causalkit.warn import warn
@@ -49,35 +48,23 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trial:
-    """The sample as the training sees it: arrays over all rows, images, device.
+    """The sample as the training sees it.
 
     Attributes
     ----------
     images : Images
-    bands : Bands
-        Statistics of the training images.
-    nan_policy : str
+    lens : Lens
     outcome, treatment : (n,) arrays
-        Standardised outcome, treatment 0/1.
+        Over all rows; standardised outcome, treatment 0/1.
     covariates : (n, p) array
         Standardised.
-    device : torch.device
     """
 
     images: Images
-    bands: Bands
-    nan_policy: str
+    lens: Lens
     outcome: Floats
     treatment: Floats
     covariates: Floats
-    device: Any
-
-    def pixels(self, raw: Any) -> Tensor:
-        """Standardised pixels on the device."""
-        found: Tensor = standardised(
-            raw, self.bands, nan_policy=self.nan_policy, device=self.device
-        )
-        return found
 
     def sample(self, features: Tensor, rows: Ints, inverse: Ints) -> Sample:
         """Rows with the features of their images, in the type of the features."""
@@ -148,7 +135,7 @@ def train(
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of(seed, "weights") % 2**63)
-        network = make().to(trial.device)
+        network = make().to(trial.lens.device)
     generator = torch.Generator().manual_seed(seed_of(seed, "augment") % 2**63)
     loop = _Loop(network, model, trial, parts[0], recipe, generator)
     rng = stream(seed, "order")
@@ -190,7 +177,7 @@ class _Loop:
     n_steps: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
-        theta = start(self.model, self.generator).to(self.trial.device)
+        theta = start(self.model, self.generator).to(self.trial.lens.device)
         self.weights = nn.Parameter(theta[:, : self.model.n_weights].clone())
         self.scalars = nn.Parameter(theta[:, self.model.n_weights :].clone())
         rate = self.recipe.learning_rate
@@ -246,7 +233,7 @@ class _Loop:
         return fitted
 
     def _backward(self, part: Batch) -> float:
-        pixels = self.trial.pixels(part.pixels)
+        pixels = self.trial.lens.pixels(part.pixels)
         if self.recipe.augment:
             pixels = turned(pixels, self.generator)
         features = self._features(pixels)
@@ -273,7 +260,7 @@ class _Loop:
         """Mean log predictive density of some rows."""
         total = 0.0
         for batch in batches(self.trial.images, rows, size=2 * self.recipe.batch_size):
-            features = self._features(self.trial.pixels(batch.pixels))
+            features = self._features(self.trial.lens.pixels(batch.pixels))
             sample = self.trial.sample(features, batch.rows, batch.inverse)
             total += float(log_likelihood(self.model, self.theta, sample).sum())
         return total / rows.order.size
@@ -289,17 +276,40 @@ def forward(network: nn.Module, pixels: Tensor, precision: Any) -> Tensor:
     return features.to(torch.float32)
 
 
-@torch.no_grad()
 def represent(
-    network: nn.Module, trial: Trial, positions: Ints, *, batch_size: int, precision: Any = None
+    network: nn.Module,
+    lens: Lens,
+    images: Images,
+    positions: Ints,
+    *,
+    batch_size: int,
+    precision: Any = None,
 ) -> Floats:
-    """Features of some images, ``(m, d)`` in the order of ``positions``, ascending."""
-    network.eval()
-    parts = [
-        forward(network, trial.pixels(pixels), precision).cpu().numpy()
-        for _, pixels in trial.images.in_order(positions, batch_size)
-    ]
-    return np.concatenate(parts).astype(np.float64)
+    """Features of some images, ``(m, d)`` in ascending order of ``positions``."""
+    return represent_all(
+        [network], lens, images, positions, batch_size=batch_size, precision=precision
+    )[0]
+
+
+@torch.no_grad()
+def represent_all(
+    networks: Sequence[nn.Module],
+    lens: Lens,
+    images: Images,
+    positions: Ints,
+    *,
+    batch_size: int,
+    precision: Any = None,
+) -> list[Floats]:
+    """As :func:`represent`, by several networks that share one reading of the images."""
+    for network in networks:
+        network.eval()
+    parts: list[list[Floats]] = [[] for _ in networks]
+    for _, raw in images.in_order(positions, batch_size):
+        pixels = lens.pixels(raw)
+        for found, network in zip(parts, networks, strict=True):
+            found.append(forward(network, pixels, precision).cpu().numpy().astype(np.float64))
+    return [np.concatenate(found) for found in parts]
 
 
 def turned(pixels: Tensor, generator: torch.Generator) -> Tensor:

@@ -1,0 +1,177 @@
+"""What estimators of effect clusters share: effects of clusters, predictions, the model's view."""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from causalkit.errors import RandomizationWarning
+from causalkit.images.balance import balance_test
+from causalkit.images.effect_map import EffectMap, cluster_table
+from causalkit.images.honest import honest_effect
+from causalkit.images.posterior import Posterior
+from causalkit.images.predict import Predicted, check_uncertain, mean_types, predicted
+from causalkit.images.units import Units
+from causalkit.rng import stream
+from causalkit.typing import Floats, Ints
+from causalkit.warn import warn
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+_UNBALANCED = 0.01
+
+
+class ClusterMap(EffectMap):
+    """Clusters of places by effect; a subclass says how data become features."""
+
+    n_clusters_: int
+    members_: tuple[Any, ...]
+
+    def cluster_effects(self) -> pd.DataFrame:
+        """Clusters from the smallest to the largest effect.
+
+        Returns
+        -------
+        DataFrame
+            One row per cluster: its share of the evaluation rows, its honest effect (mean doubly
+            robust score; NaN with a note where there are fewer than twenty treated or control
+            units) and the model-based effect with its posterior interval.
+        """
+        self._check_fitted()
+        found = self.evaluation_
+        enough = not found.too_few().all()
+        effects = honest_effect(found, "clusters", **self._facts) if enough else None
+        return cluster_table(found, effects, self._model_effects())
+
+    def effect(self, data: Any, *, level: float = 0.95) -> "xr.Dataset":
+        """Predicted effect of every row of a data set, or of every image of a store.
+
+        Parameters
+        ----------
+        data : CausalData, or xarray Dataset or DataArray of images
+        level : float, default 0.95
+
+        Returns
+        -------
+        Dataset
+            ``effect``, ``std_error``, ``conf_low``, ``conf_high``: posterior mean, standard
+            deviation and quantiles of the average effect at such a place. Model-based: it holds as
+            far as the mixture does; ``estimate("calibration")`` says how far.
+
+        Raises
+        ------
+        IdentificationError
+            If the fit has a single mode, whose uncertainty is unknown.
+        """
+        self._check_fitted()
+        check_uncertain(self._posteriors)
+        found, coords = self._predicted(data, level)
+        return _dataset(found, coords)
+
+    def predict_cate(self, data: Any) -> "xr.DataArray":
+        """Posterior mean of the effect of every row, or image."""
+        self._check_fitted()
+        found, coords = self._predicted(data, 0.95)
+        return _dataset(found, coords)["effect"]
+
+    def predict_proba(self, data: Any) -> "xr.DataArray":
+        """Probability of every cluster for every row, or image, ``(obs or place, cluster)``."""
+        import xarray as xr
+
+        self._check_fitted()
+        found, (dim, labels) = self._predicted(data, 0.95)
+        names = [f"cluster {number + 1}" for number in range(self.n_clusters_)]
+        coords = {dim: labels, "cluster": names}
+        return xr.DataArray(found.types, dims=(dim, "cluster"), coords=coords, name="probability")
+
+    def effect_predictive(self, *, cross_world_corr: float = 0.0) -> pd.DataFrame:
+        """Spread of single units' effects in a cluster, under a correlation that no data show.
+
+        Var = σ₀² + σ₁² − 2ρσ₀σ₁, with ρ the correlation between what a unit's outcome would differ
+        by from its mean with and without treatment. This is no interval of an average effect.
+
+        Parameters
+        ----------
+        cross_world_corr : float, default 0
+            ρ in [−1, 1].
+        """
+        from causalkit.images.honest import effect_spread
+
+        self._check_fitted()
+        return effect_spread(self._posteriors, cross_world_corr)
+
+    @property
+    def _posteriors(self) -> tuple[Posterior, ...]:
+        return tuple(member.posterior for member in self.members_)
+
+    def _predicted(self, data: Any, level: float) -> tuple[Predicted, tuple[str, Any]]:
+        """Predictions, and dimension and labels of what they are for."""
+        raise NotImplementedError
+
+    def _point(self, features: list[Floats], covariates: Floats) -> tuple[Floats, Floats, Floats]:
+        """Control mean, effect and types of rows, averaged over members."""
+        pairs = list(zip(self._posteriors, features, strict=True))
+        control = np.mean([p.control_mean(raw, covariates) for p, raw in pairs], axis=0)
+        cate = predicted(self._posteriors, features, covariates).mean
+        return control, cate, mean_types(self._posteriors, features)
+
+    def _model_effects(self) -> pd.DataFrame:
+        """Effects of the mixture itself, by cluster; risk differences are at evaluation rows."""
+        draws = self._type_effects()
+        low, high = np.quantile(draws, [0.025, 0.975], axis=0)
+        single = draws.shape[0] < 2
+        return pd.DataFrame(
+            {
+                "model_effect": draws.mean(axis=0),
+                "model_conf_low": np.nan if single else low,
+                "model_conf_high": np.nan if single else high,
+            }
+        )
+
+    def _type_effects(self) -> Floats:
+        """Effect of every type in every draw, ``(S, K)``, members pooled."""
+        return np.concatenate([posterior.effects() for posterior in self._posteriors])
+
+    def _model_notes(self) -> tuple[str, ...]:
+        parts = []
+        for number, (effect, low, high) in enumerate(self._model_effects().to_numpy()):
+            interval = "" if np.isnan(low) else f" [{low:.3g}, {high:.3g}]"
+            parts.append(f"cluster {number + 1}: {effect:.3g}{interval}")
+        scale = " (log odds)" if self._posteriors[0].model.likelihood == "bernoulli" else ""
+        return (
+            f"Model-based effects{scale}, which hold only if the mixture does: {'; '.join(parts)}.",
+        )
+
+    def _test_balance(self, units: Units, rows: Ints, features: Floats) -> None:
+        found = balance_test(
+            np.hstack([features, units.covariates[rows]]),
+            units.treatment[rows],
+            units.groups[rows],
+            rng=stream(self.seed_, "balance"),
+        )
+        self.diagnostics_ = {**self.diagnostics_, "balance": asdict(found)}
+        if found.p_value < _UNBALANCED:
+            warn(
+                f"images and covariates predict the treatment (held-out correlation "
+                f"{found.correlation:.2f}, p = {found.p_value:.3f}): it does not look randomised. "
+                "If its probability varied by design pass propensity=; for observational data "
+                "these estimators do not apply.",
+                RandomizationWarning,
+            )
+
+
+def _dataset(found: Predicted, where: tuple[str, Any]) -> "xr.Dataset":
+    import xarray as xr
+
+    dim, labels = where
+    return xr.Dataset(
+        {
+            "effect": (dim, found.mean),
+            "std_error": (dim, found.sd),
+            "conf_low": (dim, found.low),
+            "conf_high": (dim, found.high),
+        },
+        coords={dim: labels},
+    )

@@ -1,0 +1,371 @@
+"""ImageEffectClusters: types of places that react differently, found in their images."""
+
+import time
+from dataclasses import replace
+from typing import Any, Literal, Self
+
+import numpy as np
+
+from causalkit.data import CausalData
+from causalkit.data.images import ImageStore
+from causalkit.data.roles import Requires
+from causalkit.images.batches import Images, Lens, Rows
+from causalkit.images.cluster_map import ClusterMap
+from causalkit.images.effect_map import evaluated, facts_of, warn_of_clusters
+from causalkit.images.encoders import ImageEncoder, resolve_encoder
+from causalkit.images.inputs import Layout, Standard, target_of
+from causalkit.images.model import LatentLevel, Likelihood
+from causalkit.images.outcomes import check_outcome, standard_outcome
+from causalkit.images.predict import Predicted, predicted
+from causalkit.images.settings import Settings
+from causalkit.images.splits import Parts, split
+from causalkit.images.survey import Bands, NanPolicy, Survey, check_pixels, survey
+from causalkit.images.times import check_times
+from causalkit.images.units import Units, take_units
+from causalkit.optional import require
+from causalkit.progress import teller
+from causalkit.provenance import record
+from causalkit.rng import RandomState, as_seed, stream
+from causalkit.typing import Floats, Ints
+from causalkit.warn import collect_warnings
+
+
+class ImageEffectClusters(ClusterMap):
+    """Clusters of places by the effect that a randomised treatment has there.
+
+    An encoder turns the image of a place into features, from which the probabilities of K types
+    and the baseline are read; the outcome of the treated is a mixture over the types, summed out
+    exactly. Half of the places train, a tenth selects, and the rest is evaluated: what
+    ``estimate()`` and ``summary()`` lead with are averages of doubly robust scores there, which
+    hold whether or not the mixture is right. The mixture's own effects are labelled model-based.
+
+    Parameters
+    ----------
+    n_clusters : int or "auto", default 2
+        K, at most 8. ``"auto"`` takes the smallest K whose predictive density on the selection
+        rows is within one standard error of the best of 1 to ``max_clusters``.
+    encoder : {"cnn", "random"} or ImageEncoder, default "cnn"
+        ``"cnn"`` is trained with the effects; ``"random"`` has fixed random filters; a module of
+        your own goes through :meth:`ImageEncoder.of`.
+    likelihood : {"student_t", "normal", "bernoulli"}, default "student_t"
+        Of the outcome. ``"bernoulli"``, for outcomes 0/1, reports risk differences.
+    inference : {"svi_fullrank", "map"}, default "svi_fullrank"
+        Posterior of the mixture given the encoder: Gaussian with full covariance, or the mode
+        (then an ensemble of five starts carries the uncertainty).
+    latent_level : {"unit", "image"}, default "unit"
+        Whether units of an image draw their types apart or share one; the latter adds an effect
+        of the place to the outcome.
+    cluster_sigma : bool, default False
+        Let the noise of the treated differ between types.
+    temporal : str, default "difference"
+        For sequences: ``"transformer"``, ``"concat"``, ``"difference"``, ``"variance"``,
+        ``"mean"`` or ``"last"``.
+    image : str, optional
+        Which image variable, if there are several.
+    propensity : None, float or str
+        Known probability of treatment: a number or the name of a column. None takes the treated
+        share, within strata if there are some.
+    treatment_date : date, optional
+        Frames must all be earlier.
+    allow_later_frames : bool, default False
+        Accept frames that are not.
+    split : (train, select, evaluate), default (0.5, 0.1, 0.4)
+        Shares of places. Places that share an image, a cluster or a block stay together.
+    spatial_block_km : float, optional
+        Keep places within blocks of this width together; needs coordinates lon and lat.
+    nan_policy : {"error", "mean", "mask"}, default "error"
+        What missing pixels become: an error, the mean of the band, or that and a mask band.
+    max_clusters : int, default 4
+        For ``n_clusters="auto"``.
+    n_components : int, default 64
+        Principal components kept of an encoder that is not trained.
+    n_restarts : int, default 2
+        Starts, of which the best by selection score is kept (as many as ``n_ensemble`` needs).
+    n_ensemble : int, optional
+        Members whose draws are pooled, which adds the uncertainty of the encoder. Default 1; 5
+        for ``inference="map"``.
+    n_draws : int, default 500
+        Posterior draws over all members.
+    epochs, batch_size, learning_rate : default 25, 128 (images), 2e-3
+    augment : bool, default True
+        Flips and quarter turns in training.
+    frame_chunk : int, default 512
+        Frames per call of the encoder.
+    recompute : bool, default False
+        Recompute activations of frames in the backward pass, to save memory.
+    device : str, default "auto"
+    precision : {"auto", "float32", "bf16"}, default "auto"
+        Of the encoder's forward pass; everything else is float32 and above.
+    random_state : int, Generator, SeedSequence or None
+    progress : None, True or callable
+
+    Attributes
+    ----------
+    result_ : EffectResult
+    evaluation_ : Evaluation
+        Scores and predictions of the evaluation rows.
+    members_ : tuple of Member
+        Encoders with their posteriors, best first.
+    parts_ : Parts
+        Rows of each part.
+    seed_ : int
+    diagnostics_ : mapping
+
+    References
+    ----------
+    Jerzak, Johansson & Daoud (2023). Image-based treatment effect heterogeneity. CLeaR, PMLR 213.
+    Jerzak, Vashistha & Daoud (2024). arXiv:2407.11674.
+
+    Examples
+    --------
+    >>> import causalkit as ck
+    >>> rct = ck.generators.image_rct(0, n_images=600)
+    >>> fit = ck.ImageEffectClusters(encoder="random", random_state=0).fit(rct.blind())
+    >>> fit.estimate().terms
+    ('cluster 1', 'cluster 2')
+    """
+
+    requires = Requires(roles=("image",), treatment_kinds=("binary",), weight_kinds=())
+
+    def __init__(
+        self,
+        *,
+        n_clusters: int | Literal["auto"] = 2,
+        encoder: str | ImageEncoder = "cnn",
+        likelihood: Likelihood = "student_t",
+        inference: Literal["svi_fullrank", "map"] = "svi_fullrank",
+        latent_level: LatentLevel = "unit",
+        cluster_sigma: bool = False,
+        temporal: str = "difference",
+        image: str | None = None,
+        propensity: float | str | None = None,
+        treatment_date: Any = None,
+        allow_later_frames: bool = False,
+        split: tuple[float, float, float] = (0.5, 0.1, 0.4),
+        spatial_block_km: float | None = None,
+        nan_policy: NanPolicy = "error",
+        max_clusters: int = 4,
+        n_components: int = 64,
+        n_restarts: int = 2,
+        n_ensemble: int | None = None,
+        n_draws: int = 500,
+        epochs: int = 25,
+        batch_size: int = 128,
+        learning_rate: float = 2e-3,
+        augment: bool = True,
+        frame_chunk: int = 512,
+        recompute: bool = False,
+        device: str = "auto",
+        precision: Literal["auto", "float32", "bf16"] = "auto",
+        random_state: RandomState = None,
+        progress: Any = None,
+    ) -> None:
+        self.n_clusters = n_clusters
+        self.encoder = encoder
+        self.likelihood = likelihood
+        self.inference = inference
+        self.latent_level = latent_level
+        self.cluster_sigma = cluster_sigma
+        self.temporal = temporal
+        self.image = image
+        self.propensity = propensity
+        self.treatment_date = treatment_date
+        self.allow_later_frames = allow_later_frames
+        self.split = split
+        self.spatial_block_km = spatial_block_km
+        self.nan_policy = nan_policy
+        self.max_clusters = max_clusters
+        self.n_components = n_components
+        self.n_restarts = n_restarts
+        self.n_ensemble = n_ensemble
+        self.n_draws = n_draws
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.augment = augment
+        self.frame_chunk = frame_chunk
+        self.recompute = recompute
+        self.device = device
+        self.precision = precision
+        self.random_state = random_state
+        self.progress = progress
+
+    def fit(self, data: CausalData) -> Self:
+        """Find the clusters, and evaluate them on places that were not used for that.
+
+        Parameters
+        ----------
+        data : CausalData
+            A randomised trial: roles outcome, treatment (binary) and image; ``image_key`` where
+            units share images, ``cluster`` where they were assigned together, ``covariates``
+            (pre-treatment) for the baseline.
+
+        Raises
+        ------
+        ArgumentError, DataError, IdentificationError, TrainingError
+            If an argument, the data or the training does not do; says what to change.
+        """
+        require("torch", extra="deep", needed_by="ImageEffectClusters")
+        started = time.perf_counter()
+        self._check_data(data)
+        data.require(self.requires, by=type(self).__name__)
+        settings = Settings.of(self, seed=as_seed(self.random_state))
+        with collect_warnings() as caught:
+            encoder = resolve_encoder(self.encoder)
+            store = ImageStore.of(data, self.image)
+            encoder.check(store.bands)
+            check_times(store, self.treatment_date, allow_later=self.allow_later_frames)
+            seen = survey(store, progress=self.progress)
+            check_pixels(seen, store, nan_policy=self.nan_policy)
+            units, parts = self._units_in_parts(data, store, seen, settings.plan.seed)
+            check_outcome(units.outcome[parts.train], units.treatment[parts.train], self.likelihood)
+            images = self._fit_members(store, seen, units, parts, encoder, settings)
+            self._evaluate(units, parts, images)
+            self._facts = facts_of(
+                data,
+                f"ImageEffectClusters(n_clusters={self.n_clusters_}, encoder={encoder.name!r})",
+                settings.plan.seed,
+                notes=self._notes(parts),
+                diagnostics=self.diagnostics_,
+                provenance=record(seed=settings.plan.seed, wall_s=time.perf_counter() - started),
+            )
+            self._set_result(("clusters", "ate"))
+        self._facts["warnings"] = tuple(caught)
+        self.result_ = replace(self.result_, warnings=tuple(caught))
+        self._data = None
+        return self
+
+    def _units_in_parts(
+        self, data: CausalData, store: ImageStore, seen: Survey, seed: int
+    ) -> tuple[Units, Parts]:
+        twins = seen.positions[seen.twin][np.searchsorted(seen.positions, store.of_row)]
+        units = take_units(
+            data,
+            image=store.of_row,
+            twins=twins,
+            store=store,
+            propensity=self.propensity,
+            spatial_block_km=self.spatial_block_km,
+        )
+        parts = split(
+            units.groups,
+            units.treatment,
+            units.image,
+            shares=self.split,
+            rng=stream(seed, "split"),
+        )
+        return units, parts
+
+    def _fit_members(
+        self,
+        store: ImageStore,
+        seen: Survey,
+        units: Units,
+        parts: Parts,
+        encoder: ImageEncoder,
+        settings: Settings,
+    ) -> Images:
+        from causalkit.images.choose import FromFeatures, FromPixels, fit_or_choose
+        from causalkit.images.members import network_maker
+        from causalkit.images.training import Recipe, Trial
+        from causalkit.images.untrained import projected
+
+        train, select = (Rows.of(store, rows) for rows in (parts.train, parts.select))
+        standard = Standard.fit(units.covariate_names, units.covariates[parts.train])
+        design = standard_outcome(
+            units, parts.train, standard.apply(units.covariates), self.likelihood
+        )
+        given = encoder.scale()
+        lens = Lens(
+            seen.bands(train.images) if given is None else Bands(*given),
+            self.nan_policy,
+            settings.device,
+        )
+        images = Images.of(store)
+        trial = Trial(images, lens, design.outcome, design.treatment, design.covariates)
+        make = network_maker(
+            encoder,
+            store,
+            temporal=settings.temporal,
+            extra_bands=int(self.nan_policy == "mask"),
+            frame_chunk=self.frame_chunk,
+            recompute=self.recompute,
+        )
+        recipe = Recipe(
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            augment=self.augment,
+            precision=settings.precision,
+        )
+        source: FromPixels | FromFeatures = FromPixels(make, trial, recipe)
+        if not encoder.trained:
+            source = projected(
+                make, trial, (train, select), self.n_components, recipe, settings.plan.seed
+            )
+        starts = settings.plan.n_restarts * len(settings.mixture.candidates)
+        advance = teller(self.progress, "training", unit="epoch", total=starts * self.epochs)
+        chosen = fit_or_choose(
+            source, (train, select), design, settings.mixture, settings.plan, advance=advance
+        )
+        self.members_ = chosen.members
+        self.n_clusters_ = chosen.n_clusters
+        self.choice_ = chosen.table
+        self.seed_ = settings.plan.seed
+        self.parts_ = parts
+        self._recipe = recipe
+        self._lens = lens
+        self._standard = standard
+        self._layout = Layout(store.name, store.bands, store.shape)
+        return images
+
+    def _evaluate(self, units: Units, parts: Parts, images: Images) -> None:
+        rows = parts.evaluate
+        positions, place = np.unique(units.image[rows], return_inverse=True)
+        features = [found[place] for found in self._features(images, positions)]
+        covariates = self._standard.apply(units.covariates[rows])
+        control, cate, types = self._point(features, covariates)
+        self.evaluation_ = evaluated(units, rows, control_mean=control, cate=cate, types=types)
+        warn_of_clusters(self.evaluation_)
+        self.diagnostics_ = {
+            "selection_score": self.members_[0].score,
+            "history": tuple(member.history for member in self.members_),
+            "n_clusters": self.n_clusters_,
+            "choice": None if self.choice_ is None else self.choice_.to_dict("list"),
+            "condition_of_types": self.evaluation_.condition(),
+            "rows": {
+                "train": int(parts.train.size),
+                "select": int(parts.select.size),
+                "evaluate": int(parts.evaluate.size),
+            },
+        }
+        self._test_balance(units, rows, features[0])
+
+    def _notes(self, parts: Parts) -> tuple[str, ...]:
+        return (
+            f"Means of doubly robust scores over {parts.evaluate.size:,} evaluation rows; encoder "
+            f"and mixture were fitted to {parts.train.size:,} other rows.",
+            *self._model_notes(),
+        )
+
+    def _features(self, images: Images, positions: Ints) -> list[Floats]:
+        """Features ``(m, d)`` of some images, ascending, by the encoder of every member."""
+        from causalkit.images.training import represent_all
+
+        return represent_all(
+            [member.network for member in self.members_],
+            self._lens,
+            images,
+            positions,
+            batch_size=2 * self.batch_size,
+            precision=self._recipe.precision,
+        )
+
+    def _predicted(self, data: Any, level: float) -> tuple[Predicted, tuple[str, Any]]:
+        target = target_of(data, self._layout, self._standard)
+        features = self._features(Images.of(target.store), target.images)
+        of_rows = [found[target.inverse] for found in features]
+        found = predicted(self._posteriors, of_rows, target.covariates, level=level)
+        if target.has_rows:
+            return found, ("obs", np.arange(target.store.of_row.size))
+        return found, (str(target.store.pixels.dims[0]), np.asarray(target.store.keys))

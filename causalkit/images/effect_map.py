@@ -1,0 +1,187 @@
+"""What all estimators of effects by image share: honest estimates, ranking, summary."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from causalkit.data import CausalData
+from causalkit.errors import CausalKitWarning, IdentificationError
+from causalkit.estimator import Estimator
+from causalkit.heterogeneity import RateResult, dr_scores
+from causalkit.images.honest import (
+    INACTIVE,
+    LEAST_PER_ARM,
+    Evaluation,
+    honest_effect,
+    honest_rate,
+)
+from causalkit.images.units import Units
+from causalkit.results import EffectResult
+from causalkit.typing import Floats, Ints
+from causalkit.warn import warn
+
+Estimand = Literal["clusters", "soft", "ate", "calibration"]
+
+
+class EffectMap(Estimator):
+    """Effects that differ by place; a subclass sets ``evaluation_`` and ``_facts`` in ``fit``."""
+
+    evaluation_: Evaluation
+    seed_: int
+    diagnostics_: Mapping[str, Any]
+    _facts: dict[str, Any]
+
+    def estimate(self, estimand: Estimand | None = None) -> EffectResult:
+        """Honest effects: averages of doubly robust scores over rows that no model was fitted to.
+
+        Parameters
+        ----------
+        estimand : {"clusters", "soft", "ate", "calibration"}, optional
+            Mean effect by most probable cluster, by least squares on cluster probabilities, of all
+            evaluation rows, or the calibration of the predicted effects (slope one if they are
+            right, zero if they say nothing). Default: clusters, if they can be told apart.
+
+        Raises
+        ------
+        IdentificationError
+            If the evaluation rows cannot tell it; says why.
+        """
+        self._check_fitted()
+        if estimand is None:
+            return self.result_
+        return honest_effect(self.evaluation_, estimand, **self._facts)
+
+    def rate(
+        self, target: Literal["AUTOC", "QINI"] = "AUTOC", *, n_boot: int = 200, q: Any = None
+    ) -> RateResult:
+        """What treating the places with the largest predicted effects first would be worth.
+
+        Evaluated by doubly robust scores of rows that no model was fitted to; see
+        :func:`causalkit.rank_average_treatment_effect`.
+        """
+        self._check_fitted()
+        return honest_rate(self.evaluation_, target=target, n_boot=n_boot, seed=self.seed_, q=q)
+
+    def summary(self) -> str:
+        """Honest effects, what the ranking is worth, and the model's own account, labelled so."""
+        self._check_fitted()
+        parts = [self.result_.summary()]
+        if np.ptp(self.evaluation_.cate) > 0.0:
+            parts.append(self.rate().summary())
+        return "\n\n".join([*parts, *self._more()])
+
+    def _more(self) -> list[str]:
+        return []
+
+    def _set_result(self, preferred: tuple[Estimand, ...]) -> None:
+        """First of the estimands that the evaluation rows can tell; the last always can."""
+        reasons = []
+        for estimand in preferred:
+            try:
+                self.result_ = honest_effect(self.evaluation_, estimand, **self._facts)
+            except IdentificationError as error:
+                reasons.append(str(error))
+                continue
+            break
+        for reason in reasons:
+            warn(reason, CausalKitWarning)
+
+
+def evaluated(
+    units: Units, rows: Ints, *, control_mean: Floats, cate: Floats, types: Floats
+) -> Evaluation:
+    """Scores of the evaluation rows, from predictions of models that were fitted to others.
+
+    Parameters
+    ----------
+    units : Units
+    rows : (n,) int array
+    control_mean, cate : (n,) arrays
+        E[Y | T = 0] and effect, predicted; the treated mean is their sum.
+    types : (n, K) array
+    """
+    treatment = units.treatment[rows]
+    score = dr_scores(
+        units.outcome[rows],
+        treatment,
+        control_mean,
+        control_mean + cate,
+        units.propensity[rows],
+    )
+    clusters = None
+    if units.clusters is not None:
+        clusters = np.unique(units.clusters[rows], return_inverse=True)[1].astype(np.int64)
+    return Evaluation(rows, score, treatment, cate, types, clusters, units.cluster_name)
+
+
+def cluster_table(
+    found: Evaluation, effects: EffectResult | None, model: pd.DataFrame
+) -> pd.DataFrame:
+    """Honest effects of the clusters beside the model's own.
+
+    Parameters
+    ----------
+    found : Evaluation
+    effects : EffectResult or None
+        By most probable cluster; None if no cluster has enough units.
+    model : DataFrame
+        Columns ``model_effect``, ``model_conf_low``, ``model_conf_high``, one row per cluster.
+
+    Returns
+    -------
+    DataFrame
+        One row per cluster: ``cluster``, ``n``, ``share``, ``mean_probability``, ``estimate``,
+        ``std_error``, ``conf_low``, ``conf_high`` (honest), the columns of ``model``, ``note``.
+    """
+    names = [f"cluster {number + 1}" for number in range(found.n_types)]
+    counts = np.bincount(found.assigned, minlength=found.n_types)
+    table = pd.DataFrame(
+        {
+            "cluster": names,
+            "n": counts,
+            "share": counts / found.rows.size,
+            "mean_probability": found.types.mean(axis=0),
+        }
+    )
+    columns = ["estimate", "std_error", "conf_low", "conf_high"]
+    honest = pd.DataFrame(np.nan, index=names, columns=columns)
+    if effects is not None:
+        honest.loc[list(effects.terms)] = effects.tidy()[columns].to_numpy()
+    table[columns] = honest.to_numpy()
+    few = found.too_few()
+    table["note"] = np.where(
+        few, f"fewer than {LEAST_PER_ARM} treated or control units at evaluation", ""
+    )
+    return pd.concat([table.drop(columns="note"), model, table[["note"]]], axis=1)
+
+
+def warn_of_clusters(found: Evaluation) -> None:
+    """Warn of types that hardly occur, and of those too small for an effect."""
+    for number, share in enumerate(found.types.mean(axis=0)):
+        if share < INACTIVE:
+            warn(
+                f"cluster {number + 1} is inactive: its mean probability is {share:.3f} on the "
+                "evaluation rows. Fewer clusters may do.",
+                CausalKitWarning,
+            )
+        elif found.too_few()[number]:
+            warn(
+                f"cluster {number + 1} has fewer than {LEAST_PER_ARM} treated or control units "
+                "among the evaluation rows; its honest effect is not reported.",
+                CausalKitWarning,
+            )
+
+
+def facts_of(data: CausalData, estimator: str, seed: int, **more: Any) -> dict[str, Any]:
+    """Fields that every result of a fit shares."""
+    return {
+        "estimator": estimator,
+        "outcome": data.roles.outcome[0],
+        "treatment": data.roles.treatment,
+        "seed": seed,
+        "data_digest": data.digest(),
+        "dropped": data.dropped,
+        **more,
+    }

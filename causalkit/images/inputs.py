@@ -1,0 +1,185 @@
+"""Images that predictions are asked for: rows of a data set, or a bare store of places."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from causalkit.data import CausalData
+from causalkit.data.images import ImageStore
+from causalkit.errors import ArgumentError, ArgumentTypeError, DataError, Problem
+from causalkit.typing import Floats, Ints
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Layout:
+    """What images must look like to go into a fitted encoder.
+
+    Attributes
+    ----------
+    name : str
+        Variable.
+    bands : tuple of str
+    shape : tuple of int
+        Of one image.
+    """
+
+    name: str
+    bands: tuple[str, ...]
+    shape: tuple[int, ...]
+
+    def check(self, store: ImageStore) -> None:
+        """Refuse images with other bands or another size.
+
+        Raises
+        ------
+        DataError
+        """
+        differs = [
+            f"{what} {theirs} in place of {ours}"
+            for what, ours, theirs in (
+                ("bands", self.bands, store.bands),
+                ("shape", self.shape, store.shape),
+            )
+            if ours != theirs
+        ]
+        if differs:
+            message = (
+                f"the images {store.name!r} differ from those of the fit: {'; '.join(differs)}. "
+                "Select the same bands in the same order, and the same size and number of frames."
+            )
+            raise DataError(Problem("E14-image-key-mismatch", message, store.name))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Target:
+    """Images to predict for, and the rows that have them.
+
+    Attributes
+    ----------
+    store : ImageStore
+    covariates : (n, p) array
+        Standardised as in the fit; zeros where there are no rows.
+    has_rows : bool
+        Whether predictions are for rows of a data set rather than for images.
+    """
+
+    store: ImageStore
+    covariates: Floats
+    has_rows: bool
+
+    @property
+    def images(self) -> Ints:
+        """Images that are needed, ascending."""
+        return self.store.used()
+
+    @property
+    def inverse(self) -> Ints:
+        """Position in :attr:`images` of the image of each row."""
+        return np.searchsorted(self.images, self.store.of_row)
+
+
+def target_of(given: Any, layout: Layout, covariates: "Standard") -> Target:
+    """Images and rows behind a data set, an xarray Dataset or a DataArray.
+
+    Raises
+    ------
+    ArgumentTypeError
+        If it is something else.
+    DataError
+        If bands, size or covariates differ from those of the fit.
+    """
+    import xarray as xr
+
+    if isinstance(given, CausalData):
+        name = layout.name if layout.name in given.roles.image else None
+        store = ImageStore.of(given, name)
+        layout.check(store)
+        return Target(store, covariates.of(given), has_rows=True)
+    if isinstance(given, xr.Dataset):
+        if layout.name not in given:
+            known = ", ".join(map(str, given.data_vars))
+            raise ArgumentError(
+                f"the dataset has no image {layout.name!r} (variables: {known}); rename it."
+            )
+        given = given[layout.name]
+    if not isinstance(given, xr.DataArray):
+        raise ArgumentTypeError(
+            "predictions need a CausalData, or an xarray Dataset or DataArray of images; got "
+            f"{type(given).__name__}."
+        )
+    store = ImageStore.bare(given.rename(layout.name))
+    layout.check(store)
+    return Target(store, covariates.blank(store.n_images), has_rows=False)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Standard:
+    """Covariates of the baseline in the units of the fit.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Encoded columns, in order.
+    mean, sd : (p,) arrays
+        Of the training rows.
+    """
+
+    names: tuple[str, ...]
+    mean: Floats
+    sd: Floats
+
+    @classmethod
+    def fit(cls, names: tuple[str, ...], matrix: Floats) -> "Standard":
+        """Learn mean and standard deviation from the training rows ``(n, p)``."""
+        sd = matrix.std(axis=0)
+        return cls(names, matrix.mean(axis=0), np.where(sd > 0, sd, 1.0))
+
+    def apply(self, matrix: Floats) -> Floats:
+        """Standardise ``(n, p)``."""
+        return np.asarray((matrix - self.mean) / self.sd)
+
+    def of(self, data: CausalData) -> Floats:
+        """Standardised covariates of other data, found by name.
+
+        Raises
+        ------
+        DataError
+            If one is absent.
+        """
+        if not self.names:
+            return np.empty((data.n, 0))
+        have = data.matrix_names("covariates")
+        lost = [name for name in self.names if name not in have]
+        if lost:
+            message = (
+                f"the data lack the covariates {', '.join(map(repr, lost))} of the fit; name them "
+                "as covariates."
+            )
+            raise DataError(Problem("E01-missing-column", message, lost[0]))
+        columns = [have.index(name) for name in self.names]
+        return self.apply(data.matrix("covariates")[:, columns])
+
+    def blank(self, n: int) -> Floats:
+        """Rows at the mean, ``(n, p)``."""
+        return np.zeros((n, len(self.names)))
+
+
+def restricted(store: ImageStore, keys: Any) -> ImageStore:
+    """Rows of some images only, by key, in the order given.
+
+    Raises
+    ------
+    ArgumentError
+        If a key is absent.
+    """
+    import pandas as pd
+
+    place = pd.Index(store.keys).get_indexer(pd.Index(np.atleast_1d(np.asarray(keys))))
+    if (place < 0).any():
+        first = np.atleast_1d(np.asarray(keys))[place < 0][:3].tolist()
+        raise ArgumentError(
+            f"{int((place < 0).sum())} images are not in {store.name!r} (first: "
+            f"{', '.join(map(repr, first))})."
+        )
+    return replace(store, of_row=place.astype(np.int64))

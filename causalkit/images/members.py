@@ -1,0 +1,270 @@
+"""Members of a fit: an encoder with the posterior of the mixture on its features."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from causalkit.data.images import ImageStore
+from causalkit.images.batches import Rows
+from causalkit.images.encoders import ImageEncoder
+from causalkit.images.mixture import Sample, log_joint, log_likelihood, parts_of, start
+from causalkit.images.model import Mixture
+from causalkit.images.networks import SequenceEncoder, Temporal
+from causalkit.images.outcomes import Design
+from causalkit.images.posterior import Posterior
+from causalkit.images.pretrained import Flat, Resized
+from causalkit.images.settings import Plan
+from causalkit.images.training import Recipe, Trained, Trial, represent, train
+from causalkit.images.variational import fit_full_rank, maximum
+from causalkit.rng import seed_of
+from causalkit.typing import Floats
+
+_FLAT_FEATURE = 1e-8
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Member:
+    """One encoder and its posterior.
+
+    Attributes
+    ----------
+    network : Module or None
+        None where features come from elsewhere.
+    posterior : Posterior
+    score : float
+        Mean log predictive density of the selection rows, standardised outcome.
+    row_scores : (n_select,) array
+        Of each of these rows; of each image where units share types.
+    history : tuple
+        Of training.
+    """
+
+    network: Any
+    posterior: Posterior
+    score: float
+    row_scores: Floats
+    history: tuple[tuple[float, float], ...] = ()
+
+
+def network_maker(
+    encoder: ImageEncoder,
+    store: ImageStore,
+    *,
+    temporal: Temporal,
+    extra_bands: int,
+    frame_chunk: int,
+    recompute: bool,
+) -> Callable[[], nn.Module]:
+    """Function that builds the encoder of whole images, sequences included.
+
+    Parameters
+    ----------
+    encoder : ImageEncoder
+    store : ImageStore
+    temporal : str
+        Rule over time.
+    extra_bands : int
+        Bands beyond those of the store: one for the mask.
+    frame_chunk, recompute
+        As in :class:`~causalkit.images.networks.SequenceEncoder`.
+    """
+    shape = store.shape
+    bands = shape[-3] + extra_bands
+    frame_shape = (bands, *shape[-2:])
+    if encoder.size is not None:
+        frame_shape = (bands, encoder.size, encoder.size)
+
+    def make() -> nn.Module:
+        frame = encoder.build(bands)
+        if isinstance(frame, Flat):
+            frame = frame.measure(frame_shape)
+        if encoder.size is not None:
+            frame = Resized(frame, encoder.size)
+        if len(shape) == 3:
+            return frame  # type: ignore[no-any-return]  # what the user's function built
+        return SequenceEncoder(
+            frame, temporal, years_of(store), frame_chunk=frame_chunk, recompute=recompute
+        )
+
+    return make
+
+
+def years_of(store: ImageStore) -> Tensor:
+    """Dates of the frames in years from the first; their numbers where there are no dates."""
+    frames = store.shape[0]
+    if "time" not in store.pixels.coords:
+        return torch.arange(frames, dtype=torch.float32)
+    times = store.pixels["time"].values
+    if times.dtype.kind == "M":
+        days = (times - times[0]) / np.timedelta64(1, "D")
+        return torch.as_tensor(days / 365.25, dtype=torch.float32)
+    return torch.as_tensor(times.astype(np.float64) - float(times[0]), dtype=torch.float32)
+
+
+def from_pixels(
+    make: Callable[[], nn.Module],
+    mixture: Callable[[int], Mixture],
+    trial: Trial,
+    parts: tuple[Rows, Rows],
+    design: Design,
+    recipe: Recipe,
+    plan: Plan,
+    *,
+    advance: Callable[[str], None] | None = None,
+) -> tuple[Member, ...]:
+    """Train an encoder with the effects, from several starts.
+
+    Parameters
+    ----------
+    make : callable
+        Builds the encoder.
+    mixture : callable
+        Number of features to the model.
+    trial, parts, design, recipe, plan
+        Sample, training and selection rows, arrays, and how to.
+    advance : callable, optional
+        Told of every epoch.
+    """
+    model = mixture(int(make().n_features))  # type: ignore[arg-type]
+    trained: list[Trained] = [
+        train(
+            make,
+            model,
+            trial,
+            parts,
+            recipe,
+            seed=seed_of(plan.seed, "restart", number),
+            advance=advance,
+        )
+        for number in range(plan.n_restarts)
+    ]
+    trained.sort(key=lambda one: -one.score)
+    members = []
+    for number, one in enumerate(trained[: plan.n_ensemble]):
+        features = [
+            represent(
+                one.network,
+                trial.lens,
+                trial.images,
+                part.images,
+                batch_size=2 * recipe.batch_size,
+                precision=recipe.precision,
+            )
+            for part in parts
+        ]
+        members.append(
+            member_on(
+                (features[0], features[1]),
+                parts,
+                design,
+                model,
+                plan,
+                number=number,
+                network=one.network,
+                theta=one.theta.cpu().to(torch.float64),
+                history=one.history,
+            )
+        )
+    return tuple(members)
+
+
+def member_on(
+    features: tuple[Floats, Floats],
+    parts: tuple[Rows, Rows],
+    design: Design,
+    model: Mixture,
+    plan: Plan,
+    *,
+    number: int = 0,
+    network: Any = None,
+    theta: Tensor | None = None,
+    history: tuple[tuple[float, float], ...] = (),
+) -> Member:
+    """Posterior of the mixture on features that are given.
+
+    Parameters
+    ----------
+    features : pair of (m, d) arrays
+        Of the training and the selection images.
+    parts : (Rows, Rows)
+    design : Design
+    model : Mixture
+    plan : Plan
+    number : int
+        Of the member.
+    network : Module, optional
+        That made the features.
+    theta : (P,) Tensor, optional
+        Mode on the raw features, from training; else several starts are tried.
+    history : tuple
+    """
+    mean, sd = features[0].mean(axis=0), features[0].std(axis=0)
+    sd = np.where(sd > _FLAT_FEATURE * (1.0 + np.abs(mean)), sd, 1.0)
+    samples = [
+        sample_of((raw - mean) / sd, part, design)
+        for raw, part in zip(features, parts, strict=True)
+    ]
+    generator = torch.Generator().manual_seed(seed_of(plan.seed, "posterior", number))
+
+    def density(values: Tensor) -> Tensor:
+        return log_joint(model, values, samples[0])
+
+    if theta is None:
+        starts = [start(model, generator, dtype=torch.float64)[0] for _ in range(plan.n_restarts)]
+        modes = [maximum(density, one) for one in starts]
+        begin = max(modes, key=lambda one: float(density(one[None])[0]))
+    else:
+        begin = on_standardised(model, theta, mean, sd)
+    draws = _draws(density, begin, plan, generator)
+    with torch.no_grad():
+        rows = torch.cat(
+            [log_likelihood(model, part, samples[1]) for part in draws.split(_DRAWS_AT_ONCE)]  # type: ignore[no-untyped-call]
+        )
+        scores = (torch.logsumexp(rows, dim=0) - np.log(draws.shape[0])).numpy()
+    posterior = Posterior(model, draws.numpy(), mean, sd, design.centre, design.scale)
+    per_row = float(scores.sum()) / parts[1].order.size
+    return Member(network, posterior, per_row, scores, history)
+
+
+_DRAWS_AT_ONCE = 50
+
+
+def _draws(
+    density: Callable[[Tensor], Tensor], begin: Tensor, plan: Plan, generator: torch.Generator
+) -> Tensor:
+    if plan.inference == "map":
+        return maximum(density, begin)[None]
+    posterior = fit_full_rank(density, begin, generator=generator)
+    return posterior.draw(max(2, plan.n_draws // plan.n_ensemble), generator)
+
+
+def sample_of(features: Floats, rows: Rows, design: Design) -> Sample:
+    """Rows of a part with their features, in float64 on the processor."""
+    _, inverse = rows.having(rows.images)
+
+    def put(values: Any) -> Tensor:
+        return torch.as_tensor(values, dtype=torch.float64)
+
+    return Sample(
+        features=put(features),
+        image=torch.as_tensor(inverse),
+        outcome=put(design.outcome[rows.order]),
+        treatment=put(design.treatment[rows.order]),
+        covariates=put(design.covariates[rows.order]),
+    )
+
+
+def on_standardised(model: Mixture, theta: Tensor, mean: Floats, sd: Floats) -> Tensor:
+    """The same function of raw features, as θ on standardised ones."""
+    parts = {name: values.clone() for name, values in parts_of(model, theta[None]).items()}
+    centre, unit = torch.as_tensor(mean), torch.as_tensor(sd)
+    d = model.n_features
+    parts["type_bias"] += torch.einsum("d,sdk->sk", centre, parts["type_weight"])
+    parts["type_weight"] *= unit[None, :, None]
+    parts["base_bias"] += parts["base_weight"][:, :d] @ centre[:, None]
+    parts["base_weight"][:, :d] *= unit
+    return torch.cat([values.reshape(1, -1) for values in parts.values()], dim=1)[0]

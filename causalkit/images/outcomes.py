@@ -1,0 +1,97 @@
+"""The outcome on the scale of the model, and whether its shape suits the likelihood."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import logit
+from scipy.stats import kurtosis, skew
+
+from causalkit.errors import CausalKitWarning, DataError, Problem
+from causalkit.images.units import Units
+from causalkit.typing import Floats, Ints
+from causalkit.warn import warn
+
+_MOST_SKEW, _MOST_KURTOSIS = 1.0, 3.0
+_ENDS = (0.02, 0.98)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Design:
+    """Standardised arrays over all rows.
+
+    Attributes
+    ----------
+    outcome, treatment : (n,) arrays
+    covariates : (n, p) array
+    centre, scale : float
+        Of the outcome: control mean, and standard deviation within arms, of the training rows.
+    difference : float
+        Difference in means of the training rows in these units; of logits if the outcome is 0/1.
+    """
+
+    outcome: Floats
+    treatment: Floats
+    covariates: Floats
+    centre: float
+    scale: float
+    difference: float
+
+
+def standard_outcome(units: Units, train: Ints, covariates: Floats, likelihood: str) -> Design:
+    """Centre by the control mean and scale by the deviation within arms, of the training rows."""
+    y, t = units.outcome[train], units.treatment[train]
+    treated, control = y[t == 1.0], y[t == 0.0]
+    if likelihood == "bernoulli":
+        shares = np.clip([treated.mean(), control.mean()], *_ENDS)
+        gap = float(logit(shares[0]) - logit(shares[1]))
+        return Design(units.outcome, units.treatment, covariates, 0.0, 1.0, gap)
+    centre = float(control.mean())
+    within = np.concatenate([treated - treated.mean(), control - centre])
+    scale = float(within.std())
+    return Design(
+        outcome=(units.outcome - centre) / scale,
+        treatment=units.treatment,
+        covariates=covariates,
+        centre=centre,
+        scale=scale,
+        difference=float((treated.mean() - centre) / scale),
+    )
+
+
+def check_outcome(y: Floats, t: Floats, likelihood: str) -> None:
+    """Refuse outcomes that the likelihood cannot have, and warn of shapes that mislead it.
+
+    Only the shape of the treated outcomes tells effects and type probabilities apart, so that
+    skewed noise looks like a type with a large effect.
+
+    Raises
+    ------
+    DataError
+        If the outcome is 0/1 and the likelihood is not Bernoulli, or the other way round; or the
+        outcome does not vary within the arms.
+    """
+    binary = bool(np.isin(y, (0.0, 1.0)).all())
+    if binary and likelihood != "bernoulli":
+        message = f"the outcome is 0/1 and likelihood={likelihood!r}; use likelihood='bernoulli'."
+        raise DataError(Problem("E03-non-numeric", message))
+    if likelihood == "bernoulli":
+        if not binary:
+            odd = y[~np.isin(y, (0.0, 1.0))][0]
+            message = (
+                f"likelihood='bernoulli' needs an outcome of zeros and ones, and it holds {odd:g}; "
+                "use likelihood='student_t'."
+            )
+            raise DataError(Problem("E03-non-numeric", message))
+        return
+    control = y[t == 0.0]
+    if control.std() == 0.0 or y[t == 1.0].std() == 0.0:
+        message = "the outcome is constant within an arm of the training rows."
+        raise DataError(Problem("E10-constant-outcome", message))
+    found = float(skew(control)), float(kurtosis(control))
+    if abs(found[0]) > _MOST_SKEW or found[1] > _MOST_KURTOSIS:
+        warn(
+            f"the outcome of the controls is skewed ({found[0]:.1f}) or heavy-tailed (excess "
+            f"kurtosis {found[1]:.1f}). A mixture takes a long tail for a type: trust the honest "
+            "effects, and consider transforming the outcome (student_t mends tails, not skew).",
+            CausalKitWarning,
+        )

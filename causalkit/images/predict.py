@@ -1,0 +1,98 @@
+"""Predicted effects and types at new places, with the uncertainty of joint posterior draws."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from causalkit.errors import IdentificationError
+from causalkit.images.posterior import Posterior
+from causalkit.typing import Floats
+
+_BLOCK = 1000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Predicted:
+    """Posterior of the effect at every place.
+
+    Attributes
+    ----------
+    mean, sd, low, high : (n,) arrays
+        In units of the outcome.
+    types : (n, K) array
+        Mean type probabilities.
+    """
+
+    mean: Floats
+    sd: Floats
+    low: Floats
+    high: Floats
+    types: Floats
+
+
+def predicted(
+    posteriors: Sequence[Posterior],
+    features: Sequence[Floats],
+    covariates: Floats,
+    *,
+    level: float = 0.95,
+) -> Predicted:
+    """Summaries of the pooled draws of all members: the law of total variance by itself.
+
+    Parameters
+    ----------
+    posteriors : sequence of Posterior
+        One per member.
+    features : sequence of (n, d) arrays
+        Of each member's encoder.
+    covariates : (n, p) array
+        Standardised; they matter to effects of a binary outcome only.
+    level : float, default 0.95
+        Of the interval between quantiles.
+    """
+    tail = (1.0 - level) / 2.0
+    columns = [
+        (
+            draws.mean(axis=0),
+            draws.std(axis=0, ddof=1) if draws.shape[0] > 1 else np.zeros(draws.shape[1]),
+            *np.quantile(draws, [tail, 1.0 - tail], axis=0),
+        )
+        for draws in blocks_of_draws(posteriors, features, covariates)
+    ]
+    mean, sd, low, high = (np.concatenate(parts) for parts in zip(*columns, strict=True))
+    return Predicted(mean, sd, low, high, mean_types(posteriors, features))
+
+
+def blocks_of_draws(
+    posteriors: Sequence[Posterior], features: Sequence[Floats], covariates: Floats
+) -> Iterator[Floats]:
+    """Draws of the effect ``(S, rows)`` of all members together, block by block of rows."""
+    for at in range(0, covariates.shape[0], _BLOCK):
+        rows = slice(at, at + _BLOCK)
+        yield np.concatenate(
+            [
+                posterior.cate(raw[rows], covariates[rows])
+                for posterior, raw in zip(posteriors, features, strict=True)
+            ]
+        )
+
+
+def mean_types(posteriors: Sequence[Posterior], features: Sequence[Floats]) -> Floats:
+    """Type probabilities ``(n, K)``, averaged over draws and members; types ascend in effect."""
+    parts = [posterior.mean_types(raw) for posterior, raw in zip(posteriors, features, strict=True)]
+    return np.asarray(np.mean(parts, axis=0))
+
+
+def check_uncertain(posteriors: Sequence[Posterior]) -> None:
+    """Refuse intervals where there is a single mode.
+
+    Raises
+    ------
+    IdentificationError
+    """
+    if sum(posterior.n_draws for posterior in posteriors) < 2:
+        raise IdentificationError(
+            "a single mode has no uncertainty; use inference='svi_fullrank', or n_ensemble of at "
+            "least 2 with inference='map'. predict_cate(data) gives the point predictions."
+        )

@@ -1,0 +1,64 @@
+"""Modules made elsewhere, wrapped so that they give one vector per image."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class Flat(nn.Module):
+    """A module whose answer is averaged to ``(b, d)``, whatever it gives.
+
+    Feature maps ``(b, d, y, x)`` are averaged over places, token sequences ``(b, tokens, d)`` over
+    tokens; of several outputs the first is taken, as is ``last_hidden_state`` of a record.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+        self.n_features = -1
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Vector of each image."""
+        return flat(self.module(image))
+
+    def measure(self, shape: tuple[int, ...]) -> "Flat":
+        """Find the length of the vector by one blank image of ``shape`` ``(band, y, x)``."""
+        self.eval()
+        where = next((p.device for p in self.parameters()), torch.device("cpu"))
+        with torch.no_grad():
+            self.n_features = int(self(torch.zeros((1, *shape), device=where)).shape[1])
+        return self
+
+
+def flat(answer: Any) -> Tensor:
+    """One vector per image from what a module returned."""
+    if hasattr(answer, "last_hidden_state"):
+        answer = answer.last_hidden_state
+    while isinstance(answer, list | tuple):
+        answer = answer[0]
+    if isinstance(answer, dict):
+        answer = next(iter(answer.values()))
+    found: Tensor = answer
+    if found.dim() == 4:
+        return found.mean(dim=(2, 3))
+    if found.dim() == 3:
+        return found.mean(dim=1)
+    return found.flatten(1)
+
+
+class Resized(nn.Module):
+    """An encoder whose images are resized first, bilinear with antialiasing."""
+
+    def __init__(self, encoder: nn.Module, size: int) -> None:
+        super().__init__()
+        self.encoder, self.size = encoder, size
+        self.n_features = int(encoder.n_features)  # type: ignore[arg-type]
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Vector of each image."""
+        whole = nn.functional.interpolate(
+            image, size=(self.size, self.size), mode="bilinear", antialias=True, align_corners=False
+        )
+        found: Tensor = self.encoder(whole)
+        return found

@@ -1,0 +1,61 @@
+"""Dates of the frames of image sequences."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from causalkit.data.images import ImageStore
+from causalkit.errors import ArgumentError, DataError, Problem
+
+_CODE = "E21-time-order"
+
+
+def check_times(store: ImageStore, treatment_date: Any, *, allow_later: bool) -> None:
+    """Refuse frames that are unsorted, repeated, or not from before the treatment.
+
+    Parameters
+    ----------
+    store : ImageStore
+    treatment_date : date, str or None
+    allow_later : bool
+        Accept frames from the treatment date on.
+
+    Raises
+    ------
+    ArgumentError
+        If a date is given and the frames have none.
+    DataError
+    """
+    if "time" not in store.pixels.dims:
+        return
+    if "time" not in store.pixels.coords:
+        if treatment_date is not None:
+            raise ArgumentError(
+                f"the frames of {store.name!r} have no dates to compare with treatment_date; add "
+                "them: ds.assign_coords(time=[...])."
+            )
+        return
+    times = pd.Index(store.pixels["time"].values)
+    steps = np.diff(times.to_numpy())
+    order = steps > np.zeros(1, dtype=steps.dtype)
+    if not order.all():
+        where = int(np.flatnonzero(~order)[0])
+        what = "repeated" if times[where] == times[where + 1] else "not in order"
+        message = (
+            f"the times of {store.name!r} are {what} (first: {times[where]} before "
+            f'{times[where + 1]}); sort and thin them: ds.sortby("time").drop_duplicates("time").'
+        )
+        raise DataError(Problem(_CODE, message, "time"))
+    if treatment_date is None or allow_later:
+        return
+    date: Any = pd.Timestamp(treatment_date) if times.dtype.kind == "M" else treatment_date
+    late = times[times >= date]
+    if len(late):
+        message = (
+            f"{len(late)} frames of {store.name!r} are not from before treatment_date="
+            f"{treatment_date} (first: {late[0]}): what the treatment changed cannot explain its "
+            "effect. Select the earlier ones: ds.sel(time=ds.time < ...), or say "
+            "allow_later_frames=True."
+        )
+        raise DataError(Problem(_CODE, message, "time"))

@@ -1,0 +1,211 @@
+"""Units of a trial as arrays, checked for what would spoil a trial."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from causalkit.data import CausalData
+from causalkit.data.images import ImageStore, key_dimension
+from causalkit.errors import (
+    ArgumentError,
+    CausalKitWarning,
+    DataError,
+    DroppedRowsWarning,
+    Problem,
+    SplitWarning,
+)
+from causalkit.images.splits import connected, spatial_blocks
+from causalkit.typing import Floats, Ints
+from causalkit.warn import warn
+
+_MOSTLY = 0.5
+_LEAK = 1e-9
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Units:
+    """Rows of a trial.
+
+    Attributes
+    ----------
+    outcome, treatment, propensity : (n,) arrays
+        Treatment 0/1 and its known probability.
+    covariates : (n, p) array
+        Encoded; constant columns are left out.
+    covariate_names : tuple of str
+    image : (n,) int array
+        Number of the image of each row; of the row where there are no images.
+    groups : (n,) int array
+        Rows that stay in one part of the split.
+    clusters : (n,) int array or None
+        Within which errors may be dependent.
+    cluster_name : str
+    """
+
+    outcome: Floats
+    treatment: Floats
+    propensity: Floats
+    covariates: Floats
+    covariate_names: tuple[str, ...]
+    image: Ints
+    groups: Ints
+    clusters: Ints | None
+    cluster_name: str
+
+    @property
+    def n(self) -> int:
+        """Rows."""
+        return self.outcome.size
+
+
+def take_units(
+    data: CausalData,
+    *,
+    image: Ints,
+    twins: Ints | None,
+    store: ImageStore | None,
+    propensity: Any,
+    spatial_block_km: float | None,
+    covariates: bool = True,
+) -> Units:
+    """Arrays of a data set, checked for what would spoil a trial.
+
+    Parameters
+    ----------
+    data : CausalData
+    image : (n,) int array
+        Number of the image of each row.
+    twins : (n,) int array or None
+        Number of the first image with the same pixels.
+    store : ImageStore or None
+        Holds the coordinates of places.
+    propensity : None, float or str
+        Known probability of treatment: one number, or the name of a column. None takes the treated
+        share, within strata if the data have some.
+    spatial_block_km : float or None
+        Width of blocks that stay together.
+    covariates : bool
+        Whether the covariates belong to the baseline.
+
+    Raises
+    ------
+    ArgumentError, DataError
+    """
+    treatment = data.column("treatment")
+    named: tuple[str, ...] = data.matrix_names("covariates") if covariates else ()
+    matrix = data.matrix("covariates") if covariates and named else np.empty((data.n, 0))
+    problems = list(_coded_by_treatment(matrix, named, treatment))
+    if problems:
+        raise DataError(problems)
+    matrix, named = _varying(matrix, named)
+    labels: list[Any] = [image] if twins is None else [image, twins]
+    declared = data.clusters()
+    if len(declared) > 1:
+        raise ArgumentError(
+            f"the trial has two cluster columns ({', '.join(data.roles.cluster)}), and one is "
+            "taken: that of the assignment. data.with_roles(cluster=...)."
+        )
+    labels.extend(declared)
+    if spatial_block_km is not None:
+        labels.append(_blocks(store, image, spatial_block_km))
+    groups = connected(*labels)
+    shared = np.unique(image).size < data.n
+    clusters, name = (declared[0], data.roles.cluster[0]) if declared else (None, "image")
+    if clusters is None and shared:
+        clusters = np.unique(image, return_inverse=True)[1].astype(np.int64)
+        _warn_if_assigned_by_image(image, treatment)
+    return Units(
+        outcome=data.column("outcome"),
+        treatment=treatment,
+        propensity=_propensity(data, treatment, propensity),
+        covariates=matrix,
+        covariate_names=named,
+        image=image,
+        groups=groups,
+        clusters=clusters,
+        cluster_name=name,
+    )
+
+
+def _coded_by_treatment(matrix: Floats, names: tuple[str, ...], t: Floats) -> Iterator[Problem]:
+    """Covariates that hold the treatment: equal to it, zero without it, or a product with it."""
+    for column, name in zip(matrix.T, names, strict=True):
+        untreated = column[t == 0.0]
+        if not np.ptp(column):
+            continue
+        if np.abs(untreated).max() <= _LEAK * np.abs(column).max():
+            message = (
+                f"covariate {name!r} is zero wherever the treatment is: a post-treatment or "
+                "treatment-coded covariate, which would take a share of the effect. Leave it out."
+            )
+            yield Problem("E20-leak", message, name)
+
+
+def _varying(matrix: Floats, names: tuple[str, ...]) -> tuple[Floats, tuple[str, ...]]:
+    moves = np.ptp(matrix, axis=0) > 0 if matrix.size else np.zeros(0, dtype=bool)
+    if not moves.all():
+        gone = [name for name, kept in zip(names, moves, strict=True) if not kept]
+        warn(
+            f"covariates {', '.join(map(repr, gone))} are constant and left out.",
+            DroppedRowsWarning,
+        )
+    return matrix[:, moves], tuple(n for n, kept in zip(names, moves, strict=True) if kept)
+
+
+def _propensity(data: CausalData, treatment: Floats, given: Any) -> Floats:
+    if given is None:
+        if data.roles.strata is None:
+            return np.full(data.n, treatment.mean())
+        codes = data.codes("strata")
+        warn(
+            f"the propensity is not given and taken as the treated share of each "
+            f"{data.roles.strata!r}; pass propensity= if the design says otherwise.",
+            CausalKitWarning,
+        )
+        return np.asarray((np.bincount(codes, treatment) / np.bincount(codes))[codes])
+    if isinstance(given, str):
+        if given not in data.frame:
+            raise ArgumentError(
+                f"propensity={given!r} is no column of the data; give it the role extra when "
+                f'building them: extra=["{given}"].'
+            )
+        return data.frame[given].to_numpy(dtype=np.float64)
+    if isinstance(given, bool) or not isinstance(given, int | float) or not 0.0 < given < 1.0:
+        raise ArgumentError(
+            "propensity must be a number inside (0, 1), the name of a column or None; got "
+            f"{given!r}."
+        )
+    return np.full(data.n, float(given))
+
+
+def _blocks(store: ImageStore | None, image: Ints, km: float) -> Ints:
+    coords = {} if store is None else store.pixels.coords
+    if "lon" not in coords or "lat" not in coords:
+        raise ArgumentError(
+            "spatial_block_km needs the places of the images; add coordinates lon and lat along "
+            "the dimension of the images."
+        )
+    assert store is not None
+    dim = key_dimension(store.pixels)
+    lon, lat = (
+        store.pixels[name].transpose(dim).values.astype(np.float64) for name in ("lon", "lat")
+    )
+    return spatial_blocks(lon, lat, km)[image]
+
+
+def _warn_if_assigned_by_image(image: Ints, treatment: Floats) -> None:
+    """Images whose units are all treated alike point to assignment by place."""
+    codes = np.unique(image, return_inverse=True)[1]
+    counts = np.bincount(codes)
+    share = np.bincount(codes, treatment) / counts
+    several = counts > 1
+    alike = ((share == 0.0) | (share == 1.0))[several]
+    if several.any() and alike.mean() > _MOSTLY:
+        warn(
+            f"the treatment is the same for all units in {alike.mean():.0%} of the images with "
+            "several units; if it was assigned to groups of units name them as cluster. Standard "
+            "errors are clustered by image.",
+            SplitWarning,
+        )
