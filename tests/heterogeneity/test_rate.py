@@ -117,6 +117,7 @@ def test_a_known_experiment_has_the_published_mean_spread_errors_and_coverage():
     assert abs(value.std(ddof=1) - 0.073) < 3.0 * 0.073 * both / math.sqrt(2.0)
     assert abs(error.mean() - 0.066) < 3.0 * error.std(ddof=1) * both
     assert abs(covered - 0.935) < 3.0 * math.sqrt(0.935 * 0.065) * both
+    assert abs(covered - 0.95) < 3.0 * math.sqrt(0.95 * 0.05 / n_here)
 
 
 def test_two_rankings_give_the_difference_and_both_parts():
