@@ -67,7 +67,7 @@ class InvalidIV(Estimator):
     calibrate : bool, default True
         Shrink the variation of the learned ΔV(L) and β(L) to what held-out rows confirm, which
         keeps chance values of ΔV near zero from ruling the average. Not applied to predictions
-        from elsewhere, nor with several or many-valued instruments.
+        from elsewhere.
     clip : float, default 0.01
         P(Z | L) is kept inside [clip, 1 − clip]; the share moved is reported.
     trim_delta_v : float, default 0.02

@@ -123,6 +123,7 @@ def fit_iv(
             fitter,
             settings.learners,
             least_delta_v=least,
+            calibrate=settings.calibrate,
         )
     return _assembled(data, sample, settings, fitted, splits, selected, sight.notes)
 

@@ -2,10 +2,18 @@
 
 The contrast between two arms becomes the centred variance V(Z, L) − E[V(Z, L) | L], the direction
 in which the variance of the treatment moves most; everything else is as for a binary instrument.
+
+The score divides by E[(V − E[V | L])² | L], which stands for E[(V − E[V | L]) Ã² | L]. The square
+of a prediction is not that: it also has the prediction's own noise, and it is learned from other
+folds, where models predict that were trained on the very rows it is used for. With two folds the
+average then has heavy tails. So direction, spread and β take level and slope from held-out
+residuals. The products of the variance-weighted effect and of the Anderson–Rubin set stay as
+predicted: a scale taken from the same rows would be correlated with them.
 """
 
 import numpy as np
 
+from causalkit.iv.calibration import calibrated
 from causalkit.iv.influence import Nuisances, Products
 from causalkit.iv.nuisances import LEAST_VARIANCE, Fitted, Learners, by_repeat
 from causalkit.iv.sample import IVSample
@@ -24,6 +32,7 @@ def fit_general(
     learners: Learners,
     *,
     least_delta_v: float,
+    calibrate: bool = True,
 ) -> Fitted:
     """Every nuisance of instruments of any kind.
 
@@ -35,6 +44,8 @@ def fit_general(
         Covariates L, and instruments with covariates (Z, L).
     least_delta_v : float
         2 sd(V | L) below which it is replaced by this value; the caller leaves such rows out.
+    calibrate : bool
+        Whether the move of V, its spread and β are calibrated.
     """
     kind = "probability" if sample.binary_treatment else "mean"
     first = fitter.run(
@@ -58,7 +69,12 @@ def fit_general(
         folds,
         fitter,
     )
-    swing = variance - means["variance mean"]
+    left, moved = product - means["product"], square - means["variance mean"]
+    predicted = variance - means["variance mean"]
+    every = np.ones_like(predicted)
+    swing = predicted
+    if calibrate:
+        swing = predicted * calibrated(sample, every, moved, predicted)
     spread = by_repeat(
         lambda repeat: [
             sight.nuisance("variance spread", swing[:, repeat] ** 2, learners.instrument)
@@ -66,9 +82,11 @@ def fit_general(
         folds,
         fitter,
     )
-    delta_v = 2.0 * np.sqrt(np.maximum(spread["variance spread"], 0.0))
+    square_swing = spread["variance spread"]
+    if calibrate:
+        square_swing = calibrated(sample, square_swing, swing * moved, every)
+    delta_v = 2.0 * np.sqrt(np.maximum(square_swing, 0.0))
     kept_away = np.maximum(delta_v, max(least_delta_v, 1e-12))
-    left = product - means["product"]
     safe = np.where(swing < 0.0, -1.0, 1.0) * np.maximum(np.abs(swing), 1e-6 * kept_away)
     effect = by_repeat(
         lambda repeat: [
@@ -79,6 +97,8 @@ def fit_general(
         emphasis=safe**2,
     )
     beta = effect["effect"]
+    if calibrate:
+        beta = calibrated(sample, beta, left, swing)
     rho = fitter.given.get("confounding", means["product"] - beta * means["variance mean"])
     hats = Nuisances(
         mu=mu,
@@ -89,7 +109,7 @@ def fit_general(
         delta_v=delta_v,
         share=means["share"],
     )
-    products = Products(left, square - means["variance mean"], swing)
+    products = Products(left, moved, predicted)
     parts = [first, means, spread, effect, *([] if of_variance is None else [of_variance])]
     merged = {name: values for part in parts for name, values in part.predictions.items()}
 

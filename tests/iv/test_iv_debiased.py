@@ -207,6 +207,28 @@ def test_other_exposures_and_instruments_give_the_average_effect(make):
     assert abs(covered - 0.95) < 3.0 * np.sqrt(0.95 * 0.05 / estimate.size)
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings(ANY)
+@pytest.mark.parametrize("make", [continuous_instrument, two_instruments])
+def test_two_folds_give_other_instruments_a_standard_error_that_is_their_spread(make):
+    # The ratio has a Monte-Carlo error of 1/sqrt(2 * 200) = 5 %: 4 of them each way, 3 for a share.
+    estimate, std_error = simulate(make, n=1500, n_sim=200, n_folds=2)
+    ratio = np.sqrt(np.mean(std_error**2)) / estimate.std(ddof=1)
+    assert abs(ratio - 1.0) < 4.0 / np.sqrt(2 * estimate.size)
+    covered = np.mean(abs(estimate - 1.0) < 1.96 * std_error)
+    assert abs(covered - 0.95) < 3.0 * np.sqrt(0.95 * 0.05 / estimate.size)
+
+
+@pytest.mark.parametrize("make", [continuous_instrument, two_instruments])
+def test_calibration_leaves_the_sets_that_divide_by_nothing_alone(make):
+    data = make(25, 600)
+    made, raw = (fit(data, calibrate=calibrate) for calibrate in (True, False))
+    assert made.result_.estimate != raw.result_.estimate
+    weighted, also = (each.estimate("variance-weighted") for each in (made, raw))
+    assert weighted.estimate == also.estimate
+    assert made.anderson_rubin().intervals == raw.anderson_rubin().intervals
+
+
 def shipped(**arguments):
     return lambda seed, n: ck.generators.invalid_iv(seed, n=n, **arguments).blind()
 
