@@ -194,7 +194,9 @@ class Lens:
         """
         import torch
 
-        stored = torch.from_numpy(np.ascontiguousarray(raw)).to(self.device, non_blocking=True)
+        # torch wants to own what it is given: read-only memory is copied.
+        writable = np.require(raw, requirements=["C", "W"])
+        stored = torch.from_numpy(writable).to(self.device, non_blocking=True)
         mean, sd = (
             torch.as_tensor(part, dtype=torch.float32, device=self.device).reshape(-1, 1, 1)
             for part in (self.bands.mean, self.bands.sd)

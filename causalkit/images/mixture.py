@@ -21,6 +21,7 @@ from torch.nn.functional import logsigmoid, softplus
 from causalkit.images.model import BASE_SD, TAIL_FLOOR, TYPE_NOISE_SD, Mixture
 
 _NODES = 9  # of the Gauss-Hermite rule for the effect of a place
+_NEWTON_STEPS = 5  # to where that rule is centred
 _LOG_2PI = math.log(2.0 * math.pi)
 
 
@@ -120,19 +121,52 @@ def log_likelihood(model: Mixture, theta: Tensor, sample: Sample) -> Tensor:
     if model.latent_level == "unit":
         dense = _log_density(model, theta, sample, located)
         return torch.logsumexp(log_probs[:, sample.image] + dense, dim=-1)
-    nodes, weights = (
-        torch.as_tensor(part, dtype=theta.dtype, device=theta.device)
-        for part in np.polynomial.hermite_e.hermegauss(_NODES)
-    )
-    shock = parts_of(model, theta)["log_place"].exp()
-    by_image = []
-    for node in nodes:
-        dense = _log_density(model, theta, sample, located + (shock * node)[:, :, None])
-        zero = dense.new_zeros((dense.shape[0], sample.features.shape[0], model.n_types))
-        by_image.append(zero.index_add(1, sample.image, dense))
-    log_weights = torch.log(weights / weights.sum())
-    dense = torch.logsumexp(torch.stack(by_image, dim=-1) + log_weights, dim=-1)
+    dense = _without_place(model, theta, sample, located)
     return torch.logsumexp(log_probs + dense, dim=-1)
+
+
+def _without_place(model: Mixture, theta: Tensor, sample: Sample, located: Tensor) -> Tensor:
+    """Log ∫ Π F(y − u) N(u; 0, s²) du of every image and type, ``(S, m, K)``.
+
+    Gauss-Hermite about the place's own mean and spread given the type, which is exact for normal
+    outcomes, however many units an image has.
+    """
+    size = parts_of(model, theta)["log_place"].exp()[:, :, None]
+    zero = located.new_zeros((located.shape[0], sample.features.shape[0], model.n_types))
+
+    def by_image(values: Tensor) -> Tensor:
+        return zero.index_add(1, sample.image, values)
+
+    centre = zero
+    for _ in range(1 if model.likelihood == "normal" else _NEWTON_STEPS):
+        slope, weight = _slope_and_weight(model, theta, sample, located + centre[:, sample.image])
+        precision = size**-2 + by_image(weight)
+        centre = centre + (by_image(slope) - centre * size**-2) / precision
+    spread = precision.rsqrt()
+    nodes, shares = np.polynomial.hermite_e.hermegauss(_NODES)
+    terms = []
+    for node, share in zip(nodes.tolist(), (shares / shares.sum()).tolist(), strict=True):
+        shock = centre + spread * node
+        dense = _log_density(model, theta, sample, located + shock[:, sample.image])
+        ratio = torch.log(spread / size) - 0.5 * ((shock / size).square() - node**2)
+        terms.append(by_image(dense) + ratio + math.log(share))
+    return torch.logsumexp(torch.stack(terms, dim=-1), dim=-1)
+
+
+def _slope_and_weight(
+    model: Mixture, theta: Tensor, sample: Sample, located: Tensor
+) -> tuple[Tensor, Tensor]:
+    """First derivative of log F by a shift, and its expected curvature, ``(S, n, K)`` each."""
+    residual = sample.outcome[None, :, None] - located
+    if model.likelihood == "bernoulli":
+        chance = torch.sigmoid(located)
+        return sample.outcome[None, :, None] - chance, chance * (1.0 - chance)
+    weight = torch.exp(-2.0 * _log_scale(model, theta, sample)).expand_as(residual)
+    if model.likelihood == "normal":
+        return residual * weight, weight
+    degrees = (TAIL_FLOOR + parts_of(model, theta)["tail"].exp())[:, :, None]
+    pull = (degrees + 1) / (degrees + residual.square() * weight)
+    return residual * weight * pull, weight * (degrees + 1) / (degrees + 3)
 
 
 def log_prior(model: Mixture, theta: Tensor) -> Tensor:
@@ -166,17 +200,22 @@ def _log_density(model: Mixture, theta: Tensor, sample: Sample, located: Tensor)
     outcome = sample.outcome[None, :, None]
     if model.likelihood == "bernoulli":
         return logsigmoid(torch.where(outcome > 0.5, located, -located))
+    log_scale = _log_scale(model, theta, sample)
+    squared = ((outcome - located) * torch.exp(-log_scale)).square()
+    if model.likelihood == "normal":
+        return -0.5 * (squared + _LOG_2PI) - log_scale
+    degrees = (TAIL_FLOOR + parts_of(model, theta)["tail"].exp())[:, :, None]
+    constant = torch.lgamma((degrees + 1) / 2) - torch.lgamma(degrees / 2)
+    constant = constant - 0.5 * torch.log(math.pi * degrees)
+    return constant - log_scale - (degrees + 1) / 2 * torch.log1p(squared / degrees)
+
+
+def _log_scale(model: Mixture, theta: Tensor, sample: Sample) -> Tensor:
+    """Log σ of every row, and of every type if it may differ, ``(S, n, 1 or K)``."""
     parts = parts_of(model, theta)
     treated = sample.treatment.to(torch.bool)[None, :, None]
     log_noise = parts["log_noise"][:, None, :]
     second = log_noise[:, :, 1:]
     if model.cluster_sigma:
         second = second + parts["type_noise"][:, None, :]
-    log_scale = torch.where(treated, second, log_noise[:, :, :1])
-    squared = ((outcome - located) * torch.exp(-log_scale)).square()
-    if model.likelihood == "normal":
-        return -0.5 * (squared + _LOG_2PI) - log_scale
-    degrees = (TAIL_FLOOR + parts["tail"].exp())[:, :, None]
-    constant = torch.lgamma((degrees + 1) / 2) - torch.lgamma(degrees / 2)
-    constant = constant - 0.5 * torch.log(math.pi * degrees)
-    return constant - log_scale - (degrees + 1) / 2 * torch.log1p(squared / degrees)
+    return torch.where(treated, second, log_noise[:, :, :1])

@@ -1,0 +1,160 @@
+"""Effect clusters on simulated trials with known truth: one record per data set and likelihood.
+
+    python benchmarks/image_targets.py run CASE [--seeds 5] [--first 0] [--likelihood normal]
+                                                [--out FILE]
+    python benchmarks/image_targets.py show FILE [FILE ...]
+
+Cases are those of the design table below. Records are lines of JSON, one per fit; a run skips those
+that its file holds already, so that it can be stopped and gone on with.
+"""
+
+import argparse
+import json
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+import causalkit as ck
+
+N = 4000
+CASES = {
+    "base": {},
+    "three types": {"n_types": 3},
+    "skewed noise": {"noise": "exponential"},
+    "weak": {"tau": (0.0, 1.0), "sigma": 1.5},
+    "null": {"design": "null"},
+    "null, skewed noise": {"design": "null", "noise": "exponential"},
+    "soft kernel": {"design": "soft-kernel"},
+    "sorted by treatment": {"sort_by": "treatment"},
+}
+
+
+def one(case: str, seed: int, likelihood: str) -> dict:
+    """Fit one data set and compare with its truth."""
+    options = CASES[case]
+    data = ck.generators.image_rct(seed, n_images=N, **options)
+    kinds = len(np.unique(data.truth.cluster_labels))
+    estimator = ck.ImageEffectClusters(
+        n_clusters=options.get("n_types", 2), likelihood=likelihood, random_state=seed
+    )
+    started = time.perf_counter()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fit = estimator.fit(data.blind())
+        seconds = time.perf_counter() - started
+        table = fit.cluster_effects()
+        rates = {target: fit.rate(target) for target in ("AUTOC", "QINI")}
+        slope = fit.estimate("calibration").tidy().iloc[1]
+        ate = fit.estimate("ate").tidy().iloc[0]
+    found = fit.evaluation_
+    truth = data.truth.cate[found.rows]
+    label = data.truth.cluster_labels[found.rows]
+    gates = [
+        truth[found.assigned == k].mean() if (found.assigned == k).any() else np.nan
+        for k in range(found.n_types)
+    ]
+    record = {
+        "case": case,
+        "likelihood": likelihood,
+        "seed": seed,
+        "seconds": seconds,
+        "types": kinds,
+        "accuracy": float((found.assigned == label).mean()),
+        "rmse": float(np.sqrt(((found.cate - truth) ** 2).mean())),
+        "correlation": float(np.corrcoef(found.cate, truth)[0, 1]) if np.ptp(truth) else None,
+        "n": table["n"].tolist(),
+        "honest": table["estimate"].tolist(),
+        "honest_se": table["std_error"].tolist(),
+        "gate": gates,
+        "model": table["model_effect"].tolist(),
+        "model_low": table["model_conf_low"].tolist(),
+        "model_high": table["model_conf_high"].tolist(),
+        "oracle_autoc": float(ck.metrics.autoc(truth, truth)) if np.ptp(truth) else 0.0,
+        "slope": float(slope["estimate"]),
+        "slope_se": float(slope["std_error"]),
+        "ate": float(ate["estimate"]),
+        "ate_se": float(ate["std_error"]),
+        "true_ate": float(truth.mean()),
+        "condition": found.condition(),
+        "selection_score": fit.diagnostics_["selection_score"],
+    }
+    for target, rate in rates.items():
+        record[target.lower()] = rate.estimate
+        record[f"{target.lower()}_se"] = rate.std_err
+    return record
+
+
+def run(arguments: argparse.Namespace) -> None:
+    out = Path(arguments.out)
+    held = read([out]) if out.exists() else pd.DataFrame(columns=["case", "seed", "likelihood"])
+    for seed in range(arguments.first, arguments.first + arguments.seeds):
+        for case in CASES if arguments.case == "all" else [arguments.case]:
+            key = (held["case"] == case) & (held["seed"] == seed)
+            if (key & (held["likelihood"] == arguments.likelihood)).any():
+                continue
+            record = one(case, seed, arguments.likelihood)
+            with out.open("a") as file:
+                file.write(json.dumps(record) + "\n")
+            print(case, seed, arguments.likelihood, f"{record['seconds']:.0f} s", flush=True)
+
+
+def read(files: list[Path]) -> pd.DataFrame:
+    return pd.DataFrame([json.loads(line) for file in files for line in file.open()])
+
+
+def summarised(frame: pd.DataFrame) -> pd.DataFrame:
+    """One row per case and likelihood."""
+    rows = []
+    for (case, likelihood), part in frame.groupby(["case", "likelihood"], sort=False):
+        ratio = part["autoc"] / part["autoc_se"]
+        errors = []
+        for record in part.itertuples():
+            gap = np.array(record.honest, float) - np.array(record.gate, float)
+            errors.extend((gap / np.array(record.honest_se, float)).tolist())
+        errors = np.array(errors)[np.isfinite(errors)]
+        rows.append(
+            {
+                "case": case,
+                "likelihood": likelihood,
+                "data sets": len(part),
+                "accuracy": part["accuracy"].mean(),
+                "least accuracy": part["accuracy"].min(),
+                "CATE RMSE": part["rmse"].mean(),
+                "largest RMSE": part["rmse"].max(),
+                "honest within 1.96 SE": float((np.abs(errors) < 1.96).mean()),
+                "largest departure / SE": float(np.abs(errors).max()) if errors.size else np.nan,
+                "AUTOC ratio": ratio.mean(),
+                "least ratio": ratio.min(),
+                "|ratio| > 1.96": int((ratio.abs() > 1.96).sum()),
+                "slope": part["slope"].mean(),
+                "slope rejects 0": int(((part["slope"] / part["slope_se"]) > 1.645).sum()),
+                "seconds": part["seconds"].median(),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    doing = verbs.add_parser("run")
+    doing.add_argument("case", choices=[*CASES, "all"])
+    doing.add_argument("--seeds", type=int, default=5)
+    doing.add_argument("--first", type=int, default=0)
+    doing.add_argument("--likelihood", default="student_t")
+    doing.add_argument("--out", default="image_targets.jsonl")
+    verbs.add_parser("show").add_argument("files", nargs="+", type=Path)
+    arguments = parser.parse_args()
+    if arguments.verb == "run":
+        run(arguments)
+    else:
+        print(summarised(read(arguments.files)).to_string(index=False))
+
+
+if __name__ == "__main__":
+    main()
