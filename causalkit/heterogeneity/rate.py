@@ -260,11 +260,11 @@ def _labels(name: str, values: Any, n: int) -> "pd.Series[Any]":
     return labels
 
 
-def warn_if_few(n_clusters: int) -> None:
-    """Warn where half samples of clusters are too alike to show the spread."""
+def warn_if_few(n_clusters: int, what: str = "clusters") -> None:
+    """Warn where half samples are too alike to show the spread."""
     if n_clusters < FEW_CLUSTERS:
         warn(
-            f"[E18-few-clusters] only {n_clusters} clusters; standard errors from half samples and "
+            f"[E18-few-clusters] only {n_clusters} {what}; standard errors from half samples and "
             f"normal intervals are unreliable below about {FEW_CLUSTERS}.",
             FewClustersWarning,
         )

@@ -217,8 +217,8 @@ def rate_test(
             for repeat in range(folds.n_rep)
             for step in range(steps - 1)
         ]
-        if sample.groups is not None:
-            warn_if_few(min(rate.n_clusters for rate in rates))
+        what = "rows" if sample.groups is None else "clusters"
+        warn_if_few(min(rate.n_clusters for rate in rates), f"{what} in an evaluation fold")
     ratios = np.array([rate.ratio for rate in rates]).reshape(folds.n_rep, steps - 1)
     statistics = ratios.sum(axis=1) / math.sqrt(steps - 1)
     p_values = [two_sided(statistic) for statistic in statistics]

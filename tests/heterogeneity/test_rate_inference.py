@@ -57,7 +57,7 @@ def run(seed=0, *, scheme="sequential", data=None, **more):
     return ck.rate_test(linear_cate(x, y, t), y, t, features=x, scheme=scheme, **settings)
 
 
-def overheard(n=60, **settings):
+def overheard(n=150, **settings):
     """Training and test rows of every call of ``learn``."""
     x, y, t = experiment(np.random.default_rng(1), n=n)
     calls = []
@@ -73,18 +73,18 @@ def overheard(n=60, **settings):
 
 def test_a_fold_is_evaluated_after_learning_on_exactly_the_folds_before_it():
     calls = overheard(scheme="sequential", n_folds=5)
-    assert [len(test) for _, test in calls] == [12] * 4
+    assert [len(test) for _, test in calls] == [30] * 4
     for (train, test), (later, _) in pairwise(calls):
         assert set(later) == set(train) | set(test)
     for train, test in calls:
         assert not set(train) & set(test)
-    assert set(calls[-1][0]) | set(calls[-1][1]) == set(range(60))
+    assert set(calls[-1][0]) | set(calls[-1][1]) == set(range(150))
 
 
 def test_a_split_has_one_half_that_learns_and_another_that_evaluates():
     ((train, test),) = overheard(scheme="split")
-    assert sorted(train + test) == list(range(60))
-    assert (len(train), len(test)) == (30, 30)
+    assert sorted(train + test) == list(range(150))
+    assert (len(train), len(test)) == (75, 75)
 
 
 def test_repeats_have_folds_of_their_own():
@@ -160,7 +160,7 @@ def test_a_known_propensity_is_used_and_a_share_is_said_to_be_one():
 
 
 def test_a_ranking_of_equals_counts_as_nothing():
-    x, y, t = experiment(np.random.default_rng(7), n=100)
+    x, y, t = experiment(np.random.default_rng(7), n=150)
     settings = {"features": x, "propensity": 0.5, "scheme": "sequential", "n_boot": 5, "seed": 0}
     found = ck.rate_test(lambda _, test: np.zeros(test.size), y, t, **settings)
     assert (found.statistic, found.p_value) == (0.0, 1.0)
@@ -255,6 +255,9 @@ def test_warnings_are_shown_and_kept():
     with pytest.warns(FewClustersWarning, match="only 10 clusters"):
         found = run(data=(x, y, t), clusters=np.arange(80) // 4, scheme="split")
     assert "only 10 clusters" in found.summary()
+    with pytest.warns(FewClustersWarning, match="only 16 rows in an evaluation fold"):
+        found = run(data=(x, y, t), scheme="sequential")
+    assert "only 16 rows" in found.warnings[0]
     rare = (np.arange(80) % 40 < 2).astype(float)
     with pytest.warns(OverlapWarning, match=r"outside \[0\.05, 0\.95\]"):
         ck.rate_test(by_covariate(x), y, rare, features=x[:, :1], seed=2)
