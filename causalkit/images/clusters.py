@@ -9,24 +9,23 @@ import numpy as np
 from causalkit.data import CausalData
 from causalkit.data.images import ImageStore
 from causalkit.data.roles import Requires
-from causalkit.images.batches import Images, Lens, Rows
+from causalkit.images.batches import Images
 from causalkit.images.cluster_map import ClusterMap
 from causalkit.images.effect_map import evaluated, facts_of, warn_of_clusters
 from causalkit.images.encoders import ImageEncoder, resolve_encoder
-from causalkit.images.inputs import Layout, Standard, target_of
+from causalkit.images.fitting import Fitted, fit_members
+from causalkit.images.inputs import target_of
 from causalkit.images.model import LatentLevel, Likelihood
-from causalkit.images.outcomes import check_outcome, standard_outcome
+from causalkit.images.outcomes import check_outcome
 from causalkit.images.predict import Predicted, predicted
 from causalkit.images.settings import Settings
 from causalkit.images.splits import Parts, split
-from causalkit.images.survey import Bands, NanPolicy, Survey, check_pixels, survey
+from causalkit.images.survey import NanPolicy, Survey, check_pixels, survey
 from causalkit.images.times import check_times
 from causalkit.images.units import Units, take_units
 from causalkit.optional import require
-from causalkit.progress import teller
 from causalkit.provenance import record
 from causalkit.rng import RandomState, as_seed, stream
-from causalkit.typing import Floats, Ints
 from causalkit.warn import collect_warnings
 
 
@@ -219,7 +218,9 @@ class ImageEffectClusters(ClusterMap):
             check_pixels(seen, store, nan_policy=self.nan_policy)
             units, parts = self._units_in_parts(data, store, seen, settings.plan.seed)
             check_outcome(units.outcome[parts.train], units.treatment[parts.train], self.likelihood)
-            images = self._fit_members(store, seen, units, parts, encoder, settings)
+            images = Images.of(store)
+            fitted = fit_members(self, images, seen, units, parts, encoder, settings)
+            self._set_fitted(fitted, parts, settings.plan.seed)
             self._evaluate(units, parts, images)
             self._facts = facts_of(
                 data,
@@ -256,74 +257,11 @@ class ImageEffectClusters(ClusterMap):
         )
         return units, parts
 
-    def _fit_members(
-        self,
-        store: ImageStore,
-        seen: Survey,
-        units: Units,
-        parts: Parts,
-        encoder: ImageEncoder,
-        settings: Settings,
-    ) -> Images:
-        from causalkit.images.choose import FromFeatures, FromPixels, fit_or_choose
-        from causalkit.images.members import network_maker
-        from causalkit.images.training import Recipe, Trial
-        from causalkit.images.untrained import projected
-
-        train, select = (Rows.of(store, rows) for rows in (parts.train, parts.select))
-        standard = Standard.fit(units.covariate_names, units.covariates[parts.train])
-        design = standard_outcome(
-            units, parts.train, standard.apply(units.covariates), self.likelihood
-        )
-        given = encoder.scale()
-        lens = Lens(
-            seen.bands(train.images) if given is None else Bands(*given),
-            self.nan_policy,
-            settings.device,
-        )
-        images = Images.of(store)
-        trial = Trial(images, lens, design.outcome, design.treatment, design.covariates)
-        make = network_maker(
-            encoder,
-            store,
-            temporal=settings.temporal,
-            extra_bands=int(self.nan_policy == "mask"),
-            frame_chunk=self.frame_chunk,
-            recompute=self.recompute,
-        )
-        recipe = Recipe(
-            epochs=self.epochs,
-            batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
-            augment=self.augment,
-            precision=settings.precision,
-        )
-        source: FromPixels | FromFeatures = FromPixels(make, trial, recipe)
-        if not encoder.trained:
-            source = projected(
-                make, trial, (train, select), self.n_components, recipe, settings.plan.seed
-            )
-        starts = settings.plan.n_restarts * len(settings.mixture.candidates)
-        advance = teller(self.progress, "training", unit="epoch", total=starts * self.epochs)
-        chosen = fit_or_choose(
-            source, (train, select), design, settings.mixture, settings.plan, advance=advance
-        )
-        self.members_ = chosen.members
-        self.n_clusters_ = chosen.n_clusters
-        self.choice_ = chosen.table
-        self.seed_ = settings.plan.seed
-        self.parts_ = parts
-        self._recipe = recipe
-        self._lens = lens
-        self._standard = standard
-        self._layout = Layout(store.name, store.bands, store.shape)
-        return images
-
     def _evaluate(self, units: Units, parts: Parts, images: Images) -> None:
         rows = parts.evaluate
         positions, place = np.unique(units.image[rows], return_inverse=True)
-        features = [found[place] for found in self._features(images, positions)]
-        covariates = self._standard.apply(units.covariates[rows])
+        features = [found[place] for found in self._fitted.features(images, positions)]
+        covariates = self._fitted.standard.apply(units.covariates[rows])
         control, cate, types = self._point(features, covariates)
         self.evaluation_ = evaluated(units, rows, control_mean=control, cate=cate, types=types)
         warn_of_clusters(self.evaluation_)
@@ -348,24 +286,17 @@ class ImageEffectClusters(ClusterMap):
             *self._model_notes(),
         )
 
-    def _features(self, images: Images, positions: Ints) -> list[Floats]:
-        """Features ``(m, d)`` of some images, ascending, by the encoder of every member."""
-        from causalkit.images.training import represent_all
-
-        return represent_all(
-            [member.network for member in self.members_],
-            self._lens,
-            images,
-            positions,
-            batch_size=2 * self.batch_size,
-            precision=self._recipe.precision,
-        )
+    def _set_fitted(self, fitted: Fitted, parts: Parts, seed: int) -> None:
+        self._fitted = fitted
+        self.members_ = fitted.members
+        self.n_clusters_ = fitted.n_clusters
+        self.choice_ = fitted.choice
+        self.parts_ = parts
+        self.seed_ = seed
 
     def _predicted(self, data: Any, level: float) -> tuple[Predicted, tuple[str, Any]]:
-        target = target_of(data, self._layout, self._standard)
-        features = self._features(Images.of(target.store), target.images)
+        target = target_of(data, self._fitted.layout, self._fitted.standard)
+        features = self._fitted.features(Images.of(target.store), target.images)
         of_rows = [found[target.inverse] for found in features]
         found = predicted(self._posteriors, of_rows, target.covariates, level=level)
-        if target.has_rows:
-            return found, ("obs", np.arange(target.store.of_row.size))
-        return found, (str(target.store.pixels.dims[0]), np.asarray(target.store.keys))
+        return found, target.labels

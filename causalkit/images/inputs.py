@@ -78,6 +78,13 @@ class Target:
         """Position in :attr:`images` of the image of each row."""
         return np.searchsorted(self.images, self.store.of_row)
 
+    @property
+    def labels(self) -> tuple[str, Any]:
+        """Dimension and labels of what predictions are for."""
+        if self.has_rows:
+            return "obs", np.arange(self.store.of_row.size)
+        return str(self.store.pixels.dims[0]), np.asarray(self.store.keys)
+
 
 def target_of(given: Any, layout: Layout, covariates: "Standard") -> Target:
     """Images and rows behind a data set, an xarray Dataset or a DataArray.

@@ -1,0 +1,159 @@
+"""From surveyed images and units to encoders with posteriors, and what prediction needs of them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from causalkit.data.images import ImageStore
+from causalkit.images.batches import Images, Lens, Rows
+from causalkit.images.encoders import ImageEncoder
+from causalkit.images.inputs import Layout, Standard
+from causalkit.images.outcomes import Design, standard_outcome
+from causalkit.images.settings import Settings
+from causalkit.images.splits import Parts
+from causalkit.images.support import Reference, thinned
+from causalkit.images.survey import Bands, Survey
+from causalkit.images.units import Units
+from causalkit.progress import teller
+from causalkit.typing import Floats, Ints
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fitted:
+    """Encoders with posteriors, and what turns images of other places into their input.
+
+    Attributes
+    ----------
+    members : tuple of Member
+        Best first.
+    n_clusters : int
+    choice : DataFrame or None
+        Of the number of clusters.
+    lens : Lens
+    standard : Standard
+        Of the covariates.
+    layout : Layout
+    reference : Reference
+        Training images as the first member sees them.
+    batch_size : int
+        Images per call of the encoder.
+    precision : torch dtype or None
+        Of its forward pass.
+    """
+
+    members: tuple[Any, ...]
+    n_clusters: int
+    choice: pd.DataFrame | None
+    lens: Lens
+    standard: Standard
+    layout: Layout
+    reference: Reference
+    batch_size: int
+    precision: Any
+
+    def features(self, images: Images, positions: Ints) -> list[Floats]:
+        """Features ``(m, d)`` of some images, ascending, by the encoder of every member."""
+        from causalkit.images.training import represent_all
+
+        return represent_all(
+            [member.network for member in self.members],
+            self.lens,
+            images,
+            positions,
+            batch_size=self.batch_size,
+            precision=self.precision,
+        )
+
+
+def fit_members(
+    estimator: Any,
+    images: Images,
+    seen: Survey,
+    units: Units,
+    parts: Parts,
+    encoder: ImageEncoder,
+    settings: Settings,
+) -> Fitted:
+    """Train the encoders and infer the mixture, with the number of clusters given or chosen.
+
+    Parameters
+    ----------
+    estimator : ImageEffectClusters
+        Its arguments.
+    images : Images
+    seen : Survey
+    units : Units
+    parts : Parts
+    encoder : ImageEncoder
+    settings : Settings
+    """
+    from causalkit.images.choose import FromFeatures, FromPixels, fit_or_choose
+    from causalkit.images.training import Recipe, Trial, represent
+    from causalkit.images.untrained import projected
+
+    store = images.store
+    train, select = (Rows.of(store, rows) for rows in (parts.train, parts.select))
+    standard, design = _design(units, parts, estimator.likelihood)
+    given = encoder.scale()
+    bands = seen.bands(train.images) if given is None else Bands(*given)
+    lens = Lens(bands, estimator.nan_policy, settings.device)
+    trial = Trial(images, lens, design.outcome, design.treatment, design.covariates)
+    make = maker(estimator, encoder, store)
+    recipe = Recipe(
+        epochs=estimator.epochs,
+        batch_size=estimator.batch_size,
+        learning_rate=estimator.learning_rate,
+        augment=estimator.augment,
+        precision=settings.precision,
+    )
+    source: FromPixels | FromFeatures = FromPixels(make, trial, recipe)
+    if not encoder.trained:
+        source = projected(
+            make, trial, (train, select), estimator.n_components, recipe, settings.plan.seed
+        )
+    starts = settings.plan.n_restarts * len(settings.mixture.candidates)
+    advance = teller(estimator.progress, "training", unit="epoch", total=starts * estimator.epochs)
+    chosen = fit_or_choose(
+        source, (train, select), design, settings.mixture, settings.plan, advance=advance
+    )
+    first = chosen.members[0]
+    raw = represent(
+        first.network,
+        lens,
+        images,
+        thinned(train.images),
+        batch_size=2 * recipe.batch_size,
+        precision=recipe.precision,
+    )
+    return Fitted(
+        members=chosen.members,
+        n_clusters=chosen.n_clusters,
+        choice=chosen.table,
+        lens=lens,
+        standard=standard,
+        layout=Layout(store.name, store.bands, store.shape),
+        reference=Reference.of(first.posterior.features(raw)),
+        batch_size=2 * recipe.batch_size,
+        precision=recipe.precision,
+    )
+
+
+def maker(estimator: Any, encoder: ImageEncoder, store: ImageStore) -> Any:
+    """Function that builds the encoder for images like those of ``store``."""
+    from causalkit.images.members import network_maker
+
+    return network_maker(
+        encoder,
+        store,
+        temporal=estimator.temporal,
+        extra_bands=int(estimator.nan_policy == "mask"),
+        frame_chunk=estimator.frame_chunk,
+        recompute=estimator.recompute,
+    )
+
+
+def _design(units: Units, parts: Parts, likelihood: Any) -> tuple[Standard, Design]:
+    standard = Standard.fit(units.covariate_names, units.covariates[parts.train])
+    covariates = standard.apply(units.covariates)
+    return standard, standard_outcome(units, parts.train, covariates, likelihood)
