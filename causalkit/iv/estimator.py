@@ -10,6 +10,7 @@ from sklearn.base import clone
 from causalkit.data import CausalData, Requires
 from causalkit.errors import ArgumentError, check_choice
 from causalkit.estimator import Estimator, Refit
+from causalkit.inference.arguments import check_number
 from causalkit.inference.hypotheses import HypothesisTest
 from causalkit.inference.instruments import AndersonRubin
 from causalkit.iv.compare import compare, comparison_rows, differences
@@ -246,7 +247,8 @@ class InvalidIV(Estimator):
         level : float
         kind : {"wald", "anderson-rubin"}
             ``"wald"``: of :meth:`estimate`. ``"anderson-rubin"``: a set for the variance-weighted
-            effect, valid however weak the instrument is; it may be unbounded or empty.
+            effect, valid however weak the instrument is; it may be the line or the outside of an
+            interval, and is never empty.
         """
         self._check_fitted()
         check_choice("kind", kind, ("wald", "anderson-rubin"))
@@ -262,7 +264,8 @@ class InvalidIV(Estimator):
         """
         self._check_fitted()
         inference = self.fit_.inference(self._settings)
-        return weak_robust(self.fit_.fitted.products, inference, null=null, level=level)
+        value = check_number("null", null)
+        return weak_robust(self.fit_.fitted.products, inference, null=value, level=level)
 
     def strength(self) -> Strength:
         """How much the instrument moves the variance of the treatment, and its mean beside it."""

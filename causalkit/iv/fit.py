@@ -17,7 +17,12 @@ from causalkit.errors import (
 from causalkit.inference.variance import warn_if_few
 from causalkit.iv.candidates import Selection, fit_selective
 from causalkit.iv.general import fit_general
-from causalkit.iv.identified import check_cells, check_folds, check_instruments
+from causalkit.iv.identified import (
+    check_cells,
+    check_clusters,
+    check_folds,
+    check_instruments,
+)
 from causalkit.iv.influence import Nuisances, Products
 from causalkit.iv.nuisances import Fitted, fit_binary
 from causalkit.iv.result import IVFit, inference_of
@@ -77,6 +82,7 @@ def fit_iv(
             f"{', '.join(sample.instrument_names)} with other values; method='debiased' takes "
             "several, with many levels or continuous."
         )
+    check_clusters(sample)
     constant = check_cells(sample)
     if predictions is not None and (settings.method != "debiased" or not sample.binary_instrument):
         raise ArgumentError(

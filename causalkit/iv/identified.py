@@ -23,9 +23,11 @@ ONE_SIDED = (
 def check_instruments(data: CausalData) -> None:
     """Refuse instruments that do not vary, or that are the treatment or a covariate."""
     problems = []
-    a = data.column("treatment")
-    z, x = data.matrix("instruments"), data.matrix("covariates")
-    named = [(data.roles.treatment[0], a)]
+    weights = data.weights()
+    kept = np.ones(len(data), dtype=bool) if weights is None else weights > 0
+    a, y = data.column("treatment")[kept], data.column("outcome")[kept]
+    z, x = data.matrix("instruments")[kept], data.matrix("covariates")[kept]
+    named = [(data.roles.treatment[0], a), (data.roles.outcome[0], y)]
     named += list(zip(data.matrix_names("covariates"), x.T, strict=True))
     for name, values in zip(data.matrix_names("instruments"), z.T, strict=True):
         if np.ptp(values) == 0:
@@ -33,7 +35,7 @@ def check_instruments(data: CausalData) -> None:
                 Problem(
                     "E17-rank",
                     f"instrument {name!r} has the single value {values[0]:g}; it moves nothing. "
-                    "Name another, or check the rows that were kept.",
+                    "Name another, or check the rows that were kept and have weight.",
                     name,
                 )
             )
@@ -44,10 +46,12 @@ def check_instruments(data: CausalData) -> None:
                 Problem(
                     "E20-leak",
                     f"instrument {name!r} is the same as {twins[0]!r} up to scale; an instrument "
-                    "must vary given the treatment and the covariates. Leave one of them out.",
+                    "must vary given the treatment, the covariates and other instruments, and may "
+                    "not be the outcome. Leave one of them out.",
                     name,
                 )
             )
+        named.append((name, values))
     if problems:
         raise DataError(problems)
 
@@ -75,7 +79,7 @@ def check_cells(sample: IVSample) -> Bools:
     z = sample.z[:, 0]
     for arm in (0, 1):
         inside = z == arm
-        where = f"{sample.instrument_names[0]} is {arm}"
+        where = f"{sample.instrument_names[0]} is {sample.levels[0, arm]:g}"
         if np.ptp(sample.a[inside]) == 0:
             one_sided[arm] = True
             warn(ONE_SIDED.format(arm=where), IdentificationWarning)
@@ -92,7 +96,8 @@ def check_cells(sample: IVSample) -> Bools:
 def _check_counts(sample: IVSample, inside: Bools, where: str) -> None:
     counts = {level: int((sample.a[inside] == level).sum()) for level in (0, 1)}
     level = min(counts, key=lambda key: counts[key])
-    seen = f"{counts[level]} rows have {sample.treatment_name} = {level} where {where}"
+    rows = "row has" if counts[level] == 1 else "rows have"
+    seen = f"{counts[level]} {rows} {sample.treatment_name} = {level} where {where}"
     if counts[level] < _TOO_FEW_ROWS:
         raise DataError(
             Problem(
@@ -106,11 +111,23 @@ def _check_counts(sample: IVSample, inside: Bools, where: str) -> None:
         warn(f"only {seen}; regressions by arm are uncertain there.", IdentificationWarning)
 
 
+def check_clusters(sample: IVSample) -> None:
+    """Refuse dependence of all rows on each other, which no variance can be taken from."""
+    if any(codes.max() == 0 for codes in sample.clusters):
+        raise DataError(
+            Problem(
+                "E18-few-clusters",
+                f"all {sample.n} rows belong to one cluster, so that no standard error can be "
+                "taken. Name finer clusters, or none if rows are independent.",
+            )
+        )
+
+
 def check_folds(sample: IVSample, folds: Folds) -> None:
     """Refuse splits that leave a training fold without an arm of the instrument."""
     if not sample.binary_instrument:
         return
-    z = sample.z[:, 0]
+    z, levels = sample.z[:, 0], sample.levels[0]
     for repeat in range(folds.n_rep):
         for fold, (train, _) in enumerate(folds.splits(repeat)):
             if np.ptp(z[train]) == 0:
@@ -118,8 +135,8 @@ def check_folds(sample: IVSample, folds: Folds) -> None:
                     Problem(
                         "E11-single-arm-fold",
                         f"instrument {sample.instrument_names[0]!r} has the single value "
-                        f"{z[train][0]:g} in the training rows of fold {fold} of repeat {repeat}; "
-                        "use fewer folds, or folds stratified by the instrument.",
+                        f"{levels[int(z[train][0])]:g} in the training rows of fold {fold} of "
+                        f"repeat {repeat}; use fewer folds, or folds stratified by the instrument.",
                         sample.instrument_names[0],
                     )
                 )

@@ -31,6 +31,8 @@ class IVSample:
         Whether a weight counts identical rows.
     rows : (n,) int array
         Positions of these rows in the data.
+    levels : (L, 2) array
+        Smallest and largest value of each instrument in the data, before two values became 0/1.
     """
 
     y: Floats
@@ -44,6 +46,7 @@ class IVSample:
     covariate_names: tuple[str, ...]
     treatment_name: str
     instrument_names: tuple[str, ...]
+    levels: Floats
     n_dropped: int = 0
 
     @property
@@ -89,13 +92,14 @@ class IVSample:
 def iv_sample(data: CausalData) -> IVSample:
     """Take the arrays of a data set; rows of weight zero stay out and are counted."""
     y, a = data.column("outcome"), data.column("treatment")
-    z, x = _coded(data.matrix("instruments")), data.matrix("covariates")
+    stated, x = data.matrix("instruments"), data.matrix("covariates")
     clusters = data.clusters()
     if not clusters and data.roles.unit is not None:
         clusters = (data.codes("unit"),)
     weights = data.weights()
     frequency = data.roles.weight_kind == "frequency"
     kept = np.arange(len(data)) if weights is None else np.flatnonzero(weights > 0)
+    z = _coded(stated)
     # By value, so that shuffling the table changes no fold.
     order = np.lexsort((*x[kept].T[::-1], *z[kept].T[::-1], a[kept], y[kept]))
     rows = kept[order]
@@ -113,6 +117,7 @@ def iv_sample(data: CausalData) -> IVSample:
         covariate_names=data.matrix_names("covariates"),
         treatment_name=data.roles.treatment[0],
         instrument_names=data.matrix_names("instruments"),
+        levels=np.column_stack([stated[kept].min(axis=0), stated[kept].max(axis=0)]),
         n_dropped=len(data) - rows.size,
     )
 

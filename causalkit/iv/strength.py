@@ -159,11 +159,15 @@ def strength(
 def weak_robust(
     products: Products, inference: Inference, *, null: float, level: float
 ) -> AndersonRubin:
-    """Anderson–Rubin test and set for the variance-weighted effect, on the first repeat."""
+    """Anderson–Rubin test and set for the variance-weighted effect, on the first repeat.
+
+    There is one direction, however many instruments: the set holds the root of its moment and is
+    never empty.
+    """
     return anderson_rubin(
         products.outcome[:, 0],
         products.treatment[:, 0],
-        products.instrument,
+        products.instrument[:, :1],
         null=null,
         level=level,
         **inference.arguments,

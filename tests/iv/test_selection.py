@@ -103,6 +103,61 @@ def test_ties_of_the_corrected_criterion_go_to_the_smaller_raw_one():
     assert selection.choose(risks([0.0, 0.0, 0.0], [3.0, 1.0, 2.0]), "minimax") == (1, 0, 0, 0)
 
 
+def noisy_and_bent(rng, l1, l2, z, true):
+    """Two candidates each: the truth with noise of its own, and a smooth error of smaller size."""
+
+    def noise(size):
+        return size * rng.choice([-1.0, 1.0], l1.size)
+
+    bend = np.sin(2.0 * l1 + 0.3)
+    mu, eta = designs.received(z, true.mu), designs.received(z, true.eta)
+    side = np.where(z == 1.0, 1.0, -1.0)
+    return selection.Predictions(
+        pi=np.stack([true.pi + noise(0.15), true.pi + 0.15 * bend]),
+        mu=np.stack([mu + noise(0.09), mu + 0.09 * bend]),
+        delta_v=np.stack([true.delta_v, true.delta_v]),
+        eta=np.stack([eta + noise(0.9), eta + 0.9 * side * bend]),
+        exposure=np.stack([mu, mu]),
+        beta=np.stack([true.beta + noise(1.2), true.beta + 1.2 * bend]),
+        rho=np.stack([true.rho, true.rho]),
+    )
+
+
+@pytest.mark.parametrize("criterion", ["minimax", "mixed-minimax"])
+def test_selection_sees_an_error_that_makes_the_out_of_fold_loss_smaller(criterion):
+    # A5. Noise of a candidate costs loss and averages out of the effect; a smooth error of smaller
+    # size costs less loss and, times that of another nuisance, does not.
+    rng = np.random.default_rng(10)
+    l1, l2, z, a, y = designs.draw(rng, 40_000)
+    true = designs.truth_at(l1, l2)
+    hats = noisy_and_bent(rng, l1, l2, z, true)
+    product = (a - designs.received(z, true.mu)) * (y - designs.received(z, true.eta))
+    variance = designs.received(z, true.variance)
+    losses = [
+        -np.log(np.where(z == 1.0, hats.pi, 1.0 - hats.pi)).mean(axis=1),
+        ((a - hats.mu) ** 2).mean(axis=1),
+        ((y - hats.eta) ** 2).mean(axis=1),
+        ((product - hats.beta * variance - hats.rho) ** 2).mean(axis=1),
+    ]
+    by_loss = tuple(int(np.argmin(loss)) for loss in losses)
+    assert by_loss == (1, 1, 1, 1)
+    block = rng.integers(0, selection.N_BLOCKS, z.size)
+    by_block = selection.N_BLOCKS * selection.block_sums(
+        y, a, z, hats, block=block, n_blocks=selection.N_BLOCKS
+    )
+    parts = selection.Contributions((by_block,), by_block)
+    choice = selection.choose(selection.pseudo_risks(parts), criterion)
+    pi, mu, omega, effect = (k == 0 for k in choice)
+    assert (pi and mu) or (effect and (mu or omega))
+    estimates = parts.estimates
+    assert abs(estimates[by_loss] - designs.ATE) > 0.2
+    assert abs(estimates[choice] - designs.ATE) < 4.0 * error_of(by_block[(slice(None), *choice)])
+
+
+def error_of(blocks):
+    return blocks.std(ddof=1) / np.sqrt(blocks.size)
+
+
 def test_blocks_keep_groups_together_and_are_even():
     groups = np.random.default_rng(3).integers(0, 200, 2000)
     block = selection.random_blocks(groups, rng=np.random.default_rng(4))
