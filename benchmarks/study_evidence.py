@@ -7,9 +7,11 @@ What a person wrote on the page under "In words" stays; read it again beside the
 """
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from causalkit.study.collect import collect, comparison_of
+from causalkit.study.published import Comparison
 from causalkit.study.report_tables import performance_table
 from causalkit.study.summary import summarise
 
@@ -36,8 +38,21 @@ def page(folder: Path, words: str = "") -> str:
     ]
     comparison = comparison_of(folder, None)
     if comparison is not None:
-        parts += ["## Beside the published table", comparison.to_markdown()]
+        parts += ["## Beside the published table", compared(comparison)]
     return "\n\n".join(parts) + "\n"
+
+
+def compared(comparison: Comparison) -> str:
+    """Comparison without a row for each entry whose cell or estimator was not run."""
+    table = comparison.table
+    absent = table["status"].str.startswith("not run")
+    text = replace(comparison, table=table[~absent]).to_markdown()
+    if absent.any():
+        text += (
+            f"\n\nLeft out: {absent.sum()} of {len(table)} published entries, of estimators or "
+            "sizes that were not run."
+        )
+    return text
 
 
 def kept_words(path: Path) -> str:
