@@ -20,7 +20,7 @@ from torch.nn.functional import logsigmoid, softplus
 
 from causalkit.images.model import BASE_SD, TAIL_FLOOR, TYPE_NOISE_SD, Mixture
 
-_NODES = 9  # of the Gauss-Hermite rule for the effect of a place
+_NODES = 5  # of the Gauss-Hermite rule for the effect of a place
 _NEWTON_STEPS = 5  # to where that rule is centred
 _LOG_2PI = math.log(2.0 * math.pi)
 
@@ -138,11 +138,14 @@ def _without_place(model: Mixture, theta: Tensor, sample: Sample, located: Tenso
         return zero.index_add(1, sample.image, values)
 
     centre = zero
-    for _ in range(1 if model.likelihood == "normal" else _NEWTON_STEPS):
-        slope, weight = _slope_and_weight(model, theta, sample, located + centre[:, sample.image])
-        precision = size**-2 + by_image(weight)
-        centre = centre + (by_image(slope) - centre * size**-2) / precision
-    spread = precision.rsqrt()
+    # Where the nodes lie moves the integral by nothing that counts, so no gradient goes there.
+    with torch.no_grad():
+        for _ in range(1 if model.likelihood == "normal" else _NEWTON_STEPS):
+            moved = located + centre[:, sample.image]
+            slope, weight = _slope_and_weight(model, theta, sample, moved)
+            precision = size**-2 + by_image(weight)
+            centre = centre + (by_image(slope) - centre * size**-2) / precision
+        spread = precision.rsqrt()
     nodes, shares = np.polynomial.hermite_e.hermegauss(_NODES)
     terms = []
     for node, share in zip(nodes.tolist(), (shares / shares.sum()).tolist(), strict=True):

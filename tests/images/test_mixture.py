@@ -129,6 +129,22 @@ def test_many_units_of_an_image_do_not_defeat_the_quadrature(likelihood):
     assert found == pytest.approx(np.log(whole) - 80.0, abs=0.01)
 
 
+@pytest.mark.parametrize("likelihood", ["normal", "student_t", "bernoulli"])
+def test_gradients_are_those_of_the_integral(likelihood):
+    model = a_model(likelihood=likelihood, latent_level="image", n_types=2)
+    sample, theta = a_sample(binary=likelihood == "bernoulli"), a_theta(model)
+    theta.requires_grad_()
+    log_likelihood(model, theta, sample).sum().backward()
+    step = 1e-4
+    for place in range(model.size):
+        moved = torch.zeros_like(theta)
+        moved[0, place] = step
+        with torch.no_grad():
+            ends = [log_likelihood(model, theta + s * moved, sample).sum() for s in (1, -1)]
+        slope = float(ends[0] - ends[1]) / (2 * step)
+        assert float(theta.grad[0, place]) == pytest.approx(slope, abs=0.02, rel=0.02)
+
+
 def test_several_values_at_once_are_those_one_by_one():
     model, sample = a_model(latent_level="image", likelihood="student_t"), a_sample()
     theta = a_theta(model, draws=5)

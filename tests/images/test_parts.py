@@ -1,0 +1,170 @@
+"""Parts of the sample, honest averages, and the test of randomisation."""
+
+import numpy as np
+import pytest
+import statsmodels.api as sm
+
+from causalkit.errors import ArgumentError, DataError, IdentificationError
+from causalkit.images.balance import balance_test
+from causalkit.images.honest import Evaluation, honest_effect, honest_rate
+from causalkit.images.splits import connected, spatial_blocks, split
+
+SHARES = (0.5, 0.1, 0.4)
+FACTS = {"estimator": "test", "outcome": "y", "treatment": ("t",)}
+
+
+def test_rows_hang_together_through_chains_of_images_and_clusters():
+    image = np.array([0, 0, 1, 2, 3, 4])
+    cluster = np.array([7, 8, 8, 9, 9, 5])
+    found = connected(image, cluster)
+    assert found[0] == found[1] == found[2]
+    assert found[3] == found[4]
+    assert len({found[0], found[3], found[5]}) == 3
+
+
+def test_parts_share_no_group_and_have_both_arms_alike():
+    rng = np.random.default_rng(0)
+    groups = np.append(np.arange(600), rng.integers(0, 600, 900))
+    by_group = rng.random(600) < 0.3
+    treatment = by_group[groups].astype(float)
+    found = split(groups, treatment, groups, shares=SHARES, rng=np.random.default_rng(1))
+    rows = (found.train, found.select, found.evaluate)
+    assert sorted(np.concatenate(rows).tolist()) == list(range(1500))
+    for first, second in ((0, 1), (0, 2), (1, 2)):
+        assert not set(groups[rows[first]]) & set(groups[rows[second]])
+    shares = [np.unique(groups[part]).size / np.unique(groups).size for part in rows]
+    np.testing.assert_allclose(shares, SHARES, atol=0.01)
+    arms = [by_group[np.unique(groups[part])].mean() for part in rows]
+    assert np.ptp(arms) < 0.02
+
+
+@pytest.mark.parametrize(
+    ("shares", "message"),
+    [((0.5, 0.5), "three positive shares"), ((0.6, 0.1, 0.4), "sum to 1"), ((1, 0, 0), "positive")],
+)
+def test_shares_that_are_none(shares, message):
+    rows = np.arange(400)
+    with pytest.raises(ArgumentError, match=message):
+        split(rows, rows % 2 * 1.0, rows, shares=shares, rng=np.random.default_rng(0))
+
+
+def test_parts_with_few_images_or_one_arm_are_refused():
+    rows = np.arange(400)
+    with pytest.raises(DataError, match="selection part has 40 distinct images, fewer than 50"):
+        split(rows, rows % 2 * 1.0, rows, shares=SHARES, rng=np.random.default_rng(0))
+    rows = np.arange(1000)
+    treated = (rows == 3).astype(float)
+    with pytest.raises(DataError, match="rows of one arm only"):
+        split(rows, treated, rows, shares=SHARES, rng=np.random.default_rng(0))
+
+
+def test_blocks_are_squares_of_the_width_asked_for():
+    lon, lat = np.meshgrid(np.linspace(30, 31, 50), np.linspace(44, 45, 50))
+    found = spatial_blocks(lon.ravel(), lat.ravel(), 25.0)
+    for block in np.unique(found):
+        mine = found == block
+        north = np.ptp(lat.ravel()[mine]) * 111.32
+        east = np.ptp(lon.ravel()[mine]) * 111.32 * np.cos(np.deg2rad(44.5))
+        assert max(north, east) <= 25.0 + 1e-9
+    assert np.unique(found).size >= 12
+    with pytest.raises(ArgumentError, match="must be positive"):
+        spatial_blocks(lon.ravel(), lat.ravel(), 0.0)
+
+
+def evaluation(n=600, k=2, *, clusters=False, seed=0):
+    rng = np.random.default_rng(seed)
+    types = rng.dirichlet(np.full(k, 0.3), n)
+    codes = rng.integers(0, 60, n) if clusters else None
+    shock = 0.0 if codes is None else rng.normal(size=60)[codes]
+    score = types @ np.linspace(-1.0, 1.0, k) + rng.normal(size=n) + shock
+    cate = types @ np.linspace(-0.5, 0.5, k)
+    return Evaluation(np.arange(n), score, np.arange(n) % 2 * 1.0, cate, types, codes)
+
+
+@pytest.mark.parametrize("clusters", [False, True])
+def test_averages_and_errors_are_those_of_statsmodels(clusters):
+    found = evaluation(clusters=clusters)
+    designs = {
+        "clusters": (found.assigned[:, None] == np.arange(2)).astype(float),
+        "soft": found.types,
+        "ate": np.ones((600, 1)),
+        "calibration": np.stack([np.ones(600), found.cate - found.cate.mean()], axis=1),
+    }
+    for estimand, design in designs.items():
+        mine = honest_effect(found, estimand, **FACTS)
+        fit = sm.OLS(found.score, design)
+        if clusters:
+            groups = {"groups": found.clusters, "use_correction": False}
+            peer = fit.fit(cov_type="cluster", cov_kwds=groups)
+            factor = np.sqrt(60 / 59)
+        else:
+            peer, factor = fit.fit(cov_type="HC1"), 1.0
+        np.testing.assert_allclose(mine.estimates, peer.params, rtol=1e-9)
+        np.testing.assert_allclose(mine.std_errors, peer.bse * factor, rtol=1e-6)
+
+
+def test_small_clusters_are_left_out_and_none_is_an_error():
+    found = evaluation(k=3)
+    types = np.zeros((600, 3))
+    types[np.arange(600), np.where(np.arange(600) < 30, 0, 1 + np.arange(600) % 2)] = 1.0
+    few = Evaluation(
+        found.rows, found.score, np.arange(600) // 2 % 2 * 1.0, found.cate, types, None
+    )
+    assert few.too_few().tolist() == [True, False, False]
+    assert honest_effect(few, "clusters", **FACTS).terms == ("cluster 2", "cluster 3")
+    tiny = Evaluation(
+        *(part[:30] for part in (few.rows, few.score, few.treatment, few.cate, types)), None
+    )
+    with pytest.raises(IdentificationError, match="no cluster has 20 treated and 20 control"):
+        honest_effect(tiny, "clusters", **FACTS)
+
+
+def test_types_that_are_not_told_apart_have_no_soft_effects():
+    found = evaluation()
+    blurred = 0.5 + 0.02 * (found.types - 0.5)
+    same = Evaluation(found.rows, found.score, found.treatment, found.cate, blurred, None)
+    with pytest.raises(IdentificationError, match=r"not separated.*condition number"):
+        honest_effect(same, "soft", **FACTS)
+
+
+def test_predictions_that_do_not_vary_cannot_be_calibrated():
+    found = evaluation()
+    flat = Evaluation(found.rows, found.score, found.treatment, np.ones(600), found.types, None)
+    with pytest.raises(IdentificationError, match="do not vary"):
+        honest_effect(flat, "calibration", **FACTS)
+    assert honest_rate(flat, target="AUTOC", n_boot=20, seed=0).estimate == 0.0
+
+
+def test_the_ranking_is_clustered_as_the_averages_are():
+    found = evaluation(clusters=True)
+    rate = honest_rate(found, target="QINI", n_boot=50, seed=0)
+    assert rate.effects.n_clusters == 60
+    with pytest.raises(ArgumentError, match="target must be"):
+        honest_rate(found, target="GINI", n_boot=50, seed=0)
+
+
+def predictable(rng, strength, *, by_group=False):
+    """p-value for a treatment that features predict with some strength."""
+    groups = np.repeat(np.arange(120), 3)
+    features = rng.normal(size=(360, 6))
+    if by_group:
+        features = features[groups * 3]
+    drive = strength * features[:, 0] + rng.logistic(size=360)
+    if by_group:
+        drive = drive[groups * 3]
+    treatment = (drive > 0).astype(float)
+    return balance_test(features, treatment, groups, n_permutations=99, rng=rng).p_value
+
+
+@pytest.mark.parametrize("by_group", [False, True])
+def test_randomised_treatments_pass_at_the_nominal_rate(by_group):
+    """Sixty trials at level .1: more than thirteen rejections has chance under 1 %."""
+    rng = np.random.default_rng(0)
+    values = np.array([predictable(rng, 0.0, by_group=by_group) for _ in range(60)])
+    assert (values <= 0.1).sum() <= 13
+    assert values.mean() == pytest.approx(0.5, abs=0.12)
+
+
+def test_treatments_that_images_predict_are_found():
+    rng = np.random.default_rng(0)
+    assert max(predictable(rng, 1.0) for _ in range(5)) <= 0.02
