@@ -8,6 +8,7 @@ from causalkit.provenance import __version__ as __version__
 if TYPE_CHECKING:
     from causalkit import errors as errors
     from causalkit import generators as generators
+    from causalkit import images as images
     from causalkit import metrics as metrics
     from causalkit.data import CausalData as CausalData
     from causalkit.data import list_datasets as list_datasets
@@ -17,8 +18,10 @@ if TYPE_CHECKING:
         rank_average_treatment_effect as rank_average_treatment_effect,
     )
     from causalkit.heterogeneity import rate_test as rate_test
+    from causalkit.images import EmbeddingEffectClusters as EmbeddingEffectClusters
     from causalkit.images import ImageEffectClusters as ImageEffectClusters
     from causalkit.images import ImageEncoder as ImageEncoder
+    from causalkit.images import embed_images as embed_images
     from causalkit.iv import InvalidIV as InvalidIV
     from causalkit.panel import PanelDML as PanelDML
     from causalkit.provenance import info as info
@@ -27,10 +30,11 @@ if TYPE_CHECKING:
     from causalkit.study import Study as Study
     from causalkit.transtee import TransTEE as TransTEE
 
-_MODULES = {"errors", "generators", "metrics"}
+_MODULES = {"errors", "generators", "images", "metrics"}
 _HOME = {
     "CausalData": "causalkit.data",
     "EffectResult": "causalkit.results",
+    "EmbeddingEffectClusters": "causalkit.images",
     "ImageEffectClusters": "causalkit.images",
     "ImageEncoder": "causalkit.images",
     "InvalidIV": "causalkit.iv",
@@ -38,6 +42,7 @@ _HOME = {
     "Study": "causalkit.study",
     "TransTEE": "causalkit.transtee",
     "dr_scores": "causalkit.heterogeneity",
+    "embed_images": "causalkit.images",
     "info": "causalkit.provenance",
     "list_datasets": "causalkit.data",
     "load_dataset": "causalkit.data",

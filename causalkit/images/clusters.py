@@ -10,14 +10,12 @@ from causalkit.data import CausalData
 from causalkit.data.images import ImageStore
 from causalkit.data.roles import Requires
 from causalkit.images.batches import Images
-from causalkit.images.cluster_map import ClusterMap
 from causalkit.images.effect_map import evaluated, facts_of, warn_of_clusters
 from causalkit.images.encoders import ImageEncoder, resolve_encoder
-from causalkit.images.fitting import Fitted, fit_members
-from causalkit.images.inputs import target_of
+from causalkit.images.fitting import fit_members
 from causalkit.images.model import LatentLevel, Likelihood
 from causalkit.images.outcomes import check_outcome
-from causalkit.images.predict import Predicted, predicted
+from causalkit.images.pixel_map import PixelMap
 from causalkit.images.settings import Settings
 from causalkit.images.splits import Parts, split
 from causalkit.images.survey import NanPolicy, Survey, check_pixels, survey
@@ -29,7 +27,7 @@ from causalkit.rng import RandomState, as_seed, stream
 from causalkit.warn import collect_warnings
 
 
-class ImageEffectClusters(ClusterMap):
+class ImageEffectClusters(PixelMap):
     """Clusters of places by the effect that a randomised treatment has there.
 
     An encoder turns the image of a place into features, from which the probabilities of K types
@@ -85,7 +83,7 @@ class ImageEffectClusters(ClusterMap):
         for ``inference="map"``.
     n_draws : int, default 500
         Posterior draws over all members.
-    epochs, batch_size, learning_rate : default 25, 128 (images), 2e-3
+    epochs, batch_size, learning_rate : default 25, 64 (images), 4e-3
     augment : bool, default True
         Flips and quarter turns in training.
     frame_chunk : int, default 512
@@ -149,8 +147,8 @@ class ImageEffectClusters(ClusterMap):
         n_ensemble: int | None = None,
         n_draws: int = 500,
         epochs: int = 25,
-        batch_size: int = 128,
-        learning_rate: float = 2e-3,
+        batch_size: int = 64,
+        learning_rate: float = 4e-3,
         augment: bool = True,
         frame_chunk: int = 512,
         recompute: bool = False,
@@ -285,18 +283,3 @@ class ImageEffectClusters(ClusterMap):
             f"and mixture were fitted to {parts.train.size:,} other rows.",
             *self._model_notes(),
         )
-
-    def _set_fitted(self, fitted: Fitted, parts: Parts, seed: int) -> None:
-        self._fitted = fitted
-        self.members_ = fitted.members
-        self.n_clusters_ = fitted.n_clusters
-        self.choice_ = fitted.choice
-        self.parts_ = parts
-        self.seed_ = seed
-
-    def _predicted(self, data: Any, level: float) -> tuple[Predicted, tuple[str, Any]]:
-        target = target_of(data, self._fitted.layout, self._fitted.standard)
-        features = self._fitted.features(Images.of(target.store), target.images)
-        of_rows = [found[target.inverse] for found in features]
-        found = predicted(self._posteriors, of_rows, target.covariates, level=level)
-        return found, target.labels

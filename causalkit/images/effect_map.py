@@ -1,7 +1,7 @@
 """What all estimators of effects by image share: honest estimates, ranking, summary."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -21,6 +21,9 @@ from causalkit.images.units import Units
 from causalkit.results import EffectResult
 from causalkit.typing import Floats, Ints
 from causalkit.warn import warn
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 Estimand = Literal["clusters", "soft", "ate", "calibration"]
 
@@ -71,6 +74,32 @@ class EffectMap(Estimator):
         if np.ptp(self.evaluation_.cate) > 0.0:
             parts.append(self.rate().summary())
         return "\n\n".join([*parts, *self._more()])
+
+    def plot_calibration(
+        self, *, n_bins: int = 5, ax: "Axes | None" = None, title: str = ""
+    ) -> "Axes":
+        """Honest effects of places against their predicted effects, by quantile of the latter.
+
+        Parameters
+        ----------
+        n_bins : int, default 5
+        ax : Axes, optional
+        title : str
+
+        Returns
+        -------
+        Axes
+            With the numbers of the bins as ``plot_data``.
+
+        Raises
+        ------
+        IdentificationError
+            If the predictions do not vary.
+        """
+        from causalkit.images.plots import plot_calibration
+
+        self._check_fitted()
+        return plot_calibration(self.evaluation_, n_bins=n_bins, ax=ax, title=title, **self._facts)
 
     def _more(self) -> list[str]:
         return []

@@ -83,7 +83,19 @@ class Target:
         """Dimension and labels of what predictions are for."""
         if self.has_rows:
             return "obs", np.arange(self.store.of_row.size)
-        return str(self.store.pixels.dims[0]), np.asarray(self.store.keys)
+        return str(self.store.pixels.dims[0]), np.asarray(self.store.keys)[self.store.of_row]
+
+    def only(self, keys: Any) -> "Target":
+        """Some of the images, by key, without rows: covariates are at their means.
+
+        Raises
+        ------
+        ArgumentError
+            If a key is absent.
+        """
+        store = restricted(self.store, keys)
+        blank = np.zeros((store.of_row.size, self.covariates.shape[1]))
+        return Target(store, blank, has_rows=False)
 
 
 def target_of(given: Any, layout: Layout, covariates: "Standard") -> Target:

@@ -41,6 +41,8 @@ class Member:
         Of each of these rows; of each image where units share types.
     history : tuple
         Of training.
+    mode : (P,) array or None
+        θ on standardised features at which the encoder was trained; where it was not, the mode.
     """
 
     network: Any
@@ -48,6 +50,7 @@ class Member:
     score: float
     row_scores: Floats
     history: tuple[tuple[float, float], ...] = ()
+    mode: Floats | None = None
 
 
 def network_maker(
@@ -227,7 +230,7 @@ def member_on(
         scores = (torch.logsumexp(rows, dim=0) - np.log(draws.shape[0])).numpy()
     posterior = Posterior(model, draws.numpy(), mean, sd, design.centre, design.scale)
     per_row = float(scores.sum()) / parts[1].order.size
-    return Member(network, posterior, per_row, scores, history)
+    return Member(network, posterior, per_row, scores, history, mode=begin.numpy())
 
 
 _DRAWS_AT_ONCE = 50

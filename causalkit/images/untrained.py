@@ -23,7 +23,9 @@ class Projected(nn.Module):
         super().__init__()
         self.encoder = encoder
         self.register_buffer("centre", torch.as_tensor(centre, dtype=torch.float32))
-        self.register_buffer("components", torch.as_tensor(components, dtype=torch.float32))
+        # In one order of memory, on which the last bits of a product hang.
+        kept = torch.as_tensor(components, dtype=torch.float32).contiguous()
+        self.register_buffer("components", kept)
         self.n_features = int(components.shape[1])
 
     def forward(self, image: Tensor) -> Tensor:

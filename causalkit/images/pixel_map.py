@@ -1,0 +1,218 @@
+"""What a fit on pixels shows, and where it is applied."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from causalkit.data.images import ImageStore
+from causalkit.images.batches import Images
+from causalkit.images.cluster_map import ClusterMap
+from causalkit.images.fitting import Fitted
+from causalkit.images.inputs import restricted, target_of
+from causalkit.images.predict import Predicted, predicted
+from causalkit.images.splits import Parts
+from causalkit.images.transport import TransportMap, transport
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+    from matplotlib.figure import Figure
+
+
+class PixelMap(ClusterMap):
+    """Clusters of places whose encoders read images; ``fit`` calls ``_set_fitted``."""
+
+    image: str | None
+    choice_: "pd.DataFrame | None"
+    parts_: Parts
+    _fitted: Fitted
+
+    def salience(
+        self,
+        data: Any,
+        *,
+        cluster: int | str | None = None,
+        images: Any = None,
+        occlusion: bool = False,
+        block: int = 8,
+        segments: Any = None,
+        at: Literal["posterior", "mode"] = "posterior",
+        n_draws: int = 100,
+        batch_size: int = 64,
+        to_zarr: Any = None,
+    ) -> "xr.Dataset":
+        """What in each image speaks for a cluster.
+
+        Parameters
+        ----------
+        data : CausalData, or xarray Dataset or DataArray of images
+        cluster : int or str, optional
+            ``2`` or ``"cluster 2"``; default is the one with the largest effect.
+        images : sequence of keys, optional
+            Only these images; default is all that ``data`` has rows for.
+        occlusion : bool, default False
+            Also by how much the cluster's probability falls when a square becomes the mean of its
+            bands (in all frames): one pass of the encoder per square.
+        block : int, default 8
+            Side of the squares in pixels.
+        segments : "blocks", array or DataArray, optional
+            Also the mean magnitude in squares, or in pieces labelled by ``(y, x)`` or
+            ``(place, y, x)``.
+        at : {"posterior", "mode"}, default "posterior"
+            Explain the mean probability over posterior draws, which is what is predicted, or that
+            at the mode that the encoder was trained with. The latter shows what was learned, more
+            sharply: draws also weigh features that hardly matter.
+        n_draws, batch_size : int, default 100 and 64
+            Posterior draws per member, and images at once.
+        to_zarr : path, optional
+            Write to a new store, batch by batch, and return what is there.
+
+        Returns
+        -------
+        Dataset
+            With the dimensions of the images but for the bands, in the order of the store:
+            ``magnitude`` and ``direction``, length and mean over the bands of the derivative of
+            the logit of the cluster's probability, by pixels in standard deviations of their band;
+            ``segment`` and ``occlusion`` if asked for; ``probability``. Attributes give the
+            cluster, and the factor to a derivative by raw units for each band.
+
+        Raises
+        ------
+        ArgumentError
+            If a key is absent, there is no such cluster, or segments do not fit.
+        IdentificationError
+            If there is one cluster.
+        """
+        from causalkit.images.salience import Wish, cluster_number, salience
+
+        self._check_fitted()
+        store = target_of(data, self._fitted.layout, self._fitted.standard).store
+        wish = Wish(
+            cluster=cluster_number(cluster, self.n_clusters_),
+            occlusion=occlusion,
+            block=block,
+            segments=segments,
+            at=at,
+            n_draws=n_draws,
+            batch_size=batch_size,
+        )
+        chosen = store if images is None else restricted(store, images)
+        return salience(self._fitted, chosen, wish, to_zarr=to_zarr)
+
+    def transport(self, data: Any, *, images: Any = None, level: float = 0.95) -> TransportMap:
+        """Effects at places outside the trial, and how far these lie from those of the trial.
+
+        Parameters
+        ----------
+        data : CausalData, or xarray Dataset or DataArray of images
+            The target. Pixels are read in the units of the training images.
+        images : sequence of keys, optional
+            Only these images.
+        level : float, default 0.95
+
+        Returns
+        -------
+        TransportMap
+            Effects by place, their average with joint uncertainty, and its sensitivity.
+
+        Raises
+        ------
+        ArgumentError
+            If a key is absent.
+        DataError
+            If the images differ in bands or size from those of the fit.
+        IdentificationError
+            If the fit has a single mode, whose uncertainty is unknown.
+        """
+        self._check_fitted()
+        target = target_of(data, self._fitted.layout, self._fitted.standard)
+        if images is not None:
+            target = target.only(images)
+        return transport(self._fitted, target, level=level)
+
+    def plot_clusters(
+        self, data: Any = None, *, n_images: int = 5, rgb: Sequence[str] | None = None
+    ) -> "Figure":
+        """Effects of the clusters beside the evaluation images that are most typical of each.
+
+        Parameters
+        ----------
+        data : CausalData, optional
+            The data of the fit; without them only effects are drawn.
+        n_images : int, default 5
+            Per cluster.
+        rgb : sequence of one or three str, optional
+            Bands to show, such as ``("B4", "B3", "B2")``. Default: the first three; the first
+            where there are fewer. Shades run from the 2nd to the 98th percentile of what is shown.
+
+        Returns
+        -------
+        Figure
+            With the table of :meth:`cluster_effects` as ``plot_data``, and the keys of the images.
+        """
+        from causalkit.images.plots import plot_clusters
+
+        self._check_fitted()
+        store = None if data is None else ImageStore.of(self._need_data(data), self.image)
+        return plot_clusters(
+            self.cluster_effects(),
+            self.evaluation_,
+            store,
+            n_images=n_images,
+            rgb=rgb,
+            outcome=self.result_.outcome,
+        )
+
+    def save(self, path: Any) -> None:
+        """Write the fitted estimator to a folder: weights, posterior draws and plain text.
+
+        No pickle. Images and the table stay out; scores, predictions and row numbers of the
+        evaluation rows go along. An encoder of your own is saved by its weights and its name.
+
+        Raises
+        ------
+        NotFittedError, StorageError
+        """
+        from causalkit.images.saving import save
+
+        self._check_fitted()
+        save(self, Path(path))
+
+    @classmethod
+    def load(cls, path: Any, *, encoder: Any = None, device: str | None = None) -> Self:
+        """Read what :meth:`save` wrote; on a processor all numbers are the same to the bit.
+
+        Parameters
+        ----------
+        path : path
+        encoder : ImageEncoder, optional
+            Needed where the encoder was your own.
+        device : str, optional
+            Other than the one of the fit.
+
+        Raises
+        ------
+        ArgumentError
+            If an encoder of your own is not passed, or it is another one.
+        StorageError
+            If the folder holds something else, or was changed.
+        """
+        from causalkit.images.saving import load
+
+        found: Self = load(cls, Path(path), encoder=encoder, device=device)
+        return found
+
+    def _set_fitted(self, fitted: Fitted, parts: Parts, seed: int) -> None:
+        self._fitted = fitted
+        self.members_ = fitted.members
+        self.n_clusters_ = fitted.n_clusters
+        self.choice_ = fitted.choice
+        self.parts_ = parts
+        self.seed_ = seed
+
+    def _predicted(self, data: Any, level: float) -> tuple[Predicted, tuple[str, Any]]:
+        target = target_of(data, self._fitted.layout, self._fitted.standard)
+        features = self._fitted.features(Images.of(target.store), target.images)
+        of_rows = [found[target.inverse] for found in features]
+        found = predicted(self._posteriors, of_rows, target.covariates, level=level)
+        return found, target.labels

@@ -1,0 +1,201 @@
+"""Pictures of places: salience over images, and maps of effects at a target."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from causalkit.data import CausalData
+from causalkit.data.images import ImageStore
+from causalkit.errors import ArgumentError, check_choice
+from causalkit.images.inputs import restricted
+from causalkit.images.thumbnails import thumbnails
+from causalkit.optional import require
+from causalkit.results import canvas
+from causalkit.typing import Floats
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from causalkit.images.transport import TransportMap
+
+_TILE = 1.35  # inches
+_MOST = 6
+VALUES = {
+    "effect": "Effect",
+    "std_error": "Posterior standard deviation",
+    "support": "Distance to the training images (percentile)",
+}
+
+
+def plot_salience(
+    found: "xr.Dataset",
+    data: Any,
+    *,
+    images: Sequence[Any] | None = None,
+    value: str = "magnitude",
+    rgb: Sequence[str] | None = None,
+    image: str | None = None,
+) -> "Figure":
+    """Images, and below each where it speaks for the cluster.
+
+    Parameters
+    ----------
+    found : Dataset
+        Of :meth:`~causalkit.ImageEffectClusters.salience`.
+    data : CausalData, or xarray DataArray of images
+        Where the images are.
+    images : sequence of keys, optional
+        Which to show. Default: the six of ``found`` most probably of the cluster.
+    value : {"magnitude", "direction", "segment", "occlusion"}, default "magnitude"
+        Of sequences the last frame is shown.
+    rgb : sequence of str, optional
+        Bands to show.
+    image : str, optional
+        Which image variable, if the data have several.
+
+    Returns
+    -------
+    Figure
+        ``plot_data``: the key and probability of every image, and where its peak is.
+
+    Raises
+    ------
+    ArgumentError
+        If ``found`` lacks ``value``, or a key is absent.
+    """
+    names = [name for name in ("magnitude", "direction", "segment", "occlusion") if name in found]
+    check_choice("value", value, names)
+    store = ImageStore.of(data, image) if isinstance(data, CausalData) else ImageStore.bare(data)
+    dim = str(found["probability"].dims[0])
+    if images is None:
+        order = np.argsort(-found["probability"].values, kind="stable")
+        images = found[dim].values[order[:_MOST]].tolist()
+    lost = [key for key in images if key not in found[dim].values]
+    if lost or not len(images):
+        raise ArgumentError(f"the salience has no images {lost[:3]!r}; compute it for them.")
+    heat = found[value].sel({dim: list(images)})
+    if "time" in heat.dims:
+        heat = heat.isel(time=-1)
+    pictures = thumbnails(store, restricted(store, images).of_row, rgb=rgb)
+    chances = found["probability"].sel({dim: list(images)}).values
+    pyplot = require("matplotlib.pyplot", extra="plots", needed_by="plot_salience")
+    size = (_TILE * len(images) + 1.1, 2 * _TILE + 0.6)
+    figure, cells = pyplot.subplots(
+        2, len(images), figsize=size, squeeze=False, layout="constrained"
+    )
+    shown = _overlaid(cells, pictures, heat.values)
+    for cell, key, chance in zip(cells[0], images, chances, strict=True):
+        cell.set_title(
+            canvas.literal(f"{key}: {chance:.2f}"), fontsize=canvas.SMALL, color=canvas.INK
+        )
+    bar = figure.colorbar(shown, ax=list(cells[1]), shrink=0.9, aspect=12, pad=0.02)
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(labelsize=canvas.SMALL, color=canvas.GREY, labelcolor=canvas.INK)
+    bar.set_label(value, fontsize=canvas.SMALL, color=canvas.INK)
+    figure.suptitle(
+        f"Image: probability of {found.attrs['cluster']}", fontsize=canvas.BODY, x=0.01, ha="left"
+    )
+    figure.plot_data = _peaks(heat, list(images), chances, dim)
+    return figure  # type: ignore[no-any-return]  # matplotlib has no types here
+
+
+def _overlaid(cells: Any, pictures: Floats, heat: Any) -> Any:
+    """Images above, the same in grey under the heat below; returns the last layer of heat."""
+    signed = float(heat.min()) < 0.0
+    # The largest few pixels would leave the rest dark.
+    top = float(np.quantile(np.abs(heat), 0.995)) or 1.0
+    colours: dict[str, Any] = {"cmap": "RdBu_r" if signed else "inferno"}
+    colours |= {"vmin": -top if signed else 0.0, "vmax": top}
+    layer = None
+    for above, below, picture, warmth in zip(*cells, pictures, heat, strict=True):
+        above.imshow(picture, cmap="gray", vmin=0.0, vmax=1.0)
+        grey = picture if picture.ndim == 2 else picture.mean(axis=-1)
+        below.imshow(grey, cmap="gray", vmin=0.0, vmax=1.0)
+        layer = below.imshow(warmth, alpha=0.7, **colours)
+        for cell in (above, below):
+            cell.set_xticks([])
+            cell.set_yticks([])
+            for spine in cell.spines.values():
+                spine.set_visible(False)
+    return layer
+
+
+def _peaks(heat: "xr.DataArray", keys: list[Any], chances: Floats, dim: str) -> pd.DataFrame:
+    values = np.abs(heat.values)
+    peak = values.reshape(len(keys), -1).argmax(axis=1)
+    rows, columns = np.unravel_index(peak, values.shape[1:])
+    return pd.DataFrame({dim: keys, "probability": chances, "peak_y": rows, "peak_x": columns})
+
+
+def plot_transport(
+    shown: "TransportMap", *, ax: "Axes | None" = None, value: str = "effect", title: str = ""
+) -> "Axes":
+    """Effects where the places are; those outside the training images as crosses.
+
+    Places without coordinates stand on a grid in their order.
+
+    Parameters
+    ----------
+    shown : TransportMap
+    ax : Axes, optional
+    value : {"effect", "std_error", "support"}, default "effect"
+    title : str
+
+    Returns
+    -------
+    Axes
+        With the table of the places as ``plot_data``.
+    """
+    check_choice("value", value, VALUES)
+    frame = shown.to_frame()
+    ax = canvas.axes(ax, size=(6.6, 4.8), needed_by="plot_transport")
+    mapped = {"lon", "lat"} <= set(frame)
+    if not mapped:
+        side = int(np.ceil(np.sqrt(len(frame))))
+        frame["column"], frame["row"] = np.arange(len(frame)) % side, np.arange(len(frame)) // side
+    x, y = (frame["lon"], frame["lat"]) if mapped else (frame["column"], frame["row"])
+    values, out = frame[value].to_numpy(), frame["extrapolating"].to_numpy()
+    shared = {"s": _spot(len(frame)), "ec": canvas.GREY, "lw": 0.4, **_scale(values)}
+    names = (
+        f"near the training images ({(~out).sum():,})",
+        f"beyond their 99th percentile ({out.sum():,})",
+    )
+    # Shapes, not shades, so that the effect stays legible where it is extrapolated.
+    for rows, marker, name in zip((~out, out), ("o", "X"), names, strict=True):
+        spots = ax.scatter(x[rows], y[rows], c=values[rows], marker=marker, label=name, **shared)
+    bar = ax.get_figure().colorbar(spots, ax=ax, shrink=0.9, aspect=25, pad=0.02)  # type: ignore[union-attr]  # axes have a figure
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(labelsize=canvas.SMALL, color=canvas.GREY, labelcolor=canvas.INK)
+    bar.set_label(VALUES[value], fontsize=canvas.BODY, color=canvas.INK)
+    if mapped:
+        # A degree of longitude is shorter away from the equator.
+        ax.set_aspect(1.0 / max(0.1, float(np.cos(np.deg2rad(y.mean())))))
+        canvas.label(ax, x="Longitude", y="Latitude")
+    else:
+        ax.invert_yaxis()
+        ax.set_aspect("equal")
+        ax.set_xticks([])
+        ax.set_yticks([])
+        for spine in ax.spines.values():
+            spine.set_visible(False)
+        canvas.label(ax, x="Places in their order, row by row")
+    canvas.head(ax, title=title, legend=True)
+    return canvas.finish(ax, frame)
+
+
+def _spot(n: int) -> float:
+    """Area of a spot, so that many places do not cover each other."""
+    return float(np.clip(24_000.0 / n, 4.0, 80.0))
+
+
+def _scale(values: Floats) -> dict[str, Any]:
+    """Two colours about zero where values change sign, else one ramp."""
+    low, high = float(values.min()), float(values.max())
+    if low < 0.0 < high:
+        most = max(-low, high)
+        return {"cmap": "RdBu_r", "vmin": -most, "vmax": most}
+    return {"cmap": "viridis", "vmin": low, "vmax": high}

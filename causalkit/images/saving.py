@@ -1,0 +1,294 @@
+"""A fitted ImageEffectClusters as a folder of tensors and plain text."""
+
+import re
+from copy import deepcopy
+from dataclasses import asdict, fields
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from causalkit.data.images import ImageStore
+from causalkit.errors import ArgumentError, StorageError
+from causalkit.images.batches import Lens
+from causalkit.images.encoders import ImageEncoder, resolve_encoder
+from causalkit.images.fitting import Fitted, maker
+from causalkit.images.honest import Evaluation
+from causalkit.images.inputs import Layout, Standard
+from causalkit.images.model import Mixture
+from causalkit.images.posterior import Posterior
+from causalkit.images.settings import Settings
+from causalkit.images.splits import Parts
+from causalkit.images.support import Reference
+from causalkit.images.survey import Bands
+from causalkit.provenance import versions
+from causalkit.results import EffectResult
+from causalkit.tensorfile import read_tensors, write_tensors
+
+SCHEMA = 1
+_PLAIN = (bool, int, float, str)
+_CNN = re.compile(r"cnn-(\d+)")
+_RANDOM = re.compile(r"random-(\d+)x(\d+)-(\d+)")
+_FACTS = ("estimator", "outcome", "treatment", "seed", "data_digest", "dropped", "notes")
+
+
+def save(estimator: Any, folder: Path) -> None:
+    """Write encoders, posterior draws, evaluation and arguments."""
+    fitted: Fitted = estimator._fitted
+    arrays = _arrays(estimator)
+    networks = _distinct(fitted)
+    tensors: dict[str, Any] = {}
+    for number, network in enumerate(networks):
+        for name, values in network.state_dict().items():
+            tensors[f"network.{number}.{name}"] = values
+    encoder = resolve_encoder(estimator.encoder)
+    facts = {
+        "schema": SCHEMA,
+        "class": type(estimator).__name__,
+        "versions": versions(),
+        "arguments": _arguments(estimator),
+        "encoder": {"name": encoder.name, "own": _is_own(networks[0])},
+        "seed": estimator.seed_,
+        "members": [
+            {
+                "network": next(i for i, one in enumerate(networks) if one is member.network),
+                "model": asdict(member.posterior.model),
+                "centre": member.posterior.centre,
+                "scale": member.posterior.scale,
+                "score": member.score,
+                "history": member.history,
+            }
+            for member in fitted.members
+        ],
+        "choice": None if fitted.choice is None else fitted.choice.to_dict("list"),
+        "covariates": fitted.standard.names,
+        "layout": asdict(fitted.layout),
+        "cluster_name": estimator.evaluation_.cluster_name,
+        "result": estimator.result_.to_dict(),
+    }
+    write_tensors(folder, tensors | _as_tensors(arrays), facts)
+
+
+def load(cls: Any, folder: Path, *, encoder: Any = None, device: str | None = None) -> Any:
+    """Read what :func:`save` wrote.
+
+    Raises
+    ------
+    ArgumentError
+        If the fit has an encoder of the user's own and it is not passed, or another is.
+    StorageError
+        If the folder holds something else, or was changed.
+    """
+    tensors, facts = read_tensors(folder)
+    if facts.get("schema") != SCHEMA or facts.get("class") != cls.__name__:
+        raise StorageError(
+            f"{folder} holds {facts.get('class')!r} of schema {facts.get('schema')!r}, and "
+            f"{cls.__name__} reads schema {SCHEMA}; fit and save it anew."
+        )
+    try:
+        return _loaded(cls, tensors, facts, encoder, device)
+    except (KeyError, TypeError, IndexError, AttributeError, RuntimeError) as error:
+        if isinstance(error, ArgumentError):
+            raise
+        raise StorageError(
+            f"{folder} does not fit together ({type(error).__name__}: {error}); it was changed."
+        ) from error
+
+
+def _loaded(
+    cls: Any, tensors: dict[str, Any], facts: dict[str, Any], encoder: Any, device: str | None
+) -> Any:
+    chosen = _encoder(facts["encoder"], encoder)
+    arguments = facts["arguments"] | {"encoder": chosen}
+    arguments["split"] = tuple(arguments["split"])
+    if device is not None:
+        arguments["device"] = device
+    estimator = cls(**arguments)
+    settings = Settings.of(estimator, seed=facts["seed"])
+    estimator._set_fitted(
+        _fitted(estimator, tensors, facts, chosen, settings),
+        Parts(**_named(tensors, "parts")),
+        facts["seed"],
+    )
+    estimator.evaluation_ = Evaluation(
+        **({"clusters": None} | _named(tensors, "evaluation")), cluster_name=facts["cluster_name"]
+    )
+    result = facts["result"] | {"influence": tensors["result.influence"].numpy()}
+    result["clusters"] = list(_named(tensors, "clusters").values())
+    estimator.result_ = EffectResult.from_dict(result)
+    estimator.diagnostics_ = dict(estimator.result_.diagnostics)
+    names = (*_FACTS, "diagnostics", "provenance", "warnings")
+    estimator._facts = {name: getattr(estimator.result_, name) for name in names}
+    estimator._data = None
+    return estimator
+
+
+def _fitted(
+    estimator: Any,
+    tensors: dict[str, Any],
+    facts: dict[str, Any],
+    encoder: ImageEncoder,
+    settings: Settings,
+) -> Fitted:
+    from causalkit.images.members import Member
+
+    raw = facts["layout"]
+    layout = Layout(raw["name"], tuple(raw["bands"]), tuple(raw["shape"]))
+    count = 1 + max(one["network"] for one in facts["members"])
+    networks = [
+        _network(estimator, encoder, layout, _states(tensors, number), settings.device)
+        for number in range(count)
+    ]
+    members = []
+    for number, one in enumerate(facts["members"]):
+        part = _named(tensors, f"member.{number}")
+        posterior = Posterior(
+            Mixture(**one["model"]),
+            part["draws"],
+            part["mean"],
+            part["sd"],
+            one["centre"],
+            one["scale"],
+        )
+        history = tuple((fit, score) for fit, score in one["history"])
+        members.append(
+            Member(
+                networks[one["network"]],
+                posterior,
+                one["score"],
+                part["row_scores"],
+                history,
+                part["mode"],
+            )
+        )
+    return Fitted(
+        members=tuple(members),
+        n_clusters=members[0].posterior.model.n_types,
+        choice=None if facts["choice"] is None else pd.DataFrame(facts["choice"]),
+        lens=Lens(Bands(**_named(tensors, "bands")), estimator.nan_policy, settings.device),
+        standard=Standard(tuple(facts["covariates"]), **_named(tensors, "standard")),
+        layout=layout,
+        reference=Reference(**_named(tensors, "reference")),
+        batch_size=2 * estimator.batch_size,
+        precision=settings.precision,
+    )
+
+
+def _network(
+    estimator: Any, encoder: ImageEncoder, layout: Layout, states: dict[str, Any], device: Any
+) -> Any:
+    """The encoder built anew, with the weights that were saved."""
+    import torch
+
+    from causalkit.images.untrained import Projected
+
+    with torch.random.fork_rng(devices=[]):
+        network = maker(estimator, encoder, _blank(layout))()
+    if _is_own(network):
+        network = deepcopy(network)  # the module passed keeps its own weights
+    if not encoder.trained:
+        centre, components = (states[name].numpy() for name in ("centre", "components"))
+        network = Projected(network, centre, components)
+    network.load_state_dict(states)
+    return network.to(device).eval()
+
+
+def _blank(layout: Layout) -> ImageStore:
+    """A store of one image of the layout; dates of frames are among the weights."""
+    import xarray as xr
+
+    dims = ("place", *(("time",) if len(layout.shape) == 4 else ()), "band", "y", "x")
+    pixels = np.broadcast_to(np.float32(0.0), (1, *layout.shape))
+    return ImageStore.bare(xr.DataArray(pixels, dims=dims, name=layout.name))
+
+
+def _encoder(stored: dict[str, Any], given: Any) -> ImageEncoder:
+    """The encoder of the fit: built in by its name, or passed again."""
+    name = stored["name"]
+    if given is not None:
+        found = resolve_encoder(given)
+        if found.name != name:
+            raise ArgumentError(f"the fit has the encoder {name!r}, got {found.name!r}.")
+        return found
+    if stored["own"]:
+        raise ArgumentError(
+            f"the fit has an encoder of your own, {name!r}, whose code is not saved; pass it: "
+            "load(path, encoder=ImageEncoder.of(module, name=...))."
+        )
+    if match := _CNN.fullmatch(name):
+        return ImageEncoder.cnn(width=int(match[1]))
+    match = _RANDOM.fullmatch(name)
+    if match is None:
+        raise KeyError(f"encoder {name!r}")
+    filters, size, seed = map(int, match.groups())
+    return ImageEncoder.random(n_filters=filters, size=size, seed=seed)
+
+
+def _is_own(network: Any) -> bool:
+    from causalkit.images.pretrained import Flat
+
+    return any(isinstance(module, Flat) for module in network.modules())
+
+
+def _distinct(fitted: Fitted) -> list[Any]:
+    """Networks of the members, each once."""
+    return list({id(member.network): member.network for member in fitted.members}.values())
+
+
+def _arguments(estimator: Any) -> dict[str, Any]:
+    """Arguments that plain text can hold; encoder, generators and functions are left out."""
+    found = {}
+    for name, value in estimator.get_params(deep=False).items():
+        if isinstance(value, date | np.datetime64):
+            value = str(value)
+        if value is None or isinstance(value, (*_PLAIN, tuple)):
+            found[name] = value
+    found.pop("encoder", None)
+    return found
+
+
+def _arrays(estimator: Any) -> dict[str, Any]:
+    """Everything that is a numpy array, by name."""
+    fitted: Fitted = estimator._fitted
+    found: dict[str, Any] = {"result.influence": estimator.result_.influence}
+    records = (
+        ("parts", estimator.parts_),
+        ("evaluation", estimator.evaluation_),
+        ("reference", fitted.reference),
+        ("bands", fitted.lens.bands),
+        ("standard", fitted.standard),
+        *((f"member.{number}", one.posterior) for number, one in enumerate(fitted.members)),
+    )
+    for prefix, record in records:
+        for item in fields(record):
+            value = getattr(record, item.name)
+            if isinstance(value, np.ndarray):
+                found[f"{prefix}.{item.name}"] = value
+    for number, member in enumerate(fitted.members):
+        found[f"member.{number}.row_scores"] = member.row_scores
+        found[f"member.{number}.mode"] = member.mode
+    for number, codes in enumerate(estimator.result_.clusters):
+        found[f"clusters.{number}"] = codes
+    return found
+
+
+def _as_tensors(arrays: dict[str, Any]) -> dict[str, Any]:
+    import torch
+
+    # Copies: a tensor over memory that may not be written to is refused.
+    return {name: torch.from_numpy(np.array(values)) for name, values in arrays.items()}
+
+
+def _named(tensors: dict[str, Any], prefix: str) -> dict[str, Any]:
+    """Arrays under a prefix, by the rest of their name."""
+    return {name: values.numpy() for name, values in _under(tensors, f"{prefix}.").items()}
+
+
+def _states(tensors: dict[str, Any], number: int) -> dict[str, Any]:
+    return _under(tensors, f"network.{number}.")
+
+
+def _under(tensors: dict[str, Any], prefix: str) -> dict[str, Any]:
+    return {name[len(prefix) :]: v for name, v in tensors.items() if name.startswith(prefix)}

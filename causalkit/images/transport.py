@@ -1,0 +1,247 @@
+"""Effects at places outside the trial, with how far each lies from the places of the trial."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from causalkit.data.images import ImageStore
+from causalkit.errors import ExtrapolationWarning, check_level
+from causalkit.images.batches import Images
+from causalkit.images.fitting import Fitted
+from causalkit.images.inputs import Target
+from causalkit.images.predict import blocks_of_draws, check_uncertain, predicted
+from causalkit.images.support import EDGE
+from causalkit.inference.arguments import check_number
+from causalkit.results.numerals import count, decimals, number, percent
+from causalkit.results.render import Grid, Page, Part, page_html, page_text
+from causalkit.typing import Floats
+from causalkit.warn import warn
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.axes import Axes
+
+ASSUMES = (
+    "Effects depend on place only through the image: two places with the same image have the same "
+    "average effect, in the trial or outside it. No data of the target bear on this."
+)
+DELTAS = (-2.0, -1.0, 0.0, 1.0, 2.0)
+_MANY = 0.1  # share outside the training images that is warned of
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class TransportMap:
+    """Effects of the treatment at the places of a target.
+
+    Attributes
+    ----------
+    places : Dataset
+        One entry per place: ``effect``, ``std_error``, ``conf_low``, ``conf_high`` (posterior
+        mean, standard deviation and quantiles of the average effect at such a place),
+        ``probability`` by ``cluster``, the most probable one as ``assigned``, ``support``
+        (distance to the training images, as a percentile of their own distances from each other)
+        and ``extrapolating`` (above the 99th); ``lon`` and ``lat`` where the images have them.
+    draws : (S,) array
+        Average effect over the places in every joint posterior draw.
+    level : float
+        Of the intervals.
+    assumes : str
+        What carries effects from the trial to the target.
+    """
+
+    places: "xr.Dataset"
+    draws: Floats
+    level: float
+    assumes: str = ASSUMES
+
+    @property
+    def share_outside(self) -> float:
+        """Share of places that lie further from the training images than 99 % of those do."""
+        return float(self.places["extrapolating"].mean())
+
+    def average(self, delta: float = 0.0, *, level: float | None = None) -> "pd.Series[float]":
+        """Average effect over the places, from joint draws: one draw serves all places.
+
+        Parameters
+        ----------
+        delta : float, default 0
+            Add this many posterior standard deviations of each place to its effect.
+        level : float, optional
+            Of the interval between quantiles; default is that of the map.
+
+        Returns
+        -------
+        Series
+            ``delta``, ``estimate``, ``std_error``, ``conf_low``, ``conf_high``.
+        """
+        wanted = check_level(self.level if level is None else level)
+        shift = check_number("delta", delta) * float(self.places["std_error"].mean())
+        draws = self.draws + shift
+        low, high = np.quantile(draws, [(1.0 - wanted) / 2.0, (1.0 + wanted) / 2.0])
+        return pd.Series(
+            {
+                "delta": delta,
+                "estimate": draws.mean(),
+                "std_error": draws.std(ddof=1),
+                "conf_low": low,
+                "conf_high": high,
+            },
+            name="average effect",
+        )
+
+    def sensitivity(
+        self, deltas: Sequence[float] = DELTAS, *, level: float | None = None
+    ) -> pd.DataFrame:
+        """Average effect if the effects were off by some posterior standard deviations, all alike.
+
+        Parameters
+        ----------
+        deltas : sequence of float, default (-2, -1, 0, 1, 2)
+        level : float, optional
+
+        Returns
+        -------
+        DataFrame
+            One row per delta, with the columns of :meth:`average`.
+        """
+        return pd.DataFrame([self.average(delta, level=level) for delta in deltas]).reset_index(
+            drop=True
+        )
+
+    def to_frame(self) -> pd.DataFrame:
+        """Places as a table; probabilities in columns ``probability cluster 1`` and so on."""
+        single = self.places.drop_vars(["probability", "cluster"])
+        frame: pd.DataFrame = single.to_dataframe().reset_index()
+        chances = self.places["probability"]
+        for name in chances["cluster"].values:
+            frame[f"probability {name}"] = chances.sel(cluster=name).values
+        return frame
+
+    def plot(self, *, ax: "Axes | None" = None, value: str = "effect", title: str = "") -> "Axes":
+        """Map of the effects, with places outside the training images as crosses.
+
+        Parameters
+        ----------
+        ax : Axes, optional
+        value : str, default "effect"
+            ``"effect"``, ``"std_error"`` or ``"support"``.
+        title : str
+
+        Returns
+        -------
+        Axes
+            With the table of the places as ``plot_data``.
+        """
+        from causalkit.images.plots_maps import plot_transport
+
+        return plot_transport(self, ax=ax, value=value, title=title)
+
+    def summary(self) -> str:
+        """Average effect, its sensitivity, support and assumption, as text."""
+        return page_text(_page(self))
+
+    def __repr__(self) -> str:
+        return self.summary()
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return page_html(_page(self))
+
+
+def transport(fitted: Fitted, target: Target, *, level: float) -> TransportMap:
+    """Predict the effects at the places of a target.
+
+    Parameters
+    ----------
+    fitted : Fitted
+    target : Target
+    level : float
+
+    Raises
+    ------
+    IdentificationError
+        If the fit has a single mode, whose uncertainty is unknown.
+    """
+    import xarray as xr
+
+    check_level(level)
+    posteriors = tuple(member.posterior for member in fitted.members)
+    check_uncertain(posteriors)
+    by_image = fitted.features(Images.of(target.store), target.images)
+    far = fitted.reference.percentile(posteriors[0].features(by_image[0]))[target.inverse]
+    features = [found[target.inverse] for found in by_image]
+    found = predicted(posteriors, features, target.covariates, level=level)
+    total = sum(
+        block.sum(axis=1) for block in blocks_of_draws(posteriors, features, target.covariates)
+    )
+    dim, labels = target.labels
+    names = np.array([f"cluster {number + 1}" for number in range(fitted.n_clusters)])
+    places = xr.Dataset(
+        {
+            "effect": (dim, found.mean),
+            "std_error": (dim, found.sd),
+            "conf_low": (dim, found.low),
+            "conf_high": (dim, found.high),
+            "probability": ((dim, "cluster"), found.types),
+            "assigned": (dim, names[found.types.argmax(axis=1)]),
+            "support": (dim, far),
+            "extrapolating": (dim, far > EDGE),
+        },
+        coords={dim: labels, "cluster": names, **_where(target.store, dim)},
+        attrs={"assumes": ASSUMES, "level": level},
+    )
+    answer = TransportMap(places, np.asarray(total) / labels.size, level)
+    if answer.share_outside > _MANY:
+        warn(
+            f"{percent(round(answer.share_outside, 2))} of the places lie further from the "
+            f"training images than {EDGE:g} % of those do from each other: there the effects are "
+            "extrapolated, and their intervals do not know it. See .places['extrapolating'].",
+            ExtrapolationWarning,
+        )
+    return answer
+
+
+def _where(store: ImageStore, dim: str) -> dict[str, Any]:
+    """Coordinates ``lon`` and ``lat`` of the places, if the images have them."""
+    own = str(store.pixels.dims[0])
+    found = {}
+    for name in ("lon", "lat"):
+        if name in store.pixels.coords and store.pixels[name].dims == (own,):
+            found[name] = (dim, np.asarray(store.pixels[name].values)[store.of_row])
+    return found
+
+
+def _page(shown: TransportMap) -> Page:
+    table = shown.sensitivity()
+    digits = decimals(table["std_error"])
+    rows = tuple(
+        (
+            f"{row['delta']:+g} sd" if row["delta"] else "as estimated",
+            *(
+                number(row[name], digits)
+                for name in ("estimate", "std_error", "conf_low", "conf_high")
+            ),
+        )
+        for _, row in table.iterrows()
+    )
+    words = f"{percent(shown.level)} interval"
+    grid = Grid(
+        ("Effects of the places", "Average", "Std. error", f"{words}, low", "high"),
+        rows,
+        title="Average effect over the places, and if all effects were off alike",
+    )
+    size = int(shown.places.sizes[str(shown.places["effect"].dims[0])])
+    outside = percent(round(shown.share_outside, 3))
+    facts = (
+        ("Places", count(size)),
+        (
+            "Outside",
+            f"{outside} of the places, beyond the training images' 99th percentile",
+        ),
+        ("Intervals", f"{percent(shown.level)}, from {shown.draws.size} joint posterior draws"),
+    )
+    parts = (Part(grid=grid), Part(heading="Assumption", text=shown.assumes))
+    return Page("Effects at other places", facts, parts)

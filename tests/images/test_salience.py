@@ -1,0 +1,237 @@
+"""Salience: the derivative that is promised, and that it finds the motif that decides."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+from scipy.special import logit
+
+import causalkit as ck
+from causalkit.errors import ArgumentError, IdentificationError, StorageError
+
+torch.set_num_threads(1)
+
+
+def shown_motifs(rct, fit):
+    """Evaluation rows whose image has the motif, with its box."""
+    rows = fit.parts_.evaluate
+    rows = rows[rct.truth.cluster_labels[rows] == 1]
+    return rct.frame["place"].to_numpy()[rows], rct.truth.image_box[rows]
+
+
+def inside(boxes, side=32):
+    """Pixels within each box, ``(b, y, x)``."""
+    at = np.arange(side)
+    rows = (at >= boxes[:, :1]) & (at < boxes[:, :1] + boxes[:, 2:3])
+    columns = (at >= boxes[:, 1:2]) & (at < boxes[:, 1:2] + boxes[:, 3:4])
+    return rows[:, :, None] & columns[:, None, :]
+
+
+def pointing(values, boxes):
+    """Share of images whose largest value lies in the box."""
+    flat = values.reshape(len(values), -1)
+    return inside(boxes).reshape(flat.shape)[np.arange(len(flat)), flat.argmax(axis=1)].mean()
+
+
+@pytest.fixture(scope="module")
+def motifs(motif_rct, motif_fit):
+    return shown_motifs(motif_rct, motif_fit)
+
+
+@pytest.fixture(scope="module")
+def found(motif_rct, motif_fit, motifs):
+    return motif_fit.salience(motif_rct, images=motifs[0], occlusion=True, at="mode")
+
+
+def test_the_peak_of_the_gradient_lies_on_the_motif(found, motifs):
+    assert pointing(found["magnitude"].values, motifs[1]) >= 0.9  # 99 % here; chance is 6 %
+
+
+def test_the_motif_has_more_than_its_part_of_the_gradient(found, motifs):
+    size = found["magnitude"].values
+    share = (size * inside(motifs[1])).sum(axis=(1, 2)) / size.sum(axis=(1, 2))
+    assert share.mean() >= 0.15  # .22 here; its part of the pixels is 1/16
+
+
+@pytest.mark.parametrize("at", ["mode", "posterior"])
+def test_the_square_whose_cover_costs_most_lies_on_the_motif(motif_rct, motif_fit, motifs, at):
+    fall = motif_fit.salience(motif_rct, images=motifs[0], occlusion=True, at=at)["occlusion"]
+    top = fall.values == fall.values.max(axis=(1, 2), keepdims=True)
+    assert (top & inside(motifs[1])).any(axis=(1, 2)).mean() >= 0.95  # 100 % here
+
+
+def test_random_weights_find_the_motif_far_less_often(motif_rct, motif_fit, motifs, found):
+    """Not by chance only: the maximum over places goes to the highest contrast anyway."""
+    trained = pointing(found["magnitude"].values, motifs[1])
+    network = motif_fit.members_[0].network
+    kept = {name: values.clone() for name, values in network.state_dict().items()}
+    chances = []
+    try:
+        for seed in range(3):
+            torch.manual_seed(seed)
+            for module in network.modules():
+                if hasattr(module, "reset_parameters"):
+                    module.reset_parameters()
+            again = motif_fit.salience(motif_rct, images=motifs[0], at="mode")
+            chances.append(pointing(again["magnitude"].values, motifs[1]))
+    finally:
+        network.load_state_dict(kept)
+    # Two shares of 228 images, each with a standard error of .033 at most.
+    assert trained > max(chances) + 3 * np.hypot(0.033, 0.033)
+
+
+def test_salience_is_the_derivative_of_the_smoothed_logit(motif_rct, motif_fit, found):
+    """Central differences of what predict_proba says, over all draws, in raw units."""
+    key = found["place"].values[0]
+    exact = motif_fit.salience(motif_rct, images=[key], n_draws=10**6)
+    image = motif_rct.arrays["image"].sel(place=[key])
+    member = motif_fit.members_[0]
+    network = member.network.double()
+    try:
+        assert exact.attrs["cluster"] == "cluster 2"
+        sd = motif_fit._fitted.lens.bands.sd
+        np.testing.assert_allclose(exact.attrs["raw_factor"], 1.0 / sd)
+        pixels = motif_fit._fitted.lens.pixels(image.values).double()
+
+        def smoothed(values):
+            with torch.no_grad():
+                raw = network(values).numpy()
+            chance = member.posterior.mean_types(raw)[:, 1]
+            return logit(0.99 * chance + 0.005)[0]
+
+        peak = np.unravel_index(exact["magnitude"].values[0].argmax(), (32, 32))
+        slopes = []
+        for band in range(3):
+            ends = []
+            for step in (1e-4, -1e-4):
+                moved = pixels.clone()
+                moved[0, band, peak[0], peak[1]] += step
+                ends.append(smoothed(moved))
+            slopes.append((ends[0] - ends[1]) / 2e-4)
+    finally:
+        member.network.float()
+    assert exact["direction"].values[0][peak] == pytest.approx(np.mean(slopes), rel=1e-3)
+    assert exact["magnitude"].values[0][peak] == pytest.approx(np.linalg.norm(slopes), rel=1e-3)
+
+
+def test_the_mode_is_one_point_of_the_posterior(motif_rct, motif_fit):
+    some = motif_rct.arrays["image"].isel(place=slice(0, 5))
+    member = motif_fit.members_[0]
+    raw = motif_fit._fitted.features(_images(some), np.arange(5))[0]
+    one = replace(member.posterior, draws=member.mode[None])
+    found = motif_fit.salience(some, at="mode")["probability"]
+    np.testing.assert_allclose(found, one.types(raw)[0, :, 1], atol=1e-5)
+
+
+def test_probability_is_that_of_the_prediction(motif_rct, motif_fit):
+    some = motif_rct.arrays["image"].isel(place=slice(0, 50))
+    found = motif_fit.salience(some, n_draws=10**6)
+    wanted = motif_fit.predict_proba(some)
+    np.testing.assert_allclose(found["probability"], wanted[:, 1], atol=1e-5)
+
+
+def test_nothing_is_left_on_the_network(motif_rct, motif_fit):
+    network = motif_fit.members_[0].network
+    before = {name: values.clone() for name, values in network.state_dict().items()}
+    network.zero_grad(set_to_none=True)  # of training
+    network.train()
+    some = motif_rct.arrays["image"].isel(place=slice(0, 8))
+    motif_fit.salience(some, occlusion=True)
+    assert not network.training
+    assert all(parameter.grad is None for parameter in network.parameters())
+    assert all(torch.equal(before[name], v) for name, v in network.state_dict().items())
+
+
+def test_the_batch_does_not_matter_and_results_are_single(motif_rct, motif_fit):
+    some = motif_rct.arrays["image"].isel(place=slice(0, 10))
+    one = motif_fit.salience(some, batch_size=3, occlusion=True, segments="blocks")
+    two = motif_fit.salience(some, batch_size=64, occlusion=True, segments="blocks")
+    for name in ("magnitude", "direction", "segment", "occlusion", "probability"):
+        assert one[name].dtype == np.float32
+        np.testing.assert_allclose(one[name], two[name], rtol=1e-4, atol=1e-6)
+    assert one["magnitude"].dims == ("place", "y", "x")
+    assert one["lon"].equals(some["lon"])
+
+
+def test_segments_average_the_magnitude_over_their_pixels(motif_rct, motif_fit):
+    some = motif_rct.arrays["image"].isel(place=slice(0, 4))
+    labels = np.random.default_rng(0).integers(0, 5, (4, 32, 32))
+    given = xr.DataArray(labels[::-1], dims=("place", "y", "x"), coords={"place": [4, 3, 2, 1]})
+    out = motif_fit.salience(some, segments=given)
+    size, mean = out["magnitude"].values, out["segment"].values
+    for image in range(4):
+        for piece in range(5):
+            here = labels[image] == piece
+            np.testing.assert_allclose(mean[image][here], size[image][here].mean(), rtol=1e-5)
+    whole = motif_fit.salience(some, segments=np.zeros((32, 32), dtype=int))
+    np.testing.assert_allclose(
+        whole["segment"][:, 0, 0], whole["magnitude"].mean(("y", "x")), rtol=1e-5
+    )
+    with pytest.raises(ArgumentError, match=r"1 images have no segments \(first: 4\)"):
+        motif_fit.salience(some, segments=given.isel(place=slice(1, 4)))
+    with pytest.raises(ArgumentError, match="expected"):
+        motif_fit.salience(some, segments=labels[:, :16])
+
+
+# zarr says so of every store of its third format, whatever is in it.
+@pytest.mark.filterwarnings("ignore:Consolidated metadata")
+def test_salience_goes_to_a_store_as_it_is_or_batch_by_batch(motif_rct, motif_fit, tmp_path):
+    some = motif_rct.arrays["image"].isel(place=slice(0, 20))
+    inside_memory = motif_fit.salience(some, batch_size=8)
+    inside_memory.to_zarr(tmp_path / "salience.zarr")
+    again = xr.open_zarr(tmp_path / "salience.zarr")
+    xr.testing.assert_identical(again.load(), inside_memory)
+    written = motif_fit.salience(some, batch_size=8, to_zarr=tmp_path / "parts.zarr")
+    xr.testing.assert_identical(written.load(), inside_memory)
+    with pytest.raises(StorageError, match="nothing is overwritten"):
+        motif_fit.salience(some, to_zarr=tmp_path / "parts.zarr")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["parts.zarr", "salience.zarr"]
+
+
+def test_sequences_keep_their_time_and_members_are_averaged():
+    data = ck.generators.image_sequence_rct(0, n_images=520, size=12)
+    encoder = ck.ImageEncoder.random(n_filters=8)
+    fit = ck.ImageEffectClusters(
+        encoder=encoder, inference="map", n_restarts=1, n_ensemble=2, random_state=0
+    ).fit(data.blind())
+    some = data.arrays["image"].isel({data.arrays["image"].dims[0]: slice(0, 6)})
+    out = fit.salience(some, occlusion=True, block=6, segments="blocks", cluster="cluster 1")
+    frames = some.sizes["time"]
+    assert out["magnitude"].shape == out["segment"].shape == (6, frames, 12, 12)
+    assert out["occlusion"].shape == (6, 12, 12)
+    singles = []
+    for member in fit.members_:
+        raw = fit._fitted.features(_images(some), np.arange(6))[0]
+        singles.append(member.posterior.mean_types(raw)[:, 0])
+    np.testing.assert_allclose(out["probability"], np.mean(singles, axis=0), atol=1e-4)
+
+
+def _images(pixels):
+    from causalkit.data.images import ImageStore
+    from causalkit.images.batches import Images
+
+    return Images.of(ImageStore.bare(pixels))
+
+
+def test_what_cannot_be_asked_is_refused(motif_rct, motif_fit):
+    with pytest.raises(ArgumentError, match="cluster must be one of 1 to 2, got 3"):
+        motif_fit.salience(motif_rct, cluster=3)
+    with pytest.raises(ArgumentError, match="1 images are not in 'image'"):
+        motif_fit.salience(motif_rct, images=[5, 99_999])
+    with pytest.raises(ArgumentError, match="unknown at 'mean'"):
+        motif_fit.salience(motif_rct, images=[5], at="mean")
+    with pytest.raises(ArgumentError, match="'blocks' or an array"):
+        motif_fit.salience(motif_rct, images=[5], segments="squares")
+    small = ck.generators.image_rct(0, n_images=520, size=8)
+    single = ck.ImageEffectClusters(
+        n_clusters=1,
+        encoder=ck.ImageEncoder.random(n_filters=4),
+        inference="map",
+        n_restarts=1,
+        n_ensemble=1,
+        random_state=0,
+    ).fit(small.blind())
+    with pytest.raises(IdentificationError, match="one cluster"):
+        single.salience(small)

@@ -1,0 +1,149 @@
+"""Effects at other places: support, the joint average, and what the map refuses."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import causalkit as ck
+from causalkit.errors import ArgumentError, DataError, ExtrapolationWarning, IdentificationError
+from causalkit.images.support import Reference, thinned
+
+
+@pytest.fixture(scope="module")
+def target():
+    return ck.generators.image_rct(1, n_images=600)
+
+
+@pytest.fixture(scope="module")
+def shown(motif_fit, target):
+    return motif_fit.transport(target.arrays)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_shifted_images_are_told_from_those_of_the_trial(motif_fit, seed):
+    same = motif_fit.transport(ck.generators.image_rct(seed, n_images=600).arrays)
+    assert same.share_outside <= 0.05  # one in a hundred by construction
+    shifted = ck.generators.image_rct(seed, n_images=600, design="shifted")
+    with pytest.warns(ExtrapolationWarning, match="of the places lie further"):
+        found = motif_fit.transport(shifted.arrays)
+    assert found.share_outside > 0.5
+
+
+def test_support_is_the_percentile_of_the_distance_to_the_tenth_neighbour():
+    rng = np.random.default_rng(0)
+    training, new = rng.normal(size=(80, 3)), rng.normal(size=(7, 3)) * 2
+    own = np.linalg.norm(training[:, None] - training, axis=2)
+    np.fill_diagonal(own, np.inf)
+    own = np.sort(own, axis=1)[:, 9]
+    away = np.sort(np.linalg.norm(new[:, None] - training, axis=2), axis=1)[:, 9]
+    wanted = [100 * (own <= distance).mean() for distance in away]
+    np.testing.assert_allclose(Reference.of(training).percentile(new), wanted)
+
+
+def test_references_are_thinned_evenly():
+    kept = thinned(np.arange(100, 200), 5)
+    assert kept.tolist() == [100, 125, 150, 174, 199]
+    assert thinned(kept, 5) is kept
+
+
+def test_the_average_covers_the_truth_and_comes_from_joint_draws(motif_fit, target, shown):
+    average = shown.average()
+    # One fit: its interval covers with probability .95, and four standard errors nearly always.
+    assert abs(average["estimate"] - target.truth.cate.mean()) < 4 * average["std_error"]
+    assert average["conf_low"] < average["estimate"] < average["conf_high"]
+    member = motif_fit.members_[0]
+    raw = motif_fit._fitted.features(_images(target), np.arange(600))[0]
+    draws = member.posterior.cate(raw, np.zeros((600, 0)))
+    np.testing.assert_allclose(average["std_error"], draws.mean(axis=1).std(ddof=1), rtol=1e-5)
+    np.testing.assert_allclose(shown.places["effect"], draws.mean(axis=0), rtol=1e-5)
+    # Places taken one by one would make the average look far surer than it is.
+    apart = np.sqrt((draws.std(axis=0, ddof=1) ** 2).sum()) / 600
+    assert average["std_error"] > 3 * apart
+
+
+def _images(data):
+    from causalkit.data.images import ImageStore
+    from causalkit.images.batches import Images
+
+    return Images.of(ImageStore.bare(data.arrays["image"]))
+
+
+def test_sensitivity_shifts_every_place_by_its_own_posterior_deviation(shown):
+    table = shown.sensitivity()
+    assert table["delta"].tolist() == [-2, -1, 0, 1, 2]
+    steps = np.diff(table["estimate"])
+    np.testing.assert_allclose(steps, float(shown.places["std_error"].mean()))
+    assert table["estimate"][2] == pytest.approx(float(shown.places["effect"].mean()))
+    narrow = shown.average(level=0.5)
+    assert narrow["conf_low"] > table["conf_low"][2]
+
+
+def test_places_carry_what_a_map_needs(shown, target):
+    images = target.arrays["image"]
+    places = shown.places
+    assert places["effect"].dims == ("place",)
+    assert places["probability"].dims == ("place", "cluster")
+    for name in ("place", "lon", "lat"):
+        np.testing.assert_array_equal(places[name], images[name])
+    best = places["cluster"].values[places["probability"].argmax("cluster")]
+    assert (places["assigned"].values == best).all()
+    assert ((places["support"] > 99) == places["extrapolating"]).all()
+    frame = shown.to_frame()
+    assert len(frame) == 600
+    assert {"effect", "support", "lon", "probability cluster 2"} <= set(frame)
+    text = " ".join(shown.summary().split())
+    assert "Effects depend on place only through the image" in text
+    assert "<table>" in shown._repr_html_()
+
+
+def test_rows_of_data_are_places_where_there_are_rows(motif_fit, target, shown):
+    found = motif_fit.transport(target)
+    assert found.places["effect"].dims == ("obs",)
+    place = target.frame["place"].to_numpy()
+    np.testing.assert_allclose(
+        found.places["effect"], shown.places["effect"].sel(place=place), rtol=1e-5
+    )
+    np.testing.assert_array_equal(found.places["lon"], shown.places["lon"].sel(place=place))
+
+
+def test_images_are_found_by_their_own_keys(motif_fit, target, shown):
+    some = motif_fit.transport(target.arrays, images=[400, 7])
+    np.testing.assert_allclose(
+        some.places["effect"], shown.places["effect"].sel(place=[400, 7]), rtol=1e-4
+    )
+    with pytest.raises(ArgumentError, match=r"1 images are not in 'image' \(first: 9999\)"):
+        motif_fit.transport(target.arrays, images=[7, 9999])
+    frame = pd.DataFrame({"village": [1, 2, 9999], "y": [0.0, 1.0, 2.0], "t": [0, 1, 0]})
+    with pytest.raises(DataError, match="lacks"):
+        ck.CausalData.from_frame(
+            frame,
+            outcome="y",
+            treatment="t",
+            arrays=target.arrays,
+            image="image",
+            image_key="village",
+        )
+
+
+def test_pixels_are_read_in_the_units_of_training(motif_fit, target, shown):
+    """Statistics of a target would undo a shift of all its images."""
+    moved = target.arrays["image"].isel(place=slice(0, 100)) + 5.0
+    with pytest.warns(ExtrapolationWarning):
+        found = motif_fit.transport(moved)
+    assert found.share_outside > 0.9
+
+
+def test_a_single_mode_and_other_images_are_refused(motif_fit, target):
+    single = ck.ImageEffectClusters(
+        encoder=ck.ImageEncoder.random(n_filters=4),
+        inference="map",
+        n_restarts=1,
+        n_ensemble=1,
+        random_state=0,
+    ).fit(target.blind())
+    with pytest.raises(IdentificationError, match="a single mode has no uncertainty"):
+        single.transport(target)
+    with pytest.raises(DataError, match="differ from those of the fit"):
+        motif_fit.transport(target.arrays["image"].isel(band=[0, 1]))
+    with pytest.raises(ArgumentError, match="level"):
+        motif_fit.transport(target, level=1.0)
