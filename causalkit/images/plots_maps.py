@@ -38,7 +38,6 @@ def plot_salience(
     images: Sequence[Any] | None = None,
     value: str = "magnitude",
     rgb: Sequence[str] | None = None,
-    image: str | None = None,
 ) -> "Figure":
     """Images, and below each where it speaks for the cluster.
 
@@ -46,7 +45,7 @@ def plot_salience(
     ----------
     found : Dataset
         Of :meth:`~causalkit.ImageEffectClusters.salience`.
-    data : CausalData, or xarray DataArray of images
+    data : CausalData, or xarray Dataset or DataArray of images
         Where the images are.
     images : sequence of keys, optional
         Which to show. Default: the six of ``found`` most probably of the cluster.
@@ -54,8 +53,6 @@ def plot_salience(
         Of sequences the last frame is shown.
     rgb : sequence of str, optional
         Bands to show.
-    image : str, optional
-        Which image variable, if the data have several.
 
     Returns
     -------
@@ -69,7 +66,7 @@ def plot_salience(
     """
     names = [name for name in ("magnitude", "direction", "segment", "occlusion") if name in found]
     check_choice("value", value, names)
-    store = ImageStore.of(data, image) if isinstance(data, CausalData) else ImageStore.bare(data)
+    store = _store(data, str(found.attrs["image"]))
     dim = str(found["probability"].dims[0])
     if images is None:
         order = np.argsort(-found["probability"].values, kind="stable")
@@ -101,6 +98,13 @@ def plot_salience(
     )
     figure.plot_data = _peaks(heat, list(images), chances, dim)
     return figure  # type: ignore[no-any-return]  # matplotlib has no types here
+
+
+def _store(data: Any, name: str) -> ImageStore:
+    """Images by the name that they had in the salience, if there are several."""
+    if isinstance(data, CausalData):
+        return ImageStore.of(data, name if name in data.roles.image else None)
+    return ImageStore.bare(data[name] if hasattr(data, "data_vars") else data)
 
 
 def _overlaid(cells: Any, pictures: Floats, heat: Any) -> Any:

@@ -292,6 +292,7 @@ def _dataset(
 
 def _attributes(fitted: Fitted, store: ImageStore, wish: Wish) -> dict[str, Any]:
     return {
+        "image": store.name,
         "cluster": f"cluster {wish.cluster + 1}",
         "scale": "magnitude and direction: change of the logit of the cluster's probability per "
         "standard deviation of a band; times raw_factor, per unit of the band in the store",

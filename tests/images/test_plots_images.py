@@ -119,11 +119,28 @@ def test_salience_is_laid_over_the_images_asked_for(motif_rct, motif_fit):
     titles = [ax.get_title() for ax in figure.axes if ax.get_title()]
     assert titles[0] == f"20: {found['probability'].sel(place=20).item():.2f}"
     likely = plot_salience(found, motif_rct.arrays["image"], value="occlusion").plot_data
+    assert plot_salience(found, motif_rct.arrays, value="occlusion").plot_data.equals(likely)
     assert likely["probability"].is_monotonic_decreasing
     with pytest.raises(ArgumentError, match="unknown value 'segment'"):
         plot_salience(found, motif_rct, value="segment")
     with pytest.raises(ArgumentError, match=r"no images \[4\]"):
         plot_salience(found, motif_rct, images=[3, 4])
+
+
+def test_of_the_salience_of_a_sequence_the_last_frame_is_drawn():
+    rng = np.random.default_rng(0)
+    pixels = xr.DataArray(
+        rng.normal(size=(2, 3, 1, 4, 4)), dims=("place", "time", "band", "y", "x")
+    )
+    heat = rng.uniform(size=(2, 3, 4, 4))
+    found = xr.Dataset(
+        {"magnitude": (("place", "time", "y", "x"), heat), "probability": ("place", [0.2, 0.9])},
+        coords={"place": [0, 1]},
+        attrs={"image": "image", "cluster": "cluster 2"},
+    )
+    figure = plot_salience(found, pixels)
+    layers = [ax.images[1] for ax in figure.axes if len(ax.images) == 2]
+    np.testing.assert_array_equal(layers[0].get_array(), heat[1, -1])
 
 
 def test_maps_mark_places_outside_the_training_images(motif_fit):
