@@ -141,7 +141,7 @@ def trial(path: Path, n: int) -> ck.CausalData:
     frame = pd.DataFrame(
         {"y": rng.normal(size=n), "t": rng.integers(0, 2, n), "place": np.arange(n)}
     )
-    images = xr.open_zarr(path, chunks=None, consolidated=False)[["image"]]
+    images = xr.open_zarr(path, chunks=None, consolidated=False, mask_and_scale=False)[["image"]]
     return ck.CausalData.from_frame(
         frame,
         outcome="y",

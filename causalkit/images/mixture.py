@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid, softplus
 
-from causalkit.images.model import BASE_SD, TAIL_FLOOR, TYPE_NOISE_SD, Mixture
+from causalkit.images.model import TAIL_FLOOR, TYPE_NOISE_SD, Mixture
 
 _NODES = 5  # of the Gauss-Hermite rule for the effect of a place
 _NEWTON_STEPS = 5  # to where that rule is centred
@@ -175,12 +175,13 @@ def _slope_and_weight(
 def log_prior(model: Mixture, theta: Tensor) -> Tensor:
     """Log prior density of θ up to a constant, ``(S,)``, with the Jacobians of its transforms.
 
-    Weights of types N(0, 1), of the baseline N(0, 0.5²); τ₁ ~ N(difference in means, 1); gaps and
+    Weights of types N(0, 1), of the baseline N(0, 0.5²), both narrower with more than four
+    features (:attr:`Mixture.type_sd`); τ₁ ~ N(difference in means, 1); gaps and
     noise half-normal(1); degrees of freedom Gamma(2, 0.1) above 2.
     """
     parts = parts_of(model, theta)
-    found = -0.5 * parts["type_weight"].square().sum(dim=(1, 2))
-    found = found - 0.5 * (parts["base_weight"] / BASE_SD).square().sum(dim=1)
+    found = -0.5 * (parts["type_weight"] / model.type_sd).square().sum(dim=(1, 2))
+    found = found - 0.5 * (parts["base_weight"] / model.base_sd).square().sum(dim=1)
     found = found - 0.5 * parts["type_bias"].square().sum(dim=1)
     found = found - 0.5 * parts["base_bias"].square().sum(dim=1)
     found = found - 0.5 * (parts["first_effect"] - model.centre).square().sum(dim=1)

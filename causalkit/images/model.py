@@ -1,5 +1,6 @@
 """Shape and priors of the mixture of effect types, whatever computes it."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -65,6 +66,20 @@ class Mixture:
             "tail": 1 if self.likelihood == "student_t" else 0,
             "log_place": 1 if self.latent_level == "image" else 0,
         }
+
+    @property
+    def type_sd(self) -> float:
+        """Prior standard deviation of the weights of types.
+
+        One for up to four features; with more, the logit as a whole keeps the spread that it has
+        with four. Otherwise the many features that do not matter would swamp those that do.
+        """
+        return min(1.0, 2.0 / math.sqrt(self.n_features))
+
+    @property
+    def base_sd(self) -> float:
+        """Prior standard deviation of the weights of the baseline, tempered likewise."""
+        return BASE_SD * self.type_sd
 
     @property
     def n_weights(self) -> int:

@@ -155,8 +155,11 @@ def test_several_values_at_once_are_those_one_by_one():
         torch.testing.assert_close(together[1][draw], log_prior(model, alone)[0])
 
 
-def test_the_prior_is_that_of_scipy_with_its_jacobians():
-    model = a_model(likelihood="student_t", latent_level="image", cluster_sigma=True)
+@pytest.mark.parametrize(("n_features", "scale"), [(2, 1.0), (4, 1.0), (16, 0.5)])
+def test_the_prior_is_that_of_scipy_with_its_jacobians(n_features, scale):
+    model = a_model(
+        likelihood="student_t", latent_level="image", cluster_sigma=True, n_features=n_features
+    )
 
     def wanted(theta):
         p = {name: values[0] for name, values in model.arrays(theta.numpy()).items()}
@@ -164,8 +167,8 @@ def test_the_prior_is_that_of_scipy_with_its_jacobians():
         degrees, place = 2 + np.exp(p["tail"]), np.exp(p["log_place"])
         normal = stats.norm.logpdf
         return (
-            normal(p["type_weight"]).sum()
-            + normal(p["base_weight"], scale=0.5).sum()
+            normal(p["type_weight"], scale=scale).sum()
+            + normal(p["base_weight"], scale=0.5 * scale).sum()
             + normal(p["type_bias"]).sum()
             + normal(p["base_bias"]).sum()
             + normal(p["first_effect"], loc=0.4).sum()
