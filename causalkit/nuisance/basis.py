@@ -21,6 +21,34 @@ _ROWS_PER_FEATURE = 4
 _CLIP = 5.0  # standard deviations beyond which powers stay constant, so outliers keep no leverage
 
 
+@dataclass(frozen=True, slots=True)
+class Products:
+    """Pairwise products of standardised covariates, clipped as in :class:`Cubic`.
+
+    Attributes
+    ----------
+    centre, scale : (p,) arrays
+        Mean and standard deviation over all rows.
+    pairs : (2, n_pairs) int array
+        Columns that are multiplied.
+    """
+
+    centre: Floats
+    scale: Floats
+    pairs: Any
+
+    @property
+    def n_terms(self) -> int:
+        """Number of products."""
+        return int(self.pairs.shape[1])
+
+    def __call__(self, x: Floats) -> Floats:
+        """Map ``(m, p)`` covariates to ``(m, n_pairs)`` products."""
+        z = np.clip((x - self.centre) / self.scale, -_CLIP, _CLIP)
+        left, right = self.pairs
+        return np.asarray(z[:, left] * z[:, right])
+
+
 @dataclass(frozen=True)
 class Cubic:
     """Powers up to three and pairwise products of standardised covariates.
@@ -38,6 +66,9 @@ class Cubic:
         Columns that are multiplied.
     notes : tuple of str
         What was left out, and why.
+    too_many : Products or None
+        The products that were left out because rows are few for them, for learners that can choose
+        among more columns than rows.
     """
 
     centre: Floats
@@ -45,6 +76,7 @@ class Cubic:
     powers: tuple[tuple[int, int], ...]
     pairs: Any
     notes: tuple[str, ...] = field(default=())
+    too_many: Products | None = None
 
     @property
     def n_terms(self) -> int:
@@ -89,16 +121,15 @@ def cubic(x: Floats, *, weights: Floats | None = None, n_rows: float | None = No
     for column in range(p):
         few = _distinct(x[:, column], 4)
         powers += [(column, power) for power in (2, 3) if few > power]
-    pairs = list(combinations(range(p), 2))
-    notes: tuple[str, ...] = ()
-    wanted = 2 * (p + len(powers) + len(pairs))
-    if len(pairs) > _MAX_PAIRS or wanted * _ROWS_PER_FEATURE > n:
-        reason = f"more than {_MAX_PAIRS}" if len(pairs) > _MAX_PAIRS else f"too many for {n} rows"
-        if pairs:
-            notes = (f"basis without the {len(pairs)} pairwise products ({reason})",)
-        pairs = []
-    products = np.asarray(pairs, dtype=np.int64).reshape(-1, 2).T
-    return Cubic(centre, scale, tuple(powers), products, notes)
+    pairs = np.asarray(list(combinations(range(p), 2)), dtype=np.int64).reshape(-1, 2).T
+    count = pairs.shape[1]
+    few_rows = 2 * (p + len(powers) + count) * _ROWS_PER_FEATURE > n
+    if count == 0 or (count <= _MAX_PAIRS and not few_rows):
+        return Cubic(centre, scale, tuple(powers), pairs)
+    reason = f"more than {_MAX_PAIRS}" if count > _MAX_PAIRS else f"too many for {n} rows"
+    notes = (f"basis without the {count} pairwise products ({reason})",)
+    left_out = Products(centre, scale, pairs) if count <= _MAX_PAIRS else None
+    return Cubic(centre, scale, tuple(powers), pairs[:, :0], notes, left_out)
 
 
 def _moments(x: Floats, weights: Floats | None) -> tuple[Floats, Floats]:
@@ -129,6 +160,7 @@ class Transformer:
     fitted: Any
     n_terms: int
     notes: tuple[str, ...] = field(default=())
+    too_many: None = None
 
     @property
     def without_pairs(self) -> Ints:

@@ -15,12 +15,12 @@ from causalkit.nuisance.candidates import (
     Task,
     Views,
     best_of,
-    linear_candidates,
     other_candidates,
 )
 from causalkit.nuisance.features import DenseFeatures, Features, dense
 from causalkit.nuisance.folds import Folds
 from causalkit.nuisance.learners import Plan, check_binary, plan, seeded
+from causalkit.nuisance.linear import linear_candidates
 from causalkit.nuisance.tuning import Tune, tuned
 from causalkit.rng import seed_of
 from causalkit.typing import Bools, Floats, Ints
@@ -132,7 +132,8 @@ def _sharing_features(nuisances: Sequence[Nuisance]) -> Iterable[list[Nuisance]]
     """Group nuisances that can share one pass: same features, same training rows."""
     groups: dict[tuple[int, ...], list[Nuisance]] = {}
     for nuisance in nuisances:
-        key = (id(nuisance.features), id(nuisance.compact), id(nuisance.train_on))
+        views = (nuisance.features, nuisance.compact, nuisance.wide)
+        key = (*map(id, views), id(nuisance.train_on))
         groups.setdefault(key, []).append(nuisance)
     return groups.values()
 
@@ -145,7 +146,7 @@ def _fit_group(
     progress: Progress | None,
 ) -> Iterable[tuple[Task, Candidate]]:
     folds, first = settings.folds, group[0]
-    views = Views(first.features, first.compact or first.features)
+    views = Views(first.features, first.compact or first.features, first.wide)
     for repeat in range(folds.n_rep):
         if repeat == 0 or tune == "repeat":
             ready = tuned(
@@ -172,7 +173,7 @@ def _impute(imputer: Any, views: Views, train: Ints, seed: int) -> Views:
             values = dense(source)
             complete = seeded(clone(imputer), seed).fit(values[train]).transform(values)
             filled[id(source)] = DenseFeatures(np.ascontiguousarray(complete))
-    return Views(filled[id(views.full)], filled[id(views.compact)])
+    return Views(filled[id(views.full)], filled[id(views.compact)], views.wide)
 
 
 def _training_rows(train: Ints, train_on: Bools | None) -> Ints:
@@ -190,7 +191,7 @@ def _fit_repeat(
 ) -> Iterable[tuple[Task, Candidate]]:
     """All folds of one repeat (or one of them), for nuisances that share their features."""
     tasks = _tasks(group, plans, settings.folds, repeat, only)
-    linear = linear_candidates(tasks, views.full, settings)
+    linear = linear_candidates(tasks, views, settings)
     other = other_candidates(tasks, views, settings, linear)
     for task, fits in zip(tasks, other, strict=True):
         best = best_of([*linear.get((task.nuisance.name, task.fold), []), *fits])

@@ -27,7 +27,8 @@ Kind = Literal["mean", "probability"]
 
 LEARNERS = {
     "auto": "the best of lasso, ridge and boosting by cross-validated loss in each training fold; "
-    "boosting alone where covariates are missing",
+    "boosting alone where covariates are missing; and a relaxed lasso with the products that rows "
+    "are too few for in the others",
     "linear": "least squares, or logistic regression without penalty",
     "ridge": "ridge on standardised features, penalty by cross-validation",
     "lasso": "lasso on standardised features, penalty by cross-validation",
@@ -55,6 +56,8 @@ class Plan:
     own_terms : bool
         Whether boosting and models make powers and interactions by themselves, so that the compact
         features serve them best.
+    wide : bool
+        Whether a relaxed lasso on the wide features, where there are any, is a candidate.
     """
 
     label: str
@@ -62,6 +65,7 @@ class Plan:
     boosting: Boosting | None = None
     models: tuple[tuple[str, Any], ...] = ()
     own_terms: bool = False
+    wide: bool = False
 
 
 def plan(learner: str | Learner, kind: Kind, *, argument: str = "learner") -> Plan:
@@ -95,7 +99,8 @@ def _named(name: str, kind: Kind) -> Plan:
         return Plan(name, models=((name, _forest(kind)),), own_terms=True)
     if name == "auto":
         candidates = ("lasso", "ridge")
-        return Plan(name, penalties=candidates, boosting=Boosting(), own_terms=True)
+        wide = kind == "mean"
+        return Plan(name, penalties=candidates, boosting=Boosting(), own_terms=True, wide=wide)
     return Plan(name, penalties=(name,))
 
 

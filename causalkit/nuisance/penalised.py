@@ -103,7 +103,8 @@ def _ridge_path(problem: Standardised, target: int, grid: Floats, _start: Floats
     return np.asarray(vectors @ shrunk)
 
 
-def _lasso_path(problem: Standardised, target: int, grid: Floats, start: Floats | None) -> Floats:
+def lasso_path(problem: Standardised, target: int, grid: Floats, start: Floats | None) -> Floats:
+    """Solutions ``(p, len(grid))`` for falling penalties, from a start if one is given."""
     # sklearn costs a second to import, and nothing else in this module needs it.
     from sklearn.exceptions import ConvergenceWarning as NotConverged
     from sklearn.linear_model import lasso_path
@@ -142,7 +143,8 @@ def _ridge_grid(_problem: Standardised, _target: int) -> Floats:
     return np.logspace(1, -7, _N_RIDGE)
 
 
-def _lasso_grid(problem: Standardised, target: int) -> Floats:
+def lasso_grid(problem: Standardised, target: int) -> Floats:
+    """Penalties from the least that leaves no column, down to a ten-thousandth of it."""
     top = float(np.abs(problem.cross[:, target]).max())
     return np.geomspace(max(top, 1e-12), max(top, 1e-12) * 1e-4, _N_LASSO)
 
@@ -163,11 +165,11 @@ class _Penalty:
 _PENALTIES = {
     "linear": _Penalty(_least_squares, _no_grid, 1),
     "ridge": _Penalty(_ridge_path, _ridge_grid, _N_RIDGE),
-    "lasso": _Penalty(_lasso_path, _lasso_grid, 10),
+    "lasso": _Penalty(lasso_path, lasso_grid, 10),
 }
 
 
-def _validation_loss(moments: Moments, beta: Floats, problem: Standardised, target: int) -> Floats:
+def validation_loss(moments: Moments, beta: Floats, problem: Standardised, target: int) -> Floats:
     """Sum of squared errors over held-out rows for every column of ``beta``, from moments."""
     p = moments.n_features
     # Work in the training fold's standardised, centred coordinates.
@@ -203,7 +205,7 @@ def fit_penalised(
     """
     solver = _PENALTIES[penalty]
     problem = standardise(atoms.over(train))
-    held_out = _inner_pairs(atoms, train, problem)
+    held_out = inner_pairs(atoms, train, problem)
     fits = []
     for target in targets:
         grid = solver.grid(problem, target)
@@ -219,10 +221,10 @@ def fit_penalised(
     return fits
 
 
-_HeldOut = list[tuple[int, Standardised, Moments]]
+HeldOut = list[tuple[int, Standardised, Moments]]
 
 
-def _validation_losses(solver: _Penalty, grid: Floats, held_out: _HeldOut, target: int) -> Floats:
+def _validation_losses(solver: _Penalty, grid: Floats, held_out: HeldOut, target: int) -> Floats:
     """Losses ``(n_inner, n_tried)``, from strong to weak penalties until they rise for good.
 
     The weak end of a lasso path costs the most and wins the least: it is not computed once a
@@ -235,14 +237,14 @@ def _validation_losses(solver: _Penalty, grid: Floats, held_out: _HeldOut, targe
         for row, (_, rest, validation) in enumerate(held_out):
             beta = solver.path(rest, target, grid[first : first + solver.step], starts[row])
             starts[row] = beta[:, -1]
-            part[row] = _validation_loss(validation, beta, rest, target)
+            part[row] = validation_loss(validation, beta, rest, target)
         found = np.hstack([found, part])
         if found.sum(axis=0).argmin() < first:
             break
     return found
 
 
-def _inner_pairs(atoms: AtomMoments, train: Bools, problem: Standardised) -> _HeldOut:
+def inner_pairs(atoms: AtomMoments, train: Bools, problem: Standardised) -> HeldOut:
     """Problem without, and moments of, each inner fold that has rows in the training blocks."""
     n_inner = atoms.products.shape[1]
     pairs = []

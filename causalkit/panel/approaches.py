@@ -48,7 +48,7 @@ def _pooled(sample: PanelSample, options: Options) -> Design:
     def parts(compact: bool) -> list[Features]:  # noqa: FBT001 - a recipe, called by sight()
         return [terms.rows(compact=compact), *time_parts(terms, options, mundlak=False)]
 
-    return _levels(terms, sight(parts, terms))
+    return _levels(terms, sight(parts, terms, products=terms.products()))
 
 
 def _mundlak(terms: Terms, options: Options, *, treatment_mean: bool) -> Sight:
@@ -56,7 +56,7 @@ def _mundlak(terms: Terms, options: Options, *, treatment_mean: bool) -> Sight:
         found = mundlak_parts(terms, options, compact=compact)
         return [*found, treatment_mean_part(terms.sample)] if treatment_mean else found
 
-    return sight(parts, terms)
+    return sight(parts, terms, products=terms.product_deviations())
 
 
 def _cre(sample: PanelSample, options: Options) -> Design:
@@ -126,7 +126,7 @@ def _within(sample: PanelSample, options: Options) -> Design:
     def centred(values: Floats) -> Floats:
         return demean(values, sample.unit, weights=sample.weights)
 
-    seen = sight(parts, terms)
+    seen = sight(parts, terms, products=terms.product_deviations())
     return Design(
         sample,
         centred(sample.y[:, None])[:, 0],
@@ -183,7 +183,10 @@ def _first_difference(sample: PanelSample, options: Options) -> Design:
             found.append(period_dummies(period_code(kept)))
         return found
 
-    seen = sight(parts, now)
+    products, earlier_products = now.products(), before.products()
+    if products is not None and earlier_products is not None:
+        products = DifferencedFeatures(products, earlier_products)
+    seen = sight(parts, now, products=products)
     return Design(
         kept,
         sample.y[later] - sample.y[earlier],
@@ -221,7 +224,7 @@ def _dummies(sample: PanelSample, options: Options) -> Design:
         time = time_parts(terms, options, mundlak=False)
         return [terms.rows(compact=compact), dummies, *time]
 
-    return _levels(terms, sight(parts, terms))
+    return _levels(terms, sight(parts, terms, products=terms.products()))
 
 
 def _chamberlain(sample: PanelSample, options: Options) -> Design:

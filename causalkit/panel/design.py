@@ -12,6 +12,7 @@ from causalkit.nuisance.basis import Basis, make_basis
 from causalkit.nuisance.features import (
     BasisFeatures,
     DenseFeatures,
+    DifferencedFeatures,
     Features,
     JoinedFeatures,
     TableFeatures,
@@ -69,10 +70,16 @@ class Sight:
         Dictionary terms with all their unit means.
     compact : Features
         Covariates with the unit means of the dictionary's powers, without products.
+    wide : Features or None
+        The full ones and the products that the dictionary leaves out because rows are few.
+    left_out : str or None
+        Which products the full ones lack, and why.
     """
 
     full: Features
     compact: Features
+    wide: Features | None = None
+    left_out: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,13 +136,37 @@ class Terms:
     @property
     def notes(self) -> tuple[str, ...]:
         """What the basis left out."""
-        return () if self.basis is None else self.basis.notes
+        if self.basis is None or self.products() is None:
+            return () if self.basis is None else self.basis.notes
+        return tuple(f"{note}; learner='auto' tries them" for note in self.basis.notes)
 
     def rows(self, *, compact: bool) -> Features:
         """Row-level terms."""
         if self.basis is None or compact:
             return DenseFeatures(self.sample.x)
         return BasisFeatures(self.sample.x, self.basis, np.arange(self.basis.n_terms))
+
+    def products(self) -> Features | None:
+        """Row-level products that the dictionary leaves out because rows are few."""
+        basis = None if self.basis is None else self.basis.too_many
+        if basis is None or np.isnan(self.sample.x).any():
+            return None
+        return BasisFeatures(self.sample.x, basis, np.arange(basis.n_terms))
+
+    def product_deviations(self) -> Features | None:
+        """These products minus their unit means: with the treatment's mean, all that it needs.
+
+        One column for two, and a treatment that depends on a product needs one column and not two
+        of opposite sign, of which a lasso would have to choose both.
+        """
+        rows = self.products()
+        if rows is None or self.basis is None or self.basis.too_many is None:
+            return None
+        basis, sample = self.basis.too_many, self.sample
+        moments = unit_moments(sample.x, basis, basis.n_terms, sample.unit, sample.weights)
+        columns = np.flatnonzero(moments.varies)
+        means = TableFeatures(moments.means[:, columns], sample.unit)
+        return DifferencedFeatures(BasisFeatures(sample.x, basis, columns), means)
 
     def varying(self, *, compact: bool) -> Ints:
         """Positions of the terms that vary within units, whose means are worth a column."""
@@ -165,10 +196,16 @@ def make_terms(sample: PanelSample, options: Options) -> Terms:
     return Terms(sample, basis, unit_moments(sample.x, basis, n_terms, sample.unit, sample.weights))
 
 
-def sight(make: Callable[[bool], list[Features]], terms: Terms) -> Sight:
-    """Full and compact features from one recipe."""
-    full = join(make(False), terms.sample.n)
-    return Sight(full, full if terms.basis is None else join(make(True), terms.sample.n))
+def sight(
+    make: Callable[[bool], list[Features]], terms: Terms, *, products: Features | None
+) -> Sight:
+    """Full and compact features from one recipe; wide ones if products were left out."""
+    parts = make(False)
+    full = join(parts, terms.sample.n)
+    compact = full if terms.basis is None else join(make(True), terms.sample.n)
+    wide = None if products is None else join([*parts, products], terms.sample.n)
+    left_out = next(iter(terms.basis.notes), None) if terms.basis is not None else None
+    return Sight(full, compact, wide, left_out)
 
 
 def join(parts: list[Features], n: int) -> Features:

@@ -33,6 +33,7 @@ from causalkit.panel.models import (
     fit_partially_linear,
     interactive_sample,
 )
+from causalkit.panel.products import warn_of_products
 from causalkit.panel.sample import PanelSample, panel_sample
 from causalkit.panel.settings import Settings
 from causalkit.progress import teller
@@ -278,6 +279,7 @@ def fit_panel(
         model = fit_iv(design, splits, fitting)
     else:
         model = fit_partially_linear(design, splits, fitting, score=settings.score)
+    warn_of_products(model.design, model.hats)
     clusters = variance_clusters(settings, model.design.sample)
     if model.used is not None:
         clusters = tuple(np.unique(codes[model.used], return_inverse=True)[1] for codes in clusters)

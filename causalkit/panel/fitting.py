@@ -142,7 +142,7 @@ def nuisance_of(
     name: str, target: Floats, seen: Sight, learner: str | Learner, **more: Any
 ) -> Nuisance:
     """Regression of a target on what a design lets it see."""
-    return Nuisance(name, target, seen.full, learner, compact=seen.compact, **more)
+    return Nuisance(name, target, seen.full, learner, compact=seen.compact, wide=seen.wide, **more)
 
 
 def _treatment_kind(design: Design, learner: str | Learner) -> Any:

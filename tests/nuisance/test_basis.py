@@ -6,7 +6,7 @@ import pytest
 from sklearn.preprocessing import PolynomialFeatures, SplineTransformer, StandardScaler
 
 import causalkit as ck
-from causalkit.errors import ArgumentError, ArgumentTypeError
+from causalkit.errors import ArgumentError, ArgumentTypeError, DroppedRowsWarning
 from causalkit.nuisance.basis import cubic, make_basis
 from causalkit.panel.mundlak import unit_moments
 
@@ -55,7 +55,8 @@ def test_products_that_the_rows_cannot_carry_are_left_out_and_the_summary_says_s
     data = ck.CausalData.from_frame(
         frame, outcome="y", treatment="d", covariates=list(columns), unit="unit"
     )
-    result = ck.PanelDML(learner="ridge", random_state=0).fit(data).estimate()
+    with pytest.warns(DroppedRowsWarning, match="45 pairwise products"):
+        result = ck.PanelDML(learner="ridge", random_state=0).fit(data).estimate()
     assert "without the 45 pairwise products (too many for 240 rows)" in " ".join(
         result.summary().split()
     )
