@@ -12,12 +12,14 @@ _A, _B = 0.25, 0.5
 Draws = tuple[Floats, Floats, Floats, Floats, Floats]
 
 
-def doubleml_draws(rng: np.random.Generator, shape: tuple[int, int], n_covariates: int) -> Draws:
+def doubleml_draws(
+    rng: np.random.Generator, shape: tuple[int, int], n_covariates: int, *, sd: float
+) -> Draws:
     """Draw in the order of DoubleML's ``make_plpr_CP2025``, so that equal draws give equal data."""
     n_units, _ = shape
     a = rng.normal(0.0, np.sqrt(0.95), (n_units, 1))
     c = rng.standard_normal((n_units, 1))
-    x = rng.normal(0.0, np.sqrt(5.0), (*shape, n_covariates))
+    x = rng.normal(0.0, sd, (*shape, n_covariates))
     u = rng.standard_normal(shape)
     v = rng.standard_normal(shape)
     return x, c, a, u, v

@@ -17,11 +17,11 @@ COLUMNS = ["y", "d", "x1", "x2", "x3"]
         (1, "cbe4a3680c5cd732"),
     ],
 )
-def test_numbers_of_version_1_do_not_move(seed, digest):
+def test_numbers_of_version_2_do_not_move(seed, digest):
     data = panel_cp2025(seed, dgp=3, n_units=4, n_periods=5, n_covariates=3)
     head = data.frame[["unit", "time", *COLUMNS, "g0"]].head(5).to_numpy(dtype=float)
     assert hashlib.sha256((head.round(8) + 0.0).tobytes()).hexdigest()[:16] == digest
-    assert panel_cp2025.spec.version == 1
+    assert panel_cp2025.spec.version == 2
 
 
 @pytest.mark.parametrize("dgp", [1, 2, 3])
@@ -43,6 +43,17 @@ def test_slides_swap_the_two_coefficients_of_the_linear_design():
     np.testing.assert_allclose(frame["g0"], frame["x1"] + 0.25 * frame["x3"])
     other = panel_cp2025(0, dgp=1, n_units=5, n_covariates=3).frame
     np.testing.assert_allclose(other["g0"], 0.25 * other["x1"] + other["x3"])
+
+
+def test_least_squares_has_the_bias_of_the_slides_in_their_third_design():
+    # 0.99 at every size on the slides (arXiv:2312.08174); covariates of variance 5 give 0.86.
+    n, t = 4000, 10
+    frame = panel_cp2025(2, dgp=3, variant="slides", n_units=n, n_periods=t, n_covariates=3).frame
+    y, d, *x = (frame[name].to_numpy().reshape(n, t) for name in COLUMNS)
+    y, d, *x = (v - v.mean(axis=1, keepdims=True) for v in (y, d, *x))
+    design = np.column_stack([v.ravel() for v in (d, *x)])
+    slope = np.linalg.lstsq(design, y.ravel(), rcond=None)[0][0]
+    assert slope - 0.5 == pytest.approx(0.99, abs=0.02)  # read off a figure
 
 
 @pytest.mark.parametrize("rho", [0.8, 0.5])
