@@ -18,8 +18,11 @@ if TYPE_CHECKING:
         rank_average_treatment_effect as rank_average_treatment_effect,
     )
     from causalkit.heterogeneity import rate_test as rate_test
+    from causalkit.images import EmbeddingEffectClusters as EmbeddingEffectClusters
+    from causalkit.images import ImageCausalForest as ImageCausalForest
     from causalkit.images import ImageEffectClusters as ImageEffectClusters
     from causalkit.images import ImageEncoder as ImageEncoder
+    from causalkit.images import embed_images as embed_images
     from causalkit.iv import InvalidIV as InvalidIV
     from causalkit.panel import PanelDML as PanelDML
     from causalkit.provenance import info as info
@@ -32,6 +35,8 @@ _MODULES = {"errors", "generators", "images", "metrics"}
 _HOME = {
     "CausalData": "causalkit.data",
     "EffectResult": "causalkit.results",
+    "EmbeddingEffectClusters": "causalkit.images",
+    "ImageCausalForest": "causalkit.images",
     "ImageEffectClusters": "causalkit.images",
     "ImageEncoder": "causalkit.images",
     "InvalidIV": "causalkit.iv",
@@ -39,6 +44,7 @@ _HOME = {
     "Study": "causalkit.study",
     "TransTEE": "causalkit.transtee",
     "dr_scores": "causalkit.heterogeneity",
+    "embed_images": "causalkit.images",
     "info": "causalkit.provenance",
     "list_datasets": "causalkit.data",
     "load_dataset": "causalkit.data",

@@ -11,6 +11,9 @@ from causalkit.errors import unknown_name
 ESTIMATORS = {
     "dragonnet": "causalkit.transtee.baselines:DragonNet",
     "drnet": "causalkit.transtee.baselines:DRNet",
+    "embedding-effect-clusters": "causalkit.images:EmbeddingEffectClusters",
+    "image-causal-forest": "causalkit.images:ImageCausalForest",
+    "image-effect-clusters": "causalkit.images:ImageEffectClusters",
     "invalid-iv": "causalkit.iv:InvalidIV",
     "panel-dml": "causalkit.panel:PanelDML",
     "panel-regression": "causalkit.panel.regression:PanelRegression",

@@ -2,11 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from causalkit.errors import ArgumentError, check_count, unknown_name
 from causalkit.rng import seed_of
 from causalkit.typing import Floats
+
+_FILES = (".pt", ".pth", ".ckpt", ".bin")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,6 +32,8 @@ class ImageEncoder:
         How its bands were normalised, in units of the store; None takes the training images.
     size : int or None
         Side to which images are resized (bilinear, antialiased).
+    trained_on : tuple or None
+        Keys of the images with whose outcomes the weights were trained; None if with none.
 
     Examples
     --------
@@ -43,6 +48,7 @@ class ImageEncoder:
     mean: tuple[float, ...] | None = None
     sd: tuple[float, ...] | None = None
     size: int | None = None
+    trained_on: tuple[Any, ...] | None = None
 
     @classmethod
     def cnn(cls, *, width: int = 32) -> "ImageEncoder":
@@ -59,8 +65,20 @@ class ImageEncoder:
         return cls(f"cnn-{width}", build, trained=True)
 
     @classmethod
-    def random(cls, *, n_filters: int = 64, size: int = 5, seed: int = 0) -> "ImageEncoder":
-        """Random filters: needs neither outcome nor network, and is the baseline for both."""
+    def random(
+        cls, *, n_filters: int = 64, size: int = 5, seed: int = 0, centred: bool = True
+    ) -> "ImageEncoder":
+        """Random filters: needs neither outcome nor network, and is the baseline for both.
+
+        Parameters
+        ----------
+        n_filters, size : int, default 64 and 5
+            Filters, and the side of each in pixels.
+        seed : int, default 0
+        centred : bool, default True
+            Filters of mean zero see patterns. Those of any mean see brightness as well, which then
+            leads the principal components: what a place that grows brighter over the years needs.
+        """
         check_count("n_filters", n_filters, least=1)
         check_count("size", size, least=1)
 
@@ -70,9 +88,10 @@ class ImageEncoder:
             from causalkit.images.networks import RandomConv
 
             generator = torch.Generator().manual_seed(seed_of(seed, "filters"))
-            return RandomConv(bands, n_filters, size, generator)
+            return RandomConv(bands, n_filters, size, generator, centred=centred)
 
-        return cls(f"random-{n_filters}x{size}-{seed}", build)
+        kind = "random" if centred else "random-bright"
+        return cls(f"{kind}-{n_filters}x{size}-{seed}", build)
 
     @classmethod
     def of(
@@ -85,6 +104,7 @@ class ImageEncoder:
         sd: Sequence[float] | None = None,
         size: int | None = None,
         trained: bool = False,
+        trained_on: Any = None,
     ) -> "ImageEncoder":
         """Module of the user's own, such as one with pretrained weights.
 
@@ -104,6 +124,8 @@ class ImageEncoder:
             Side to which images are resized.
         trained : bool, default False
             Go on training it with the effects.
+        trained_on : sequence of keys, optional
+            Images with whose outcomes the weights were trained: embeddings of these are refused.
 
         Raises
         ------
@@ -134,7 +156,130 @@ class ImageEncoder:
             None if mean is None else tuple(mean),
             None if sd is None else tuple(sd),
             size,
+            None if trained_on is None else tuple(trained_on),
         )
+
+    @classmethod
+    def from_file(
+        cls, path: Any, *, build: Callable[[int], Any], name: str | None = None, **facts: Any
+    ) -> "ImageEncoder":
+        """Module of the user's own with weights from a file.
+
+        Parameters
+        ----------
+        path : path
+            State dict; read weights-only, names and shapes all have to match.
+        build : callable
+            Number of bands to the module that the weights were saved from.
+        name : str, optional
+            Default: that of the file.
+        **facts
+            ``bands``, ``mean``, ``sd``, ``size``, ``trained``, ``trained_on`` as for :meth:`of`.
+
+        Raises
+        ------
+        ArgumentError
+            When it is used: if the file is absent, or the weights are others.
+        """
+
+        def module(bands: int) -> Any:
+            from causalkit.images.pretrained_loaders import load_weights
+
+            return load_weights(build(bands), path)
+
+        return cls.of(module, name=name or Path(path).stem, **facts)
+
+    @classmethod
+    def timm(
+        cls,
+        name: str,
+        *,
+        pretrained: bool = False,
+        checkpoint: Any = None,
+        bands: Sequence[str] | None = None,
+        **facts: Any,
+    ) -> "ImageEncoder":
+        """Encoder of the package timm.
+
+        Parameters
+        ----------
+        name : str
+            Model of timm, such as ``"resnet18"``.
+        pretrained : bool, default False
+            Take timm's own weights, which it may download, with their normalisation and size. Made
+            for red, green and blue: name these three in ``bands``.
+        checkpoint : path, optional
+            State dict without the classifier.
+        bands : sequence of str, optional
+            Bands that the weights were made for, in order.
+        **facts
+            ``mean``, ``sd``, ``size``, ``trained``, ``trained_on`` as for :meth:`of`; ``mean`` and
+            ``sd`` in units of the store.
+
+        Raises
+        ------
+        ArgumentError, MissingDependencyError
+        """
+        from causalkit.images.pretrained_loaders import timm_module, timm_normalisation
+
+        if pretrained and (bands is None or len(bands) != 3):
+            raise ArgumentError(
+                "timm's own weights are for three bands; say which of yours are red, green and "
+                "blue: bands=[...], and select them: ds.sel(band=[...])."
+            )
+        if pretrained:
+            mean, sd, side = timm_normalisation(name)
+            facts = {"mean": mean, "sd": sd, "size": side} | facts
+        label = f"timm-{name}" + ("-pretrained" if pretrained else "")
+
+        def module(count: int) -> Any:
+            return timm_module(name, count, pretrained=pretrained, checkpoint=checkpoint)
+
+        return cls.of(module, name=facts.pop("name", label), bands=bands, **facts)
+
+    @classmethod
+    def torchgeo(
+        cls, name: str, weights: Any = None, *, bands: Sequence[str] | None = None, **facts: Any
+    ) -> "ImageEncoder":
+        """Encoder of the package torchgeo.
+
+        Parameters
+        ----------
+        name : str
+            Model of torchgeo, such as ``"resnet18"``.
+        weights : entry or name of torchgeo's table of weights, or path, optional
+            An entry brings the names and order of its bands. A path is a state dict without the
+            classifier, for which ``bands`` has to be given.
+        bands : sequence of str, optional
+            Bands that the weights were made for, in order, by the names in your data.
+        **facts
+            ``mean``, ``sd``, ``size``, ``trained``, ``trained_on`` as for :meth:`of`.
+
+        Raises
+        ------
+        ArgumentError, MissingDependencyError
+        """
+        from causalkit.images.pretrained_loaders import (
+            torchgeo_bands,
+            torchgeo_module,
+            torchgeo_weights,
+        )
+
+        path = weights if isinstance(weights, Path) or str(weights).endswith(_FILES) else None
+        entry = None if path is not None or weights is None else torchgeo_weights(name, weights)
+        if path is not None and bands is None:
+            raise ArgumentError(
+                f"the file {str(path)!r} does not say for which bands its weights were made; name "
+                "them in order: bands=[...]."
+            )
+        if entry is not None and bands is None:
+            bands = torchgeo_bands(entry)
+
+        def module(count: int) -> Any:
+            return torchgeo_module(name, count, entry=entry, path=path)
+
+        label = f"torchgeo-{name}-{Path(path).stem if path is not None else entry}"
+        return cls.of(module, name=facts.pop("name", label), bands=bands, **facts)
 
     def check(self, bands: tuple[str, ...]) -> None:
         """Refuse images with other bands.

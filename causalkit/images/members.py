@@ -1,6 +1,6 @@
 """Members of a fit: an encoder with the posterior of the mixture on its features."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from causalkit.images.posterior import Posterior
 from causalkit.images.pretrained import Flat, Resized
 from causalkit.images.settings import Plan
 from causalkit.images.training import Recipe, Trained, Trial, represent, train
-from causalkit.images.variational import fit_full_rank, maximum
+from causalkit.images.variational import Gaussian, curvature_root, fit_full_rank, maximum
 from causalkit.rng import seed_of
 from causalkit.typing import Floats
 
@@ -41,6 +41,8 @@ class Member:
         Of each of these rows; of each image where units share types.
     history : tuple
         Of training.
+    sampling : mapping or None
+        Whether chains agree, where there are some.
     mode : (P,) array or None
         θ on standardised features at which the encoder was trained; where it was not, the mode.
     """
@@ -50,6 +52,7 @@ class Member:
     score: float
     row_scores: Floats
     history: tuple[tuple[float, float], ...] = ()
+    sampling: Mapping[str, Any] | None = None
     mode: Floats | None = None
 
 
@@ -222,7 +225,11 @@ def member_on(
         begin = max(modes, key=lambda one: float(density(one[None])[0]))
     else:
         begin = on_standardised(model, theta, mean, sd)
-    draws = _draws(density, begin, plan, generator)
+    sampling = None
+    if plan.inference == "nuts":
+        draws, sampling = _chains(model, samples[0], density, begin, plan, generator)
+    else:
+        draws = _draws(density, begin, plan, generator)
     with torch.no_grad():
         rows = torch.cat(
             [log_likelihood(model, part, samples[1]) for part in draws.split(_DRAWS_AT_ONCE)]  # type: ignore[no-untyped-call]
@@ -230,7 +237,7 @@ def member_on(
         scores = (torch.logsumexp(rows, dim=0) - np.log(draws.shape[0])).numpy()
     posterior = Posterior(model, draws.numpy(), mean, sd, design.centre, design.scale)
     per_row = float(scores.sum()) / parts[1].order.size
-    return Member(network, posterior, per_row, scores, history, mode=begin.numpy())
+    return Member(network, posterior, per_row, scores, history, sampling, begin.numpy())
 
 
 _DRAWS_AT_ONCE = 50
@@ -243,6 +250,31 @@ def _draws(
         return maximum(density, begin)[None]
     posterior = fit_full_rank(density, begin, generator=generator)
     return posterior.draw(max(2, plan.n_draws // plan.n_ensemble), generator)
+
+
+def _chains(
+    model: Mixture,
+    sample: Sample,
+    density: Callable[[Tensor], Tensor],
+    begin: Tensor,
+    plan: Plan,
+    generator: torch.Generator,
+) -> tuple[Tensor, Mapping[str, Any]]:
+    """Chains that start about the mode, twice as spread out as the posterior there."""
+    from causalkit.images.embedding_model import Arrays, sample_posterior
+
+    mode = maximum(density, begin)
+    spread = Gaussian(mode, 2.0 * curvature_root(density, mode), mode)
+    found = sample_posterior(
+        model,
+        Arrays(*(getattr(sample, name).numpy() for name in Arrays.__slots__)),
+        spread.draw(plan.n_chains, generator).numpy(),
+        n_draws=plan.n_draws,
+        n_tune=plan.n_tune,
+        seed=plan.seed,
+        progress=plan.progress,
+    )
+    return torch.as_tensor(found.theta), found.diagnostics
 
 
 def sample_of(features: Floats, rows: Rows, design: Design) -> Sample:

@@ -51,8 +51,8 @@ class ConvEncoder(nn.Module):
 class RandomConv(nn.Module):
     """Random filters, never trained: ``(b, band, y, x)`` to ``(b, 2 n_filters)``.
 
-    Each filter has mean zero and length one, so that it answers to patterns rather than to
-    brightness; means of the bands go along for that. Outcome-free and offline.
+    Each filter has length one, and mean zero if ``centred``, so that it answers to patterns rather
+    than to brightness; means of the bands go along for that. Outcome-free and offline.
 
     Parameters
     ----------
@@ -61,12 +61,22 @@ class RandomConv(nn.Module):
     size : int
         Side of a filter, odd.
     generator : torch.Generator
+    centred : bool, default True
     """
 
-    def __init__(self, bands: int, n_filters: int, size: int, generator: torch.Generator) -> None:
+    def __init__(
+        self,
+        bands: int,
+        n_filters: int,
+        size: int,
+        generator: torch.Generator,
+        *,
+        centred: bool = True,
+    ) -> None:
         super().__init__()
         filters = torch.randn((n_filters, bands, size, size), generator=generator)
-        filters = filters - filters.mean(dim=(1, 2, 3), keepdim=True)
+        if centred:
+            filters = filters - filters.mean(dim=(1, 2, 3), keepdim=True)
         self.register_buffer(
             "filters", filters / filters.flatten(1).norm(dim=1)[:, None, None, None]
         )

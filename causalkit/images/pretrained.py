@@ -1,5 +1,6 @@
 """Modules made elsewhere, wrapped so that they give one vector per image."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -45,6 +46,22 @@ def flat(answer: Any) -> Tensor:
     if found.dim() == 3:
         return found.mean(dim=1)
     return found.flatten(1)
+
+
+class Crops(nn.Module):
+    """Centred crops of several sides, each through an encoder of its own; vectors are joined."""
+
+    def __init__(self, encoders: Sequence[nn.Module], sides: Sequence[int]) -> None:
+        super().__init__()
+        self.encoders, self.sides = nn.ModuleList(encoders), tuple(sides)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Vector of each image, or sequence."""
+        found = []
+        for encoder, side in zip(self.encoders, self.sides, strict=True):
+            rows, columns = ((size - side) // 2 for size in image.shape[-2:])
+            found.append(encoder(image[..., rows : rows + side, columns : columns + side]))
+        return torch.cat(found, dim=1)
 
 
 class Resized(nn.Module):

@@ -25,8 +25,12 @@ class Plan:
     n_restarts, n_ensemble : int
         Starts, and how many of the best are kept.
     n_draws : int
-        Posterior draws, over all members.
+        Posterior draws, over all members; of each chain with ``"nuts"``.
     seed : int
+    n_chains, n_tune : int
+        Of ``"nuts"``.
+    progress : bool
+        Whether ``"nuts"`` shows how far it is.
     """
 
     inference: str
@@ -34,6 +38,9 @@ class Plan:
     n_ensemble: int
     n_draws: int
     seed: int
+    n_chains: int = 4
+    n_tune: int = 1000
+    progress: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

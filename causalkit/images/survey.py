@@ -32,6 +32,8 @@ class Survey:
         Pixels of a band of an image.
     twin : (m,) int array
         The first image with the same pixels: its own number where there is none.
+    digest : str
+        Of all pixels, in order.
     """
 
     positions: Ints
@@ -40,6 +42,7 @@ class Survey:
     squares: Floats
     n_pixels: int
     twin: Ints
+    digest: str
 
     def bands(self, positions: Ints) -> "Bands":
         """Mean and standard deviation of each band over some of the images, in float64."""
@@ -73,6 +76,7 @@ def survey(store: ImageStore, *, progress: Any = None) -> Survey:
     count, mean, squares = (np.zeros((positions.size, bands)) for _ in range(3))
     first: dict[bytes, int] = {}
     twin = np.empty(positions.size, dtype=np.int64)
+    whole = hashlib.blake2b(str(store.pixels.dtype).encode(), digest_size=16)
     runs = store.runs(positions)
     advance = teller(progress, "reading images", unit="run", total=len(runs))
     at = 0
@@ -81,12 +85,13 @@ def survey(store: ImageStore, *, progress: Any = None) -> Survey:
         count[here], mean[here], squares[here] = _moments(pixels)
         for row, image in enumerate(pixels):
             seal = hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest()
+            whole.update(seal)
             twin[at + row] = first.setdefault(seal, at + row)
         at += run.size
         if advance is not None:
             advance(f"{at} of {positions.size} images")
     n_pixels = int(np.prod(store.shape, dtype=np.int64)) // bands
-    return Survey(positions, count, mean, squares, n_pixels, twin)
+    return Survey(positions, count, mean, squares, n_pixels, twin, whole.hexdigest())
 
 
 def check_pixels(found: Survey, store: ImageStore, *, nan_policy: str) -> None:

@@ -1,0 +1,310 @@
+"""EmbeddingEffectClusters: types of units that react differently, found in vectors."""
+
+import time
+from dataclasses import replace
+from typing import Any, Literal, Self
+
+import numpy as np
+
+from causalkit.data import CausalData
+from causalkit.data.roles import Requires
+from causalkit.errors import ArgumentError, check_count
+from causalkit.images.batches import Rows
+from causalkit.images.cluster_map import ClusterMap
+from causalkit.images.effect_map import evaluated, facts_of, warn_of_clusters
+from causalkit.images.embedding_source import (
+    Vectors,
+    as_vectors,
+    check_alike,
+    columns_like,
+    vectors_of,
+)
+from causalkit.images.inputs import Standard
+from causalkit.images.model import LatentLevel, Likelihood
+from causalkit.images.outcomes import Design, check_outcome, standard_outcome
+from causalkit.images.predict import Predicted, predicted
+from causalkit.images.settings import Plan, mixture_choice, plan_of
+from causalkit.images.splits import Parts, split
+from causalkit.images.units import Units, take_units
+from causalkit.optional import require
+from causalkit.provenance import record
+from causalkit.rng import RandomState, as_seed, stream
+from causalkit.typing import Floats
+from causalkit.warn import collect_warnings
+
+INFERENCES = ("svi_fullrank", "map", "nuts")
+
+
+class EmbeddingEffectClusters(ClusterMap):
+    """Clusters of units by the effect of a randomised treatment, on features that are given.
+
+    The mixture of :class:`~causalkit.ImageEffectClusters` on columns of the data or on embeddings
+    of images, with the same split, the same honest effects and the same methods. As nothing is
+    trained below the mixture its posterior is complete, and can be sampled.
+
+    Parameters
+    ----------
+    n_clusters : int or "auto", default 2
+        K, at most 8; ``"auto"`` chooses among 1 to ``max_clusters``.
+    inference : {"svi_fullrank", "map", "nuts"}, default "svi_fullrank"
+        Posterior: Gaussian with full covariance, the mode, or draws of the No-U-Turn sampler of
+        PyMC (at most 64 features and 20,000 training rows).
+    likelihood : {"student_t", "normal", "bernoulli"}, default "student_t"
+        Of the outcome. ``"bernoulli"``, for outcomes 0/1, reports risk differences.
+    latent_level : {"unit", "image"}, default "unit"
+        Whether units of an image draw their types apart or share one.
+    cluster_sigma : bool, default False
+        Let the noise of the treated differ between types.
+    propensity : None, float or str
+        Known probability of treatment: a number or the name of a column. None takes the treated
+        share, within strata if there are some.
+    split : (train, select, evaluate), default (0.5, 0.1, 0.4)
+        Shares of places.
+    n_components : int, default 64
+        More features are reduced to so many principal components of the training rows.
+    n_restarts : int, default 2
+        Starts of the search for the mode.
+    n_ensemble : int, optional
+        Posteriors that are pooled. Default 1; 5 for ``"map"``; always 1 for ``"nuts"``.
+    n_draws : int, default 1000
+        Posterior draws, over all members; of each chain with ``"nuts"``.
+    n_chains, n_tune : int, default 4 and 1000
+        Chains of ``"nuts"``, and the draws of each that adapt the sampler and are discarded.
+    max_clusters : int, default 4
+        For ``n_clusters="auto"``.
+    random_state : int, Generator, SeedSequence or None
+    progress : None or bool
+        Whether ``"nuts"`` shows a bar.
+
+    Attributes
+    ----------
+    result_ : EffectResult
+    evaluation_ : Evaluation
+        Scores and predictions of the evaluation rows.
+    members_ : tuple of Member
+    parts_ : Parts
+        Rows of each part.
+    seed_ : int
+    diagnostics_ : mapping
+        ``"sampling"`` holds the largest R-hat, the least bulk effective sample size and the
+        divergences of ``"nuts"``.
+
+    References
+    ----------
+    Jerzak, Johansson & Daoud (2023). Image-based treatment effect heterogeneity. CLeaR, PMLR 213.
+
+    Examples
+    --------
+    >>> import causalkit as ck
+    >>> rct = ck.generators.embedding_rct(seed=0)
+    >>> fit = ck.EmbeddingEffectClusters(likelihood="normal", random_state=0).fit(rct.blind())
+    >>> fit.estimate().terms
+    ('cluster 1', 'cluster 2')
+    """
+
+    requires = Requires(
+        roles=("outcome", "treatment"), treatment_kinds=("binary",), weight_kinds=()
+    )
+
+    def __init__(
+        self,
+        *,
+        n_clusters: int | Literal["auto"] = 2,
+        inference: Literal["svi_fullrank", "map", "nuts"] = "svi_fullrank",
+        likelihood: Likelihood = "student_t",
+        latent_level: LatentLevel = "unit",
+        cluster_sigma: bool = False,
+        propensity: float | str | None = None,
+        split: tuple[float, float, float] = (0.5, 0.1, 0.4),
+        n_components: int = 64,
+        n_restarts: int = 2,
+        n_ensemble: int | None = None,
+        n_draws: int = 1000,
+        n_chains: int = 4,
+        n_tune: int = 1000,
+        max_clusters: int = 4,
+        random_state: RandomState = None,
+        progress: bool | None = None,
+    ) -> None:
+        self.n_clusters = n_clusters
+        self.inference = inference
+        self.likelihood = likelihood
+        self.latent_level = latent_level
+        self.cluster_sigma = cluster_sigma
+        self.propensity = propensity
+        self.split = split
+        self.n_components = n_components
+        self.n_restarts = n_restarts
+        self.n_ensemble = n_ensemble
+        self.n_draws = n_draws
+        self.n_chains = n_chains
+        self.n_tune = n_tune
+        self.max_clusters = max_clusters
+        self.random_state = random_state
+        self.progress = progress
+
+    def fit(self, data: CausalData, embeddings: Any = None) -> Self:
+        """Find the clusters, and evaluate them on rows that were not used for that.
+
+        Parameters
+        ----------
+        data : CausalData
+            A randomised trial: roles outcome and treatment (binary).
+        embeddings : (images, features) DataArray or array, optional
+            What types and baseline depend on, matched by ``image_key``, or row by row. Without it
+            these are the modifiers of the data, or all covariates if no modifiers are named. All
+            other covariates belong to the baseline.
+
+        Raises
+        ------
+        ArgumentError, DataError, IdentificationError, TrainingError
+            If an argument, the data or the training does not do; says what to change. Embeddings
+            by an encoder that was trained on the outcomes of these images are refused.
+        """
+        require("torch", extra="deep", needed_by="EmbeddingEffectClusters")
+        started = time.perf_counter()
+        self._check_data(data)
+        data.require(self.requires, by=type(self).__name__)
+        plan = self._plan()
+        with collect_warnings() as caught:
+            vectors = vectors_of(data, embeddings)
+            units = self._units(data, vectors)
+            self.parts_ = split(
+                units.groups,
+                units.treatment,
+                units.image,
+                shares=self.split,
+                rng=stream(plan.seed, "split"),
+            )
+            train = self.parts_.train
+            check_outcome(units.outcome[train], units.treatment[train], self.likelihood)
+            self._fit_members(units, vectors, plan)
+            self._evaluate(units, vectors)
+            self._facts = facts_of(
+                data,
+                f"EmbeddingEffectClusters(n_clusters={self.n_clusters_}, "
+                f"inference={self.inference!r})",
+                plan.seed,
+                notes=self._notes(self.parts_),
+                diagnostics=self.diagnostics_,
+                provenance=record(seed=plan.seed, wall_s=time.perf_counter() - started),
+            )
+            self._set_result(("clusters", "ate"))
+        self._facts["warnings"] = tuple(caught)
+        self.result_ = replace(self.result_, warnings=tuple(caught))
+        self._data = None
+        return self
+
+    def _plan(self) -> Plan:
+        for name in ("n_components", "n_chains", "n_tune"):
+            check_count(name, getattr(self, name), least=1)
+        plan = plan_of(self, seed=as_seed(self.random_state), inferences=INFERENCES)
+        if self.inference == "nuts" and plan.n_ensemble > 1:
+            raise ArgumentError(
+                f"n_ensemble={self.n_ensemble} has no use with inference='nuts', whose chains are "
+                "one posterior; leave it at None and set n_chains."
+            )
+        return replace(
+            plan, n_chains=self.n_chains, n_tune=self.n_tune, progress=bool(self.progress)
+        )
+
+    def _units(self, data: CausalData, vectors: Vectors) -> Units:
+        """Rows whose baseline covariates are those that the features do not hold."""
+        units = take_units(
+            data,
+            image=vectors.of_row,
+            twins=None,
+            store=None,
+            propensity=self.propensity,
+            spatial_block_km=None,
+        )
+        mine = [name not in vectors.names for name in units.covariate_names]
+        names = tuple(name for name in units.covariate_names if name not in vectors.names)
+        return replace(units, covariates=units.covariates[:, mine], covariate_names=names)
+
+    def _fit_members(self, units: Units, vectors: Vectors, plan: Plan) -> None:
+        from causalkit.images.choose import FromFeatures, fit_or_choose
+
+        store = vectors.store()
+        train, select = (Rows.of(store, rows) for rows in (self.parts_.train, self.parts_.select))
+        self._reduction = reduction(vectors.values[train.images], self.n_components)
+        self._names, self._origin = vectors.names, vectors.origin
+        self._standard = Standard.fit(units.covariate_names, units.covariates[self.parts_.train])
+        design: Design = standard_outcome(
+            units, self.parts_.train, self._standard.apply(units.covariates), self.likelihood
+        )
+        source = FromFeatures(
+            self._reduced(vectors.values[train.images]),
+            self._reduced(vectors.values[select.images]),
+        )
+        chosen = fit_or_choose(source, (train, select), design, mixture_choice(self), plan)
+        self.members_ = chosen.members
+        self.n_clusters_ = chosen.n_clusters
+        self.choice_ = chosen.table
+        self.seed_ = plan.seed
+
+    def _reduced(self, values: Floats) -> Floats:
+        if self._reduction is None:
+            return values
+        centre, components = self._reduction
+        return (values - centre) @ components
+
+    def _evaluate(self, units: Units, vectors: Vectors) -> None:
+        rows = self.parts_.evaluate
+        features = self._reduced(vectors.values)[vectors.of_row[rows]]
+        control, cate, types = self._point(
+            [features] * len(self.members_), self._standard.apply(units.covariates[rows])
+        )
+        self.evaluation_ = evaluated(units, rows, control_mean=control, cate=cate, types=types)
+        warn_of_clusters(self.evaluation_)
+        self.diagnostics_ = {
+            "selection_score": self.members_[0].score,
+            "n_clusters": self.n_clusters_,
+            "choice": None if self.choice_ is None else self.choice_.to_dict("list"),
+            "condition_of_types": self.evaluation_.condition(),
+            "sampling": self.members_[0].sampling,
+            "n_features": int(features.shape[1]),
+            "rows": {
+                "train": int(self.parts_.train.size),
+                "select": int(self.parts_.select.size),
+                "evaluate": int(rows.size),
+            },
+        }
+        self._test_balance(units, rows, features)
+
+    def _notes(self, parts: Parts) -> tuple[str, ...]:
+        return (
+            f"Means of doubly robust scores over {parts.evaluate.size:,} evaluation rows; the "
+            f"mixture was fitted to {parts.train.size:,} other rows.",
+            *self._model_notes(),
+        )
+
+    def _predicted(self, data: Any, level: float) -> tuple[Predicted, tuple[str, Any]]:
+        """Predictions for rows of a data set, or for places of an embedding."""
+        if isinstance(data, CausalData):
+            if not self._names:
+                raise ArgumentError(
+                    "this was fitted to embeddings; pass those of the target: "
+                    "effect(ck.embed_images(target, encoder, bands=embeddings_of_the_fit))."
+                )
+            raw = columns_like(data, self._names)
+            covariates = self._standard.of(data)
+            where: tuple[str, Any] = ("obs", np.arange(data.n))
+        else:
+            vectors = as_vectors(data)
+            check_alike(self._origin, vectors.origin)
+            raw = vectors.values
+            covariates = self._standard.blank(raw.shape[0])
+            keys = np.arange(raw.shape[0]) if vectors.keys is None else vectors.keys
+            where = (vectors.dim, keys)
+        features = [self._reduced(raw)] * len(self.members_)
+        return predicted(self._posteriors, features, covariates, level=level), where
+
+
+def reduction(train: Floats, most: int) -> tuple[Floats, Floats] | None:
+    """Centre and map to principal components, learned from training rows; None if not needed."""
+    if train.shape[1] <= most:
+        return None
+    from causalkit.images.untrained import principal
+
+    return principal(train, most)

@@ -1,0 +1,153 @@
+"""Embeddings: once per image, by key, normalised as told, kept under a digest of everything."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from causalkit import CausalData, ImageEncoder, embed_images, generators
+from causalkit.errors import ArgumentError, ArgumentTypeError, CausalKitWarning
+
+
+class Counted(nn.Module):
+    """Means of the bands; counts the images that it has seen."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = 0
+
+    def forward(self, image):
+        self.seen += len(image)
+        return image.mean(dim=(2, 3))
+
+
+def encoder(module=None, **more):
+    return ImageEncoder.of(module or Counted(), name="means", **more)
+
+
+@pytest.fixture(scope="module")
+def rct():
+    return generators.image_rct(0, n_images=12, size=12, design="shared").blind()
+
+
+def test_an_image_is_encoded_once_however_many_units_share_it(rct):
+    counted = Counted()
+    found = embed_images(rct, encoder(counted))
+    assert rct.n > 12
+    assert counted.seen == 12 + 1  # and one blank image, which tells the length of the vector
+    assert found.dims == ("place", "feature")
+    np.testing.assert_array_equal(found["place"], rct.arrays["place"])
+
+
+def test_vectors_are_those_of_normalised_pixels(rct):
+    pixels = rct.arrays["image"].transpose("place", "band", "y", "x").values.astype(float)
+    mean, sd = pixels.mean(axis=(0, 2, 3)), pixels.std(axis=(0, 2, 3))
+    found = embed_images(rct, encoder())
+    np.testing.assert_allclose(found, (pixels.mean(axis=(2, 3)) - mean) / sd, atol=1e-5)
+    np.testing.assert_allclose(found.attrs["band_mean"], mean)
+    np.testing.assert_allclose(found.attrs["band_sd"], sd)
+
+
+def test_a_target_is_normalised_as_its_source(rct):
+    source = embed_images(rct, encoder())
+    brighter = rct.arrays["image"] + 3.0
+    own = embed_images(brighter.rename("image"), encoder())
+    as_source = embed_images(brighter.rename("image"), encoder(), bands=source)
+    np.testing.assert_allclose(own, source, atol=1e-4)
+    shift = 3.0 / np.array(source.attrs["band_sd"])
+    np.testing.assert_allclose(as_source - source, np.tile(shift, (12, 1)), atol=1e-4)
+
+
+def test_statistics_of_other_bands_are_refused(rct):
+    source = embed_images(rct, encoder())
+    two = rct.arrays["image"].isel(band=[1, 0])
+    with pytest.raises(ArgumentError, match="select and order them"):
+        embed_images(two, encoder(), bands=source)
+    with pytest.raises(ArgumentTypeError, match="bands must be an embedding"):
+        embed_images(rct, encoder(), bands=3)
+
+
+def test_crops_are_centred_and_their_vectors_joined(rct):
+    whole = embed_images(rct, encoder())
+    found = embed_images(rct, encoder(), crop_sizes=(4, 12))
+    inner = embed_images(rct.arrays["image"][..., 4:8, 4:8], encoder(), bands=whole)
+    np.testing.assert_allclose(found.values, np.hstack([inner, whole]), atol=1e-5)
+    with pytest.raises(ArgumentError, match="at most 12"):
+        embed_images(rct, encoder(), crop_sizes=(13,))
+
+
+def test_sequences_follow_the_rule_over_time():
+    data = generators.image_sequence_rct(0, n_images=6, frames=3, size=8)
+    every = embed_images(data, encoder(), temporal="concat").values.reshape(6, 3, -1)
+    last = embed_images(data, encoder(), temporal="last")
+    change = embed_images(data, encoder(), temporal="difference")
+    np.testing.assert_allclose(last, every[:, -1], atol=1e-5)
+    years = 2.0 * 365.25 / (365.0 + 365.0) if "time" in data.arrays["image"].coords else 2.0
+    step = (every[:, 2] - every[:, 0]) / 2.0
+    assert change.shape == (6, 6)
+    np.testing.assert_allclose(change[:, 3:], step * (years if years < 2 else 1.0), rtol=2e-3)
+
+
+def test_a_store_is_read_run_by_run(tmp_path):
+    pytest.importorskip("zarr")
+    memory = generators.image_rct(0, n_images=40, size=8)
+    lazy = generators.image_rct(0, n_images=40, size=8, to_zarr=tmp_path / "s.zarr", chunk=16)
+    np.testing.assert_allclose(
+        embed_images(lazy, encoder(), batch_size=7), embed_images(memory, encoder()), atol=1e-6
+    )
+
+
+def test_what_is_kept_is_read_again_if_equal_and_made_again_if_not(rct, tmp_path):
+    pytest.importorskip("zarr")
+    path = tmp_path / "kept.zarr"
+    first = embed_images(rct, encoder(), cache=path)
+    again = Counted()
+    found = embed_images(rct, encoder(again), cache=path)
+    assert again.seen <= 1
+    assert found.identical(first)
+    other = rct.arrays["image"].copy(deep=True)
+    other[3, 0, 0, 0] += 1.0
+    with pytest.warns(CausalKitWarning, match="made again and replaced"):
+        changed = embed_images(other, encoder(), cache=path)
+    assert changed.attrs["digest"] != first.attrs["digest"]
+    assert embed_images(other, encoder(), cache=path).identical(changed)
+
+
+def test_weights_and_arguments_are_part_of_the_digest(rct):
+    def digest(seed=0, **more):
+        torch.manual_seed(seed)
+        module = nn.Sequential(nn.Conv2d(3, 2, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        return embed_images(rct, encoder(module), **more).attrs["digest"]
+
+    assert digest() == digest()
+    assert len({digest(), digest(1), digest(crop_sizes=(8,)), digest(nan_policy="mean")}) == 4
+
+
+def test_a_path_with_something_else_is_left_alone(rct, tmp_path):
+    pytest.importorskip("zarr")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("keep")
+    with pytest.raises(ArgumentError, match="is no embedding"):
+        embed_images(rct, encoder(), cache=tmp_path / "mine")
+    assert (tmp_path / "mine" / "notes.txt").read_text() == "keep"
+
+
+def test_encoders_that_need_outcomes_are_refused(rct):
+    with pytest.raises(ArgumentError, match="trained with the effects"):
+        embed_images(rct, "cnn")
+    with pytest.raises(ArgumentError, match="'transformer' is trained"):
+        embed_images(rct, temporal="transformer")
+    with pytest.raises(ArgumentTypeError, match="got int"):
+        embed_images(3)
+
+
+def test_a_data_set_without_shared_images_has_one_vector_per_row():
+    pixels = generators.image_rct(0, n_images=5, size=8).arrays["image"]
+    frame = {"y": np.arange(5.0), "t": [0, 1, 0, 1, 0]}
+    import pandas as pd
+
+    images = pixels.drop_vars(["lon", "lat", "place"]).rename(place="obs")
+    data = CausalData.from_frame(
+        pd.DataFrame(frame), outcome="y", treatment="t", arrays=images.to_dataset(), image="image"
+    )
+    assert embed_images(data, encoder()).dims == ("obs", "feature")

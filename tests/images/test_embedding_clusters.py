@@ -1,0 +1,143 @@
+"""Clusters on given features: the same estimates as should be, and what is refused."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from causalkit import EmbeddingEffectClusters, ImageEncoder, embed_images, generators
+from causalkit.errors import ArgumentError, ArgumentTypeError, DataError
+
+# A thousand rows, of which 500 train: chance alone makes some of these.
+pytestmark = pytest.mark.filterwarnings("ignore::causalkit.errors.RandomizationWarning")
+
+TAU = np.array([-0.5, 1.5])
+
+
+@pytest.fixture(scope="module")
+def trial():
+    return generators.embedding_rct(seed=0, n=1000)
+
+
+@pytest.fixture(scope="module")
+def fitted(trial):
+    return EmbeddingEffectClusters(likelihood="normal", random_state=0).fit(trial.blind())
+
+
+def effects(fit):
+    return np.concatenate([member.posterior.effects() for member in fit.members_])
+
+
+def embedding(trial, **attrs):
+    values = trial.matrix("covariates").copy()
+    return xr.DataArray(values, dims=("obs", "feature"), attrs=attrs)
+
+
+def test_effects_follow_the_truth(fitted, trial):
+    rows = fitted.evaluation_.rows
+    assert np.corrcoef(fitted.evaluation_.cate, trial.truth.cate[rows])[0, 1] > 0.9
+    assert fitted.estimate().terms == ("cluster 1", "cluster 2")
+    assert fitted.rate().estimate > 2 * fitted.rate().std_err
+    assert fitted.predict_proba(trial).sizes["cluster"] == 2
+
+
+def test_embeddings_by_row_give_what_the_same_columns_give(trial, fitted):
+    bare = trial.blind().with_roles(covariates=())
+    found = EmbeddingEffectClusters(likelihood="normal", random_state=0).fit(bare, embedding(trial))
+    np.testing.assert_allclose(effects(found), effects(fitted))
+    by_array = found.effect(embedding(trial))
+    np.testing.assert_allclose(by_array["effect"], fitted.effect(trial)["effect"])
+    with pytest.raises(ArgumentError, match="fitted to embeddings"):
+        found.effect(trial)
+
+
+def test_covariates_beside_modifiers_belong_to_the_baseline(trial):
+    data = trial.blind().with_roles(modifiers=["E1", "E2"])
+    found = EmbeddingEffectClusters(likelihood="normal", random_state=0).fit(data)
+    model = found.members_[0].posterior.model
+    assert (model.n_features, model.n_covariates) == (2, 2)
+    weights = model.arrays(found.members_[0].posterior.draws)["base_weight"].mean(axis=0)
+    assert np.argmax(np.abs(weights)) == 2  # E3, which moves the outcome
+
+
+def test_more_features_than_components_are_reduced_by_the_training_rows(trial):
+    rng = np.random.default_rng(0)
+    wide = np.hstack([trial.matrix("covariates"), 0.1 * rng.normal(size=(trial.n, 6))])
+    found = EmbeddingEffectClusters(n_components=5, likelihood="normal", random_state=0).fit(
+        trial.blind(), wide
+    )
+    assert found.diagnostics_["n_features"] == 5
+    train = (wide - found._reduction[0])[found.parts_.train] @ found._reduction[1]
+    np.testing.assert_allclose(train.std(axis=0), 1.0)
+
+
+def test_embeddings_of_images_are_matched_by_key_and_not_by_order():
+    rct = generators.image_rct(0, n_images=600, size=10)
+    vectors = embed_images(rct, ImageEncoder.random(n_filters=4))
+    make = EmbeddingEffectClusters(likelihood="normal", n_components=4, random_state=0)
+    one = make.fit(rct.blind(), vectors)
+    expected = one.evaluation_.cate
+    other = make.fit(rct.blind(), vectors[::-1])
+    np.testing.assert_allclose(other.evaluation_.cate, expected, atol=1e-6)
+    with pytest.raises(DataError, match="3 of 600 images in 'place' have no embedding"):
+        make.fit(rct.blind(), vectors[:-3])
+
+
+@pytest.mark.parametrize("trained_on", [[1, 2, 900], []])
+def test_an_encoder_that_has_seen_these_outcomes_is_refused(trained_on):
+    rct = generators.image_rct(0, n_images=600, size=10)
+    vectors = embed_images(rct, ImageEncoder.random(n_filters=4))
+    vectors.attrs |= {"outcome_free": False, "trained_on": trained_on}
+    with pytest.raises(ArgumentError, match="trained on the outcomes"):
+        EmbeddingEffectClusters(random_state=0).fit(rct.blind(), vectors)
+
+
+def test_an_encoder_of_another_fold_is_taken():
+    from causalkit.images.embedding_source import check_outcome_free
+
+    check_outcome_free({"outcome_free": False, "trained_on": [7, 8]}, np.arange(5))
+
+
+def test_a_target_made_in_another_way_is_refused(trial):
+    found = EmbeddingEffectClusters(likelihood="normal", random_state=0).fit(
+        trial.blind(), embedding(trial, encoder="a", band_mean=[0.0])
+    )
+    with pytest.raises(ArgumentError, match="differ from those of the fit in band_mean"):
+        found.effect(embedding(trial, encoder="a", band_mean=[1.0]))
+
+
+def test_what_does_not_do_is_refused(trial):
+    make = EmbeddingEffectClusters(random_state=0)
+    with pytest.raises(ArgumentError, match="nothing that effects could vary with"):
+        make.fit(trial.blind().with_roles(covariates=()))
+    with pytest.raises(ArgumentTypeError, match="got list"):
+        make.fit(trial.blind(), [1, 2])
+    with pytest.raises(ArgumentError, match="have 3 rows and the data 1000"):
+        make.fit(trial.blind(), np.zeros((3, 2)))
+    with pytest.raises(ArgumentError, match="finite"):
+        make.fit(trial.blind(), np.full((trial.n, 2), np.nan))
+    with pytest.raises(ArgumentError, match="n_ensemble=2 has no use"):
+        EmbeddingEffectClusters(inference="nuts", n_ensemble=2).fit(trial.blind())
+
+
+def coverage(seeds):
+    """Share of intervals of the effects that hold the truth, and the mean error, ``(2,)`` each."""
+    held, errors = [], []
+    for seed in range(seeds):
+        data = generators.embedding_rct(seed=100 + seed, n=1000).blind()
+        fit = EmbeddingEffectClusters(
+            likelihood="normal", split=(0.8, 0.1, 0.1), n_draws=400, n_restarts=1, random_state=0
+        ).fit(data)
+        draws = effects(fit)
+        low, high = np.quantile(draws, [0.025, 0.975], axis=0)
+        held.append((low <= TAU) & (high >= TAU))
+        errors.append(draws.mean(axis=0) - TAU)
+    return np.mean(held, axis=0), np.mean(errors, axis=0)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::causalkit.errors.CausalKitWarning")
+def test_full_rank_intervals_of_effects_cover():
+    """Tolerances of the specification, 40 samples of which 800 rows train."""
+    covered, bias = coverage(40)
+    assert (covered >= 0.85).all()
+    assert (np.abs(bias) <= 0.06).all()

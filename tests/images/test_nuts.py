@@ -1,0 +1,134 @@
+"""The sampled posterior: its density is that of the mixture, and the full-rank one agrees."""
+
+import numpy as np
+import pytest
+import torch
+
+from causalkit import EmbeddingEffectClusters, generators
+from causalkit.errors import ArgumentError, ConvergenceWarning
+from causalkit.images.embedding_model import Arrays, build, check_size, natural
+from causalkit.images.mixture import Sample, log_joint
+from causalkit.images.model import Mixture
+
+pytest.importorskip("pymc")
+# PyTensor says so once per process where no BLAS is found.
+pytestmark = pytest.mark.filterwarnings("ignore:PyTensor could not link:UserWarning")
+
+
+def arrays(*, binary, n=7, m=4, seed=1):
+    rng = np.random.default_rng(seed)
+    y = rng.normal(size=n)
+    return Arrays(
+        rng.normal(size=(m, 2)),
+        rng.integers(0, m, n),
+        (y > 0).astype(float) if binary else y,
+        np.arange(n) % 2 * 1.0,
+        rng.normal(size=(n, 1)),
+    )
+
+
+def densities(model, data):
+    """Log density by PyMC as a function of θ ``(P,)``, and by the mixture."""
+    made = build(model, data)
+    density = made.compile_logp(mode="FAST_COMPILE")
+    cuts = np.cumsum(list(model.sizes().values()))[:-1]
+    sample = Sample(*(torch.as_tensor(getattr(data, name)) for name in Arrays.__slots__))
+
+    def theirs(theta, **more):
+        parts = dict(zip(model.sizes(), np.split(theta, cuts), strict=True)) | more
+        names = {v.name: made.values_to_rvs[v].name for v in made.value_vars}
+        return float(density({name: parts[part] for name, part in names.items()}))
+
+    def ours(theta):
+        return float(log_joint(model, torch.as_tensor(theta[None]), sample))
+
+    return theirs, ours
+
+
+@pytest.mark.parametrize(
+    ("likelihood", "cluster_sigma", "n_types"),
+    [("normal", False, 2), ("student_t", True, 3), ("bernoulli", False, 2), ("normal", False, 1)],
+)
+def test_the_density_that_is_sampled_is_that_of_the_mixture(likelihood, cluster_sigma, n_types):
+    model = Mixture(
+        n_types=n_types,
+        n_features=2,
+        n_covariates=1,
+        likelihood=likelihood,
+        cluster_sigma=cluster_sigma,
+        centre=0.4,
+    )
+    theta = 0.7 * np.random.default_rng(0).normal(size=(6, model.size))
+    theirs, ours = densities(model, arrays(binary=likelihood == "bernoulli"))
+    gaps = [theirs(one) - ours(one) for one in theta]
+    np.testing.assert_allclose(gaps, gaps[0], atol=1e-9)
+
+
+def test_the_effect_of_a_place_that_is_sampled_has_the_law_that_the_mixture_integrates_out():
+    model = Mixture(n_types=2, n_features=2, n_covariates=1, latent_level="image")
+    data = arrays(binary=False, n=4, m=1)
+    theta = 0.5 * np.random.default_rng(0).normal(size=(2, model.size))
+
+    theirs, ours = densities(model, data)
+    nodes = np.linspace(-7.0, 7.0, 401)
+
+    def whole(one):
+        heights = [np.exp(theirs(one, place=np.array([node]))) for node in nodes]
+        return np.log(np.trapezoid(heights, nodes))
+
+    gaps = [whole(one) - ours(one) for one in theta]
+    assert gaps[0] == pytest.approx(gaps[1], abs=1e-6)
+
+
+def test_natural_scales_are_positive_and_leave_out_what_the_model_lacks():
+    model = Mixture(n_types=2, n_features=2, likelihood="student_t")
+    found = natural(model, np.full(model.size, -3.0))
+    assert set(found) == {name for name, size in model.sizes().items() if size}
+    assert found["tail"] == pytest.approx(2.0 + np.exp(-3.0))
+    assert found["gap"] == pytest.approx(np.log1p(np.exp(-3.0)))
+
+
+def test_samples_that_take_days_are_refused():
+    with pytest.raises(ArgumentError, match="at most 64 features, got 65"):
+        check_size(Mixture(n_types=2, n_features=65), 100)
+    with pytest.raises(ArgumentError, match="20,000 training rows, got 20,001"):
+        check_size(Mixture(n_types=2, n_features=4), 20_001)
+
+
+def effects(fit):
+    return np.concatenate([member.posterior.effects() for member in fit.members_])
+
+
+def both(data, **more):
+    """Posteriors of the effects by both, on the same training rows."""
+    settings = {"likelihood": "normal", "split": (0.8, 0.1, 0.1), "random_state": 0}
+    full = EmbeddingEffectClusters(**settings).fit(data)
+    sampled = EmbeddingEffectClusters(**settings, inference="nuts", **more).fit(data)
+    return effects(full), effects(sampled), sampled
+
+
+def agree(full, sampled):
+    sd = sampled.std(axis=0)
+    assert (np.abs(full.mean(axis=0) - sampled.mean(axis=0)) <= 0.5 * sd).all()
+    ratio = full.std(axis=0) / sd
+    assert ((ratio >= 0.7) & (ratio <= 1.4)).all()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::causalkit.errors.CausalKitWarning")
+def test_sampling_and_the_full_rank_gaussian_agree():
+    """Tolerances of the specification: means within half a deviation, deviations within 40 %."""
+    full, sampled, fit = both(generators.embedding_rct(seed=0, n=1000).blind())
+    agree(full, sampled)
+    found = fit.diagnostics_["sampling"]
+    assert found["max_rhat"] <= 1.01
+    assert found["min_ess_bulk"] >= 400
+    assert (found["n_chains"], found["n_draws"]) == (4, 1000)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::causalkit.errors.RandomizationWarning")
+def test_short_chains_warn_with_their_numbers():
+    data = generators.embedding_rct(seed=0, n=600).blind()
+    with pytest.warns(ConvergenceWarning, match="R-hat is .* sample size .* 2 chains of 20 draws"):
+        both(data, n_chains=2, n_tune=20, n_draws=20)

@@ -1,0 +1,155 @@
+"""Weights from elsewhere: all of them or an error, and never for other bands."""
+
+import sys
+from types import ModuleType, SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+
+from causalkit import ImageEncoder, embed_images, generators
+from causalkit.errors import ArgumentError, MissingDependencyError
+
+
+def build(bands, width=4):
+    return nn.Sequential(nn.Conv2d(bands, width, 3), nn.ReLU())
+
+
+@pytest.fixture
+def weights(tmp_path):
+    torch.manual_seed(0)
+    module = build(3)
+    path = tmp_path / "mine.pt"
+    torch.save(module.state_dict(), path)
+    return module, path
+
+
+@pytest.fixture(scope="module")
+def images():
+    return generators.image_rct(0, n_images=6, size=10).arrays["image"]
+
+
+def test_weights_of_a_file_give_what_the_module_that_saved_them_gives(weights, images):
+    module, path = weights
+    found = embed_images(images, ImageEncoder.from_file(path, build=build))
+    direct = embed_images(images, ImageEncoder.of(module, name="mine"))
+    torch.testing.assert_close(torch.tensor(found.values), torch.tensor(direct.values))
+    assert found.attrs["encoder"] == "mine"
+
+
+@pytest.mark.parametrize("name", ["state_dict", "model"])
+def test_checkpoints_that_hold_more_than_weights_are_read(weights, tmp_path, images, name):
+    module, path = weights
+    torch.save({name: module.state_dict(), "epoch": 3}, tmp_path / "more.pt")
+    found = embed_images(images, ImageEncoder.from_file(tmp_path / "more.pt", build=build))
+    assert (found.values == embed_images(images, ImageEncoder.from_file(path, build=build))).all()
+
+
+def test_weights_of_another_module_are_refused_by_name_and_shape(weights, tmp_path, images):
+    _, path = weights
+    with pytest.raises(ArgumentError, match=r"0.weight is \(4, 3, 3, 3\) in place of \(5, 3"):
+        embed_images(images, ImageEncoder.from_file(path, build=lambda n: build(n, 5)))
+    deeper = ImageEncoder.from_file(path, build=lambda n: build(n).append(nn.Conv2d(4, 4, 1)))
+    with pytest.raises(ArgumentError, match=r"2 absent \(first: 2.weight, 2.bias\)"):
+        embed_images(images, deeper)
+    with pytest.raises(ArgumentError, match="no file of weights"):
+        embed_images(images, ImageEncoder.from_file(tmp_path / "none.pt", build=build))
+    torch.save(["not", "weights"], tmp_path / "list.pt")
+    with pytest.raises(ArgumentError, match="holds a list, not a state dict"):
+        embed_images(images, ImageEncoder.from_file(tmp_path / "list.pt", build=build))
+
+
+def test_a_file_with_code_in_it_is_not_run(tmp_path, images):
+    torch.save(build(3), tmp_path / "module.pt")
+    with pytest.raises(ArgumentError, match="cannot be read as weights"):
+        embed_images(images, ImageEncoder.from_file(tmp_path / "module.pt", build=build))
+
+
+def test_other_bands_are_refused(weights, images):
+    _, path = weights
+    encoder = ImageEncoder.from_file(path, build=build, bands=["red", "green", "blue"])
+    with pytest.raises(ArgumentError, match="made for the bands red, green, blue"):
+        embed_images(images, encoder)
+
+
+def test_images_are_resized_as_torch_does_with_antialiasing(weights, images):
+    module, _ = weights
+    encoder = ImageEncoder.of(module, name="mine", size=6, mean=[0, 0, 0], sd=[1, 1, 1])
+    pixels = torch.as_tensor(images.values, dtype=torch.float32)
+    small = nn.functional.interpolate(pixels, (6, 6), mode="bilinear", antialias=True)
+    expected = module(small).mean(dim=(2, 3)).detach()
+    found = torch.tensor(embed_images(images, encoder).values, dtype=torch.float32)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
+
+
+@pytest.fixture
+def timm(monkeypatch):
+    stub = ModuleType("timm")
+    stub.made = []
+
+    def create_model(name, *, pretrained, num_classes, in_chans):
+        stub.made.append((name, pretrained, num_classes, in_chans))
+        return build(in_chans)
+
+    stub.create_model = create_model
+    stub.get_pretrained_cfg = lambda _: SimpleNamespace(
+        mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.4), input_size=(3, 8, 8)
+    )
+    monkeypatch.setitem(sys.modules, "timm", stub)
+    return stub
+
+
+def test_timm_is_asked_for_an_encoder_of_these_bands(timm, weights, images):
+    module, path = weights
+    found = embed_images(images, ImageEncoder.timm("resnet18", checkpoint=path))
+    assert timm.made == [("resnet18", False, 0, 3)]
+    direct = embed_images(images, ImageEncoder.of(module, name="mine"))
+    assert (found.values == direct.values).all()
+
+
+def test_weights_of_timm_bring_their_normalisation_and_are_for_three_bands(timm, images):
+    with pytest.raises(ArgumentError, match="red, green and blue"):
+        ImageEncoder.timm("resnet18", pretrained=True)
+    encoder = ImageEncoder.timm("resnet18", pretrained=True, bands=["b1", "b2", "b3"])
+    assert (encoder.mean, encoder.sd, encoder.size) == ((0.4, 0.5, 0.6), (0.2, 0.3, 0.4), 8)
+    assert embed_images(images, encoder).attrs["band_mean"] == [0.4, 0.5, 0.6]
+
+
+@pytest.fixture
+def torchgeo(monkeypatch):
+    package, models = ModuleType("torchgeo"), ModuleType("torchgeo.models")
+    package.models = models
+    entry = SimpleNamespace(meta={"bands": ["B4", "B3", "B2"]})
+    models.get_weight = lambda _: entry
+    models.get_model = lambda _, *, in_chans, **__: build(in_chans)
+    monkeypatch.setitem(sys.modules, "torchgeo", package)
+    monkeypatch.setitem(sys.modules, "torchgeo.models", models)
+    return entry
+
+
+def test_an_entry_of_torchgeo_brings_its_bands(torchgeo, images):
+    encoder = ImageEncoder.torchgeo("resnet18", "ResNet18_Weights.LANDSAT")
+    assert encoder.bands == ("B4", "B3", "B2")
+    with pytest.raises(ArgumentError, match="made for the bands B4, B3, B2"):
+        embed_images(images, encoder)
+    torchgeo.meta.clear()
+    with pytest.raises(ArgumentError, match="do not say for which bands"):
+        ImageEncoder.torchgeo("resnet18", torchgeo)
+
+
+def test_a_file_for_torchgeo_needs_its_bands_named(torchgeo, weights, images):
+    module, path = weights
+    with pytest.raises(ArgumentError, match="name them in order"):
+        ImageEncoder.torchgeo("resnet18", path)
+    encoder = ImageEncoder.torchgeo("resnet18", path, bands=["b1", "b2", "b3"])
+    direct = embed_images(images, ImageEncoder.of(module, name="mine"))
+    assert (embed_images(images, encoder).values == direct.values).all()
+
+
+def test_absent_packages_are_named(monkeypatch, images):
+    for name in ("timm", "torchgeo", "torchgeo.models"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(MissingDependencyError, match="'timm'"):
+        embed_images(images, ImageEncoder.timm("resnet18"))
+    with pytest.raises(MissingDependencyError, match="torchgeo"):
+        embed_images(images, ImageEncoder.torchgeo("resnet18"))
