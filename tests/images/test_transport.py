@@ -108,9 +108,9 @@ def test_rows_of_data_are_places_where_there_are_rows(motif_fit, target, shown):
 
 def test_images_are_found_by_their_own_keys(motif_fit, target, shown):
     some = motif_fit.transport(target.arrays, images=[400, 7])
-    np.testing.assert_allclose(
-        some.places["effect"], shown.places["effect"].sel(place=[400, 7]), rtol=1e-4
-    )
+    for name in ("effect", "support", "lon"):
+        wanted = shown.places[name].sel(place=[400, 7])
+        np.testing.assert_allclose(some.places[name], wanted, rtol=1e-4)
     with pytest.raises(ArgumentError, match=r"1 images are not in 'image' \(first: 9999\)"):
         motif_fit.transport(target.arrays, images=[7, 9999])
     frame = pd.DataFrame({"village": [1, 2, 9999], "y": [0.0, 1.0, 2.0], "t": [0, 1, 0]})
