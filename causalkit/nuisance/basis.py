@@ -17,6 +17,7 @@ from causalkit.typing import Floats, Ints
 BASES = ("cubic", "spline")
 
 _MAX_PAIRS = 500
+_MAX_CHOSEN_FROM = 1000  # products that a lasso may choose from: with 45 covariates 990
 _ROWS_PER_FEATURE = 4
 _CLIP = 5.0  # standard deviations beyond which powers stay constant, so outliers keep no leverage
 
@@ -67,8 +68,8 @@ class Cubic:
     notes : tuple of str
         What was left out, and why.
     too_many : Products or None
-        The products that were left out because rows are few for them, for learners that can choose
-        among more columns than rows.
+        The products that were left out, for learners that can choose among more columns than rows;
+        None if there are more than a thousand.
     """
 
     centre: Floats
@@ -128,7 +129,7 @@ def cubic(x: Floats, *, weights: Floats | None = None, n_rows: float | None = No
         return Cubic(centre, scale, tuple(powers), pairs)
     reason = f"more than {_MAX_PAIRS}" if count > _MAX_PAIRS else f"too many for {n} rows"
     notes = (f"basis without the {count} pairwise products ({reason})",)
-    left_out = Products(centre, scale, pairs) if count <= _MAX_PAIRS else None
+    left_out = Products(centre, scale, pairs) if count <= _MAX_CHOSEN_FROM else None
     return Cubic(centre, scale, tuple(powers), pairs[:, :0], notes, left_out)
 
 

@@ -27,8 +27,8 @@ Kind = Literal["mean", "probability"]
 
 LEARNERS = {
     "auto": "the best of lasso, ridge and boosting by cross-validated loss in each training fold; "
-    "boosting alone where covariates are missing; and a relaxed lasso with the products that rows "
-    "are too few for in the others",
+    "boosting alone where covariates are missing; and a relaxed lasso with products of which the "
+    "others would get too many",
     "linear": "least squares, or logistic regression without penalty",
     "ridge": "ridge on standardised features, penalty by cross-validation",
     "lasso": "lasso on standardised features, penalty by cross-validation",

@@ -71,7 +71,7 @@ class Sight:
     compact : Features
         Covariates with the unit means of the dictionary's powers, without products.
     wide : Features or None
-        The full ones and the products that the dictionary leaves out because rows are few.
+        The full ones and the products that the dictionary leaves out.
     left_out : str or None
         Which products the full ones lack, and why.
     """
@@ -147,7 +147,7 @@ class Terms:
         return BasisFeatures(self.sample.x, self.basis, np.arange(self.basis.n_terms))
 
     def products(self) -> Features | None:
-        """Row-level products that the dictionary leaves out because rows are few."""
+        """Row-level products that the dictionary leaves out, if a lasso can choose from them."""
         basis = None if self.basis is None else self.basis.too_many
         if basis is None or np.isnan(self.sample.x).any():
             return None

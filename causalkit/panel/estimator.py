@@ -64,9 +64,9 @@ class PanelDML(Estimator):
         instruments identify θ.
     learner : str or estimator, default "auto"
         ``"auto"``, ``"lasso"``, ``"ridge"``, ``"boosting"``, ``"forest"``, ``"linear"`` or any
-        scikit-learn estimator. ``"auto"`` chooses among lasso, ridge, boosting and, if rows are few
-        for the products of ``basis``, a relaxed lasso with them, by cross-validated loss inside
-        each training fold.
+        scikit-learn estimator. ``"auto"`` chooses among lasso, ridge, boosting and, where ``basis``
+        leaves products out, a relaxed lasso with them, by cross-validated loss inside each
+        training fold.
     learner_outcome, learner_treatment, learner_instrument : str or estimator, optional
         Override ``learner`` for one nuisance.
     tune : {"fold", "repeat", "once"}, default "fold"

@@ -155,3 +155,16 @@ def test_frequency_weights_set_up_the_basis_of_repeated_rows():
     assert np.allclose(weighted.scale, repeated.scale, rtol=1e-12)
     assert weighted.powers == repeated.powers
     assert np.array_equal(weighted.pairs, repeated.pairs)
+
+
+def test_products_that_are_left_out_are_kept_aside_up_to_a_thousand():
+    x = np.random.default_rng(0).standard_normal((6000, 46))
+    assert cubic(x[:, :30]).too_many is None
+    aside = cubic(x[:, :45]).too_many
+    assert aside.n_terms == 990
+    few = cubic(x[:, :3])
+    np.testing.assert_allclose(cubic(x[:40, :3]).too_many(x[:40, :3]).shape, (40, 3))
+    np.testing.assert_allclose(aside(x[:, :45])[:, :2], few(x[:, :3])[:, -3:-1])
+    dropped = cubic(x)
+    assert dropped.too_many is None
+    assert dropped.notes == ("basis without the 1035 pairwise products (more than 500)",)

@@ -39,7 +39,7 @@ def test_the_default_removes_confounding_by_a_product_when_rows_are_few():
     ("n_covariates", "mend"),
     [
         (12, "learner='auto' tries them"),
-        (33, r"PolynomialFeatures\(degree=2, include_bias=False\)"),
+        (46, r"PolynomialFeatures\(degree=2, include_bias=False\)"),
     ],
 )
 def test_a_learner_that_cannot_see_products_warns_and_names_the_mend(n_covariates, mend):
