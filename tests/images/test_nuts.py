@@ -6,7 +6,13 @@ import torch
 
 from causalkit import EmbeddingEffectClusters, generators
 from causalkit.errors import ArgumentError, ConvergenceWarning
-from causalkit.images.embedding_model import Arrays, build, check_size, natural
+from causalkit.images.embedding_model import (
+    Arrays,
+    _warn_of_disagreement,
+    build,
+    check_size,
+    natural,
+)
 from causalkit.images.mixture import Sample, log_joint
 from causalkit.images.model import Mixture
 
@@ -126,9 +132,11 @@ def test_sampling_and_the_full_rank_gaussian_agree():
     assert (found["n_chains"], found["n_draws"]) == (4, 1000)
 
 
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::causalkit.errors.RandomizationWarning")
-def test_short_chains_warn_with_their_numbers():
-    data = generators.embedding_rct(seed=0, n=600).blind()
-    with pytest.warns(ConvergenceWarning, match="R-hat is .* sample size .* 2 chains of 20 draws"):
-        both(data, n_chains=2, n_tune=20, n_draws=20)
+@pytest.mark.parametrize(("rhat", "ess"), [(1.02, 900.0), (1.0, 399.0)])
+def test_chains_that_disagree_or_are_short_warn_with_their_numbers(rhat, ess):
+    found = {"max_rhat": rhat, "min_ess_bulk": ess}
+    found |= {"n_chains": 2, "n_draws": 20, "divergences": 3}
+    told = f"R-hat is {rhat:.3f} .* sample size {ess:.0f} .* 2 chains of 20 draws and 3 divergences"
+    with pytest.warns(ConvergenceWarning, match=told):
+        _warn_of_disagreement(found)
+    _warn_of_disagreement(found | {"max_rhat": 1.01, "min_ess_bulk": 400.0})
