@@ -56,7 +56,7 @@ def _mundlak(terms: Terms, options: Options, *, treatment_mean: bool) -> Sight:
         found = mundlak_parts(terms, options, compact=compact)
         return [*found, treatment_mean_part(terms.sample)] if treatment_mean else found
 
-    return sight(parts, terms, products=terms.product_deviations())
+    return sight(parts, terms, products=terms.product_deviations(), rows=terms.deviations())
 
 
 def _cre(sample: PanelSample, options: Options) -> Design:

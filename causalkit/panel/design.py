@@ -153,12 +153,19 @@ class Terms:
             return None
         return BasisFeatures(self.sample.x, basis, np.arange(basis.n_terms))
 
-    def product_deviations(self) -> Features | None:
-        """These products minus their unit means: with the treatment's mean, all that it needs.
+    def deviations(self) -> Features:
+        """Row-level terms minus their unit means.
 
-        One column for two, and a treatment that depends on a product needs one column and not two
-        of opposite sign, of which a lasso would have to choose both.
+        Beside the unit means they span the same. But with the treatment's mean in the regression a
+        treatment needs one deviation for each term that moves it, where it would need the term and
+        its mean with the opposite sign: a lasso that misses the second leaves the unit's level in
+        the residual.
         """
+        means = np.where(self.moments.varies, self.moments.means, 0.0)
+        return DifferencedFeatures(self.rows(compact=False), TableFeatures(means, self.sample.unit))
+
+    def product_deviations(self) -> Features | None:
+        """Products that the dictionary leaves out, minus their unit means."""
         rows = self.products()
         if rows is None or self.basis is None or self.basis.too_many is None:
             return None
@@ -197,13 +204,22 @@ def make_terms(sample: PanelSample, options: Options) -> Terms:
 
 
 def sight(
-    make: Callable[[bool], list[Features]], terms: Terms, *, products: Features | None
+    make: Callable[[bool], list[Features]],
+    terms: Terms,
+    *,
+    products: Features | None,
+    rows: Features | None = None,
 ) -> Sight:
-    """Full and compact features from one recipe; wide ones if products were left out."""
+    """Full and compact features from one recipe; wide ones if products were left out.
+
+    In the wide ones ``rows`` replaces the first part of the recipe, if it is given.
+    """
     parts = make(False)
     full = join(parts, terms.sample.n)
     compact = full if terms.basis is None else join(make(True), terms.sample.n)
-    wide = None if products is None else join([*parts, products], terms.sample.n)
+    wide = None
+    if products is not None:
+        wide = join([rows or parts[0], *parts[1:], products], terms.sample.n)
     left_out = next(iter(terms.basis.notes), None) if terms.basis is not None else None
     return Sight(full, compact, wide, left_out)
 

@@ -103,6 +103,17 @@ def test_products_enter_as_the_approach_needs_them():
         np.testing.assert_allclose(wide_products(approach, sample), expected, atol=1e-10)
 
 
+def test_terms_enter_as_deviations_where_their_means_are_beside_them():
+    sample = panel_sample(panel(n_units=30))
+    rows = np.arange(240)
+    seen = APPROACHES["cre"](sample, Options()).outcome
+    full, wide = seen.full.take(rows), seen.wide.take(rows)
+    cube = full[:, :36].reshape(30, 8, -1)
+    deviations = (cube - cube.mean(axis=1, keepdims=True)).reshape(240, -1)
+    np.testing.assert_allclose(wide[:, :36], deviations, atol=1e-10)
+    np.testing.assert_array_equal(wide[:, 36:73], full[:, 36:])  # means, and that of the treatment
+
+
 def test_no_wide_features_where_products_fit_or_covariates_are_missing():
     few = panel_sample(panel(n_covariates=3))
     assert APPROACHES["cre"](few, Options()).outcome.wide is None
