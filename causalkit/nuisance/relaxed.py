@@ -24,6 +24,7 @@ from causalkit.typing import Bools, Floats
 
 SHARES = (1.0, 0.5, 0.0)  # of the lasso in the coefficients; the rest is least squares
 _STEP = 10  # penalties tried before asking whether weaker ones still help
+_WORSE = 1.001  # times the least loss
 _HAIR = 1e-8  # of the diagonal, so that collinear columns of a lasso solution have one refit
 
 
@@ -89,7 +90,11 @@ def fit_relaxed(
 
 
 def _search(grid: Floats, held_out: HeldOut, target: int) -> _Search:
-    """Losses from strong to weak penalties, until a whole step of them brings no gain."""
+    """Losses from strong to weak penalties, until all of a step are worse than the best.
+
+    Worse, and not merely no better: below the penalty at which a strong column enters, the refit
+    and its loss stay the same until the next column does.
+    """
     starts: list[Floats | None] = [None] * len(held_out)
     losses = np.empty((len(held_out), len(SHARES), 0))
     share = penalty = 0
@@ -106,6 +111,6 @@ def _search(grid: Floats, held_out: HeldOut, target: int) -> _Search:
         losses = np.concatenate([losses, part], axis=2)
         total = losses.sum(axis=0)
         share, penalty = (int(place) for place in np.unravel_index(total.argmin(), total.shape))
-        if penalty < first:
+        if total[:, first:].min() > _WORSE * total.min():
             break
     return _Search(losses, share, penalty)

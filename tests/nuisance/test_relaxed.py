@@ -73,6 +73,21 @@ def test_it_takes_back_the_shrinkage_of_the_few_columns_that_matter():
     assert abs(np.mean(errors["relaxed"])) < 0.5 * np.mean(errors["lasso"])
 
 
+def test_a_weak_column_is_found_behind_a_strong_one():
+    x, _, folds, _ = problem()
+    y = 50.0 * x[:, 0] + 0.5 * x[:, 1] + np.random.default_rng(1).normal(size=400)
+    atoms = accumulate(
+        DenseFeatures(x),
+        y[:, None],
+        atom=folds.block[0] * N_INNER + folds.inner[0],
+        shape=(4, N_INNER),
+        weights=None,
+        rows=np.arange(400),
+    )
+    (fit,) = fit_relaxed(atoms, folds.train[0][0], [0], label="relaxed")
+    assert fit.coefficients[1] == pytest.approx(0.5, abs=0.2)
+
+
 def test_a_target_without_variance_is_predicted_by_its_mean():
     x, _, folds, _ = problem()
     atoms = accumulate(
