@@ -21,7 +21,7 @@ SEEDS = (0, 1)
 def row(temporal: str, gamma: float, seed: int) -> dict[str, object]:
     """Correlation with the true effect and ratios of AUTOC and QINI."""
     data = ck.generators.image_sequence_rct(seed, n_images=2000, gamma=gamma)
-    vectors = ck.embed_images(data, ck.ImageEncoder.random(centred=False), temporal=temporal)
+    vectors = ck.embed_images(data, ck.ImageEncoder.random(), temporal=temporal)
     forest = ck.ImageCausalForest(split=(0.4, 0.1, 0.5), propensity=0.5, random_state=seed)
     forest.fit(data.blind(), vectors)
     found = forest.evaluation_

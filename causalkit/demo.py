@@ -11,6 +11,7 @@ import pandas as pd
 
 from causalkit.data import CausalData, load_dataset
 from causalkit.demo_doses import known_curve
+from causalkit.demo_images import effects_by_image
 from causalkit.demo_parts import SEED, Chapter, Say, new_axes
 from causalkit.errors import IdentificationWarning
 from causalkit.generators import invalid_iv, panel_fp2024
@@ -75,6 +76,7 @@ def run_demo(out_dir: Path, *, echo: Say, progress: Say) -> Path:
         lambda: doubted_instrument(plans, progress),
         lambda: known_direct_effect(progress),
         lambda: known_curve(progress),
+        lambda: effects_by_image(progress),
     )
     chapters = []
     for part in parts:
@@ -82,7 +84,7 @@ def run_demo(out_dir: Path, *, echo: Say, progress: Say) -> Path:
         echo(f"\n{chapters[-1].text}\n")
     progress("writing the report")
     page = html_report(
-        "causalkit: panels with unobserved heterogeneity, invalid instruments, and doses",
+        "causalkit: panels, invalid instruments, doses, and images of places",
         [section for chapter in chapters for section in chapter.sections],
         provenance={"seed": SEED, "seconds": round(time.perf_counter() - started)},
     )

@@ -1,12 +1,13 @@
 """The demonstration shows what the library gives, and ranks methods as theory does."""
 
+import io
 import re
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from causalkit import demo, demo_doses
+from causalkit import demo, demo_doses, demo_images
 from causalkit.errors import MissingDependencyError
 from causalkit.results import EffectResult, table
 
@@ -65,13 +66,36 @@ def test_the_chapter_on_doses_says_why_it_is_left_out_without_torch(monkeypatch)
     assert not chapter.files
 
 
+def test_the_chapter_on_images_says_why_it_is_left_out_without_torch(monkeypatch):
+    def absent(name: str, *, extra: str, needed_by: str) -> None:
+        raise MissingDependencyError(f"{needed_by} needs {name} from {extra}")
+
+    steps: list[str] = []
+    monkeypatch.setattr(demo_images, "require", absent)
+    chapter = demo_images.effects_by_image(steps.append)
+    assert chapter.text.endswith("Left out: the chapter on images needs torch from deep")
+    assert steps == ["images of places: left out, torch is not installed"]
+    assert not chapter.files
+
+
+def test_the_chapter_on_images_finds_clusters_and_draws_one_of_them():
+    chapter = demo_images.effects_by_image(print)
+    table = pd.read_csv(io.StringIO(chapter.files["images_clusters.csv"]))
+    error = (table["estimate"] - table["truth"]).abs()
+    assert (error < 3.5 * table["std_error"]).all()
+    assert table["truth"].diff().iloc[1] > 1.5
+    assert max(map(len, chapter.text.splitlines())) <= 80
+    (figure,) = [section for section in chapter.sections if type(section).__name__ == "Figure"]
+    assert len(figure.drawing.images) == 2
+
+
 @pytest.mark.slow
 def test_the_demo_ranks_the_methods_and_writes_one_page_that_needs_no_other(tmp_path):
     shown: list[str] = []
     steps: list[str] = []
     report = demo.run_demo(tmp_path / "out", echo=shown.append, progress=steps.append)
     page = report.read_text(encoding="utf-8")
-    assert page.count("data:image/png;base64,") >= 7
+    assert page.count("data:image/png;base64,") >= 8
     assert not re.search(r'(?:src|href)="(?!data:)', page)
     text = "\n".join(shown)
     assert max(map(len, text.splitlines())) <= 80

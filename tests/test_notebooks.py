@@ -139,6 +139,12 @@ def test_blocks_of_the_page_on_transtee_print_what_stands_below_them(tmp_path, m
     run_page("transtee", 13, rel=0.1, absolute=0.21)
 
 
+@pytest.mark.slow
+def test_blocks_of_the_page_on_images_print_what_stands_below_them():
+    # Means of some hundred units; trained networks differ a little between processors.
+    run_page("image_clusters", 5, rel=0.15, absolute=0.16)
+
+
 def test_the_page_shows_the_published_answer_as_ours_and_a_peer_give_it():
     text = PAGE.read_text(encoding="utf-8")
     published = ck.load_dataset("wage_panel").published
@@ -189,3 +195,16 @@ def test_the_transtee_notebook_draws_and_shows_what_attention_does_not_prove(exe
     assert "ExtrapolationWarning: 100% of the doses" in text
     drawn = [output for cell in cells for output in cell.get("outputs", []) if "data" in output]
     assert sum("image/png" in output["data"] for output in drawn) == 6
+
+
+def test_the_notebook_on_a_satellite_trial_finds_types_and_marks_the_other_sensor(executed):
+    cells = executed(FOLDER / "satellite_trial.py").cells
+    text = "\n".join(printed(cell) for cell in cells)
+    assert int(re.search(r"places whose type was found: (\d+)%", text)[1]) >= 95
+    assert text.count("in the honest interval: True") == 2
+    near, far = re.search(r"(\d+)% of the first 300 places, (\d+)% of the other", text).groups()
+    assert int(near) <= 5
+    assert int(far) > 30
+    assert "ExtrapolationWarning" in text
+    drawn = [output for cell in cells for output in cell.get("outputs", []) if "data" in output]
+    assert sum("image/png" in output["data"] for output in drawn) == 4

@@ -66,7 +66,7 @@ class ImageEncoder:
 
     @classmethod
     def random(
-        cls, *, n_filters: int = 64, size: int = 5, seed: int = 0, centred: bool = True
+        cls, *, n_filters: int = 64, size: int = 5, seed: int = 0, centred: bool = False
     ) -> "ImageEncoder":
         """Random filters: needs neither outcome nor network, and is the baseline for both.
 
@@ -75,9 +75,10 @@ class ImageEncoder:
         n_filters, size : int, default 64 and 5
             Filters, and the side of each in pixels.
         seed : int, default 0
-        centred : bool, default True
-            Filters of mean zero see patterns. Those of any mean see brightness as well, which then
-            leads the principal components: what a place that grows brighter over the years needs.
+        centred : bool, default False
+            Filters of any mean see brightness as well as patterns, and brightness then leads the
+            principal components: what a place that grows brighter over the years needs. Filters of
+            mean zero leave it out, and see small patterns better.
         """
         check_count("n_filters", n_filters, least=1)
         check_count("size", size, least=1)
@@ -90,7 +91,7 @@ class ImageEncoder:
             generator = torch.Generator().manual_seed(seed_of(seed, "filters"))
             return RandomConv(bands, n_filters, size, generator, centred=centred)
 
-        kind = "random" if centred else "random-bright"
+        kind = "random-centred" if centred else "random"
         return cls(f"{kind}-{n_filters}x{size}-{seed}", build)
 
     @classmethod

@@ -176,7 +176,6 @@ def test_segments_average_the_magnitude_over_their_pixels(motif_rct, motif_fit):
 
 
 # zarr says so of every store of its third format, whatever is in it.
-@pytest.mark.filterwarnings("ignore:Consolidated metadata")
 def test_salience_goes_to_a_store_as_it_is_or_batch_by_batch(motif_rct, motif_fit, tmp_path):
     some = motif_rct.arrays["image"].isel(place=slice(0, 20))
     inside_memory = motif_fit.salience(some, batch_size=8)
