@@ -17,6 +17,7 @@ from causalkit.images.embedding_source import (
     as_vectors,
     check_alike,
     columns_like,
+    same_vectors,
     vectors_of,
 )
 from causalkit.images.inputs import Standard
@@ -213,7 +214,7 @@ class EmbeddingEffectClusters(ClusterMap):
         units = take_units(
             data,
             image=vectors.of_row,
-            twins=None,
+            twins=same_vectors(vectors),
             store=None,
             propensity=self.propensity,
             spatial_block_km=None,

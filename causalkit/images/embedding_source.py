@@ -60,9 +60,11 @@ def vectors_of(data: CausalData, embeddings: Any) -> Vectors:
     if embeddings is None:
         return _columns(data, _effect_role(data))
     found = as_vectors(embeddings)
-    if data.roles.image_key is not None and found.keys is not None:
-        wanted = data.frame[data.roles.image_key]
-    elif found.values.shape[0] == data.n:
+    key = data.roles.image_key or data.roles.unit
+    if key is not None and found.keys is not None:
+        wanted = data.frame[key]
+    elif found.keys is None and found.values.shape[0] == data.n:
+        check_outcome_free(found.origin, np.arange(data.n))
         return Vectors(found.values, np.arange(data.n), np.arange(data.n), "obs", found.origin)
     else:
         raise ArgumentError(
@@ -76,15 +78,26 @@ def vectors_of(data: CausalData, embeddings: Any) -> Vectors:
     if (place < 0).any():
         lost = np.asarray(keys)[place < 0]
         message = (
-            f"{lost.size} of {len(keys)} images in {data.roles.image_key!r} have no embedding "
+            f"{lost.size} of {len(keys)} images in {key!r} have no embedding "
             f"(first: {', '.join(map(repr, lost[:3].tolist()))}); embed all images of the data, "
             "and give both keys of one type."
         )
-        raise DataError(Problem("E14-image-key-mismatch", message, data.roles.image_key))
+        raise DataError(Problem("E14-image-key-mismatch", message, key))
     check_outcome_free(found.origin, keys)
     return Vectors(
         found.values[place], np.asarray(keys), of_row.astype(np.int64), found.dim, found.origin
     )
+
+
+def same_vectors(vectors: Vectors) -> Ints | None:
+    """Number of the vector of each row ``(n,)``, equal ones alike: their images are twins.
+
+    None for columns of the data: rows with the same covariates are not the same place.
+    """
+    if vectors.names:
+        return None
+    codes = np.unique(vectors.values, axis=0, return_inverse=True)[1].ravel()
+    return np.asarray(codes[vectors.of_row], dtype=np.int64)
 
 
 def as_vectors(embeddings: Any) -> Vectors:

@@ -13,7 +13,7 @@ from causalkit.images.outcomes import Design, standard_outcome
 from causalkit.images.settings import Settings
 from causalkit.images.splits import Parts
 from causalkit.images.support import Reference, thinned
-from causalkit.images.survey import Bands, Survey
+from causalkit.images.survey import Bands, Survey, check_bands
 from causalkit.images.units import Units
 from causalkit.progress import teller
 from causalkit.typing import Floats, Ints
@@ -97,6 +97,7 @@ def fit_members(
     standard, design = _design(units, parts, estimator.likelihood)
     given = encoder.scale()
     bands = seen.bands(train.images) if given is None else Bands(*given)
+    check_bands(bands, store)
     lens = Lens(bands, estimator.nan_policy, settings.device)
     trial = Trial(images, lens, design.outcome, design.treatment, design.covariates)
     make = maker(estimator, encoder, store)

@@ -11,7 +11,13 @@ from causalkit.data.roles import Requires
 from causalkit.errors import ArgumentError, check_choice, check_count, check_level
 from causalkit.images.effect_map import EffectMap, evaluated, facts_of
 from causalkit.images.embed import embed_images
-from causalkit.images.embedding_source import Vectors, as_vectors, check_alike, vectors_of
+from causalkit.images.embedding_source import (
+    Vectors,
+    as_vectors,
+    check_alike,
+    same_vectors,
+    vectors_of,
+)
 from causalkit.images.encoders import ImageEncoder
 from causalkit.images.honest import honest_effect
 from causalkit.images.splits import split
@@ -146,7 +152,7 @@ class ImageCausalForest(EffectMap):
             units = take_units(
                 data,
                 image=vectors.of_row,
-                twins=None,
+                twins=same_vectors(vectors),
                 store=None,
                 propensity=self.propensity,
                 spatial_block_km=None,

@@ -183,11 +183,12 @@ def effect_spread(posteriors: Sequence[Posterior], correlation: float) -> pd.Dat
         raise ArgumentError("effects of single units on a 0/1 outcome have no such spread.")
     tau = np.concatenate([posterior.effects() for posterior in posteriors])
     noise = np.concatenate([posterior.noise() for posterior in posteriors])
-    variance = (noise**2).sum(axis=1) - 2.0 * correlation * noise.prod(axis=1)
+    control, treated = noise[:, :1], noise[:, 1:]
+    variance = control**2 + treated**2 - 2.0 * correlation * control * treated
     return pd.DataFrame(
         {
             "cluster": [f"cluster {number + 1}" for number in range(tau.shape[1])],
             "mean": tau.mean(axis=0),
-            "sd": np.sqrt(variance.mean() + tau.var(axis=0)),
+            "sd": np.sqrt(variance.mean(axis=0) + tau.var(axis=0)),
         }
     )

@@ -111,8 +111,7 @@ def target_of(given: Any, layout: Layout, covariates: "Standard") -> Target:
     import xarray as xr
 
     if isinstance(given, CausalData):
-        name = layout.name if layout.name in given.roles.image else None
-        store = ImageStore.of(given, name)
+        store = ImageStore.of(given, layout.name)
         layout.check(store)
         return Target(store, covariates.of(given), has_rows=True)
     if isinstance(given, xr.Dataset):

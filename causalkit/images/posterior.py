@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.special import expit, log_softmax
 
-from causalkit.images.model import Mixture
+from causalkit.images.model import TAIL_FLOOR, Mixture
 from causalkit.typing import Floats
 
 _CELLS = 20_000_000  # numbers per block of rows
@@ -59,8 +59,19 @@ class Posterior:
         return found if self.model.likelihood == "bernoulli" else found * self.scale
 
     def noise(self) -> Floats:
-        """(σ₀, σ₁) of every draw in units of the outcome, ``(S, 2)``."""
-        return np.asarray(np.exp(self._parts()["log_noise"]) * self.scale)
+        """Standard deviation of the noise, ``(S, 1 + K)``: controls, then the treated by type.
+
+        In units of the outcome; that of a Student-t is its scale times √(ν/(ν − 2)).
+        """
+        parts = self._parts()
+        log_scale = parts["log_noise"][:, [0] + [1] * self.model.n_types]
+        if self.model.cluster_sigma:
+            log_scale[:, 1:] += parts["type_noise"]
+        found = np.exp(log_scale) * self.scale
+        if self.model.likelihood == "student_t":
+            above = np.exp(parts["tail"])
+            found = found * np.sqrt((TAIL_FLOOR + above) / above)
+        return np.asarray(found)
 
     def baseline(self, raw: Floats, covariates: Floats) -> Floats:
         """μ₀ of every draw and row in units of the outcome, ``(S, n)``; logits if Bernoulli."""

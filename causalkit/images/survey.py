@@ -139,6 +139,22 @@ def check_pixels(found: Survey, store: ImageStore, *, nan_policy: str) -> None:
         )
 
 
+def check_bands(bands: Bands, store: ImageStore) -> None:
+    """Refuse bands that do not vary over the training images, of which nothing can be learned.
+
+    Raises
+    ------
+    DataError
+    """
+    flat = [name for name, sd in zip(store.bands, bands.sd, strict=True) if not sd > 0.0]
+    if flat:
+        message = (
+            f"band {flat[0]!r} of {store.name!r} is constant or missing in every training image; "
+            f'leave it out: ds.drop_sel(band="{flat[0]}").'
+        )
+        raise DataError(Problem("E15-image-nonfinite", message, store.name))
+
+
 def _band_problems(found: Survey, store: ImageStore) -> Iterator[Problem]:
     whole = found.bands(found.positions)
     for number, band in enumerate(store.bands):

@@ -13,6 +13,7 @@ from causalkit.errors import (
     CausalKitWarning,
     DataError,
     DroppedRowsWarning,
+    IdentificationError,
     Problem,
     SplitWarning,
 )
@@ -22,6 +23,7 @@ from causalkit.warn import warn
 
 _MOSTLY = 0.5
 _LEAK = 1e-9
+_CHANCE = 1e-6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -130,14 +132,18 @@ def take_units(
 
 
 def _coded_by_treatment(matrix: Floats, names: tuple[str, ...], t: Floats) -> Iterator[Problem]:
-    """Covariates that hold the treatment: equal to it, zero without it, or a product with it."""
+    """Covariates that hold the treatment: equal to it, zero without it, or a product with it.
+
+    A rare dummy may have no untreated row by chance; what chance would hardly do is refused.
+    """
+    share = t.mean()
     for column, name in zip(matrix.T, names, strict=True):
-        untreated = column[t == 0.0]
-        if not np.ptp(column):
+        size = np.abs(column)
+        if not np.ptp(column) or size[t == 0.0].max(initial=0.0) > _LEAK * size.max():
             continue
-        if np.abs(untreated).max() <= _LEAK * np.abs(column).max():
+        if share ** int((size > _LEAK * size.max()).sum()) < _CHANCE:
             message = (
-                f"covariate {name!r} is zero wherever the treatment is: a post-treatment or "
+                f"covariate {name!r} is zero wherever the treatment is zero: a post-treatment or "
                 "treatment-coded covariate, which would take a share of the effect. Leave it out."
             )
             yield Problem("E20-leak", message, name)
@@ -171,13 +177,30 @@ def _propensity(data: CausalData, treatment: Floats, given: Any) -> Floats:
                 f"propensity={given!r} is no column of the data; give it the role extra when "
                 f'building them: extra=["{given}"].'
             )
-        return data.frame[given].to_numpy(dtype=np.float64)
+        return _checked_column(data, given)
     if isinstance(given, bool) or not isinstance(given, int | float) or not 0.0 < given < 1.0:
         raise ArgumentError(
             "propensity must be a number inside (0, 1), the name of a column or None; got "
             f"{given!r}."
         )
     return np.full(data.n, float(given))
+
+
+def _checked_column(data: CausalData, name: str) -> Floats:
+    """Propensities of a column, refused where a row could not have been in both arms."""
+    try:
+        found = data.frame[name].to_numpy(dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ArgumentError(
+            f"propensity column {name!r} does not hold numbers: {error}."
+        ) from error
+    wrong = np.flatnonzero(~((found > 0.0) & (found < 1.0)))
+    if wrong.size:
+        raise IdentificationError(
+            f"propensity column {name!r} must lie inside (0, 1): {wrong.size} rows do not (first: "
+            f"row {int(wrong[0])} with {found[wrong[0]]:g}); leave these rows out."
+        )
+    return np.asarray(found)
 
 
 def _blocks(store: ImageStore | None, image: Ints, km: float) -> Ints:

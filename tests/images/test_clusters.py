@@ -272,7 +272,9 @@ def changed(rct, frame=None, **more):
 def test_data_that_would_spoil_the_trial_are_refused(rct):
     frame = rct.frame
     coded = frame.assign(x=frame["t"] * np.arange(600.0))
-    with pytest.raises(DataError, match="'x' is zero wherever the treatment is: a post-treatment"):
+    with pytest.raises(
+        DataError, match="'x' is zero wherever the treatment is zero: a post-treatment"
+    ):
         clusters().fit(changed(rct, coded, covariates="x"))
     constant = frame.assign(x=1.0, z=np.arange(600.0))
     with pytest.warns(CausalKitWarning, match="covariates 'x' are constant and left out"):
@@ -289,6 +291,29 @@ def test_data_that_would_spoil_the_trial_are_refused(rct):
         clusters().fit(changed(rct, frame.assign(w=1.0), weights="w", weight_kind="sampling"))
 
 
+def test_a_rare_covariate_without_controls_is_no_leak(rct):
+    rare = rct.frame.assign(x=0.0)
+    rare.loc[rare.index[rare["t"] == 1][:3], "x"] = 1.0
+    assert clusters().fit(changed(rct, rare, covariates="x")).parts_ is not None
+
+
+def test_a_band_that_only_evaluation_images_have_is_an_error(rct, fit):
+    pixels = rct.arrays["image"].values.copy()
+    pixels[:, 1] = 0.0
+    pixels[fit.parts_.evaluate[0], 1, 0, 0] = 1.0
+    images = rct.arrays.assign(image=(rct.arrays["image"].dims, pixels))
+    roles = {"outcome": "y", "treatment": "t", "image": "image", "image_key": "place"}
+    with pytest.raises(DataError, match="constant or missing in every training image"):
+        clusters().fit(ck.CausalData.from_frame(rct.frame, arrays=images, **roles))
+
+
+def test_predictions_do_not_take_another_image_variable(rct, fit):
+    other = rct.arrays.rename(image="radar")
+    roles = {"outcome": "y", "treatment": "t", "image": "radar", "image_key": "place"}
+    with pytest.raises(ArgumentError, match="no image 'image'"):
+        fit.effect(ck.CausalData.from_frame(rct.frame, arrays=other, **roles))
+
+
 def test_strata_give_the_propensity_and_say_so(rct):
     frame = rct.frame.assign(block=np.arange(600) % 4)
     with pytest.warns(CausalKitWarning, match="treated share of each 'block'"):
@@ -298,7 +323,7 @@ def test_strata_give_the_propensity_and_say_so(rct):
 def test_propensities_of_zero_and_one_are_refused(rct):
     frame = rct.frame.assign(p=0.5)
     frame.loc[frame.index % 2 == 0, "p"] = 1.0
-    with pytest.raises(IdentificationError, match="propensit"):
+    with pytest.raises(IdentificationError, match=r"300 rows do not \(first: row 0 with 1\)"):
         clusters(propensity="p").fit(changed(rct, frame, extra="p"))
 
 

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from causalkit import EmbeddingEffectClusters, ImageEncoder, embed_images, generators
+from causalkit import (
+    CausalData,
+    EmbeddingEffectClusters,
+    ImageEncoder,
+    embed_images,
+    generators,
+)
 from causalkit.errors import ArgumentError, ArgumentTypeError, DataError
 
 # A thousand rows, of which 500 train: chance alone makes some of these.
@@ -141,3 +147,35 @@ def test_full_rank_intervals_of_effects_cover():
     covered, bias = coverage(40)
     assert (covered >= 0.85).all()
     assert (np.abs(bias) <= 0.06).all()
+
+
+def test_embeddings_by_row_are_refused_where_their_encoder_saw_the_outcomes(trial):
+    bare = trial.blind().with_roles(covariates=())
+    taught = embedding(trial, encoder="mine", outcome_free=False)
+    with pytest.raises(ArgumentError, match="'mine' of these embeddings was trained"):
+        EmbeddingEffectClusters(random_state=0).fit(bare, taught)
+
+
+def test_keys_of_embeddings_are_matched_to_units(trial):
+    frame = trial.frame.assign(who=[f"u{row}" for row in range(trial.n)])
+    roles = {"outcome": "y", "treatment": "t", "unit": "who"}
+    data = CausalData.from_frame(frame, **roles)
+    keyed = embedding(trial).rename(obs="who").assign_coords(who=frame["who"].to_numpy())
+    quick = {"likelihood": "normal", "inference": "map", "n_ensemble": 1, "random_state": 0}
+    straight = EmbeddingEffectClusters(**quick).fit(data, keyed)
+    turned = EmbeddingEffectClusters(**quick).fit(data, keyed[::-1])
+    np.testing.assert_array_equal(straight.evaluation_.score, turned.evaluation_.score)
+    with pytest.raises(ArgumentError, match="image_key="):
+        EmbeddingEffectClusters(**quick).fit(data.with_roles(unit=None), keyed)
+
+
+def test_equal_embeddings_stay_in_one_part(trial):
+    values = trial.matrix("covariates").copy()
+    values[1::2] = values[::2]
+    twins = xr.DataArray(values, dims=("obs", "feature"))
+    bare = trial.blind().with_roles(covariates=())
+    quick = EmbeddingEffectClusters(inference="map", n_ensemble=1, random_state=0)
+    parts = quick.fit(bare, twins).parts_
+    pairs = [set(part // 2) for part in (parts.train, parts.select, parts.evaluate)]
+    assert not pairs[0] & pairs[2]
+    assert not pairs[0] & pairs[1]

@@ -232,6 +232,18 @@ def test_the_posterior_in_numpy_is_the_model_in_torch(likelihood):
     np.testing.assert_allclose(found.cate(h, x), cate, rtol=1e-9)
 
 
+@pytest.mark.parametrize("likelihood", ["normal", "student_t"])
+def test_the_spread_of_the_noise_is_that_of_its_distribution(likelihood):
+    model = a_model(likelihood=likelihood, cluster_sigma=True)
+    theta = a_theta(model)
+    found = Posterior(model, theta.numpy(), np.zeros(2), np.ones(2), 0.0, 3.0).noise()[0]
+    p = {name: values[0] for name, values in model.arrays(theta.numpy()).items()}
+    scales = np.exp([p["log_noise"][0], *(p["log_noise"][1] + p["type_noise"])])
+    if likelihood == "student_t":
+        scales = scales * stats.t.std(2 + np.exp(p["tail"][0]))
+    np.testing.assert_allclose(found, 3.0 * scales, rtol=1e-9)
+
+
 def test_parts_are_all_of_theta():
     model = a_model(likelihood="student_t", latent_level="image", cluster_sigma=True)
     theta = a_theta(model)
