@@ -133,7 +133,7 @@ def test_fit_writes_every_format_into_the_folder(csv, expected, tmp_path):
     [
         (
             ["--estimator", "panel-dlm"],
-            "Did you mean 'panel-dml'? Known: dragonnet, drnet, invalid-iv",
+            "Did you mean 'panel-dml'? Known: dragonnet, drnet, embedding-effect-clusters",
         ),
         (["--learner", "laso"], "Did you mean 'lasso'?"),
         (["--outcome", "wage"], "'wage'"),
