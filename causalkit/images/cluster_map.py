@@ -8,10 +8,11 @@ import pandas as pd
 
 from causalkit.errors import RandomizationWarning
 from causalkit.images.balance import balance_test
-from causalkit.images.effect_map import EffectMap, cluster_table
+from causalkit.images.effect_map import EffectMap, cluster_table, evaluated, warn_of_clusters
 from causalkit.images.honest import honest_effect
 from causalkit.images.posterior import Posterior
 from causalkit.images.predict import Predicted, check_uncertain, mean_types, predicted
+from causalkit.images.splits import Parts
 from causalkit.images.units import Units
 from causalkit.rng import stream
 from causalkit.typing import Floats, Ints
@@ -27,7 +28,9 @@ class ClusterMap(EffectMap):
     """Clusters of places by effect; a subclass says how data become features."""
 
     n_clusters_: int
+    choice_: pd.DataFrame | None
     members_: tuple[Any, ...]
+    parts_: Parts
 
     def cluster_effects(self) -> pd.DataFrame:
         """Clusters from the smallest to the largest effect.
@@ -109,6 +112,24 @@ class ClusterMap(EffectMap):
     def _predicted(self, data: Any, level: float) -> tuple[Predicted, tuple[str, Any]]:
         """Predictions, and dimension and labels of what they are for."""
         raise NotImplementedError
+
+    def _evaluate(
+        self, units: Units, features: list[Floats], covariates: Floats, **more: Any
+    ) -> None:
+        """Scores of the evaluation rows, and diagnostics with ``more`` among them."""
+        rows = self.parts_.evaluate
+        control, cate, types = self._point(features, covariates)
+        self.evaluation_ = evaluated(units, rows, control_mean=control, cate=cate, types=types)
+        warn_of_clusters(self.evaluation_)
+        self.diagnostics_ = {
+            "selection_score": self.members_[0].score,
+            "n_clusters": self.n_clusters_,
+            "choice": None if self.choice_ is None else self.choice_.to_dict("list"),
+            "condition_of_types": self.evaluation_.condition(),
+            "rows": {name: int(part.size) for name, part in asdict(self.parts_).items()},
+            **more,
+        }
+        self._test_balance(units, rows, features[0])
 
     def _point(self, features: list[Floats], covariates: Floats) -> tuple[Floats, Floats, Floats]:
         """Control mean, effect and types of rows, averaged over members."""

@@ -1,7 +1,6 @@
 """ImageEffectClusters: types of places that react differently, found in their images."""
 
 import time
-from dataclasses import replace
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -10,20 +9,20 @@ from causalkit.data import CausalData
 from causalkit.data.images import ImageStore
 from causalkit.data.roles import Requires
 from causalkit.images.batches import Images
-from causalkit.images.effect_map import evaluated, facts_of, warn_of_clusters
+from causalkit.images.effect_map import facts_of
 from causalkit.images.encoders import ImageEncoder, resolve_encoder
 from causalkit.images.fitting import fit_members
 from causalkit.images.model import LatentLevel, Likelihood
 from causalkit.images.outcomes import check_outcome
 from causalkit.images.pixel_map import PixelMap
 from causalkit.images.settings import Settings
-from causalkit.images.splits import Parts, split
+from causalkit.images.splits import Parts
 from causalkit.images.survey import NanPolicy, Survey, check_pixels, survey
 from causalkit.images.times import check_times
 from causalkit.images.units import Units, take_units
 from causalkit.optional import require
 from causalkit.provenance import record
-from causalkit.rng import RandomState, as_seed, stream
+from causalkit.rng import RandomState, as_seed
 from causalkit.warn import collect_warnings
 
 
@@ -219,7 +218,7 @@ class ImageEffectClusters(PixelMap):
             images = Images.of(store)
             fitted = fit_members(self, images, seen, units, parts, encoder, settings)
             self._set_fitted(fitted, parts, settings.plan.seed)
-            self._evaluate(units, parts, images)
+            self._evaluate_pixels(units, images)
             self._facts = facts_of(
                 data,
                 f"ImageEffectClusters(n_clusters={self.n_clusters_}, encoder={encoder.name!r})",
@@ -229,9 +228,7 @@ class ImageEffectClusters(PixelMap):
                 provenance=record(seed=settings.plan.seed, wall_s=time.perf_counter() - started),
             )
             self._set_result(("clusters", "ate"))
-        self._facts["warnings"] = tuple(caught)
-        self.result_ = replace(self.result_, warnings=tuple(caught))
-        self._data = None
+        self._finish(caught)
         return self
 
     def _units_in_parts(
@@ -246,36 +243,17 @@ class ImageEffectClusters(PixelMap):
             propensity=self.propensity,
             spatial_block_km=self.spatial_block_km,
         )
-        parts = split(
-            units.groups,
-            units.treatment,
-            units.image,
-            shares=self.split,
-            rng=stream(seed, "split"),
-        )
-        return units, parts
+        return units, units.parts(self.split, seed=seed)
 
-    def _evaluate(self, units: Units, parts: Parts, images: Images) -> None:
-        rows = parts.evaluate
+    def _evaluate_pixels(self, units: Units, images: Images) -> None:
+        rows = self.parts_.evaluate
         positions, place = np.unique(units.image[rows], return_inverse=True)
-        features = [found[place] for found in self._fitted.features(images, positions)]
-        covariates = self._fitted.standard.apply(units.covariates[rows])
-        control, cate, types = self._point(features, covariates)
-        self.evaluation_ = evaluated(units, rows, control_mean=control, cate=cate, types=types)
-        warn_of_clusters(self.evaluation_)
-        self.diagnostics_ = {
-            "selection_score": self.members_[0].score,
-            "history": tuple(member.history for member in self.members_),
-            "n_clusters": self.n_clusters_,
-            "choice": None if self.choice_ is None else self.choice_.to_dict("list"),
-            "condition_of_types": self.evaluation_.condition(),
-            "rows": {
-                "train": int(parts.train.size),
-                "select": int(parts.select.size),
-                "evaluate": int(parts.evaluate.size),
-            },
-        }
-        self._test_balance(units, rows, features[0])
+        self._evaluate(
+            units,
+            [found[place] for found in self._fitted.features(images, positions)],
+            self._fitted.standard.apply(units.covariates[rows]),
+            history=tuple(member.history for member in self.members_),
+        )
 
     def _notes(self, parts: Parts) -> tuple[str, ...]:
         return (

@@ -1,6 +1,7 @@
 """What all estimators of effects by image share: honest estimates, ranking, summary."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -116,6 +117,12 @@ class EffectMap(Estimator):
             break
         for reason in reasons:
             warn(reason, CausalKitWarning)
+
+    def _finish(self, caught: Sequence[str]) -> None:
+        """Put the warnings of the fit on every result, and let the data go."""
+        self._facts["warnings"] = tuple(caught)
+        self.result_ = replace(self.result_, warnings=tuple(caught))
+        self._data = None
 
 
 def evaluated(

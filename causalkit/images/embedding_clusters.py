@@ -11,7 +11,7 @@ from causalkit.data.roles import Requires
 from causalkit.errors import ArgumentError, check_count
 from causalkit.images.batches import Rows
 from causalkit.images.cluster_map import ClusterMap
-from causalkit.images.effect_map import evaluated, facts_of, warn_of_clusters
+from causalkit.images.effect_map import facts_of
 from causalkit.images.embedding_source import (
     Vectors,
     as_vectors,
@@ -25,11 +25,11 @@ from causalkit.images.model import LatentLevel, Likelihood
 from causalkit.images.outcomes import Design, check_outcome, standard_outcome
 from causalkit.images.predict import Predicted, predicted
 from causalkit.images.settings import Plan, mixture_choice, plan_of
-from causalkit.images.splits import Parts, split
+from causalkit.images.splits import Parts
 from causalkit.images.units import Units, take_units
 from causalkit.optional import require
 from causalkit.provenance import record
-from causalkit.rng import RandomState, as_seed, stream
+from causalkit.rng import RandomState, as_seed
 from causalkit.typing import Floats
 from causalkit.warn import collect_warnings
 
@@ -170,17 +170,11 @@ class EmbeddingEffectClusters(ClusterMap):
         with collect_warnings() as caught:
             vectors = vectors_of(data, embeddings)
             units = self._units(data, vectors)
-            self.parts_ = split(
-                units.groups,
-                units.treatment,
-                units.image,
-                shares=self.split,
-                rng=stream(plan.seed, "split"),
-            )
+            self.parts_ = units.parts(self.split, seed=plan.seed)
             train = self.parts_.train
             check_outcome(units.outcome[train], units.treatment[train], self.likelihood)
             self._fit_members(units, vectors, plan)
-            self._evaluate(units, vectors)
+            self._evaluate_vectors(units, vectors)
             self._facts = facts_of(
                 data,
                 f"EmbeddingEffectClusters(n_clusters={self.n_clusters_}, "
@@ -191,9 +185,7 @@ class EmbeddingEffectClusters(ClusterMap):
                 provenance=record(seed=plan.seed, wall_s=time.perf_counter() - started),
             )
             self._set_result(("clusters", "ate"))
-        self._facts["warnings"] = tuple(caught)
-        self.result_ = replace(self.result_, warnings=tuple(caught))
-        self._data = None
+        self._finish(caught)
         return self
 
     def _plan(self) -> Plan:
@@ -250,28 +242,16 @@ class EmbeddingEffectClusters(ClusterMap):
         centre, components = self._reduction
         return (values - centre) @ components
 
-    def _evaluate(self, units: Units, vectors: Vectors) -> None:
+    def _evaluate_vectors(self, units: Units, vectors: Vectors) -> None:
         rows = self.parts_.evaluate
         features = self._reduced(vectors.values)[vectors.of_row[rows]]
-        control, cate, types = self._point(
-            [features] * len(self.members_), self._standard.apply(units.covariates[rows])
+        self._evaluate(
+            units,
+            [features] * len(self.members_),
+            self._standard.apply(units.covariates[rows]),
+            sampling=self.members_[0].sampling,
+            n_features=int(features.shape[1]),
         )
-        self.evaluation_ = evaluated(units, rows, control_mean=control, cate=cate, types=types)
-        warn_of_clusters(self.evaluation_)
-        self.diagnostics_ = {
-            "selection_score": self.members_[0].score,
-            "n_clusters": self.n_clusters_,
-            "choice": None if self.choice_ is None else self.choice_.to_dict("list"),
-            "condition_of_types": self.evaluation_.condition(),
-            "sampling": self.members_[0].sampling,
-            "n_features": int(features.shape[1]),
-            "rows": {
-                "train": int(self.parts_.train.size),
-                "select": int(self.parts_.select.size),
-                "evaluate": int(rows.size),
-            },
-        }
-        self._test_balance(units, rows, features)
 
     def _notes(self, parts: Parts) -> tuple[str, ...]:
         return (

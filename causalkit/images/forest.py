@@ -20,7 +20,6 @@ from causalkit.images.embedding_source import (
 )
 from causalkit.images.encoders import ImageEncoder
 from causalkit.images.honest import honest_effect
-from causalkit.images.splits import split
 from causalkit.images.units import Units, take_units
 from causalkit.nuisance import DenseFeatures, FoldKeys, Nuisance, cross_fit, external_folds
 from causalkit.optional import require
@@ -157,13 +156,7 @@ class ImageCausalForest(EffectMap):
                 propensity=self.propensity,
                 spatial_block_km=None,
             )
-            parts = split(
-                units.groups,
-                units.treatment,
-                units.image,
-                shares=self.split,
-                rng=stream(self.seed_, "split"),
-            )
+            parts = units.parts(self.split, seed=self.seed_)
             train = np.sort(np.concatenate([parts.train, parts.select]))
             self._grow(units, vectors, train, parts.evaluate)
             self._facts = facts_of(
@@ -178,9 +171,7 @@ class ImageCausalForest(EffectMap):
                 provenance=record(seed=self.seed_, wall_s=time.perf_counter() - started),
             )
             self._set_result(("ate",))
-        self._facts["warnings"] = tuple(caught)
-        self.result_ = replace(self.result_, warnings=tuple(caught))
-        self._data = None
+        self._finish(caught)
         return self
 
     def estimate(  # type: ignore[override]  # a forest has quartiles where a mixture has clusters

@@ -14,7 +14,6 @@ from causalkit.images.splits import Parts
 from causalkit.images.transport import TransportMap, transport
 
 if TYPE_CHECKING:
-    import pandas as pd
     import xarray as xr
     from matplotlib.figure import Figure
 
@@ -23,8 +22,6 @@ class PixelMap(ClusterMap):
     """Clusters of places whose encoders read images; ``fit`` calls ``_set_fitted``."""
 
     image: str | None
-    choice_: "pd.DataFrame | None"
-    parts_: Parts
     _fitted: Fitted
 
     def salience(

@@ -17,7 +17,8 @@ from causalkit.errors import (
     Problem,
     SplitWarning,
 )
-from causalkit.images.splits import connected, spatial_blocks
+from causalkit.images.splits import Parts, connected, spatial_blocks, split
+from causalkit.rng import stream
 from causalkit.typing import Floats, Ints
 from causalkit.warn import warn
 
@@ -60,6 +61,17 @@ class Units:
     def n(self) -> int:
         """Rows."""
         return self.outcome.size
+
+    def parts(self, shares: tuple[float, float, float], *, seed: int) -> Parts:
+        """Training, selection and evaluation rows, drawn by group.
+
+        Raises
+        ------
+        ArgumentError, DataError
+            As :func:`~causalkit.images.splits.split`.
+        """
+        rng = stream(seed, "split")
+        return split(self.groups, self.treatment, self.image, shares=shares, rng=rng)
 
 
 def take_units(
