@@ -6,14 +6,12 @@ import numpy as np
 import pandas as pd
 
 from causalkit.data import CausalData
-from causalkit.demo_parts import SEED, Chapter, Say, new_axes
-from causalkit.errors import MissingDependencyError
+from causalkit.demo_parts import SEED, Chapter, Say, left_out_without_torch, new_axes
 from causalkit.generators import dose_synthetic
-from causalkit.optional import require
 from causalkit.results.canvas import BLUE, GREY, INK, axes, head, label
 from causalkit.results.numerals import interval, number
 from causalkit.results.render import Grid, grid_text, wrapped
-from causalkit.results.report import Code, Figure, Heading, Section, Table, Text
+from causalkit.results.report import Code, Figure, Heading, Table, Text
 from causalkit.transtee import TransTEE
 from causalkit.typing import Floats
 
@@ -30,13 +28,11 @@ _ARGUMENTS = f"d_model=16, n_ensemble={N_NETWORKS}, bootstrap=True, random_state
 
 def known_curve(progress: Say) -> Chapter:
     """Mean outcome along a dose with a band over networks; says so where torch is missing."""
-    try:
-        require("torch", extra="deep", needed_by="the chapter on doses")
-    except MissingDependencyError as error:
-        progress("simulated doses: left out, torch is not installed")
-        said = f"Left out: {error}"
-        sections: tuple[Section, ...] = (Heading(TITLE), Text(said))
-        return Chapter("\n".join([TITLE, "", *wrapped(said)]), sections, {})
+    absent = left_out_without_torch(
+        TITLE, part="simulated doses", by="the chapter on doses", progress=progress
+    )
+    if absent is not None:
+        return absent
     data = dose_synthetic(SEED, n=600)
     progress(f"simulated doses: fitting {N_NETWORKS} networks of TransTEE")
     est = TransTEE(

@@ -4,15 +4,13 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from causalkit.demo_parts import SEED, Chapter, Say, new_axes
-from causalkit.errors import MissingDependencyError
+from causalkit.demo_parts import SEED, Chapter, Say, left_out_without_torch, new_axes
 from causalkit.generators import image_rct
 from causalkit.images import ImageEffectClusters
-from causalkit.optional import require
 from causalkit.results.canvas import BLUE, INK, VERMILION, axes, head, label
 from causalkit.results.numerals import interval, number
 from causalkit.results.render import Grid, grid_text, wrapped
-from causalkit.results.report import Code, Figure, Heading, Section, Table, Text
+from causalkit.results.report import Code, Figure, Heading, Table, Text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,13 +21,11 @@ N_PLACES = 1200
 
 def effects_by_image(progress: Say) -> Chapter:
     """Honest effects of clusters found in pixels; says so where torch is missing."""
-    try:
-        require("torch", extra="deep", needed_by="the chapter on images")
-    except MissingDependencyError as error:
-        progress("images of places: left out, torch is not installed")
-        said = f"Left out: {error}"
-        sections: tuple[Section, ...] = (Heading(TITLE), Text(said))
-        return Chapter("\n".join([TITLE, "", *wrapped(said)]), sections, {})
+    absent = left_out_without_torch(
+        TITLE, part="images of places", by="the chapter on images", progress=progress
+    )
+    if absent is not None:
+        return absent
     data = image_rct(SEED, n_images=N_PLACES)
     progress(f"images of places: training an encoder on half of {N_PLACES:,} images")
     fit = ImageEffectClusters(epochs=12, n_restarts=1, random_state=SEED).fit(data.blind())

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from causalkit import demo, demo_doses, demo_images
+from causalkit import demo, demo_doses, demo_images, demo_parts
 from causalkit.errors import MissingDependencyError
 from causalkit.results import EffectResult, table
 
@@ -42,10 +42,12 @@ def test_without_a_truth_there_are_no_columns_about_it():
     assert demo._grid(table({"one": effect(1.25, 0.05)})).header[-1] == "95% interval"
 
 
-def test_a_missing_plot_package_is_named_before_anything_is_computed(monkeypatch, tmp_path):
-    def absent(name: str, *, extra: str, needed_by: str) -> None:
-        raise MissingDependencyError(f"{needed_by} needs {name} from {extra}")
+def absent(name: str, *, extra: str, needed_by: str) -> None:
+    """What ``require`` does where a package is not installed."""
+    raise MissingDependencyError(f"{needed_by} needs {name} from {extra}")
 
+
+def test_a_missing_plot_package_is_named_before_anything_is_computed(monkeypatch, tmp_path):
     steps: list[str] = []
     monkeypatch.setattr(demo, "require", absent)
     with pytest.raises(MissingDependencyError, match="plots"):
@@ -54,27 +56,19 @@ def test_a_missing_plot_package_is_named_before_anything_is_computed(monkeypatch
     assert not (tmp_path / "out").exists()
 
 
-def test_the_chapter_on_doses_says_why_it_is_left_out_without_torch(monkeypatch):
-    def absent(name: str, *, extra: str, needed_by: str) -> None:
-        raise MissingDependencyError(f"{needed_by} needs {name} from {extra}")
-
+@pytest.mark.parametrize(
+    ("chapter_of", "topic", "part"),
+    [
+        (demo_doses.known_curve, "doses", "simulated doses"),
+        (demo_images.effects_by_image, "images", "images of places"),
+    ],
+)
+def test_a_chapter_says_why_it_is_left_out_without_torch(monkeypatch, chapter_of, topic, part):
     steps: list[str] = []
-    monkeypatch.setattr(demo_doses, "require", absent)
-    chapter = demo_doses.known_curve(steps.append)
-    assert chapter.text.endswith("Left out: the chapter on doses needs torch from deep")
-    assert steps == ["simulated doses: left out, torch is not installed"]
-    assert not chapter.files
-
-
-def test_the_chapter_on_images_says_why_it_is_left_out_without_torch(monkeypatch):
-    def absent(name: str, *, extra: str, needed_by: str) -> None:
-        raise MissingDependencyError(f"{needed_by} needs {name} from {extra}")
-
-    steps: list[str] = []
-    monkeypatch.setattr(demo_images, "require", absent)
-    chapter = demo_images.effects_by_image(steps.append)
-    assert chapter.text.endswith("Left out: the chapter on images needs torch from deep")
-    assert steps == ["images of places: left out, torch is not installed"]
+    monkeypatch.setattr(demo_parts, "require", absent)
+    chapter = chapter_of(steps.append)
+    assert chapter.text.endswith(f"Left out: the chapter on {topic} needs torch from deep")
+    assert steps == [f"{part}: left out, torch is not installed"]
     assert not chapter.files
 
 
