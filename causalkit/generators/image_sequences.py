@@ -4,21 +4,20 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
 
 from causalkit.data import CausalData, Truth
-from causalkit.errors import check_choice, check_count
+from causalkit.errors import check_count
 from causalkit.generators.image_patterns import FILTER, smooth, white
-from causalkit.generators.image_store import Pictures, PixelType, Shelf, band_names, kept
+from causalkit.generators.image_store import Pictures, PixelType, Shelf, band_names
 from causalkit.generators.image_trials import (
     Noise,
+    arranged,
     checked_numbers,
     checked_spreads,
     drawn_trial,
     image_data,
     location,
     source,
-    stored_order,
 )
 from causalkit.generators.spec import generator
 from causalkit.typing import Floats, Ints, Singles
@@ -114,8 +113,6 @@ def image_sequence_rct(
     check_count("frames", frames, least=2)
     check_count("bands", bands, least=1)
     check_count("size", size, least=FILTER)
-    if sort_by is not None:
-        check_choice("sort_by", sort_by, ("treatment",))
     checked_numbers(tau=tau, gamma=gamma)
     checked_spreads(sigma=sigma)
     pixel_seed = int(rng.integers(2**63 - 1))
@@ -123,15 +120,14 @@ def image_sequence_rct(
     films = _Films(pixel_seed, (frames, bands, size, size), level, change)
     lon, lat = location(rng, n_images)
     trial = drawn_trial(rng, n_images, rule=None if overlap else level, noise=noise)
-    trial = trial if sort_by is None else trial.sorted()
+    trial, order = arranged(trial, n_images, sort_by)
     mu0, cate = 0.8 * level[trial.place], tau + gamma * change[trial.place]
     y = mu0 + trial.treated * cate + sigma * trial.noise
-    rows = pd.DataFrame({"y": y, "t": trial.treated, "place": trial.place + 1})
-    pictures = films.pictures(stored_order(trial, n_images, sort_by), lon=lon, lat=lat)
+    pictures = films.pictures(order, lon=lon, lat=lat)
     truth = Truth(
         {"ate": float(tau)}, cate=cate, mu0=mu0, mu1=mu0 + cate, propensity=trial.propensity
     )
-    return image_data(rows, kept(pictures, rows, shelf), truth, shared=False)
+    return image_data(y, trial, pictures, shelf, truth, shared=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,18 +2,16 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from causalkit.data import CausalData, Truth
 from causalkit.errors import ArgumentError, check_choice, check_count
+from causalkit.generators.image_store import Pictures, Shelf, kept
 from causalkit.generators.spec import as_rng
 from causalkit.typing import Floats, Ints
-
-if TYPE_CHECKING:
-    import xarray as xr
 
 Noise = Literal["normal", "exponential"]
 Units = int | Literal["poisson"]
@@ -121,15 +119,17 @@ def _share_by_image(assignment: Assignment) -> float:
     return float(assignment)
 
 
-def stored_order(trial: Trial, n_images: int, sort_by: str | None) -> Ints:
-    """Numbers of the images ``(n_images,)`` in the order of the store.
+def arranged(trial: Trial, n_images: int, sort_by: str | None) -> tuple[Trial, Ints]:
+    """Units, and numbers of the images ``(n_images,)``, in the order of table and store.
 
-    Sorted by treatment, those with the smallest share of treated units come first.
+    Sorted by treatment, controls come first, and images with the smallest share of treated units.
     """
     if sort_by is None:
-        return np.arange(n_images)
+        return trial, np.arange(n_images)
+    check_choice("sort_by", sort_by, ("treatment",))
     treated = np.bincount(trial.place, trial.treated, n_images)
-    return np.argsort(treated / np.bincount(trial.place, minlength=n_images), kind="stable")
+    share = treated / np.bincount(trial.place, minlength=n_images)
+    return trial.sorted(), np.argsort(share, kind="stable")
 
 
 def location(rng: np.random.Generator, n_images: int) -> tuple[Floats, Floats]:
@@ -139,9 +139,10 @@ def location(rng: np.random.Generator, n_images: int) -> tuple[Floats, Floats]:
 
 
 def image_data(
-    rows: pd.DataFrame, images: "xr.Dataset", truth: Truth, *, shared: bool
+    y: Floats, trial: Trial, pictures: Pictures, shelf: Shelf, truth: Truth, *, shared: bool
 ) -> CausalData:
-    """Data of rows and the images that they have, a cluster each if they are shared."""
+    """Data of units and the images that they have, a cluster each if they are shared."""
+    rows = pd.DataFrame({"y": y, "t": trial.treated, "place": trial.place + 1})
     return CausalData.from_frame(
         rows,
         outcome="y",
@@ -150,7 +151,7 @@ def image_data(
         image="image",
         image_key="place",
         kinds=("binary",),
-        arrays=images,
+        arrays=kept(pictures, rows, shelf),
         truth=truth,
     )
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
 from scipy.special import expit
 
 from causalkit.data import CausalData, Truth
@@ -22,12 +21,13 @@ from causalkit.generators.image_patterns import (
     white,
     with_brightness,
 )
-from causalkit.generators.image_store import Pictures, PixelType, Shelf, band_names, kept
+from causalkit.generators.image_store import Pictures, PixelType, Shelf, band_names
 from causalkit.generators.image_trials import (
     Assignment,
     Noise,
     Trial,
     Units,
+    arranged,
     checked_effects,
     checked_numbers,
     checked_spreads,
@@ -35,7 +35,6 @@ from causalkit.generators.image_trials import (
     image_data,
     location,
     source,
-    stored_order,
 )
 from causalkit.generators.spec import generator
 from causalkit.typing import Floats, Ints, Singles
@@ -191,8 +190,6 @@ def image_rct(
     shelf = Shelf.checked(to_zarr, chunk=chunk, dtype=dtype, by="image_rct")
     check_choice("design", design, _DESIGNS)
     check_count("n_images", n_images, least=2)
-    if sort_by is not None:
-        check_choice("sort_by", sort_by, ("treatment",))
     effects = _effects(design, n_types, tau)
     chosen = _settings(
         design,
@@ -214,19 +211,18 @@ def image_rct(
         rule=None if overlap else scene.brightness,
         noise=noise,
     )
-    trial = trial if sort_by is None else trial.sorted()
+    trial, order = arranged(trial, n_images, sort_by)
     if design == "soft-kernel":
         scene, found = _soft_kernel(scene, trial, effects, steepness, centre)
     else:
         found = _motif(scene, trial, effects)
     mu0 = 0.5 * scene.brightness[trial.place]
     y = mu0 + trial.treated * effects[found.labels] + shock[trial.place] + sigma * trial.noise
-    rows = pd.DataFrame({"y": y, "t": trial.treated, "place": trial.place + 1})
-    order = stored_order(trial, n_images, sort_by)
-    pictures = scene.pictures(order, lon=lon, lat=lat)
     return image_data(
-        rows,
-        kept(pictures, rows, shelf),
+        y,
+        trial,
+        scene.pictures(order, lon=lon, lat=lat),
+        shelf,
         found.truth(mu0, trial.propensity),
         shared=chosen["units_per_image"] != 1,
     )
