@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from causalkit.errors import RandomizationWarning
+from causalkit.errors import RandomizationWarning, check_level
 from causalkit.images.balance import balance_test
 from causalkit.images.effect_map import EffectMap, cluster_table, evaluated, warn_of_clusters
 from causalkit.images.honest import honest_effect
 from causalkit.images.posterior import Posterior
-from causalkit.images.predict import Predicted, check_uncertain, mean_types, predicted
+from causalkit.images.predict import check_uncertain, mean_effect, mean_types, predicted
 from causalkit.images.splits import Parts
 from causalkit.images.units import Units
 from causalkit.rng import stream
@@ -65,29 +65,47 @@ class ClusterMap(EffectMap):
 
         Raises
         ------
+        ArgumentError
+            If the level lies outside (0, 1).
         IdentificationError
             If the fit has a single mode, whose uncertainty is unknown.
         """
+        import xarray as xr
+
         self._check_fitted()
+        check_level(level)
         check_uncertain(self._posteriors)
-        found, coords = self._predicted(data, level)
-        return _dataset(found, coords)
+        features, covariates, (dim, labels) = self._inputs(data)
+        found = predicted(self._posteriors, features, covariates, level=level)
+        columns = {
+            "effect": found.mean,
+            "std_error": found.sd,
+            "conf_low": found.low,
+            "conf_high": found.high,
+        }
+        return xr.Dataset(
+            {name: (dim, values) for name, values in columns.items()}, coords={dim: labels}
+        )
 
     def predict_cate(self, data: Any) -> "xr.DataArray":
         """Posterior mean of the effect of every row, or image."""
+        import xarray as xr
+
         self._check_fitted()
-        found, coords = self._predicted(data, 0.95)
-        return _dataset(found, coords)["effect"]
+        features, covariates, (dim, labels) = self._inputs(data)
+        found = mean_effect(self._posteriors, features, covariates)
+        return xr.DataArray(found, dims=dim, coords={dim: labels}, name="effect")
 
     def predict_proba(self, data: Any) -> "xr.DataArray":
         """Probability of every cluster for every row, or image, ``(obs or place, cluster)``."""
         import xarray as xr
 
         self._check_fitted()
-        found, (dim, labels) = self._predicted(data, 0.95)
+        features, _, (dim, labels) = self._inputs(data)
+        found = mean_types(self._posteriors, features)
         names = [f"cluster {number + 1}" for number in range(self.n_clusters_)]
         coords = {dim: labels, "cluster": names}
-        return xr.DataArray(found.types, dims=(dim, "cluster"), coords=coords, name="probability")
+        return xr.DataArray(found, dims=(dim, "cluster"), coords=coords, name="probability")
 
     def effect_predictive(self, *, cross_world_corr: float = 0.0) -> pd.DataFrame:
         """Spread of single units' effects in a cluster, under a correlation that no data show.
@@ -109,8 +127,8 @@ class ClusterMap(EffectMap):
     def _posteriors(self) -> tuple[Posterior, ...]:
         return tuple(member.posterior for member in self.members_)
 
-    def _predicted(self, data: Any, level: float) -> tuple[Predicted, tuple[str, Any]]:
-        """Predictions, and dimension and labels of what they are for."""
+    def _inputs(self, data: Any) -> tuple[list[Floats], Floats, tuple[str, Any]]:
+        """Features by member and covariates of rows or places, with their dimension and labels."""
         raise NotImplementedError
 
     def _evaluate(
@@ -135,7 +153,7 @@ class ClusterMap(EffectMap):
         """Control mean, effect and types of rows, averaged over members."""
         pairs = list(zip(self._posteriors, features, strict=True))
         control = np.mean([p.control_mean(raw, covariates) for p, raw in pairs], axis=0)
-        cate = predicted(self._posteriors, features, covariates).mean
+        cate = mean_effect(self._posteriors, features, covariates)
         return control, cate, mean_types(self._posteriors, features)
 
     def _model_effects(self) -> pd.DataFrame:
@@ -181,18 +199,3 @@ class ClusterMap(EffectMap):
                 "these estimators do not apply.",
                 RandomizationWarning,
             )
-
-
-def _dataset(found: Predicted, where: tuple[str, Any]) -> "xr.Dataset":
-    import xarray as xr
-
-    dim, labels = where
-    return xr.Dataset(
-        {
-            "effect": (dim, found.mean),
-            "std_error": (dim, found.sd),
-            "conf_low": (dim, found.low),
-            "conf_high": (dim, found.high),
-        },
-        coords={dim: labels},
-    )

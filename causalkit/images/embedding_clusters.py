@@ -23,7 +23,6 @@ from causalkit.images.embedding_source import (
 from causalkit.images.inputs import Standard
 from causalkit.images.model import LatentLevel, Likelihood
 from causalkit.images.outcomes import Design, check_outcome, standard_outcome
-from causalkit.images.predict import Predicted, predicted
 from causalkit.images.settings import Plan, mixture_choice, plan_of
 from causalkit.images.splits import Parts
 from causalkit.images.units import Units, take_units
@@ -260,8 +259,8 @@ class EmbeddingEffectClusters(ClusterMap):
             *self._model_notes(),
         )
 
-    def _predicted(self, data: Any, level: float) -> tuple[Predicted, tuple[str, Any]]:
-        """Predictions for rows of a data set, or for places of an embedding."""
+    def _inputs(self, data: Any) -> tuple[list[Floats], Floats, tuple[str, Any]]:
+        """Of the rows of a data set, or of the places of an embedding."""
         if isinstance(data, CausalData):
             if not self._names:
                 raise ArgumentError(
@@ -278,8 +277,7 @@ class EmbeddingEffectClusters(ClusterMap):
             covariates = self._standard.blank(raw.shape[0])
             keys = np.arange(raw.shape[0]) if vectors.keys is None else vectors.keys
             where = (vectors.dim, keys)
-        features = [self._reduced(raw)] * len(self.members_)
-        return predicted(self._posteriors, features, covariates, level=level), where
+        return [self._reduced(raw)] * len(self.members_), covariates, where
 
 
 def reduction(train: Floats, most: int) -> tuple[Floats, Floats] | None:

@@ -9,9 +9,9 @@ from causalkit.images.batches import Images
 from causalkit.images.cluster_map import ClusterMap
 from causalkit.images.fitting import Fitted
 from causalkit.images.inputs import restricted, target_of
-from causalkit.images.predict import Predicted, predicted
 from causalkit.images.splits import Parts
 from causalkit.images.transport import TransportMap, transport
+from causalkit.typing import Floats
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -207,9 +207,7 @@ class PixelMap(ClusterMap):
         self.parts_ = parts
         self.seed_ = seed
 
-    def _predicted(self, data: Any, level: float) -> tuple[Predicted, tuple[str, Any]]:
+    def _inputs(self, data: Any) -> tuple[list[Floats], Floats, tuple[str, Any]]:
         target = target_of(data, self._fitted.layout, self._fitted.standard)
         features = self._fitted.features(Images.of(target.store), target.images)
-        of_rows = [found[target.inverse] for found in features]
-        found = predicted(self._posteriors, of_rows, target.covariates, level=level)
-        return found, target.labels
+        return [found[target.inverse] for found in features], target.covariates, target.labels

@@ -64,6 +64,14 @@ def predicted(
     return Predicted(mean, sd, low, high, mean_types(posteriors, features))
 
 
+def mean_effect(
+    posteriors: Sequence[Posterior], features: Sequence[Floats], covariates: Floats
+) -> Floats:
+    """Posterior mean of the effect at every place, ``(n,)``, draws of all members pooled."""
+    draws = blocks_of_draws(posteriors, features, covariates)
+    return np.concatenate([block.mean(axis=0) for block in draws])
+
+
 def blocks_of_draws(
     posteriors: Sequence[Posterior], features: Sequence[Floats], covariates: Floats
 ) -> Iterator[Floats]:

@@ -118,6 +118,8 @@ def test_predictions_are_the_same_for_rows_and_for_images(rct, fit):
     )
     assert (of_rows["conf_low"] <= of_rows["effect"]).all()
     assert (of_rows["effect"] <= of_rows["conf_high"]).all()
+    with pytest.raises(ArgumentError, match="strictly between 0 and 1, got 95"):
+        fit.effect(images, level=95)
     some = images.isel(place=[7, 3])
     np.testing.assert_allclose(
         fit.predict_cate(some), of_images["effect"].isel(place=[7, 3]), rtol=1e-5, atol=1e-6
@@ -317,7 +319,9 @@ def test_predictions_do_not_take_another_image_variable(rct, fit):
 def test_strata_give_the_propensity_and_say_so(rct):
     frame = rct.frame.assign(block=np.arange(600) % 4)
     with pytest.warns(CausalKitWarning, match="treated share of each 'block'"):
-        clusters().fit(changed(rct, frame, strata="block"))
+        found = clusters().fit(changed(rct, frame, strata="block"))
+    for result in (found.estimate(), found.estimate("ate")):
+        assert "treated share of each 'block'" in " ".join(result.warnings)
 
 
 def test_propensities_of_zero_and_one_are_refused(rct):
