@@ -114,8 +114,9 @@ def fit_selective(
     groups = sample.clusters[0] if sample.clusters else np.arange(sample.n)
     block = selection.random_blocks(groups, rng=stream(settings.seed, "blocks"))
     n_blocks = int(block.max()) + 1
-    by_fold, by_block = [], []
-    for repeat in range(folds.n_rep):
+    by_fold, by_block, fold = [], [], folds.fold_ids()
+    for repeat, tests in enumerate(folds.test):
+        n_folds = len(tests)
         hats = selection.Predictions(
             pi=pi[:, :, repeat],
             mu=_received(z, mu, repeat),
@@ -130,12 +131,12 @@ def fit_selective(
             sample.a,
             z,
             hats,
-            block=folds.fold_ids()[repeat] * n_blocks + block,
-            n_blocks=folds.n_folds * n_blocks,
+            block=fold[repeat] * n_blocks + block,
+            n_blocks=n_folds * n_blocks,
             weights=sample.weights,
             kept=kept,
-        ).reshape(folds.n_folds, n_blocks, *hats.shape)
-        by_fold.append(cells.sum(axis=1) * folds.n_folds)
+        ).reshape(n_folds, n_blocks, *hats.shape)
+        by_fold.append(cells.sum(axis=1) * n_folds)
         by_block.append(cells.sum(axis=0) * n_blocks)
     parts = selection.Contributions(tuple(by_fold), np.mean(by_block, axis=0))
     risks = selection.pseudo_risks(parts)

@@ -74,7 +74,8 @@ def comparison_rows(
             missing[name] = str(error).rstrip(".")
     for name, changed, estimand in _relatives(fit, settings):
         try:
-            other = refit.fit(data, **changed)
+            again = replace(refit, folds=None) if changed["method"] == "parametric" else refit
+            other = again.fit(data, **changed)
             result = replace(other.estimate(estimand), estimator=name)
             rows[name] = Row(result, _spread(result, other.fit_.rows(estimand)))
         except CausalKitError as error:
@@ -122,8 +123,9 @@ def _bench(fit: IVFit, settings: Settings, data: CausalData) -> Bench:
     sample = iv_sample(data)
     folds = fit.folds
     if folds is None:
-        rule = "unit" if sample.clusters else "observation"
-        folds = draw_folds(sample.keys, rule=rule, n_folds=settings.n_folds, seed=settings.seed)
+        folds = draw_folds(
+            sample.keys, rule=sample.split, n_folds=settings.n_folds, seed=settings.seed
+        )
     return Bench(
         sample=sample,
         sight=covariate_sight(sample, settings.basis, settings.seed),

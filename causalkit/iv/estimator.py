@@ -177,7 +177,11 @@ class InvalidIV(Estimator):
         data : CausalData
             With roles outcome, treatment, instruments and, usually, covariates.
         folds : list, optional
-            Explicit folds: a list over repeats of lists of ``(train_rows, test_rows)``.
+            Explicit folds: a list over repeats of lists of ``(train_rows, test_rows)``, row
+            positions in the data. Every row is tested once in each repeat by models that did not
+            see it or its cluster; a training set may leave out more. One fold with every row on
+            both sides means no cross-fitting, for ``method="debiased"`` alone.
+            ``method="parametric"`` has no folds.
         predictions : mapping of str to array, optional
             For ``method="debiased"`` with a binary instrument: nuisances from elsewhere, ``(n,)``
             or ``(n, n_rep)`` in the data's row order: ``"instrument"`` (π), ``"treatment:0"``,

@@ -13,6 +13,7 @@ from causalkit.errors import (
     DroppedRowsWarning,
     IdentificationError,
     OverlapWarning,
+    SplitWarning,
 )
 from causalkit.inference.variance import warn_if_few
 from causalkit.iv.candidates import Selection, fit_selective
@@ -33,7 +34,7 @@ from causalkit.iv.terms import fit_working_models
 from causalkit.iv.views import covariate_sight, joint_sight
 from causalkit.nuisance import Folds, draw_folds, external_folds
 from causalkit.nuisance.fitter import Fitter
-from causalkit.nuisance.folds import ExternalFolds
+from causalkit.nuisance.folds import ExternalFolds, units_torn_apart
 from causalkit.nuisance.given import placed_folds, placed_predictions
 from causalkit.progress import teller
 from causalkit.typing import Bools, Floats
@@ -89,6 +90,10 @@ def fit_iv(
             "predictions from elsewhere belong to method='debiased' with one binary instrument."
         )
     if settings.method == "parametric":
+        if folds is not None:
+            raise ArgumentError(
+                "method='parametric' fits all rows at once and has no folds; leave out folds=."
+            )
         return _parametric(data, sample, settings, constant)
     splits = _splits(sample, settings, folds, len(data))
     check_folds(sample, splits)
@@ -137,18 +142,35 @@ def fit_iv(
 def _splits(
     sample: IVSample, settings: Settings, folds: ExternalFolds | None, n_data: int
 ) -> Folds:
-    """Folds by row, or by cluster where rows are dependent."""
-    rule = "unit" if sample.clusters else "observation"
-    if folds is not None:
-        placed = placed_folds(folds, sample.rows, sample.keys, rule=rule, n=n_data)
-        return external_folds(placed, sample.keys, seed=settings.seed)
-    return draw_folds(
-        sample.keys,
-        rule=rule,
-        n_folds=settings.n_folds,
-        n_rep=settings.n_rep,
-        seed=settings.seed,
-    )
+    """Folds by row, or by the coarsest cluster where rows are dependent."""
+    keys = sample.keys
+    if folds is None:
+        drawn = draw_folds(
+            keys,
+            rule=sample.split,
+            n_folds=settings.n_folds,
+            n_rep=settings.n_rep,
+            seed=settings.seed,
+        )
+    else:
+        together = {} if keys.unit is None else {"cluster": keys.unit}
+        placed = placed_folds(folds, sample.rows, together, who="InvalidIV", n=n_data)
+        drawn = external_folds(placed, keys, seed=settings.seed)
+    whole = [repeat for repeat, test in enumerate(drawn.test) if len(test) == 1]
+    if whole and settings.method == "selective":
+        raise ArgumentError(
+            f"repeat {whole[0]} of the folds has one fold, and method='selective' judges "
+            "candidates on rows that they did not train on; give two folds or more."
+        )
+    several = sample.clusters if len(sample.clusters) > 1 else ()
+    if any(units_torn_apart(drawn, codes).size for codes in several):
+        warn(
+            "clusters are not nested, and folds keep those of one column together only: rows of "
+            "one cluster of another are in training and test folds at once, and nuisances may have "
+            "learned from rows that depend on those they predict.",
+            SplitWarning,
+        )
+    return drawn
 
 
 def _parametric(data: CausalData, sample: IVSample, settings: Settings, constant: Bools) -> IVFit:

@@ -59,7 +59,7 @@ class Fits:
         self, make: Make, names: list[str], *, emphasis: Floats | None = None
     ) -> dict[str, Floats]:
         """Predictions of the nuisances that ``make(repeat)`` lists, without those that fail."""
-        self.count += len(names) * self._folds.n_folds * self._folds.n_rep
+        self.count += len(names) * sum(map(len, self._folds.test))
         try:
             return self._kept(by_repeat(make, self._folds, self._fitter, emphasis=emphasis))
         except Exception:

@@ -84,6 +84,11 @@ class IVSample:
         coarsest = min(self.clusters, key=lambda codes: int(codes.max()))
         return FoldKeys(self.n, unit=coarsest)
 
+    @property
+    def split(self) -> str:
+        """Rule of the folds: clusters stay together."""
+        return "unit" if self.clusters else "observation"
+
     def mean(self, values: Floats) -> Floats:
         """Weighted mean over rows of ``(n, ...)`` values."""
         return np.asarray(np.average(values, axis=0, weights=self.weights))

@@ -299,7 +299,8 @@ def external_folds(splits: ExternalFolds, keys: FoldKeys, *, seed: int = 0) -> F
     Parameters
     ----------
     splits : list over repeats of lists of (train_rows, test_rows)
-        Row positions. Every row must be tested exactly once in each repeat.
+        Row positions. Every row must be tested exactly once in each repeat. One fold with every
+        row on both sides means no cross-fitting.
     keys : FoldKeys
         Units, for the grouping of inner folds.
     seed : int
@@ -308,8 +309,8 @@ def external_folds(splits: ExternalFolds, keys: FoldKeys, *, seed: int = 0) -> F
     Raises
     ------
     ArgumentError
-        If the structure is wrong, a row is out of range, tested twice or never, or trained and
-        tested in one fold.
+        If the structure is wrong, or a row is out of range, tested twice or never, or on both
+        sides of a fold.
     """
     if len(splits) == 0 or any(len(folds) == 0 for folds in splits):
         raise ArgumentError(
@@ -374,7 +375,7 @@ def _check_external(train: Bools, test: Bools, repeat: int) -> None:
             f"row {row} is tested {int(times[row])} times in repeat {repeat} of the explicit "
             "folds; every row must be tested exactly once."
         )
-    if test.shape[0] > 1 and (train & test).any():
+    if not (test.shape[0] == 1 and train.all()) and (train & test).any():
         fold, row = (int(i) for i in np.argwhere(train & test)[0])
         raise ArgumentError(
             f"row {row} both trains and is tested in fold {fold} of repeat {repeat}; "

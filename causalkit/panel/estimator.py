@@ -198,7 +198,8 @@ class PanelDML(Estimator):
             A panel with roles outcome, treatment, covariates and unit; time for first differences,
             period effects and time-based splits; instruments for ``model="iv"``.
         folds : list, optional
-            Explicit folds as in ``split``, held to the rule that ``split`` names.
+            Explicit folds as in ``split``, held to the rule that it names; every row is tested
+            once per repeat. One fold with every row on both sides means no cross-fitting.
         predictions : mapping of str to array, optional
             Nuisance predictions from elsewhere, ``(n,)`` or ``(n, n_rep)`` in the data's row
             order: ``"outcome"``, ``"treatment"``, ``"instrument"`` (or ``"treatment:name"``, ...,

@@ -16,7 +16,7 @@ from causalkit.nuisance import (
 )
 from causalkit.nuisance.fitter import Fitter
 from causalkit.nuisance.folds import ExternalFolds, units_torn_apart
-from causalkit.nuisance.given import placed_folds
+from causalkit.nuisance.given import kept_together, placed_folds
 from causalkit.nuisance.learners import is_classifier
 from causalkit.panel.design import Design, Sight
 from causalkit.panel.sample import PanelSample
@@ -100,14 +100,23 @@ def make_folds(
         drawn = draw_folds(keys, rule=str(rule), n_folds=n_folds, n_rep=n_rep, seed=seed)
     else:
         held_to = rule if isinstance(rule, str) else None
-        placed = placed_folds(explicit, sample.rows, keys, rule=held_to, n=n_data)
-        drawn = external_folds(placed, keys, seed=seed)
-    if drawn.n_folds > 1 and units_torn_apart(drawn, sample.unit).size:
-        warn(
-            "rows of one unit are in training and test folds at once: cluster-robust standard "
-            'errors are heuristic for this split. split="unit" supports them.',
-            SplitWarning,
+        placed = placed_folds(
+            explicit,
+            sample.rows,
+            kept_together(held_to, keys),
+            who=f'split="{held_to}"',
+            otherwise=', or set split="observation"',
+            n=n_data,
         )
+        drawn = external_folds(placed, keys, seed=seed)
+    for name, codes in (("unit", sample.unit), ("cluster", keys.cluster)):
+        if codes is not None and units_torn_apart(drawn, codes).size:
+            warn(
+                f"rows of one {name} are in training and test folds at once: cluster-robust "
+                'standard errors are heuristic for this split. split="unit" supports them.',
+                SplitWarning,
+            )
+            break
     return drawn
 
 

@@ -25,9 +25,10 @@ def table():
     return frame.sample(frac=1.0, random_state=1).reset_index(drop=True)
 
 
-def panel(**more):
+def panel(frame=None, **more):
     roles = {"covariates": "x", "unit": "unit", "time": "time"} | more
-    return ck.CausalData.from_frame(table(), outcome="y", treatment="d", **roles)
+    frame = table() if frame is None else frame
+    return ck.CausalData.from_frame(frame, outcome="y", treatment="d", **roles)
 
 
 def folds_by(column, n_folds=3):
@@ -68,10 +69,10 @@ def test_folds_of_another_form_are_refused(folds, words):
 def test_rows_are_named_as_in_the_data():
     folds = folds_by("unit")
     train, test = folds[0][0]
-    with pytest.raises(ArgumentError, match=rf"row {test[4]} is in 0 test sets of repeat 0"):
+    with pytest.raises(ArgumentError, match=rf"repeat 0 never tests row {test[4]}, which"):
         fit(folds=without(folds, test[4]))
     twice = [[(train, np.append(test, test[2])), *folds[0][1:]]]
-    with pytest.raises(ArgumentError, match=rf"row {test[2]} is in 2 test sets"):
+    with pytest.raises(ArgumentError, match=rf"fold 0 of repeat 0 repeats row {test[2]} in its te"):
         fit(folds=twice)
     far = [[(train, np.append(test, 10**6)), *folds[0][1:]]]
     with pytest.raises(ArgumentError, match=rf"names row 1000000; the data have rows 0 to {N - 1}"):
@@ -79,6 +80,10 @@ def test_rows_are_named_as_in_the_data():
     both = [[(np.append(train, test[0]), test), *folds[0][1:]]]
     with pytest.raises(ArgumentError, match=rf"row {test[0]} both in training and in test"):
         fit(folds=both)
+    # As many rows on both sides as the data have, but not the same ones.
+    half = [[(np.r_[: N // 2, : N // 2], np.arange(N))]]
+    with pytest.raises(ArgumentError, match=r"repeats rows 0, 1, 2, 3, 4 and 55 more in its train"):
+        fit(folds=half)
 
 
 @pytest.mark.parametrize(
@@ -90,6 +95,17 @@ def test_folds_are_held_to_the_rule_that_split_names(split, column, torn):
         ArgumentError, match=rf'split="{split}" keeps the rows of a {torn} together'
     ):
         fit(folds=folds_by(column), split=split)
+
+
+@pytest.mark.filterwarnings("ignore::causalkit.errors.FewClustersWarning")
+def test_folds_that_tear_a_cluster_are_refused_under_split_unit_and_else_warned_of():
+    data = panel(cluster="state", frame=table().assign(state=lambda frame: frame["unit"] // 3))
+    trains, tested = (table().query(where).index.min() for where in ("unit in (1, 2)", "unit == 0"))
+    words = rf"fold 0 .* 10 clusters .* row {trains}, which trains, and row {tested},.* by cluster"
+    with pytest.raises(ArgumentError, match=words):
+        fit(data, folds=folds_by("unit"))
+    with pytest.warns(ck.errors.SplitWarning, match="rows of one cluster are in training and test"):
+        fit(data, split=folds_by("unit"))
 
 
 def test_folds_by_period_suit_first_differences_whose_first_period_is_gone():
