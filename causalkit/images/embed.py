@@ -12,7 +12,7 @@ from causalkit.data.images import ImageStore
 from causalkit.device import PRECISIONS, autocast_type, resolve_device
 from causalkit.errors import ArgumentError, ArgumentTypeError, check_choice, check_count
 from causalkit.images.batches import Images, Lens
-from causalkit.images.embedding_cache import kept, remembered
+from causalkit.images.embedding_cache import encoder_digest, kept, remembered
 from causalkit.images.encoders import ImageEncoder, resolve_encoder
 from causalkit.images.settings import TEMPORAL
 from causalkit.images.survey import Bands, NanPolicy, Survey, check_pixels, survey
@@ -79,8 +79,8 @@ def embed_images(
     -------
     (place, feature) DataArray
         Keys of the images as coordinate. Attributes say how it was made: ``encoder``,
-        ``outcome_free``, ``trained_on``, ``digest``, ``bands``, ``band_mean``, ``band_sd``,
-        ``crop_sizes``, ``temporal``, ``nan_policy``.
+        ``encoder_digest``, ``outcome_free``, ``trained_on``, ``digest``, ``bands``,
+        ``band_mean``, ``band_sd``, ``crop_sizes``, ``temporal``, ``nan_policy``.
 
     Raises
     ------
@@ -176,6 +176,7 @@ class _How:
         free = self.encoder.trained_on is None
         found: dict[str, Any] = {
             "encoder": self.encoder.name,
+            "encoder_digest": encoder_digest(network),
             "outcome_free": free,
             "trained_on": [] if free else list(self.encoder.trained_on or ()),
             "bands": list(store.bands),
@@ -185,11 +186,8 @@ class _How:
             "temporal": self.temporal if len(store.shape) == 4 else "",
             "nan_policy": self.nan_policy,
         }
-        seal = hashlib.sha256(repr((found, keys, store.shape, str(lower), seen.digest)).encode())
-        for name, weights in sorted(network.state_dict().items()):
-            seal.update(name.encode())
-            seal.update(np.ascontiguousarray(weights.cpu().numpy()).tobytes())
-        return found | {"digest": seal.hexdigest()}
+        whole = repr((found, keys, store.shape, str(lower), seen.digest))
+        return found | {"digest": hashlib.sha256(whole.encode()).hexdigest()}
 
 
 def _outcome_free(encoder: Any, temporal: str) -> ImageEncoder:

@@ -12,7 +12,16 @@ from causalkit.errors import ArgumentError, ArgumentTypeError, DataError, Proble
 from causalkit.typing import Floats, Ints
 
 # What two embeddings must share to be compared; statistics of the bands among them.
-SAME = ("encoder", "temporal", "crop_sizes", "nan_policy", "bands", "band_mean", "band_sd")
+SAME = (
+    "encoder",
+    "encoder_digest",
+    "temporal",
+    "crop_sizes",
+    "nan_policy",
+    "bands",
+    "band_mean",
+    "band_sd",
+)
 _RUN = 4096
 
 

@@ -19,7 +19,7 @@ class ImageEncoder:
     Attributes
     ----------
     name : str
-        Part of the address of cached embeddings.
+        Part of what embeddings and saved fits are known by.
     build : callable
         Number of bands to a torch module that maps ``(b, band, y, x)`` to ``(b, d)`` and has an
         attribute ``n_features``.
@@ -115,7 +115,8 @@ class ImageEncoder:
             Maps ``(b, band, y, x)`` to ``(b, d)``; what comes with more dimensions is averaged
             over them. A callable makes one from the number of bands.
         name : str
-            Says which weights these are: cached embeddings are found by it.
+            Says which weights these are. Embeddings and fits are told apart by it, and embeddings
+            by the weights and the code of the module as well.
         bands : sequence of str, optional
             Names and order of the bands that the weights were made for. Data with others are
             refused, never cut or padded.

@@ -3,10 +3,13 @@
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 from torch import nn
 
 from causalkit import CausalData, ImageEncoder, embed_images, generators
 from causalkit.errors import ArgumentError, ArgumentTypeError, CausalKitWarning
+from causalkit.images.embedding_cache import encoder_digest
+from causalkit.images.embedding_source import check_alike
 
 
 class Counted(nn.Module):
@@ -14,10 +17,14 @@ class Counted(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.seen = 0
+        self.counts = []
+
+    @property
+    def seen(self):
+        return sum(self.counts)
 
     def forward(self, image):
-        self.seen += len(image)
+        self.counts.append(len(image))
         return image.mean(dim=(2, 3))
 
 
@@ -121,6 +128,65 @@ def test_weights_and_arguments_are_part_of_the_digest(rct):
 
     assert digest() == digest()
     assert len({digest(), digest(1), digest(crop_sizes=(8,)), digest(nan_policy="mean")}) == 4
+
+
+def tops():
+    """A module without weights that has the name of another, and other code."""
+
+    class Counted(nn.Module):
+        def forward(self, image):
+            return image.amax(dim=(2, 3))
+
+    return Counted()
+
+
+class Scaled(nn.Module):
+    """A number that is no weight."""
+
+    def __init__(self, factor):
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, image):
+        return self.factor * image.mean(dim=(2, 3))
+
+
+def layers(last, **more):
+    """The same weights, whatever follows them."""
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 4, 3, **more), last)
+
+
+@pytest.mark.parametrize(
+    ("first", "other"),
+    [
+        pytest.param(Counted(), tops(), id="code"),
+        pytest.param(Scaled(1.0), Scaled(2.0), id="attributes"),
+        pytest.param(layers(nn.Tanh()), layers(nn.ReLU()), id="layers"),
+        pytest.param(layers(nn.Tanh()), layers(nn.Tanh(), stride=2), id="arguments"),
+    ],
+)
+def test_another_module_of_the_same_name_is_told_apart(rct, tmp_path, first, other):
+    pytest.importorskip("zarr")
+    made = embed_images(rct, encoder(first), cache=tmp_path / "kept.zarr")
+    with pytest.warns(CausalKitWarning, match="made again and replaced"):
+        found = embed_images(rct, encoder(other), cache=tmp_path / "kept.zarr")
+    xr.testing.assert_identical(found, embed_images(rct, encoder(other)))
+    with pytest.raises(ArgumentError, match="in encoder_digest"):
+        check_alike(made.attrs, found.attrs)
+
+
+def test_weights_of_half_precision_and_scalars_are_part_of_the_digest():
+    halves = [nn.Linear(2, 1, bias=False, dtype=torch.bfloat16) for _ in range(2)]
+    for half, value in zip(halves, (1.0, 2.0), strict=True):
+        nn.init.constant_(half.weight, value)
+        half.register_buffer("hidden", torch.tensor(0.5), persistent=False)
+    one, two = (encoder_digest(half) for half in halves)
+    nn.init.constant_(halves[1].weight, 1.0)
+    assert one != two
+    assert one == encoder_digest(halves[1])
+    halves[1].hidden += 1.0
+    assert one != encoder_digest(halves[1])
 
 
 def test_a_path_with_something_else_is_left_alone(rct, tmp_path):
