@@ -16,7 +16,7 @@ from causalkit.images.embedding_cache import encoder_digest, kept, remembered
 from causalkit.images.encoders import ImageEncoder, resolve_encoder
 from causalkit.images.settings import TEMPORAL
 from causalkit.images.survey import Bands, NanPolicy, Survey, check_pixels, survey
-from causalkit.images.times import check_times
+from causalkit.images.times import check_times, times_of
 from causalkit.optional import require
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def embed_images(
     (place, feature) DataArray
         Keys of the images as coordinate. Attributes say how it was made: ``encoder``,
         ``encoder_digest``, ``outcome_free``, ``trained_on``, ``digest``, ``bands``,
-        ``band_mean``, ``band_sd``, ``crop_sizes``, ``temporal``, ``nan_policy``.
+        ``band_mean``, ``band_sd``, ``crop_sizes``, ``temporal``, ``times``, ``nan_policy``.
 
     Raises
     ------
@@ -184,6 +184,7 @@ class _How:
             "band_sd": self.bands.sd.tolist(),
             "crop_sizes": list(self.crops),
             "temporal": self.temporal if len(store.shape) == 4 else "",
+            "times": list(times_of(store)),
             "nan_policy": self.nan_policy,
         }
         whole = repr((found, keys, store.shape, str(lower), seen.digest))

@@ -9,6 +9,7 @@ import pandas as pd
 from causalkit.data import CausalData
 from causalkit.data.images import ImageStore
 from causalkit.errors import ArgumentError, ArgumentTypeError, DataError, Problem
+from causalkit.images.times import compare_times
 from causalkit.typing import Floats, Ints
 
 # What two embeddings must share to be compared; statistics of the bands among them.
@@ -172,6 +173,8 @@ def check_alike(fitted: dict[str, Any], given: dict[str, Any]) -> None:
     Raises
     ------
     ArgumentError
+    DataError
+        If they are of sequences of another length.
     """
     differs = [name for name in SAME if fitted.get(name) != given.get(name)]
     if differs:
@@ -180,6 +183,8 @@ def check_alike(fitted: dict[str, Any], given: dict[str, Any]) -> None:
             "the same encoder and arguments, with the statistics of the bands of the former: "
             "ck.embed_images(target, encoder, bands=embeddings_of_the_fit)."
         )
+    fitted_times, given_times = (tuple(one.get("times", ())) for one in (fitted, given))
+    compare_times(fitted_times, given_times, "the embeddings")
 
 
 def columns_like(data: CausalData, names: tuple[str, ...]) -> Floats:

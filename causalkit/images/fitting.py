@@ -133,7 +133,7 @@ def fit_members(
         choice=chosen.table,
         lens=lens,
         standard=standard,
-        layout=Layout(store.name, store.bands, store.shape),
+        layout=Layout.of(store),
         reference=Reference.of(first.posterior.features(raw)),
         batch_size=2 * recipe.batch_size,
         precision=recipe.precision,

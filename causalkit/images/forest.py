@@ -328,6 +328,7 @@ class ImageCausalForest(EffectMap):
                     "effect(ck.embed_images(target, encoder, bands=embeddings_of_the_fit))."
                 )
             vectors = vectors_of(data, self._embed(data, self.embeddings_))
+            check_alike(self._origin, vectors.origin)
             return vectors.values[vectors.of_row], "obs", np.arange(data.n)
         vectors = as_vectors(data)
         check_alike(self._origin, vectors.origin)

@@ -8,6 +8,7 @@ import numpy as np
 from causalkit.data import CausalData
 from causalkit.data.images import ImageStore
 from causalkit.errors import ArgumentError, ArgumentTypeError, DataError, Problem
+from causalkit.images.times import check_times, compare_times, times_of
 from causalkit.typing import Floats, Ints
 
 
@@ -22,19 +23,29 @@ class Layout:
     bands : tuple of str
     shape : tuple of int
         Of one image.
+    times : tuple of str
+        Dates of the frames; none for single images.
     """
 
     name: str
     bands: tuple[str, ...]
     shape: tuple[int, ...]
+    times: tuple[str, ...]
+
+    @classmethod
+    def of(cls, store: ImageStore) -> "Layout":
+        """That of the images of a store."""
+        return cls(store.name, store.bands, store.shape, times_of(store))
 
     def check(self, store: ImageStore) -> None:
-        """Refuse images with other bands or another size.
+        """Refuse images with other bands, another size or other numbers of frames.
 
         Raises
         ------
         DataError
         """
+        check_times(store, None, allow_later=True)
+        compare_times(self.times, times_of(store), f"the images {store.name!r}")
         differs = [
             f"{what} {theirs} in place of {ours}"
             for what, ours, theirs in (
@@ -46,7 +57,7 @@ class Layout:
         if differs:
             message = (
                 f"the images {store.name!r} differ from those of the fit: {'; '.join(differs)}. "
-                "Select the same bands in the same order, and the same size and number of frames."
+                "Select the same bands in the same order, and the same size."
             )
             raise DataError(Problem("E14-image-key-mismatch", message, store.name))
 

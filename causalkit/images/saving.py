@@ -27,7 +27,7 @@ from causalkit.provenance import versions
 from causalkit.results import EffectResult
 from causalkit.tensorfile import read_tensors, write_tensors
 
-SCHEMA = 1
+SCHEMA = 2
 _PLAIN = (bool, int, float, str)
 _CNN = re.compile(r"cnn-(\d+)")
 _RANDOM = re.compile(r"random-(\d+)x(\d+)-(\d+)")
@@ -135,7 +135,7 @@ def _fitted(
     from causalkit.images.members import Member
 
     raw = facts["layout"]
-    layout = Layout(raw["name"], tuple(raw["bands"]), tuple(raw["shape"]))
+    layout = Layout(raw["name"], *(tuple(raw[part]) for part in ("bands", "shape", "times")))
     count = 1 + max(one["network"] for one in facts["members"])
     networks = [
         _network(estimator, encoder, layout, _states(tensors, number), settings.device)

@@ -6,8 +6,10 @@ import numpy as np
 import pandas as pd
 
 from causalkit.data.images import ImageStore
-from causalkit.errors import ArgumentError, DataError, Problem
+from causalkit.errors import ArgumentError, CausalKitWarning, DataError, Problem
+from causalkit.warn import warn
 
+_MOST_SHOWN = 12
 _CODE = "E21-time-order"
 
 
@@ -59,3 +61,48 @@ def check_times(store: ImageStore, treatment_date: Any, *, allow_later: bool) ->
             "allow_later_frames=True."
         )
         raise DataError(Problem(_CODE, message, "time"))
+
+
+def times_of(store: ImageStore) -> tuple[str, ...]:
+    """Dates of the frames; their numbers where they have none, and nothing for single images."""
+    if "time" not in store.pixels.dims:
+        return ()
+    if "time" not in store.pixels.coords:
+        return tuple(f"frame {number + 1}" for number in range(store.pixels.sizes["time"]))
+    return tuple(map(str, pd.Index(store.pixels["time"].values).astype(str)))
+
+
+def compare_times(fitted: tuple[str, ...], given: tuple[str, ...], what: str) -> None:
+    """Refuse sequences of another length than those of the fit, and warn of other dates.
+
+    Parameters
+    ----------
+    fitted, given : tuple of str
+        From :func:`times_of`.
+    what : str
+        Is given, such as "the images 'image'".
+
+    Raises
+    ------
+    DataError
+    """
+    both = f"{what} have {_counted(given)}, and the fit saw {_counted(fitted)}"
+    if len(given) != len(fitted):
+        message = f"{both}; select frames like those of the fit: ds.sel(time=[...])."
+        raise DataError(Problem(_CODE, message, "time"))
+    if given != fitted:
+        warn(
+            f"{both}: what it learned of change between its dates is carried over to others.",
+            CausalKitWarning,
+        )
+
+
+def _counted(times: tuple[str, ...]) -> str:
+    """How many frames, and which; of many the first and the last."""
+    if not times:
+        return "single images"
+    shown = times
+    if len(times) > _MOST_SHOWN:
+        half = _MOST_SHOWN // 2
+        shown = (*times[:half], "...", *times[-half:])
+    return f"{len(times)} frames ({', '.join(shown)})"

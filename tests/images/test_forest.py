@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from causalkit import ImageEncoder, embed_images, generators
-from causalkit.errors import ArgumentError
+from causalkit.errors import ArgumentError, CausalKitWarning, DataError
 from causalkit.images.forest import ImageCausalForest
 
 pytest.importorskip("econml")
@@ -115,6 +115,26 @@ def test_images_are_embedded_in_fit_and_again_for_a_target_with_the_same_statist
     bands = forest._embed(target, forest.embeddings_).attrs
     assert bands["band_mean"] == forest.embeddings_.attrs["band_mean"]
     assert forest.effect(target).sizes == {"obs": 60}
+
+
+def test_a_target_of_other_dates_is_warned_of_and_of_another_length_refused():
+    options = {"n_images": 600, "size": 8, "frames": 3}
+    data = generators.image_sequence_rct(0, **options)
+    forest = ImageCausalForest(
+        encoder=ImageEncoder.random(n_filters=4), n_trees=8, n_components=3, random_state=0
+    ).fit(data.blind())
+    images = data.arrays["image"]
+    later = images.assign_coords(time=images["time"] + np.timedelta64(3653, "D"))
+    short = generators.image_sequence_rct(1, **options | {"n_images": 20, "frames": 2})
+
+    def embedded(target):
+        return embed_images(target, forest.encoder, bands=forest.embeddings_)
+
+    with pytest.warns(CausalKitWarning, match=r"have 3 frames \(2020-.*saw 3 frames \(2010-"):
+        forest.effect(embedded(later))
+    for target in (short, embedded(short)):
+        with pytest.raises(DataError, match=r"have 2 frames \(2010.* and the fit saw 3 frames"):
+            forest.effect(target)
 
 
 def test_trees_come_in_bags_of_four():
