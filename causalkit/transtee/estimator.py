@@ -64,8 +64,9 @@ class TransTEE(NetworkEstimator):
         loss of the validation rows, whose best weights are kept.
     validation_fraction : float, default 0.2
         Split by unit or cluster if the data name one, else stratified by treatment.
-    n_ensemble : int, default 1
-        Networks with seeds and splits of their own, trained together.
+    n_ensemble : int, default 4
+        Networks with seeds and splits of their own, trained together. Each validates on other
+        rows, so that all rows are learned from, and their mean is less noisy than any of them.
     bootstrap : bool, default False
         Whether each network of an ensemble trains on rows drawn with replacement.
     refit : bool, default False
@@ -123,9 +124,9 @@ class TransTEE(NetworkEstimator):
         weight_decay: float = 1e-2,
         batch_size: int = 128,
         max_epochs: int = 300,
-        patience: int = 40,
+        patience: int = 20,
         validation_fraction: float = 0.2,
-        n_ensemble: int = 1,
+        n_ensemble: int = 4,
         bootstrap: bool = False,
         refit: bool = False,
         n_folds: int = 2,

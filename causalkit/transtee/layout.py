@@ -125,6 +125,19 @@ def apply_linear(p: "Mapping[str, Tensor]", name: str, x: "Tensor") -> "Tensor":
     return out.view(*x.shape[:-1], -1)
 
 
+def folded(
+    p: "Mapping[str, Tensor]", norm: str, weight: "Tensor", bias: "Tensor"
+) -> "tuple[Tensor, Tensor]":
+    """Weight ``(M, d, k)`` and bias ``(M, k)`` of a linear map that takes a norm's part too.
+
+    Scale and shift of the norm are small beside the tokens that they would change one by one.
+    """
+    import torch
+
+    shifted = torch.bmm(p[f"{norm}.shift"][:, None], weight)[:, 0]
+    return weight * p[f"{norm}.scale"][:, :, None], bias + shifted
+
+
 def apply_norm(p: "Mapping[str, Tensor]", name: str, x: "Tensor") -> "Tensor":
     """Layer norm of the last axis of ``(M, ..., width)``."""
     from torch.nn.functional import layer_norm

@@ -14,7 +14,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from causalkit.transtee.layout import apply_linear, apply_norm
+from causalkit.transtee.layout import apply_linear, apply_norm, folded
+from causalkit.transtee.multihead import Looked, attention, self_attention
 from causalkit.transtee.own_modules import OwnModule
 from causalkit.transtee.shapes import N_ROUNDS, N_WAVES, NetShape
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 Params = Mapping[str, "Tensor"]
 Drop = Callable[["Tensor"], "Tensor"]
-SHORT = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +85,6 @@ class Memory:
         return (self.tokens * weight).sum(dim=2) / weight.sum(dim=2)
 
 
-class Looked:
-    """Attention weights of one pass, by block, when somebody asks for them."""
-
-    def __init__(self) -> None:
-        self.weights: dict[str, Tensor] = {}
-
-
 def encode(
     p: Params,
     shape: NetShape,
@@ -105,8 +98,7 @@ def encode(
     tokens, mask = _tokens(p, shape, rows, own)
     for layer in range(shape.n_encoder_layers):
         name = f"encoder{layer}"
-        normed = apply_norm(p, f"{name}.attention.norm", tokens)
-        change = _attend(p, f"{name}.attention", normed, normed, mask, shape.n_heads, looked)
+        change = self_attention(p, f"{name}.attention", tokens, mask, shape.n_heads, looked)
         tokens = tokens + _dropped(change, drop)
         tokens = tokens + _dropped(_feed_forward(p, f"{name}.feed", tokens), drop)
     return Memory(apply_norm(p, "memory", tokens), mask)
@@ -125,8 +117,7 @@ def decode(
     tokens = action_tokens(p, actions)
     for layer in range(shape.n_decoder_layers):
         name = f"decoder{layer}"
-        normed = apply_norm(p, f"{name}.within.norm", tokens)
-        change = _within(p, f"{name}.within", normed, actions.active, shape.n_heads)
+        change = _within(p, f"{name}.within", tokens, actions.active, shape.n_heads)
         tokens = tokens + _dropped(change, drop)
         normed = apply_norm(p, f"{name}.across.norm", tokens)
         change = _across(p, f"{name}.across", normed, memory, shape.n_heads, looked)
@@ -273,18 +264,19 @@ def _reduced(p: Params, shape: NetShape, rows: Rows) -> "Tensor":
 def _within(
     p: Params, name: str, tokens: "Tensor", active: "Tensor | None", n_heads: int
 ) -> "Tensor":
-    """Attention between the tokens of one action."""
+    """Attention between the normed tokens of one action."""
     n_members, n_rows, n_actions, m, d = tokens.shape
     if m == 1:
         # Softmax over one token is one.
         value = {"value.weight": p[f"{name}.memory.weight"][:, :, d:]}
-        return apply_linear(p, f"{name}.out", apply_linear(value, "value", tokens))
+        normed = apply_norm(p, f"{name}.norm", tokens)
+        return apply_linear(p, f"{name}.out", apply_linear(value, "value", normed))
     flat = tokens.reshape(n_members, n_rows * n_actions, m, d)
     mask = None
     if active is not None:
         mask = _padded(active, m).expand(n_members, n_rows, n_actions, m)
         mask = mask.reshape(n_members, n_rows * n_actions, m)
-    return _attend(p, name, flat, flat, mask, n_heads, None).view(tokens.shape)
+    return self_attention(p, name, flat, mask, n_heads).view(tokens.shape)
 
 
 def _across(
@@ -293,51 +285,17 @@ def _across(
     """Attention of all action tokens to the memory of their row."""
     n_members, n_rows, n_actions, m, d = tokens.shape
     flat = tokens.reshape(n_members, n_rows, n_actions * m, d)
-    change = _attend(p, name, flat, memory.tokens, memory.mask, n_heads, looked)
+    change = attention(p, name, flat, memory.tokens, memory.mask, n_heads, looked)
     return change.view(n_members, -1, n_actions, m, d)
 
 
-def _attend(
-    p: Params,
-    name: str,
-    query: "Tensor",
-    memory: "Tensor",
-    mask: "Tensor | None",
-    n_heads: int,
-    looked: Looked | None,
-) -> "Tensor":
-    """Multi-head attention of ``(M, B or 1, Q, d)`` to ``(M, B, S, d)``."""
-    from torch.nn.functional import scaled_dot_product_attention
-
-    n_members, n_rows, n_tokens, d = memory.shape
-    size = d // n_heads
-    q = apply_linear(p, f"{name}.query", query)
-    q = q.view(n_members, -1, query.shape[2], n_heads, size).transpose(2, 3)
-    q = q.expand(-1, n_rows, -1, -1, -1).reshape(n_members * n_rows, n_heads, -1, size)
-    kv = apply_linear(p, f"{name}.memory", memory)
-    kv = kv.view(n_members * n_rows, n_tokens, 2, n_heads, size).permute(2, 0, 3, 1, 4)
-    keys, values = kv.unbind(0)
-    seen = None if mask is None else mask.reshape(n_members * n_rows, 1, 1, n_tokens)
-    # On a processor the fused kernel is slow for many short rows of queries.
-    short = q.device.type == "cpu" and mask is None and 1 < q.shape[2] <= SHORT
-    if looked is None and not short:
-        out = scaled_dot_product_attention(q, keys, values, attn_mask=seen)
-    else:
-        scores = q @ keys.transpose(-1, -2) / math.sqrt(size)
-        if seen is not None:
-            scores = scores.masked_fill(~seen, -math.inf)
-        weights = scores.softmax(dim=-1)
-        if looked is not None:
-            looked.weights[name] = weights.view(n_members, n_rows, n_heads, -1, n_tokens)
-        out = weights @ values
-    joined = out.transpose(1, 2).reshape(n_members, n_rows, -1, d)
-    return apply_linear(p, f"{name}.out", joined)
-
-
 def _feed_forward(p: Params, name: str, x: "Tensor") -> "Tensor":
-    from torch.nn.functional import gelu
+    import torch
+    from torch.nn.functional import gelu, layer_norm
 
-    hidden = gelu(apply_linear(p, f"{name}.in", apply_norm(p, f"{name}.norm", x)))
+    weight, bias = folded(p, f"{name}.norm", p[f"{name}.in.weight"], p[f"{name}.in.bias"])
+    flat = layer_norm(x, x.shape[-1:]).reshape(x.shape[0], -1, x.shape[-1])
+    hidden = gelu(torch.baddbmm(bias[:, None], flat, weight)).view(*x.shape[:-1], -1)
     return apply_linear(p, f"{name}.out", hidden)
 
 

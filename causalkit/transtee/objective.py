@@ -9,7 +9,8 @@ from causalkit.transtee import baseline_networks
 from causalkit.transtee.families import STANDARDISED, outcome_loss
 from causalkit.transtee.items import Library
 from causalkit.transtee.layout import Layout
-from causalkit.transtee.networks import Actions, Drop, Looked, Memory, Rows, decode, encode
+from causalkit.transtee.multihead import Looked
+from causalkit.transtee.networks import Actions, Drop, Memory, Rows, decode, encode
 from causalkit.transtee.optimiser import AdamW
 from causalkit.transtee.own_modules import OwnModule
 from causalkit.transtee.regulariser import TreatmentModel, hsic, ramp

@@ -11,7 +11,8 @@ from causalkit.transtee.actions import ActionArrays
 from causalkit.transtee.covariates import Covariates
 from causalkit.transtee.families import mean_outcome
 from causalkit.transtee.items import Library
-from causalkit.transtee.networks import Actions, Looked, Memory
+from causalkit.transtee.multihead import Looked
+from causalkit.transtee.networks import Actions, Memory
 from causalkit.transtee.shapes import NetShape
 from causalkit.transtee.stack import Stack
 from causalkit.transtee.store import Scales, Store, make_store, scaled_actions

@@ -64,7 +64,7 @@ class Plan:
     weight_decay: float = 1e-2
     batch_size: int = 128
     max_epochs: int = 300
-    patience: int = 40
+    patience: int = 20
     clip: float = 1.0
 
 

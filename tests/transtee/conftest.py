@@ -25,4 +25,4 @@ def doses():
 
 @pytest.fixture(scope="session")
 def dose_fit(doses):
-    return ck.TransTEE(**SMALL, n_ensemble=3).fit(doses)
+    return ck.TransTEE(**(SMALL | {"n_ensemble": 3})).fit(doses)

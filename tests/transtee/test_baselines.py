@@ -24,7 +24,14 @@ from causalkit.transtee.networks import Actions, Rows
 from causalkit.transtee.shapes import ActionShape, NetShape, TableShape
 
 NETWORKS = [TARNet, DragonNet, DRNet, VCNet]
-SIZES = {"d_model": 16, "d_head": 16, "max_epochs": 40, "lr": 1e-2, "random_state": 0}
+SIZES = {
+    "d_model": 16,
+    "d_head": 16,
+    "max_epochs": 40,
+    "n_ensemble": 1,
+    "lr": 1e-2,
+    "random_state": 0,
+}
 N = 6
 
 

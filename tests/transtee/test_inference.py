@@ -16,6 +16,7 @@ FAST = {
     "n_encoder_layers": 0,
     "max_epochs": 60,
     "patience": 15,
+    "n_ensemble": 1,
     "lr": 1e-2,
 }
 

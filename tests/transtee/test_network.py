@@ -8,7 +8,6 @@ import xarray as xr
 from transtee_designs import SMALL, arms_data, arms_frame
 
 import causalkit as ck
-from causalkit.transtee import networks
 from causalkit.transtee.layout import Layout, apply_linear, linear
 from causalkit.transtee.networks import Actions, Rows, decode, encode, encode_graphs
 from causalkit.transtee.predicting import attention_weights
@@ -124,25 +123,13 @@ def test_members_of_a_stack_do_not_mix():
         torch.testing.assert_close(alone[0], x[m] @ weight + bias)
 
 
-def test_the_two_ways_to_attend_agree_and_weights_sum_to_one(arms, arms_fit, monkeypatch):
+def test_attention_weights_sum_to_one(arms, arms_fit):
     asked_ = arms_fit._asked(arms)
     stack = arms_fit.model_.stacks[0]
     action = arms_fit.model_.action(1, asked_)
     found = attention_weights(stack, asked_.covariates, action)
     for weights in found.values():
         np.testing.assert_allclose(weights.sum(axis=-1), 1.0, atol=1e-5)
-    from causalkit.transtee.networks import Looked
-
-    shape, p = network()
-    batch, made = rows(9), asked(9, 3)
-    short = decode(p, shape, encode(p, shape, batch), made)
-    monkeypatch.setattr(networks, "SHORT", 0)
-    fused = decode(p, shape, encode(p, shape, batch), made)
-    torch.testing.assert_close(fused, short, atol=1e-5, rtol=1e-5)
-    looked = Looked()
-    explicit = decode(p, shape, encode(p, shape, batch, looked=looked), made, looked=looked)
-    torch.testing.assert_close(fused, explicit, atol=1e-5, rtol=1e-5)
-    assert set(looked.weights) == {"encoder0.attention", "decoder0.across"}
 
 
 def test_columns_are_found_by_name_and_not_by_position(arms_fit):

@@ -14,6 +14,7 @@ from causalkit.errors import ArgumentError, ArgumentTypeError
 pytestmark = pytest.mark.filterwarnings("ignore::causalkit.errors.CausalKitWarning")
 WIDTH = SMALL["d_model"]
 N = 240
+TWO = SMALL | {"n_ensemble": 2}
 
 
 class FirstFeature(nn.Module):
@@ -100,7 +101,7 @@ def steps(seed=2):
 
 def test_what_an_action_encoder_hides_is_not_seen():
     features = np.random.default_rng(5).standard_normal((12, 2))
-    fit = ck.TransTEE(**SMALL, n_ensemble=2, action_encoder=FirstFeature()).fit(items(features))
+    fit = ck.TransTEE(**TWO, action_encoder=FirstFeature()).fit(items(features))
     other = items(features * np.array([1.0, 0.0]) + np.array([0.0, 9.0]))
     new = items(features + np.array([1.0, 0.0]))
     before = fit.predict(items(features), treatment=[3, 4])
@@ -111,7 +112,7 @@ def test_what_an_action_encoder_hides_is_not_seen():
 def test_parameters_start_at_the_module_and_are_learned_by_every_network():
     module = FirstFeature()
     start = module.map.weight.detach().clone()
-    fit = ck.TransTEE(**SMALL, n_ensemble=2, action_encoder=module).fit(items())
+    fit = ck.TransTEE(**TWO, action_encoder=module).fit(items())
     network = fit.model_.stacks[0].network
     learned = network.layout.unpack(fit.model_.stacks[0].flat)["action_encoder.map.weight"]
     assert torch.equal(module.map.weight, start)

@@ -11,6 +11,7 @@ from causalkit.errors import ArgumentError, CausalKitWarning
 from causalkit.transtee.training import Plan, State, train
 
 QUICK = SMALL | {"max_epochs": 8}
+TWO = QUICK | {"n_ensemble": 2}
 
 
 def toy(until, save=None):
@@ -31,9 +32,9 @@ def test_weights_are_those_after_the_epoch_that_is_named():
 
 def test_a_refit_learns_from_all_rows_for_as_long_as_the_validation_rows_said():
     data = arms_data()
-    plain = ck.TransTEE(**QUICK, n_ensemble=2).fit(data)
+    plain = ck.TransTEE(**TWO).fit(data)
     lines = []
-    again = ck.TransTEE(**QUICK, n_ensemble=2, refit=True, progress=lines.append).fit(data)
+    again = ck.TransTEE(**TWO, refit=True, progress=lines.append).fit(data)
     y = data.column("outcome")
     assert again.diagnostics_["best epoch"] == plain.diagnostics_["best epoch"]
     assert again.history_.equals(plain.history_)

@@ -5,7 +5,7 @@ import pandas as pd
 
 import causalkit as ck
 
-SMALL = {"d_model": 8, "n_heads": 2, "max_epochs": 12, "random_state": 0}
+SMALL = {"d_model": 8, "n_heads": 2, "max_epochs": 12, "n_ensemble": 1, "random_state": 0}
 
 
 def arms_frame(n=240, seed=0):
