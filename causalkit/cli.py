@@ -12,13 +12,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from causalkit.errors import ArgumentError, CausalKitError
+from causalkit.optional import require
 from causalkit.provenance import __version__
 from causalkit.registry import ESTIMATORS, load
 from causalkit.study.commands import sim
 
 if TYPE_CHECKING:
     import pandas as pd
+    import xarray as xr
 
+    from causalkit.data import CausalData
     from causalkit.results import EffectResult
 
 note = partial(click.echo, err=True)
@@ -47,7 +50,7 @@ def _show_warning(message: object, category: type[Warning], *_: object, **__: ob
     note(f"{category.__name__}: {message}")
 
 
-INPUT = click.Path(exists=True, dir_okay=False, path_type=Path)
+INPUT = click.Path(exists=True, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -129,6 +132,8 @@ def show_data(name: str, *, as_json: bool) -> None:
 @click.option("--unit", help="Column that identifies the unit of a panel.")
 @click.option("--time", help="Column that identifies the period.")
 @click.option("--cluster", multiple=True, help="Column; at most two. Default: the unit.")
+@click.option("--image", help="Variable of a zarr store that holds images.")
+@click.option("--image-key", help="Column that says which image a row has.")
 @click.option("--learner", help="auto, lasso, ridge, boosting, forest or linear.")
 @click.option(
     "--missing",
@@ -150,11 +155,9 @@ def fit_file(
     as_json: bool,
     **roles: Any,
 ) -> None:
-    """Estimate an effect from the rows of DATA, a .parquet or .csv file."""
+    """Estimate an effect from the rows of DATA, a .parquet or .csv file or a .zarr store."""
     make = load("estimator", estimator, ESTIMATORS)
-    from causalkit.data import CausalData
-
-    data = CausalData.from_frame(_read(path), **roles)
+    data = _data(path, roles)
     chosen = {} if learner is None else {"learner": learner}
     if chosen and "learner" not in make().get_params():
         raise ArgumentError(f"--learner: {estimator} has no learner to choose; leave it out.")
@@ -184,6 +187,52 @@ def show_demo(out: Path, *, open_report: bool) -> None:
         webbrowser.open(report.resolve().as_uri())
 
 
+def _data(path: Path, roles: dict[str, Any]) -> "CausalData":
+    """Data from a table, or from a zarr store whose columns lie over ``obs``."""
+    from causalkit.data import CausalData
+
+    if path.suffix.lower() == ".zarr":
+        store = _open(path)
+        _check_image(store, roles["image"], roles["image_key"])
+        return CausalData.from_xarray(store, **roles)
+    frame = _read(path)
+    if roles["image"] is not None:
+        raise ArgumentError(
+            f"--image: {path.name!r} is a table, which holds no images; give a .zarr store that "
+            "has the columns, over the dimension obs, beside the images."
+        )
+    return CausalData.from_frame(frame, **roles)
+
+
+def _open(path: Path) -> "xr.Dataset":
+    """Store with its images left on disk."""
+    require("zarr", extra="images", needed_by="causalkit fit DATA.zarr")
+    import xarray as xr
+
+    try:
+        store: xr.Dataset = xr.open_zarr(path, chunks=None)
+    except (OSError, ValueError, KeyError) as error:
+        raise ArgumentError(f"cannot read {path.name!r}: {error}") from error
+    return store
+
+
+def _check_image(store: "xr.Dataset", image: str | None, image_key: str | None) -> None:
+    """Refuse an image that the store lacks, and images without the column that names them."""
+    if image is None:
+        return
+    if image not in store:
+        wide = [str(name) for name in store.data_vars if store[name].ndim > 1]
+        raise ArgumentError(
+            f"--image: there is no {image!r} in the store; images: {', '.join(wide) or 'none'}."
+        )
+    if image_key is None and "obs" not in store[image].dims:
+        columns = [str(name) for name in store.variables if store[name].dims == ("obs",)]
+        raise ArgumentError(
+            f"--image-key: the images of {image!r} lie over {store[image].dims[0]!r} and not over "
+            f"'obs'; name the column that says which image a row has: {', '.join(columns)}."
+        )
+
+
 def _read(path: Path) -> "pd.DataFrame":
     """Frame from a file, by its ending."""
     import pandas as pd
@@ -194,7 +243,8 @@ def _read(path: Path) -> "pd.DataFrame":
     }
     if path.suffix.lower() not in readers:
         raise ArgumentError(
-            f"cannot tell the format of {path.name!r}; give a file that ends in .parquet or .csv."
+            f"cannot tell the format of {path.name!r}; give a file that ends in .parquet or .csv, "
+            "or a store that ends in .zarr."
         )
     try:
         return readers[path.suffix.lower()](path)

@@ -162,7 +162,8 @@ def test_bad_data_exit_with_2_and_the_code_of_the_problem(frame, tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("firms.xlsx", "a,b\n1,2\n", "ends in .parquet or .csv"),
+        ("firms.xlsx", "a,b\n1,2\n", "ends in .parquet or .csv, or a store that ends in .zarr"),
+        ("firms.zarr", "no folder", "cannot read 'firms.zarr'"),
         ("firms.csv", "", "cannot read 'firms.csv'"),
         ("firms.parquet", "no parquet", "cannot read 'firms.parquet'"),
     ],
@@ -173,6 +174,56 @@ def test_a_file_that_cannot_be_read_is_named(name, content, message, tmp_path):
     result = run("fit", path, *FAST, *ROLES)
     assert result.exit_code == 2
     assert message in result.stderr
+
+
+IMAGES = ["--outcome", "y", "--treatment", "t", "--image", "image", "--image-key", "obs_place"]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> Path:
+    """A trial of 520 places with small images in a zarr store."""
+    pytest.importorskip("zarr")
+    path: Path = tmp_path_factory.mktemp("stores") / "trial.zarr"
+    ck.generators.image_rct(0, n_images=520, size=8, to_zarr=path)
+    return path
+
+
+def test_fit_reads_images_and_rows_from_a_store(store):
+    pytest.importorskip("econml")
+    asked = ["--estimator", "image-causal-forest", *IMAGES, "--seed", 3, "--json"]
+    facts = json.loads(run("fit", store, *asked).stdout)
+    data = ck.generators.image_rct(0, n_images=520, size=8).blind()
+    straight = ck.ImageCausalForest(random_state=3).fit(data).estimate()
+    assert facts["estimates"] == pytest.approx(straight.estimates.tolist(), rel=1e-6)
+
+
+@pytest.mark.slow
+def test_fit_finds_clusters_in_a_store(store):
+    result = run("fit", store, "--estimator", "image-effect-clusters", *IMAGES)
+    assert result.exit_code == 0
+    assert "cluster 1" in result.stdout
+    assert "Model-based effects" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (IMAGES[:4], "ImageEffectClusters needs the role 'image'"),
+        (IMAGES[:6], "--image-key: the images of 'image' lie over 'place'"),
+        ([*IMAGES[:5], "radar"], "--image: there is no 'radar' in the store; images: image."),
+        ([*IMAGES[:7], "village"], "there is no column 'village'"),
+    ],
+)
+def test_fit_names_what_it_lacks_of_the_images(store, options, message):
+    result = run("fit", store, "--estimator", "image-effect-clusters", *options)
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+def test_images_are_not_looked_for_in_a_table(csv):
+    result = run("fit", csv, *FAST, *ROLES, "--image", "tile")
+    assert result.exit_code == 2
+    assert "--image: 'firms.csv' is a table" in result.stderr
 
 
 def test_an_absent_file_and_an_unknown_data_set_exit_with_2(tmp_path):
