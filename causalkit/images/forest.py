@@ -8,7 +8,13 @@ import numpy as np
 
 from causalkit.data import CausalData
 from causalkit.data.roles import Requires
-from causalkit.errors import ArgumentError, check_choice, check_count, check_level
+from causalkit.errors import (
+    ArgumentError,
+    CausalKitWarning,
+    check_choice,
+    check_count,
+    check_level,
+)
 from causalkit.images.effect_map import EffectMap, evaluated, facts_of
 from causalkit.images.embed import embed_images
 from causalkit.images.embedding_source import (
@@ -27,7 +33,7 @@ from causalkit.provenance import record
 from causalkit.results import EffectResult
 from causalkit.rng import RandomState, as_seed, seed_of, stream
 from causalkit.typing import Floats, Ints, Learner
-from causalkit.warn import collect_warnings
+from causalkit.warn import collect_warnings, warn
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -44,6 +50,10 @@ class ImageCausalForest(EffectMap):
     less its mean given the components (cross-fitted) and on the treatment less its known
     probability. What ``estimate()`` and ``rate()`` say comes from doubly robust scores of rows that
     neither has seen.
+
+    Standard errors of averages are clustered where units share places or declared clusters. The
+    intervals of :meth:`effect` are the forest's own, which draws its subsamples by row: they take
+    rows as independent, and are too narrow where units of a cluster share shocks or treatment.
 
     Parameters
     ----------
@@ -213,7 +223,8 @@ class ImageCausalForest(EffectMap):
         data : CausalData, or DataArray of :func:`~causalkit.embed_images`
             Images are embedded with the statistics of the bands of the fit.
         level : float, default 0.95
-            Of the forest's own intervals.
+            Of the forest's own intervals, which take rows as independent; a warning says so if the
+            rows of the fit share clusters.
 
         Returns
         -------
@@ -224,6 +235,13 @@ class ImageCausalForest(EffectMap):
 
         self._check_fitted()
         check_level(level)
+        if self._clustered_by is not None:
+            warn(
+                "the intervals of the forest take rows as independent, and rows of the fit share "
+                f"clusters ({self._clustered_by!r}): they are too narrow if units of one share "
+                "shocks or treatment. Averages by estimate() have clustered standard errors.",
+                CausalKitWarning,
+            )
         values, dim, keys = self._target(data)
         effect, sd = self._predict(values)
         from scipy.stats import norm
@@ -268,6 +286,7 @@ class ImageCausalForest(EffectMap):
         from causalkit.images.untrained import principal
 
         self._origin = vectors.origin
+        self._clustered_by = _shared_cluster(units, train)
         places = np.unique(vectors.of_row[train])
         self._components = principal(vectors.values[places], self.n_components)
         x = self._reduced(vectors.values)[vectors.of_row]
@@ -334,3 +353,10 @@ class ImageCausalForest(EffectMap):
         check_alike(self._origin, vectors.origin)
         keys = np.arange(vectors.values.shape[0]) if vectors.keys is None else vectors.keys
         return vectors.values, vectors.dim, keys
+
+
+def _shared_cluster(units: Units, rows: Ints) -> str | None:
+    """Name of the clusters, if some hold several of the rows."""
+    if units.clusters is None or np.unique(units.clusters[rows]).size == rows.size:
+        return None
+    return units.cluster_name

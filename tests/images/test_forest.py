@@ -1,9 +1,12 @@
 """The forest on embeddings: which rule over time finds a change, and what its methods say."""
 
+import warnings
+
 import numpy as np
 import pytest
+import xarray as xr
 
-from causalkit import ImageEncoder, embed_images, generators
+from causalkit import CausalData, ImageEncoder, embed_images, generators
 from causalkit.errors import ArgumentError, CausalKitWarning, DataError
 from causalkit.images.forest import ImageCausalForest
 
@@ -135,6 +138,28 @@ def test_a_target_of_other_dates_is_warned_of_and_of_another_length_refused():
     for target in (short, embedded(short)):
         with pytest.raises(DataError, match=r"have 2 frames \(2010.* and the fit saw 3 frames"):
             forest.effect(target)
+
+
+@pytest.mark.parametrize("role", ["cluster", "unit"])
+def test_intervals_warn_where_rows_share_a_cluster(small, role):
+    """Declared, or by one embedding for several units. Averages are clustered there."""
+    data, alone = small
+    frame = data.frame.assign(village=np.arange(data.n) // 2)
+    vectors = data.matrix("covariates")
+    if role == "unit":
+        keys = {"village": np.arange(data.n // 2)}
+        vectors = xr.DataArray(vectors[::2], dims=("village", "feature"), coords=keys)
+    shared = CausalData.from_frame(frame, outcome="y", treatment="t", **{role: "village"})
+    forest = ImageCausalForest(
+        n_trees=8, n_components=4, propensity=0.5, split=(0.4, 0.2, 0.4), random_state=0
+    ).fit(shared, vectors)
+    name = "village" if role == "cluster" else "image"
+    with pytest.warns(CausalKitWarning, match=rf"rows of the fit share clusters \('{name}'\)"):
+        forest.effect(vectors)
+    assert forest.estimate().n_clusters == forest.evaluation_.rows.size / 2
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", CausalKitWarning)
+        alone.effect(data.matrix("covariates"))
 
 
 def test_trees_come_in_bags_of_four():
