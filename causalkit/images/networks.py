@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from causalkit.errors import ArgumentError
+
 Temporal = Literal["transformer", "concat", "difference", "variance", "mean", "last"]
-TEMPORAL = ("transformer", "concat", "difference", "variance", "mean", "last")
 
 _GROUPS = 4
 _HEADS = 4
@@ -49,17 +50,18 @@ class ConvEncoder(nn.Module):
 
 
 class RandomConv(nn.Module):
-    """Random filters, never trained: ``(b, band, y, x)`` to ``(b, 2 n_filters)``.
+    """Random filters, never trained: ``(b, band, y, x)`` to ``(b, 2 n_filters + band)``.
 
     Each filter has length one, and mean zero if ``centred``, so that it answers to patterns rather
-    than to brightness; means of the bands go along for that. Outcome-free and offline.
+    than to brightness; means of the bands go along for that. Filters stay inside the image.
+    Outcome-free and offline.
 
     Parameters
     ----------
     bands : int
     n_filters : int
     size : int
-        Side of a filter, odd.
+        Side of a filter.
     generator : torch.Generator
     centred : bool, default True
     """
@@ -83,8 +85,21 @@ class RandomConv(nn.Module):
         self.n_features = 2 * n_filters + bands
 
     def forward(self, image: Tensor) -> Tensor:
-        """Vector of each image."""
-        answers = nn.functional.conv2d(image, self.get_buffer("filters"))
+        """Vector of each image.
+
+        Raises
+        ------
+        ArgumentError
+            If the image is smaller than a filter.
+        """
+        filters = self.get_buffer("filters")
+        if min(image.shape[-2:]) < filters.shape[-1]:
+            raise ArgumentError(
+                f"images or crops of {image.shape[-2]} by {image.shape[-1]} pixels are smaller "
+                f"than filters of {filters.shape[-1]}; choose smaller ones: "
+                "ImageEncoder.random(size=...)."
+            )
+        answers = nn.functional.conv2d(image, filters)
         return torch.cat([pooled(answers), image.mean(dim=(-2, -1))], dim=1)
 
 
@@ -109,6 +124,11 @@ class SequenceEncoder(nn.Module):
         Frames per call of the encoder, which bounds memory.
     recompute : bool
         Recompute the frames' activations in the backward pass rather than keep them.
+
+    Raises
+    ------
+    ArgumentError
+        If a rule about change is asked of a single frame.
     """
 
     def __init__(
@@ -125,6 +145,11 @@ class SequenceEncoder(nn.Module):
         self.frame_chunk, self.recompute = frame_chunk, recompute
         self.register_buffer("years", years)
         width, frames = int(frame.n_features), len(years)  # type: ignore[arg-type]
+        if frames < 2 and temporal in ("difference", "variance"):
+            raise ArgumentError(
+                f"temporal={temporal!r} needs two frames or more, and the images have {frames}; "
+                "take it as an image: ds.isel(time=0)."
+            )
         times = {"concat": frames, "difference": 2, "variance": 2}.get(temporal, 1)
         self.n_features = times * width
         self.over_time = QueryPooling(width) if temporal == "transformer" else None
