@@ -19,7 +19,13 @@ import pandas as pd
 
 from causalkit.data import CausalData
 from causalkit.errors import DataError, Problem
-from causalkit.transtee.networks import Params, encode_graphs, encode_sequences, encode_vectors
+from causalkit.transtee.networks import (
+    Params,
+    encode_graphs,
+    encode_sequences,
+    encode_vectors,
+    graph_matrices,
+)
 from causalkit.transtee.own_modules import OwnModule
 from causalkit.typing import Bools, Floats, Ints, Singles
 
@@ -51,6 +57,7 @@ class Library:
     edges: Ints | None = None
     owner: Ints | None = None
     _tensors: dict[str, "Tensor"] = field(default_factory=dict, compare=False)
+    _matrices: list["Tensor"] = field(default_factory=list, compare=False)
 
     def __len__(self) -> int:
         return len(self.place)
@@ -110,7 +117,9 @@ class Library:
             return encode_vectors(p, t["features"])
         if self.kind == "sequence":
             return encode_sequences(p, t["features"], t["mask"])
-        return encode_graphs(p, t["features"], t["edges"], t["owner"], len(self))
+        if not self._matrices:
+            self._matrices.extend(graph_matrices(t["edges"], t["owner"], len(self)))
+        return encode_graphs(p, t["features"], *self._matrices)
 
     def _inputs(self) -> tuple[Any, ...]:
         """What an encoder of the user is given."""

@@ -10,6 +10,7 @@ with weights of its own, and a normalised last layer are ours.
 """
 
 import math
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -178,33 +179,63 @@ def encode_sequences(p: Params, steps: "Tensor", mask: "Tensor") -> "Tensor":
     return (encoded * weight).sum(dim=2) / weight.sum(dim=2)
 
 
-def encode_graphs(
-    p: Params, nodes: "Tensor", edges: "Tensor", owner: "Tensor", n_graphs: int
-) -> "Tensor":
+def graph_matrices(edges: "Tensor", owner: "Tensor", n_graphs: int) -> "tuple[Tensor, Tensor]":
+    """Sparse matrices: sums over neighbours ``(N, N)``, means over graphs ``(n_graphs, N)``.
+
+    Parameters
+    ----------
+    edges : (2, E) integer tensor
+        Source and target, each direction on its own.
+    owner : (N,) integer tensor
+        Graph of each node.
+    n_graphs : int
+    """
+    import torch
+
+    n = len(owner)
+    share = 1.0 / torch.bincount(owner, minlength=n_graphs).clamp(min=1)[owner]
+    nodes = torch.arange(n, device=owner.device)
+    ones = torch.ones(edges.shape[1], device=owner.device)
+    with warnings.catch_warnings():
+        # Torch calls its compressed rows a beta feature, whatever is done with them.
+        warnings.simplefilter("ignore")
+        return (
+            torch.sparse_coo_tensor(edges.flip(0), ones, (n, n)).to_sparse_csr(),
+            torch.sparse_coo_tensor(
+                torch.stack([owner, nodes]), share, (n_graphs, n)
+            ).to_sparse_csr(),
+        )
+
+
+def encode_graphs(p: Params, nodes: "Tensor", near: "Tensor", mean: "Tensor") -> "Tensor":
     """Tokens ``(M, n_graphs, d)`` of graphs: sums over neighbours, three rounds, then the mean.
 
     Parameters
     ----------
     nodes : (N, f) tensor
-    edges : (2, E) integer tensor
-        Source and target, each direction on its own.
-    owner : (N,) integer tensor
-        Graph of each node.
+    near, mean : sparse tensors
+        Of :func:`graph_matrices`.
     """
-    import torch
     from torch.nn.functional import gelu
 
     wide = nodes.expand(p["item.in.weight"].shape[0], *nodes.shape)
     hidden = apply_linear(p, "item.in", wide)
     for step in range(N_ROUNDS):
-        near = torch.zeros_like(hidden).index_add(1, edges[1], hidden[:, edges[0]])
         hidden = hidden + gelu(
-            apply_linear(p, f"item.own{step}", hidden) + apply_linear(p, f"item.near{step}", near)
+            apply_linear(p, f"item.own{step}", hidden)
+            + apply_linear(p, f"item.near{step}", _summed(near, hidden))
         )
-    total = hidden.new_zeros(hidden.shape[0], n_graphs, hidden.shape[2])
-    total = total.index_add(1, owner, hidden)
-    count = torch.bincount(owner, minlength=n_graphs).clamp(min=1).to(hidden.dtype)
-    return apply_linear(p, "item.out", total / count[None, :, None])
+    return apply_linear(p, "item.out", _summed(mean, hidden))
+
+
+def _summed(matrix: "Tensor", x: "Tensor") -> "Tensor":
+    """Sparse matrix ``(K, N)`` times each member's ``(N, d)``, all members in one product."""
+    import torch
+
+    members, n, d = x.shape
+    wide = x.transpose(0, 1).reshape(n, members * d)
+    total: Tensor = torch.sparse.mm(matrix, wide)
+    return total.view(-1, members, d).transpose(0, 1)
 
 
 def _tokens(

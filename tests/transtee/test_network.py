@@ -9,7 +9,7 @@ from transtee_designs import SMALL, arms_data, arms_frame
 
 import causalkit as ck
 from causalkit.transtee.layout import Layout, apply_linear, linear
-from causalkit.transtee.networks import Actions, Rows, decode, encode, encode_graphs
+from causalkit.transtee.networks import Actions, Rows, decode, encode, encode_graphs, graph_matrices
 from causalkit.transtee.predicting import attention_weights
 from causalkit.transtee.shapes import ActionShape, NetShape, TableShape
 
@@ -176,10 +176,13 @@ def test_a_graph_is_its_own_whatever_graphs_are_beside_it():
     nodes = torch.randn(7, 3, generator=g)
     edges = torch.tensor([[0, 1, 1, 2, 3, 4, 5, 6], [1, 0, 2, 1, 4, 3, 6, 5]])
     owner = torch.tensor([0, 0, 0, 1, 1, 1, 1])
-    both = encode_graphs(p, nodes, edges, owner, 2)
-    first = encode_graphs(p, nodes[:3], edges[:, :4], owner[:3], 1)
+    near, mean = graph_matrices(edges, owner, 2)
+    np.testing.assert_array_equal(near.to_dense()[1], [1, 0, 1, 0, 0, 0, 0])
+    np.testing.assert_allclose(mean.to_dense(), [[1 / 3] * 3 + [0] * 4, [0] * 3 + [1 / 4] * 4])
+    both = encode_graphs(p, nodes, near, mean)
+    first = encode_graphs(p, nodes[:3], *graph_matrices(edges[:, :4], owner[:3], 1))
     torch.testing.assert_close(both[:, :1], first)
-    cut = encode_graphs(p, nodes[:3], edges[:, :2], owner[:3], 1)
+    cut = encode_graphs(p, nodes[:3], *graph_matrices(edges[:, :2], owner[:3], 1))
     assert (cut - first).abs().max() > 1e-4
 
 
