@@ -35,6 +35,11 @@ def clusters(**more):
     return ck.ImageEffectClusters(**(FAST | more))
 
 
+def modes(**more):
+    """Without intervals, in an eighth of the time: for what does not hang on the posterior."""
+    return clusters(inference="map", n_ensemble=1, **more)
+
+
 @pytest.fixture(scope="module")
 def rct():
     return ck.generators.image_rct(0, **SMALL)
@@ -88,7 +93,7 @@ def test_the_same_seed_gives_the_same_numbers(rct, fit):
     again = clusters().fit(rct.blind())
     np.testing.assert_array_equal(again.evaluation_.score, fit.evaluation_.score)
     pd.testing.assert_frame_equal(again.cluster_effects(), fit.cluster_effects())
-    other = clusters(random_state=1).fit(rct.blind())
+    other = modes(random_state=1).fit(rct.blind())
     assert not np.array_equal(other.parts_.evaluate, fit.parts_.evaluate)
 
 
@@ -139,11 +144,13 @@ def test_effect_and_type_come_from_one_draw(fit, rct):
 
 
 def test_shared_images_cluster_standard_errors_by_image():
-    data = ck.generators.image_rct(2, design="shared", n_images=520, size=16, assignment=0.0)
+    data = ck.generators.image_rct(
+        2, design="shared", n_images=520, size=16, assignment=0.0, units_per_image=2
+    )
     plain = data.with_roles(cluster=())
     result = clusters(latent_level="image", likelihood="normal").fit(plain.blind()).estimate("ate")
     assert "image" in result.inference
-    groups = clusters().fit(data.blind())
+    groups = modes().fit(data.blind())
     place = data.frame["place"].to_numpy()
     parts = groups.parts_
     assert not set(place[parts.train]) & set(place[parts.evaluate])
@@ -153,13 +160,13 @@ def test_shared_images_cluster_standard_errors_by_image():
 def test_assignment_by_image_is_noticed():
     data = ck.generators.image_rct(2, design="shared", n_images=520, size=16, assignment=1.0)
     with pytest.warns(SplitWarning, match="same for all units in 100% of the images"):
-        clusters().fit(data.with_roles(cluster=()).blind())
+        modes().fit(data.with_roles(cluster=()).blind())
 
 
 def test_a_treatment_that_images_predict_is_noticed():
     data = ck.generators.image_rct(0, n_images=600, size=16, overlap=False)
     with pytest.warns(RandomizationWarning, match="predict the treatment"):
-        clusters(propensity=0.5).fit(data.blind())
+        modes(propensity=0.5).fit(data.blind())
 
 
 def test_binary_outcomes_have_risk_differences():
@@ -180,14 +187,14 @@ def test_binary_outcomes_have_risk_differences():
 def test_skewed_outcomes_are_warned_of():
     data = ck.generators.image_rct(0, noise="exponential", sigma=3.0, **SMALL)
     with pytest.warns(CausalKitWarning) as told:
-        clusters().fit(data.blind())
+        modes().fit(data.blind())
     texts = [str(one.message) for one in told]
     assert any("is skewed" in text and "trust the honest effects" in text for text in texts)
 
 
-def test_the_number_of_clusters_is_chosen_by_prediction(trained):
-    data, _ = trained
-    several = clusters(n_clusters="auto", max_clusters=3, encoder="random", n_components=24).fit(
+def test_the_number_of_clusters_is_chosen_by_prediction():
+    data = ck.generators.image_rct(1, n_images=800)
+    several = clusters(n_clusters="auto", max_clusters=3, encoder="random", n_components=12).fit(
         data.blind()
     )
     assert several.n_clusters_ == 2
@@ -203,7 +210,7 @@ def test_one_cluster_is_the_average_effect(rct):
 
 
 def test_a_mode_has_no_interval_but_an_ensemble_does(rct):
-    single = clusters(inference="map", n_ensemble=1).fit(rct.blind())
+    single = modes().fit(rct.blind())
     with pytest.raises(IdentificationError, match="single mode has no uncertainty"):
         single.effect(rct)
     assert np.isfinite(single.predict_cate(rct)).all()
@@ -261,7 +268,7 @@ def test_data_that_would_spoil_the_trial_are_refused(rct):
         clusters().fit(changed(rct, coded, covariates="x"))
     constant = frame.assign(x=1.0, z=np.arange(600.0))
     with pytest.warns(CausalKitWarning, match="covariates 'x' are constant and left out"):
-        clusters().fit(changed(rct, constant, covariates=["x", "z"]))
+        modes().fit(changed(rct, constant, covariates=["x", "z"]))
     with pytest.raises(DataError, match="fewer than 50"):
         clusters().fit(rct.subset(np.arange(200)).blind())
     with pytest.raises(DataError, match="binary"):
@@ -277,7 +284,7 @@ def test_data_that_would_spoil_the_trial_are_refused(rct):
 def test_a_rare_covariate_without_controls_is_no_leak(rct):
     rare = rct.frame.assign(x=0.0)
     rare.loc[rare.index[rare["t"] == 1][:3], "x"] = 1.0
-    assert clusters().fit(changed(rct, rare, covariates="x")).parts_ is not None
+    assert modes().fit(changed(rct, rare, covariates="x")).parts_ is not None
 
 
 def test_a_band_that_only_evaluation_images_have_is_an_error(rct, fit):
@@ -300,7 +307,7 @@ def test_predictions_do_not_take_another_image_variable(rct, fit):
 def test_strata_give_the_propensity_and_say_so(rct):
     frame = rct.frame.assign(block=np.arange(600) % 4)
     with pytest.warns(CausalKitWarning, match="treated share of each 'block'"):
-        found = clusters().fit(changed(rct, frame, strata="block"))
+        found = modes().fit(changed(rct, frame, strata="block"))
     for result in (found.estimate(), found.estimate("ate")):
         assert "treated share of each 'block'" in " ".join(result.warnings)
 
@@ -341,8 +348,8 @@ def test_missing_pixels_are_an_error_unless_a_policy_says_otherwise(rct):
     with pytest.raises(DataError, match=r"missing or infinite \(.*: 1; first images: 6\)"):
         clusters().fit(data)
     for policy in ("mean", "mask"):
-        found = clusters(nan_policy=policy).fit(data)
-        assert np.isfinite(found.effect(data)["effect"]).all()
+        found = modes(nan_policy=policy).fit(data)
+        assert np.isfinite(found.predict_cate(data)).all()
 
 
 def test_a_module_of_the_users_own(rct):
@@ -351,7 +358,7 @@ def test_a_module_of_the_users_own(rct):
             return torch.nn.functional.adaptive_avg_pool2d(image, 4)[:, :, :, 0]
 
     encoder = ck.ImageEncoder.of(Means(), name="means", size=8)
-    fit = clusters(encoder=encoder).fit(rct.blind())
+    fit = modes(encoder=encoder).fit(rct.blind())
     assert fit.members_[0].network(torch.zeros(2, 3, 16, 16)).shape[0] == 2
     bands = tuple(map(str, rct.arrays["band"].values))
     wrong = ck.ImageEncoder.of(Means(), name="means", bands=bands[1::-1])
@@ -368,6 +375,6 @@ def test_images_behind_a_store_sorted_by_treatment_give_the_same_answer(tmp_path
             5, n_images=600, size=16, sort_by=order, to_zarr=tmp_path / f"{order}.zarr", chunk=50
         )
         assert isinstance(data.arrays["image"], xr.DataArray)
-        honest.append(clusters().fit(data.blind()).estimate("ate").tidy().iloc[0])
+        honest.append(modes().fit(data.blind()).estimate("ate").tidy().iloc[0])
     gap = honest[0]["estimate"] - honest[1]["estimate"]
     assert abs(gap) < 3.0 * np.hypot(honest[0]["std_error"], honest[1]["std_error"])

@@ -17,6 +17,8 @@ from causalkit.errors import ArgumentError, ArgumentTypeError, DataError
 pytestmark = pytest.mark.filterwarnings("ignore::causalkit.errors.RandomizationWarning")
 
 TAU = np.array([-0.5, 1.5])
+# Without intervals: for what does not hang on the posterior.
+MODES = {"likelihood": "normal", "inference": "map", "n_ensemble": 1, "random_state": 0}
 
 
 @pytest.fixture(scope="module")
@@ -68,9 +70,7 @@ def test_covariates_beside_modifiers_belong_to_the_baseline(trial):
 def test_more_features_than_components_are_reduced_by_the_training_rows(trial):
     rng = np.random.default_rng(0)
     wide = np.hstack([trial.matrix("covariates"), 0.1 * rng.normal(size=(trial.n, 6))])
-    found = EmbeddingEffectClusters(n_components=5, likelihood="normal", random_state=0).fit(
-        trial.blind(), wide
-    )
+    found = EmbeddingEffectClusters(n_components=5, **MODES).fit(trial.blind(), wide)
     assert found.diagnostics_["n_features"] == 5
     train = (wide - found._reduction[0])[found.parts_.train] @ found._reduction[1]
     np.testing.assert_allclose(train.std(axis=0), 1.0)
@@ -79,7 +79,7 @@ def test_more_features_than_components_are_reduced_by_the_training_rows(trial):
 def test_embeddings_of_images_are_matched_by_key_and_not_by_order():
     rct = generators.image_rct(0, n_images=600, size=10)
     vectors = embed_images(rct, ImageEncoder.random(n_filters=4))
-    make = EmbeddingEffectClusters(likelihood="normal", n_components=4, random_state=0)
+    make = EmbeddingEffectClusters(n_components=4, **MODES)
     one = make.fit(rct.blind(), vectors)
     expected = one.evaluation_.cate
     other = make.fit(rct.blind(), vectors[::-1])
@@ -104,11 +104,11 @@ def test_an_encoder_of_another_fold_is_taken():
 
 
 def test_a_target_made_in_another_way_is_refused(trial):
-    found = EmbeddingEffectClusters(likelihood="normal", random_state=0).fit(
+    found = EmbeddingEffectClusters(**MODES).fit(
         trial.blind(), embedding(trial, encoder="a", band_mean=[0.0])
     )
     with pytest.raises(ArgumentError, match="differ from those of the fit in band_mean"):
-        found.effect(embedding(trial, encoder="a", band_mean=[1.0]))
+        found.predict_cate(embedding(trial, encoder="a", band_mean=[1.0]))
 
 
 def test_what_does_not_do_is_refused(trial):
@@ -161,12 +161,11 @@ def test_keys_of_embeddings_are_matched_to_units(trial):
     roles = {"outcome": "y", "treatment": "t", "unit": "who"}
     data = CausalData.from_frame(frame, **roles)
     keyed = embedding(trial).rename(obs="who").assign_coords(who=frame["who"].to_numpy())
-    quick = {"likelihood": "normal", "inference": "map", "n_ensemble": 1, "random_state": 0}
-    straight = EmbeddingEffectClusters(**quick).fit(data, keyed)
-    turned = EmbeddingEffectClusters(**quick).fit(data, keyed[::-1])
+    straight = EmbeddingEffectClusters(**MODES).fit(data, keyed)
+    turned = EmbeddingEffectClusters(**MODES).fit(data, keyed[::-1])
     np.testing.assert_array_equal(straight.evaluation_.score, turned.evaluation_.score)
     with pytest.raises(ArgumentError, match="image_key="):
-        EmbeddingEffectClusters(**quick).fit(data.with_roles(unit=None), keyed)
+        EmbeddingEffectClusters(**MODES).fit(data.with_roles(unit=None), keyed)
 
 
 def test_equal_embeddings_stay_in_one_part(trial):
@@ -174,8 +173,7 @@ def test_equal_embeddings_stay_in_one_part(trial):
     values[1::2] = values[::2]
     twins = xr.DataArray(values, dims=("obs", "feature"))
     bare = trial.blind().with_roles(covariates=())
-    quick = EmbeddingEffectClusters(inference="map", n_ensemble=1, random_state=0)
-    parts = quick.fit(bare, twins).parts_
+    parts = EmbeddingEffectClusters(**MODES).fit(bare, twins).parts_
     pairs = [set(part // 2) for part in (parts.train, parts.select, parts.evaluate)]
     assert not pairs[0] & pairs[2]
     assert not pairs[0] & pairs[1]
