@@ -272,6 +272,26 @@ def test_the_table_of_candidates_shows_losses_risks_and_the_choice():
     assert parts.estimates[choice] == pytest.approx(fit.result_.estimate, rel=1e-9)
 
 
+@pytest.mark.parametrize("criterion", ["minimax", "mixed-minimax"])
+def test_the_estimate_is_that_of_the_combination_that_the_criterion_chooses(criterion):
+    # A sample in which both criteria and the losses each choose another combination.
+    data = designs.as_data(*designs.draw(np.random.default_rng(3), 1000))
+    fit = ck.InvalidIV(
+        learners=["linear", "ridge", "lasso"],
+        basis=None,
+        n_folds=2,
+        criterion=criterion,
+        trim_delta_v=0.0,
+        random_state=0,
+    ).fit(data)
+    found = fit.fit_.selection
+    rules = [selection.choose(found.risks, rule) for rule in ("minimax", "mixed-minimax")]
+    by_loss = tuple(found.pools[name].best for name in selection.AXES)
+    assert len({*rules, by_loss}) == 3
+    assert found.choice == rules[criterion == "mixed-minimax"]
+    assert fit.result_.estimate == pytest.approx(found.parts.estimates[found.choice], rel=1e-9)
+
+
 def test_the_log_loss_and_squared_loss_of_candidates_are_out_of_fold():
     data = designs.as_data(*designs.draw(np.random.default_rng(8), 1000))
     fit = ck.InvalidIV(learners=["linear"], basis=None, n_folds=2, random_state=0).fit(data)
