@@ -264,7 +264,8 @@ class InvalidIV(Estimator):
     def anderson_rubin(self, *, null: float = 0.0, level: float = 0.95) -> AndersonRubin:
         """Test and set for the variance-weighted effect, valid under weak identification.
 
-        Inverts the test of E[(Z − π)(A − μ_Z)(Y − δA − ω_Z(δ))] = 0 in its orthogonal form.
+        Inverts the test of E[(Z − π)(A − μ_Z)(Y − δA − ω_Z(δ))] = 0 in its orthogonal form, on the
+        first of several repeats.
         """
         self._check_fitted()
         inference = self.fit_.inference(self._settings)

@@ -1,7 +1,7 @@
 """How strongly the instrument moves the variance of the treatment, and what that allows."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -164,13 +164,17 @@ def weak_robust(
     There is one direction, however many instruments: the set holds the root of its moment and is
     never empty.
     """
-    return anderson_rubin(
+    found = anderson_rubin(
         products.outcome[:, 0],
         products.treatment[:, 0],
         products.instrument[:, :1],
         null=null,
         level=level,
         **inference.arguments,
+    )
+    # The general null also says that instruments are valid; here they need not be.
+    return replace(
+        found, test=replace(found.test, null=f"the variance-weighted effect is {null:g}")
     )
 
 
@@ -186,8 +190,9 @@ def warn_if_weak(found: Strength, accepted: AndersonRubin, instruments: Sequence
         )
     elif accepted.shape in ("half-line", "line", "disjoint"):
         warn(
-            f"the Anderson-Rubin set is unbounded: with {name} the data exclude no effect however "
-            "large. Read conf_int(kind='anderson-rubin').",
+            "the Anderson-Rubin set of the variance-weighted effect is unbounded though "
+            f"{name} moves the variance of the treatment: up in some rows and down in others, and "
+            "that effect divides by the mean of these moves. Read estimate('ate').",
             WeakIdentificationWarning,
         )
     if found.small_share > _MANY:

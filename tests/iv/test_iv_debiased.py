@@ -250,19 +250,3 @@ def test_coverage_with_the_lasso_over_a_cubic_dictionary():
     estimate, std_error = simulate(shipped(), n=2000, n_sim=100, learners="lasso", basis="cubic")
     covered = np.mean(abs(estimate - 1.0) < 1.96 * std_error)
     assert abs(covered - 0.95) < 3.0 * np.sqrt(0.95 * 0.05 / estimate.size)
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings(ANY)
-def test_the_anderson_rubin_set_covers_under_weak_identification_where_wald_does_not():
-    # A6.
-    n_sim, make = 400, shipped(weak=0.9, effect="constant")
-    inside = np.empty((n_sim, 2), dtype=bool)
-    for k in range(n_sim):
-        found = fit(make(1000 + k, 2000), n_folds=2)
-        low, high = found.estimate("variance-weighted").conf_int()
-        inside[k] = 1.0 in found.conf_int(kind="anderson-rubin"), low < 1.0 < high
-    robust, wald = inside.mean(axis=0)
-    band = 3.0 * np.sqrt(0.95 * 0.05 / n_sim)
-    assert abs(robust - 0.95) < band
-    assert abs(wald - 0.95) > band

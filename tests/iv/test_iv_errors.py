@@ -1,8 +1,5 @@
 """What InvalidIV says about input that it cannot use, in the words of its messages."""
 
-import re
-import warnings
-
 import iv_designs as designs
 import numpy as np
 import pandas as pd
@@ -21,8 +18,6 @@ from causalkit.errors import (
     WeakIdentificationWarning,
 )
 from causalkit.iv.identified import ONE_SIDED
-from causalkit.iv.influence import Products
-from causalkit.iv.strength import Inference, warn_if_weak, weak_robust
 
 ANY = "ignore::causalkit.errors.CausalKitWarning"
 
@@ -191,58 +186,6 @@ def test_rows_of_small_delta_v_are_counted_and_the_population_is_named():
         found = fit(weak(), calibrate=False)
     used = int(found.fit_.used.sum())
     assert any(f"over the {used} rows" in note for note in found.result_.notes)
-
-
-def moments(*, moved, explained, n=400):
-    """Residual products whose treatment and outcome follow the instrument so strongly."""
-    z, a, y = np.random.default_rng(6).standard_normal((3, n, 1))
-    a, y = a - z * (a * z).mean() / (z**2).mean(), y - z * (y * z).mean() / (z**2).mean()
-    return Products(outcome=explained * z + y, treatment=moved * z + a, instrument=z)
-
-
-# A coefficient has the standard error .05: 3 of them are .15, and .5 of one is .025.
-@pytest.mark.parametrize(
-    ("moved", "explained", "shape", "words", "warned"),
-    [
-        (1.0, 0.5, "interval", r"set: \[0\.\d+, 0\.\d+\]\. Anderson", False),
-        (0.025, 0.025, "line", r"set: \[-inf, inf\]\.", True),
-        (0.025, 0.5, "disjoint", r"set: \[-inf, -\d\S*\] or \[\d\S*, inf\]\.", True),
-    ],
-)
-def test_each_shape_of_the_anderson_rubin_set_has_its_words(moved, explained, shape, words, warned):
-    inference = Inference((), None, None, "none", None)
-    found = weak_robust(moments(moved=moved, explained=explained), inference, null=0.0, level=0.95)
-    assert found.shape == shape
-    assert re.search(words, str(found))
-    strong = fit().strength()
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always")
-        warn_if_weak(strong, found, ["z"])
-    assert [w.category for w in said] == [WeakIdentificationWarning] * warned
-    if warned:
-        assert "set is unbounded: with z the data exclude no effect" in str(said[0].message)
-
-
-@pytest.mark.filterwarnings(ANY)
-def test_the_anderson_rubin_set_has_one_moment_and_is_never_empty():
-    # Two instruments whose ratios of covariance to variance differ by far, and two repeats.
-    rng = np.random.default_rng(7)
-    l1, z1, z2 = rng.uniform(-1.0, 1.0, 1500), *(rng.random((2, 1500)) < 0.5).astype(float)
-    noise = rng.standard_normal(1500)
-    a = np.sqrt(0.5 + 1.2 * z1 + 1.2 * z2) * noise
-    y = np.where(z1 == z2, 1.0, 3.0) * z1 * a - 2.0 * z2 * a + rng.standard_normal(1500)
-    frame = pd.DataFrame({"y": y, "a": a, "z": z1, "z2": z2, "l1": l1})
-    data = dataset(frame, instruments=["z", "z2"], covariates="l1")
-    found = fit(data, n_rep=2, n_folds=2).anderson_rubin()
-    assert found.shape != "empty"
-    assert found.test.df[0] == 1
-
-
-@pytest.mark.filterwarnings(ANY)
-def test_an_unbounded_anderson_rubin_set_is_said_in_words():
-    found = fit(weak()).conf_int(kind="anderson-rubin")
-    assert found.shape in ("line", "disjoint", "half-line")
-    assert "inf" in str(found)
 
 
 @pytest.mark.filterwarnings(ANY)
