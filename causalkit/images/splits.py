@@ -8,6 +8,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from causalkit.errors import ArgumentError, DataError, Problem
+from causalkit.inference.arguments import check_number
 from causalkit.typing import Floats, Ints
 
 LEAST_IMAGES = 50
@@ -61,8 +62,13 @@ def spatial_blocks(lon: Floats, lat: Floats, km: float) -> Ints:
         Degrees.
     km : float
         Width of a block at the mean latitude.
+
+    Raises
+    ------
+    ArgumentError
+        If the width is no positive number.
     """
-    if not km > 0:
+    if not check_number("spatial_block_km", km) > 0:
         raise ArgumentError(f"spatial_block_km must be positive, got {km!r}.")
     width = km / _KM_PER_DEGREE
     east = np.floor(lon * np.cos(np.deg2rad(lat.mean())) / width).astype(np.int64)
@@ -100,7 +106,7 @@ def split(
     DataError
         If a part has fewer than fifty images, or one arm only.
     """
-    if len(shares) != 3 or min(shares) <= 0 or abs(sum(shares) - 1.0) > 1e-9:
+    if not _are_shares(shares):
         raise ArgumentError(
             f"split must be three positive shares that sum to 1, such as (.5, .1, .4); got "
             f"{shares!r}."
@@ -123,6 +129,14 @@ def split(
     if problems:
         raise DataError(problems)
     return Parts(*rows)
+
+
+def _are_shares(shares: Any) -> bool:
+    try:
+        found = np.asarray(shares, dtype=np.float64)
+    except (TypeError, ValueError):
+        return False
+    return found.shape == (3,) and bool((found > 0.0).all()) and abs(found.sum() - 1.0) <= 1e-9
 
 
 def _unfit(name: str, rows: Ints, treatment: Floats, image: Ints) -> Problem | None:

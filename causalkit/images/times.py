@@ -7,6 +7,7 @@ import pandas as pd
 
 from causalkit.data.images import ImageStore
 from causalkit.errors import ArgumentError, CausalKitWarning, DataError, Problem
+from causalkit.inference.arguments import check_number
 from causalkit.warn import warn
 
 _MOST_SHOWN = 12
@@ -26,7 +27,7 @@ def check_times(store: ImageStore, treatment_date: Any, *, allow_later: bool) ->
     Raises
     ------
     ArgumentError
-        If a date is given and the frames have none.
+        If the treatment date is no date, or is given where the frames have none.
     DataError
     """
     if "time" not in store.pixels.dims:
@@ -39,6 +40,12 @@ def check_times(store: ImageStore, treatment_date: Any, *, allow_later: bool) ->
             )
         return
     times = pd.Index(store.pixels["time"].values)
+    if times.dtype.kind not in "Miuf":
+        message = (
+            f"the times of {store.name!r} are {times.inferred_type} (first: {times[0]!r}); give "
+            "dates or numbers: ds.assign_coords(time=pd.to_datetime([...]))."
+        )
+        raise DataError(Problem(_CODE, message, "time"))
     steps = np.diff(times.to_numpy())
     order = steps > np.zeros(1, dtype=steps.dtype)
     if not order.all():
@@ -51,8 +58,7 @@ def check_times(store: ImageStore, treatment_date: Any, *, allow_later: bool) ->
         raise DataError(Problem(_CODE, message, "time"))
     if treatment_date is None or allow_later:
         return
-    date: Any = pd.Timestamp(treatment_date) if times.dtype.kind == "M" else treatment_date
-    late = times[times >= date]
+    late = times[times >= _comparable(treatment_date, times)]
     if len(late):
         message = (
             f"{len(late)} frames of {store.name!r} are not from before treatment_date="
@@ -61,6 +67,23 @@ def check_times(store: ImageStore, treatment_date: Any, *, allow_later: bool) ->
             "allow_later_frames=True."
         )
         raise DataError(Problem(_CODE, message, "time"))
+
+
+def _comparable(date: Any, times: "pd.Index[Any]") -> Any:
+    """The treatment date in the type of the times."""
+    if times.dtype.kind != "M":
+        return check_number("treatment_date", date)
+    try:
+        if isinstance(date, bool | int | float):
+            raise TypeError("a number")
+        found: Any = pd.Timestamp(date)
+        if found is pd.NaT:
+            raise ValueError("it is missing")
+    except (TypeError, ValueError) as error:
+        raise ArgumentError(
+            f"treatment_date={date!r} is no date ({error}); give one such as '2015-06-30'."
+        ) from error
+    return found if found.tz is None else found.tz_convert(None)
 
 
 def times_of(store: ImageStore) -> tuple[str, ...]:

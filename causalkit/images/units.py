@@ -144,21 +144,23 @@ def take_units(
 
 
 def _coded_by_treatment(matrix: Floats, names: tuple[str, ...], t: Floats) -> Iterator[Problem]:
-    """Covariates that hold the treatment: equal to it, zero without it, or a product with it.
+    """Covariates that hold the treatment: zero in one arm, as the treatment or a product with it.
 
     A rare dummy may have no untreated row by chance; what chance would hardly do is refused.
     """
-    share = t.mean()
     for column, name in zip(matrix.T, names, strict=True):
         size = np.abs(column)
-        if not np.ptp(column) or size[t == 0.0].max(initial=0.0) > _LEAK * size.max():
-            continue
-        if share ** int((size > _LEAK * size.max()).sum()) < _CHANCE:
-            message = (
-                f"covariate {name!r} is zero wherever the treatment is zero: a post-treatment or "
-                "treatment-coded covariate, which would take a share of the effect. Leave it out."
-            )
-            yield Problem("E20-leak", message, name)
+        there = size > _LEAK * size.max()
+        for arm, word in ((0.0, "zero"), (1.0, "one")):
+            if not np.ptp(column) or there[t == arm].any():
+                continue
+            if (t != arm).mean() ** int(there.sum()) < _CHANCE:
+                message = (
+                    f"covariate {name!r} is zero wherever the treatment is {word}: a "
+                    "post-treatment or treatment-coded covariate, which would take a share of the "
+                    "effect. Leave it out."
+                )
+                yield Problem("E20-leak", message, name)
 
 
 def _varying(matrix: Floats, names: tuple[str, ...]) -> tuple[Floats, tuple[str, ...]]:
@@ -227,6 +229,14 @@ def _blocks(store: ImageStore | None, image: Ints, km: float) -> Ints:
     lon, lat = (
         store.pixels[name].transpose(dim).values.astype(np.float64) for name in ("lon", "lat")
     )
+    lost = np.unique(image[~np.isfinite(lon[image] + lat[image])])
+    if lost.size:
+        first = ", ".join(map(repr, np.asarray(store.keys)[lost[:3]].tolist()))
+        message = (
+            f"{lost.size} images have no lon or lat, which spatial_block_km needs (first: "
+            f"{first}); fill them, or leave these places out."
+        )
+        raise DataError(Problem("E15-image-nonfinite", message, store.name))
     return spatial_blocks(lon, lat, km)[image]
 
 

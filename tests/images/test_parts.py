@@ -40,7 +40,14 @@ def test_parts_share_no_group_and_have_both_arms_alike():
 
 @pytest.mark.parametrize(
     ("shares", "message"),
-    [((0.5, 0.5), "three positive shares"), ((0.6, 0.1, 0.4), "sum to 1"), ((1, 0, 0), "positive")],
+    [
+        ((0.5, 0.5), "three positive shares"),
+        ((0.6, 0.1, 0.4), "sum to 1"),
+        ((1, 0, 0), "positive"),
+        ((0.5, np.nan, 0.4), "positive"),
+        (None, "three positive shares"),
+        (("half", 0.1, 0.4), "three positive shares"),
+    ],
 )
 def test_shares_that_are_none(shares, message):
     rows = np.arange(400)
@@ -67,8 +74,9 @@ def test_blocks_are_squares_of_the_width_asked_for():
         east = np.ptp(lon.ravel()[mine]) * 111.32 * np.cos(np.deg2rad(44.5))
         assert max(north, east) <= 25.0 + 1e-9
     assert np.unique(found).size >= 12
-    with pytest.raises(ArgumentError, match="must be positive"):
-        spatial_blocks(lon.ravel(), lat.ravel(), 0.0)
+    for width, message in ((0.0, "must be positive"), ("wide", "must be one number")):
+        with pytest.raises(ArgumentError, match=message):
+            spatial_blocks(lon.ravel(), lat.ravel(), width)
 
 
 def evaluation(n=600, k=2, *, clusters=False, seed=0):

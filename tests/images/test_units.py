@@ -1,0 +1,70 @@
+"""Rows of a trial as arrays, and covariates and places that would spoil it."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+from causalkit import CausalData
+from causalkit.data.images import ImageStore
+from causalkit.errors import DataError
+from causalkit.images.units import take_units
+
+N = 60
+T = np.arange(N) % 2
+
+
+def trial(**columns):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"y": rng.normal(size=N), "t": T, "place": np.arange(N) // 2, **columns})
+    places = np.arange(N // 2)
+    images = xr.DataArray(
+        rng.normal(size=(N // 2, 1, 2, 2)),
+        dims=("place", "band", "y", "x"),
+        coords={"place": places, "lon": ("place", places / 10), "lat": ("place", places / 10)},
+        name="image",
+    )
+    return CausalData.from_frame(
+        frame,
+        outcome="y",
+        treatment="t",
+        covariates=list(columns),
+        image="image",
+        image_key="place",
+        arrays=images.to_dataset(),
+    )
+
+
+def taken(data, store=None, **more):
+    found = ImageStore.of(data) if store is None else store
+    options = {"twins": None, "propensity": 0.5, "spatial_block_km": None} | more
+    return take_units(data, image=found.of_row, store=found, **options)
+
+
+@pytest.mark.parametrize(("arm", "word"), [(1, "zero"), (0, "one")])
+def test_covariates_that_are_zero_in_one_arm_are_refused(arm, word):
+    x = np.where(arm == T, np.arange(N) + 1.0, 0.0)
+    with pytest.raises(DataError, match=f"'x' is zero wherever the treatment is {word}: a post-tr"):
+        taken(trial(x=x))
+
+
+def test_a_rare_dummy_of_one_arm_is_taken():
+    x = np.zeros(N)
+    x[[1, 3, 5]] = 1.0
+    assert taken(trial(x=x)).covariate_names == ("x",)
+
+
+def test_images_without_coordinates_are_named_where_blocks_need_them():
+    data = trial()
+    store = ImageStore.of(data)
+    assert taken(data, spatial_block_km=50.0).groups.max() < N // 2 - 1
+    store.pixels["lat"][[4, 7]] = np.nan
+    with pytest.raises(DataError, match=r"2 images have no lon or lat.*\(first: 4, 7\)"):
+        taken(data, store, spatial_block_km=50.0)
+
+
+def test_images_and_clusters_stay_together_and_images_cluster_errors():
+    found = taken(trial())
+    np.testing.assert_array_equal(found.groups, np.arange(N) // 2)
+    assert found.cluster_name == "image"
+    np.testing.assert_array_equal(found.clusters, np.arange(N) // 2)
