@@ -6,7 +6,7 @@ and the losses that its paper adds.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -21,6 +21,7 @@ KINDS = ("binary", "multi", "continuous", "dose")
 Progress = bool | Callable[[str], None] | None
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class BaselineEstimator(NetworkEstimator):
     """A feed-forward representation of the covariates with heads; see its subclasses."""
 
@@ -45,46 +46,24 @@ class BaselineEstimator(NetworkEstimator):
     deterministic: ClassVar[bool] = False
     checkpoint: ClassVar[str | Path | None] = None
 
-    def __init__(
-        self,
-        *,
-        outcome: str = "gaussian",
-        d_model: int = 200,
-        d_head: int = 100,
-        n_layers: int = 3,
-        n_head_layers: int = 2,
-        dropout: float = 0.0,
-        lr: float = 2e-3,
-        weight_decay: float = 1e-2,
-        batch_size: int = 128,
-        max_epochs: int = 300,
-        patience: int = 20,
-        validation_fraction: float = 0.2,
-        n_ensemble: int = 4,
-        n_folds: int = 2,
-        support: tuple[float, float] | None = None,
-        device: str = "auto",
-        random_state: RandomState = None,
-        progress: Progress = None,
-    ) -> None:
-        self.outcome = outcome
-        self.d_model = d_model
-        self.d_head = d_head
-        self.n_layers = n_layers
-        self.n_head_layers = n_head_layers
-        self.dropout = dropout
-        self.lr = lr
-        self.weight_decay = weight_decay
-        self.batch_size = batch_size
-        self.max_epochs = max_epochs
-        self.patience = patience
-        self.validation_fraction = validation_fraction
-        self.n_ensemble = n_ensemble
-        self.n_folds = n_folds
-        self.support = support
-        self.device = device
-        self.random_state = random_state
-        self.progress = progress
+    outcome: str = "gaussian"
+    d_model: int = 200
+    d_head: int = 100
+    n_layers: int = 3
+    n_head_layers: int = 2
+    dropout: float = 0.0
+    lr: float = 2e-3
+    weight_decay: float = 1e-2
+    batch_size: int = 128
+    max_epochs: int = 300
+    patience: int = 20
+    validation_fraction: float = 0.2
+    n_ensemble: int = 4
+    n_folds: int = 2
+    support: tuple[float, float] | None = None
+    device: str = "auto"
+    random_state: RandomState = None
+    progress: Progress = None
 
     @property
     def baseline(self) -> Baseline:
@@ -134,6 +113,7 @@ n_ensemble, n_folds, support, device, random_state, progress
         return replace(super().baseline, n_strata=N_STRATA)
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class DragonNet(BaselineEstimator):
     """TARNet with a propensity head on the representation, and targeted regularisation.
 
@@ -144,7 +124,8 @@ class DragonNet(BaselineEstimator):
     Parameters
     ----------
     outcome, d_model, n_layers, d_head, n_head_layers, dropout, lr, weight_decay, batch_size, \
-max_epochs, patience, validation_fraction, n_ensemble, n_folds, device, random_state, progress
+max_epochs, patience, validation_fraction, n_ensemble, n_folds, support, device, random_state, \
+progress
         As in :class:`TARNet`.
     propensity_weight, targeted_weight : float, default 1
         α and β.
@@ -159,50 +140,8 @@ max_epochs, patience, validation_fraction, n_ensemble, n_folds, device, random_s
         roles=ROLES, treatment_kinds=("binary",), allows_nan=True, max_treatments=1
     )
 
-    def __init__(
-        self,
-        *,
-        propensity_weight: float = 1.0,
-        targeted_weight: float = 1.0,
-        outcome: str = "gaussian",
-        d_model: int = 200,
-        d_head: int = 100,
-        n_layers: int = 3,
-        n_head_layers: int = 2,
-        dropout: float = 0.0,
-        lr: float = 2e-3,
-        weight_decay: float = 1e-2,
-        batch_size: int = 128,
-        max_epochs: int = 300,
-        patience: int = 20,
-        validation_fraction: float = 0.2,
-        n_ensemble: int = 4,
-        n_folds: int = 2,
-        device: str = "auto",
-        random_state: RandomState = None,
-        progress: Progress = None,
-    ) -> None:
-        super().__init__(
-            outcome=outcome,
-            d_model=d_model,
-            d_head=d_head,
-            n_layers=n_layers,
-            n_head_layers=n_head_layers,
-            dropout=dropout,
-            lr=lr,
-            weight_decay=weight_decay,
-            batch_size=batch_size,
-            max_epochs=max_epochs,
-            patience=patience,
-            validation_fraction=validation_fraction,
-            n_ensemble=n_ensemble,
-            n_folds=n_folds,
-            device=device,
-            random_state=random_state,
-            progress=progress,
-        )
-        self.propensity_weight = propensity_weight
-        self.targeted_weight = targeted_weight
+    propensity_weight: float = 1.0
+    targeted_weight: float = 1.0
 
     @property
     def baseline(self) -> Baseline:
@@ -214,6 +153,7 @@ max_epochs, patience, validation_fraction, n_ensemble, n_folds, device, random_s
         )
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class DRNet(BaselineEstimator):
     """A head for each arm and each part of its dose range, with the dose as input of every layer.
 
@@ -236,50 +176,11 @@ progress
 
     name: ClassVar[str] = "drnet"
 
-    def __init__(
-        self,
-        *,
-        n_strata: int = N_STRATA,
-        outcome: str = "gaussian",
-        d_model: int = 50,
-        d_head: int = 50,
-        n_layers: int = 2,
-        n_head_layers: int = 1,
-        dropout: float = 0.0,
-        lr: float = 2e-3,
-        weight_decay: float = 1e-2,
-        batch_size: int = 128,
-        max_epochs: int = 300,
-        patience: int = 20,
-        validation_fraction: float = 0.2,
-        n_ensemble: int = 4,
-        n_folds: int = 2,
-        support: tuple[float, float] | None = None,
-        device: str = "auto",
-        random_state: RandomState = None,
-        progress: Progress = None,
-    ) -> None:
-        super().__init__(
-            outcome=outcome,
-            d_model=d_model,
-            d_head=d_head,
-            n_layers=n_layers,
-            n_head_layers=n_head_layers,
-            dropout=dropout,
-            lr=lr,
-            weight_decay=weight_decay,
-            batch_size=batch_size,
-            max_epochs=max_epochs,
-            patience=patience,
-            validation_fraction=validation_fraction,
-            n_ensemble=n_ensemble,
-            n_folds=n_folds,
-            support=support,
-            device=device,
-            random_state=random_state,
-            progress=progress,
-        )
-        self.n_strata = n_strata
+    n_strata: int = N_STRATA
+    d_model: int = 50
+    d_head: int = 50
+    n_layers: int = 2
+    n_head_layers: int = 1
 
     @property
     def baseline(self) -> Baseline:
@@ -287,6 +188,7 @@ progress
         return replace(super().baseline, n_strata=check_count("n_strata", self.n_strata, least=1))
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class VCNet(BaselineEstimator):
     """A head for each arm whose weights are functions of the dose, so that curves are smooth.
 
@@ -314,56 +216,14 @@ progress
 
     name: ClassVar[str] = "vcnet"
 
-    def __init__(
-        self,
-        *,
-        degree: int = 2,
-        n_knots: int = 2,
-        n_cells: int = 10,
-        density_weight: float = 0.5,
-        outcome: str = "gaussian",
-        d_model: int = 50,
-        d_head: int = 50,
-        n_layers: int = 2,
-        n_head_layers: int = 1,
-        dropout: float = 0.0,
-        lr: float = 2e-3,
-        weight_decay: float = 1e-2,
-        batch_size: int = 128,
-        max_epochs: int = 300,
-        patience: int = 20,
-        validation_fraction: float = 0.2,
-        n_ensemble: int = 4,
-        n_folds: int = 2,
-        support: tuple[float, float] | None = None,
-        device: str = "auto",
-        random_state: RandomState = None,
-        progress: Progress = None,
-    ) -> None:
-        super().__init__(
-            outcome=outcome,
-            d_model=d_model,
-            d_head=d_head,
-            n_layers=n_layers,
-            n_head_layers=n_head_layers,
-            dropout=dropout,
-            lr=lr,
-            weight_decay=weight_decay,
-            batch_size=batch_size,
-            max_epochs=max_epochs,
-            patience=patience,
-            validation_fraction=validation_fraction,
-            n_ensemble=n_ensemble,
-            n_folds=n_folds,
-            support=support,
-            device=device,
-            random_state=random_state,
-            progress=progress,
-        )
-        self.degree = degree
-        self.n_knots = n_knots
-        self.n_cells = n_cells
-        self.density_weight = density_weight
+    degree: int = 2
+    n_knots: int = 2
+    n_cells: int = 10
+    density_weight: float = 0.5
+    d_model: int = 50
+    d_head: int = 50
+    n_layers: int = 2
+    n_head_layers: int = 1
 
     @property
     def baseline(self) -> Baseline:
