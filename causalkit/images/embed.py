@@ -1,7 +1,7 @@
 """Embeddings of images by encoders that have not been trained with the effects."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -84,8 +84,9 @@ def embed_images(
 
     Raises
     ------
-    ArgumentError, DataError
-        If an argument or the images do not do; says what to change.
+    ArgumentError, DataError, TrainingError
+        If an argument, the images or what the encoder makes of them does not do; says what to
+        change.
 
     Examples
     --------
@@ -228,6 +229,8 @@ def _store(data: Any, image: str | None) -> ImageStore:
 def _crops(sizes: Sequence[int] | None, store: ImageStore) -> tuple[int, ...]:
     if sizes is None:
         return ()
+    if not isinstance(sizes, Iterable):
+        raise ArgumentTypeError(f"crop_sizes must be several sides, such as (32,); got {sizes!r}.")
     sides = tuple(check_count("crop_sizes", side, least=1) for side in sizes)
     least = min(store.shape[-2:])
     if not sides or max(sides) > least:

@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from causalkit.errors import ArgumentError
+
 
 class Flat(nn.Module):
     """A module whose answer is averaged to ``(b, d)``, whatever it gives.
@@ -24,22 +26,45 @@ class Flat(nn.Module):
         return flat(self.module(image))
 
     def measure(self, shape: tuple[int, ...]) -> "Flat":
-        """Find the length of the vector by one blank image of ``shape`` ``(band, y, x)``."""
+        """Find the length of the vector by one blank image of ``shape`` ``(band, y, x)``.
+
+        Raises
+        ------
+        ArgumentError
+            If the module gives no vector.
+        """
         self.eval()
         where = next((p.device for p in self.parameters()), torch.device("cpu"))
         with torch.no_grad():
-            self.n_features = int(self(torch.zeros((1, *shape), device=where)).shape[1])
+            answer = self(torch.zeros((1, *shape), device=where))
+        if answer.shape[0] != 1 or answer.shape[1] == 0:
+            raise ArgumentError(
+                f"the module of an encoder must give a vector for each image; for one image of "
+                f"{tuple(shape)} it gave {tuple(answer.shape)}."
+            )
+        self.n_features = int(answer.shape[1])
         return self
 
 
 def flat(answer: Any) -> Tensor:
-    """One vector per image from what a module returned."""
+    """One vector per image from what a module returned.
+
+    Raises
+    ------
+    ArgumentError
+        If it is no tensor with an entry per image.
+    """
     if hasattr(answer, "last_hidden_state"):
         answer = answer.last_hidden_state
     while isinstance(answer, list | tuple):
         answer = answer[0]
     if isinstance(answer, dict):
         answer = next(iter(answer.values()))
+    if not isinstance(answer, Tensor) or answer.dim() < 2:
+        what = tuple(answer.shape) if isinstance(answer, Tensor) else type(answer).__name__
+        raise ArgumentError(
+            f"the module of an encoder must give a vector for each image, (b, d); it gave {what}."
+        )
     found: Tensor = answer
     if found.dim() == 4:
         return found.mean(dim=(2, 3))

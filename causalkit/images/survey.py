@@ -70,7 +70,18 @@ def survey(store: ImageStore, *, progress: Any = None) -> Survey:
     store : ImageStore
     progress : None, bool or callable
         As everywhere.
+
+    Raises
+    ------
+    DataError
+        If pixels are no real numbers.
     """
+    if store.pixels.dtype.kind not in "biuf":
+        message = (
+            f"pixels of {store.name!r} are of type {store.pixels.dtype}; store real numbers: "
+            f'ds.astype("float32").'
+        )
+        raise DataError(Problem("E03-non-numeric", message, store.name))
     positions = store.used()
     bands = store.pixels.sizes["band"]
     count, mean, squares = (np.zeros((positions.size, bands)) for _ in range(3))

@@ -271,7 +271,13 @@ def represent(
     batch_size: int,
     precision: Any = None,
 ) -> Floats:
-    """Features of some images, ``(m, d)`` in ascending order of ``positions``."""
+    """Features of some images, ``(m, d)`` in ascending order of ``positions``.
+
+    Raises
+    ------
+    TrainingError
+        As :func:`represent_all`.
+    """
     return represent_all(
         [network], lens, images, positions, batch_size=batch_size, precision=precision
     )[0]
@@ -287,14 +293,28 @@ def represent_all(
     batch_size: int,
     precision: Any = None,
 ) -> list[Floats]:
-    """As :func:`represent`, by several networks that share one reading of the images."""
+    """As :func:`represent`, by several networks that share one reading of the images.
+
+    Raises
+    ------
+    TrainingError
+        If a network gives values that are not finite; names the images.
+    """
     for network in networks:
         network.eval()
     parts: list[list[Floats]] = [[] for _ in networks]
-    for _, raw in images.in_order(positions, batch_size):
+    for which, raw in images.in_order(positions, batch_size):
         pixels = lens.pixels(raw)
         for found, network in zip(parts, networks, strict=True):
-            found.append(forward(network, pixels, precision).cpu().numpy().astype(np.float64))
+            values = forward(network, pixels, precision).cpu().numpy().astype(np.float64)
+            wrong = which[~np.isfinite(values).all(axis=1)]
+            if wrong.size:
+                keys = np.asarray(images.store.keys)[wrong[:3]].tolist()
+                raise TrainingError(
+                    f"the encoder gives values that are not finite (images {keys} among others); "
+                    "look at its weights, and at what it expects of the bands."
+                )
+            found.append(values)
     return [np.concatenate(found) for found in parts]
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from causalkit.errors import DataError, Problem
 from causalkit.images.batches import Rows
 from causalkit.images.choose import FromFeatures
 from causalkit.images.training import Recipe, Trial, represent
@@ -85,9 +86,20 @@ def principal(features: Floats, most: int) -> tuple[Floats, Floats]:
     """Centre ``(d,)`` and map ``(d, q)`` to principal components of standardised features.
 
     Components have variance one on these rows. Features that do not vary stay out.
+
+    Raises
+    ------
+    DataError
+        If none varies.
     """
     centre, sd = features.mean(axis=0), features.std(axis=0)
     moves = sd > _FLAT * (1.0 + np.abs(centre))
+    if not moves.any():
+        message = (
+            "the encoder gives the same vector for every training image; look at its weights, and "
+            "at the images."
+        )
+        raise DataError(Problem("E15-image-nonfinite", message))
     unit = np.where(moves, sd, 1.0)
     scaled = (features - centre) / unit * moves
     _, sizes, axes = np.linalg.svd(scaled, full_matrices=False)

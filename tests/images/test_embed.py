@@ -7,9 +7,16 @@ import xarray as xr
 from torch import nn
 
 from causalkit import CausalData, ImageEncoder, embed_images, generators
-from causalkit.errors import ArgumentError, ArgumentTypeError, CausalKitWarning
+from causalkit.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    CausalKitWarning,
+    DataError,
+    TrainingError,
+)
 from causalkit.images.embedding_cache import encoder_digest
 from causalkit.images.embedding_source import check_alike
+from causalkit.images.untrained import principal
 
 
 class Counted(nn.Module):
@@ -81,6 +88,8 @@ def test_crops_are_centred_and_their_vectors_joined(rct):
     np.testing.assert_allclose(found.values, np.hstack([inner, whole]), atol=1e-5)
     with pytest.raises(ArgumentError, match="at most 12"):
         embed_images(rct, encoder(), crop_sizes=(13,))
+    with pytest.raises(ArgumentTypeError, match=r"several sides, such as \(32,\); got 4"):
+        embed_images(rct, encoder(), crop_sizes=4)
 
 
 def test_sequences_follow_the_rule_over_time():
@@ -205,6 +214,51 @@ def test_encoders_that_need_outcomes_are_refused(rct):
         embed_images(rct, temporal="transformer")
     with pytest.raises(ArgumentTypeError, match="got int"):
         embed_images(3)
+
+
+class Answer(nn.Module):
+    """What a function makes of the images."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, image):
+        return self.function(image)
+
+
+@pytest.mark.parametrize(
+    ("function", "gave"),
+    [
+        (lambda image: image.mean(), r"it gave \(\)"),
+        (lambda _: {"mean": "none"}, "it gave str"),
+        (
+            lambda image: image.new_ones((len(image), 0)),
+            r"one image of \(3, 12, 12\) it gave \(1, 0",
+        ),
+        (lambda image: image.new_ones((7, 2)), r"it gave \(7, 2\)"),
+    ],
+)
+def test_modules_that_give_no_vector_for_each_image_are_refused(rct, function, gave):
+    with pytest.raises(ArgumentError, match=f"a vector for each image.*{gave}"):
+        embed_images(rct, encoder(Answer(function)))
+
+
+def test_vectors_that_are_not_finite_name_their_images(rct):
+    dark = rct.arrays["image"].copy(deep=True)
+    dark[[3, 8]] -= 100.0
+    with pytest.raises(TrainingError, match=r"not finite \(images \[4, 9\] among others\)"):
+        embed_images(dark, encoder(Answer(lambda image: (image.mean((2, 3)) + 2.0).log())))
+
+
+def test_pixels_that_are_no_real_numbers_are_refused(rct):
+    with pytest.raises(DataError, match="pixels of 'image' are of type complex64"):
+        embed_images(rct.arrays["image"].astype("complex64"), encoder())
+
+
+def test_an_encoder_that_tells_no_images_apart_is_refused():
+    with pytest.raises(DataError, match="the same vector for every training image"):
+        principal(np.ones((9, 3)), 2)
 
 
 def test_a_data_set_without_shared_images_has_one_vector_per_row():
