@@ -59,8 +59,9 @@ class ImageCausalForest(EffectMap):
     ----------
     encoder : "random" or ImageEncoder, default "random"
         Used where no embeddings are given.
-    temporal, crop_sizes, image, nan_policy, frame_chunk, device
-        As for :func:`~causalkit.embed_images`.
+    temporal, crop_sizes, image, nan_policy, treatment_date, allow_later_frames, frame_chunk, device
+        As for :func:`~causalkit.embed_images`. Dates of a target are not held against the
+        treatment date.
     n_components : int, default 20
         Principal components, learned from the training rows.
     n_trees : int, default 400
@@ -106,6 +107,8 @@ class ImageCausalForest(EffectMap):
         crop_sizes: Any = None,
         image: str | None = None,
         nan_policy: Any = "error",
+        treatment_date: Any = None,
+        allow_later_frames: bool = False,
         n_components: int = 20,
         n_trees: int = 400,
         min_leaf: int = 5,
@@ -123,6 +126,8 @@ class ImageCausalForest(EffectMap):
         self.crop_sizes = crop_sizes
         self.image = image
         self.nan_policy = nan_policy
+        self.treatment_date = treatment_date
+        self.allow_later_frames = allow_later_frames
         self.n_components = n_components
         self.n_trees = n_trees
         self.min_leaf = min_leaf
@@ -275,6 +280,8 @@ class ImageCausalForest(EffectMap):
             image=self.image,
             nan_policy=self.nan_policy,
             bands=bands,
+            treatment_date=self.treatment_date if bands is None else None,
+            allow_later_frames=self.allow_later_frames,
             frame_chunk=self.frame_chunk,
             device=self.device,
             progress=self.progress,

@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pytest
 import xarray as xr
+from sklearn.base import clone
 
 from causalkit import CausalData, ImageEncoder, embed_images, generators
 from causalkit.errors import ArgumentError, CausalKitWarning, DataError
@@ -120,7 +121,7 @@ def test_images_are_embedded_in_fit_and_again_for_a_target_with_the_same_statist
     assert forest.effect(target).sizes == {"obs": 60}
 
 
-def test_a_target_of_other_dates_is_warned_of_and_of_another_length_refused():
+def test_frames_are_from_before_the_treatment_and_like_those_of_the_fit():
     options = {"n_images": 600, "size": 8, "frames": 3}
     data = generators.image_sequence_rct(0, **options)
     forest = ImageCausalForest(
@@ -133,8 +134,16 @@ def test_a_target_of_other_dates_is_warned_of_and_of_another_length_refused():
     def embedded(target):
         return embed_images(target, forest.encoder, bands=forest.embeddings_)
 
-    with pytest.warns(CausalKitWarning, match=r"have 3 frames \(2020-.*saw 3 frames \(2010-"):
-        forest.effect(embedded(later))
+    late = clone(forest).set_params(treatment_date="2012-01-01")
+    with pytest.raises(DataError, match="1 frames of 'image' are not from before treatment_date"):
+        late.fit(data.blind())
+    allowed = late.set_params(allow_later_frames=True).fit(data.blind())
+    np.testing.assert_array_equal(allowed.evaluation_.cate, forest.evaluation_.cate)
+    roles = {"outcome": "y", "treatment": "t", "image": "image", "image_key": "place"}
+    moved = CausalData.from_frame(data.frame, arrays=later.to_dataset(), **roles)
+    for target in (moved, embedded(later)):
+        with pytest.warns(CausalKitWarning, match=r"have 3 frames \(2020-.*saw 3 frames \(2010-"):
+            allowed.effect(target)
     for target in (short, embedded(short)):
         with pytest.raises(DataError, match=r"have 2 frames \(2010.* and the fit saw 3 frames"):
             forest.effect(target)
