@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from causalkit.results import table as table
     from causalkit.study import Study as Study
     from causalkit.transtee import TransTEE as TransTEE
+    from causalkit.transtee import embed_texts as embed_texts
 
 _MODULES = {"errors", "generators", "images", "metrics"}
 _HOME = {
@@ -45,6 +46,7 @@ _HOME = {
     "TransTEE": "causalkit.transtee",
     "dr_scores": "causalkit.heterogeneity",
     "embed_images": "causalkit.images",
+    "embed_texts": "causalkit.transtee",
     "info": "causalkit.provenance",
     "list_datasets": "causalkit.data",
     "load_dataset": "causalkit.data",
