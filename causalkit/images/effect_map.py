@@ -74,7 +74,7 @@ class EffectMap(Estimator):
         parts = [self.result_.summary()]
         if np.ptp(self.evaluation_.cate) > 0.0:
             parts.append(self.rate().summary())
-        return "\n\n".join([*parts, *self._more()])
+        return "\n\n".join(parts)
 
     def plot_calibration(
         self, *, n_bins: int = 5, ax: "Axes | None" = None, title: str = ""
@@ -101,9 +101,6 @@ class EffectMap(Estimator):
 
         self._check_fitted()
         return plot_calibration(self.evaluation_, n_bins=n_bins, ax=ax, title=title, **self._facts)
-
-    def _more(self) -> list[str]:
-        return []
 
     def _set_result(self, preferred: tuple[Estimand, ...]) -> None:
         """First of the estimands that the evaluation rows can tell; the last always can."""

@@ -14,6 +14,7 @@ from causalkit.errors import ArgumentError, ArgumentTypeError, check_choice, che
 from causalkit.images.batches import Images, Lens
 from causalkit.images.embedding_cache import encoder_digest, kept, remembered
 from causalkit.images.encoders import ImageEncoder, resolve_encoder
+from causalkit.images.inputs import check_keys
 from causalkit.images.settings import TEMPORAL
 from causalkit.images.survey import Bands, NanPolicy, Survey, check_pixels, survey
 from causalkit.images.times import check_times, times_of
@@ -223,7 +224,9 @@ def _store(data: Any, image: str | None) -> ImageStore:
             "embed_images needs a CausalData, or an xarray Dataset or DataArray of images; got "
             f"{type(data).__name__}."
         )
-    return ImageStore.bare(data)
+    store = ImageStore.bare(data)
+    check_keys(store.keys, f"the images {store.name!r}")
+    return store
 
 
 def _crops(sizes: Sequence[int] | None, store: ImageStore) -> tuple[int, ...]:

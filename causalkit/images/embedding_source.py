@@ -9,6 +9,7 @@ import pandas as pd
 from causalkit.data import CausalData
 from causalkit.data.images import ImageStore
 from causalkit.errors import ArgumentError, ArgumentTypeError, DataError, Problem
+from causalkit.images.inputs import check_keys
 from causalkit.images.times import compare_times
 from causalkit.typing import Floats, Ints
 
@@ -72,6 +73,7 @@ def vectors_of(data: CausalData, embeddings: Any) -> Vectors:
     found = as_vectors(embeddings)
     key = data.roles.image_key or data.roles.unit
     if key is not None and found.keys is not None:
+        check_keys(found.keys, "the embeddings")
         wanted = data.frame[key]
     elif found.keys is None and found.values.shape[0] == data.n:
         check_outcome_free(found.origin, np.arange(data.n))

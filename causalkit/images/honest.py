@@ -10,6 +10,7 @@ import pandas as pd
 from causalkit.errors import ArgumentError, IdentificationError, check_choice
 from causalkit.heterogeneity import RateResult, rank_average_treatment_effect
 from causalkit.images.posterior import Posterior
+from causalkit.inference.arguments import check_number
 from causalkit.inference.solve import Solution, solve_linear
 from causalkit.results import EffectResult
 from causalkit.results.solutions import effect_from_solutions
@@ -170,14 +171,14 @@ def honest_rate(
 
 
 def effect_spread(posteriors: Sequence[Posterior], correlation: float) -> pd.DataFrame:
-    """Mean and standard deviation of single units' effects by cluster, at posterior means.
+    """Mean and standard deviation of single units' effects by cluster, pooled over draws.
 
     Raises
     ------
     ArgumentError
         If the correlation lies outside [−1, 1], or the outcome is 0/1.
     """
-    if not -1.0 <= correlation <= 1.0:
+    if not -1.0 <= check_number("cross_world_corr", correlation) <= 1.0:
         raise ArgumentError(f"cross_world_corr must lie in [-1, 1], got {correlation!r}.")
     if posteriors[0].model.likelihood == "bernoulli":
         raise ArgumentError("effects of single units on a 0/1 outcome have no such spread.")

@@ -117,7 +117,8 @@ def target_of(given: Any, layout: Layout, covariates: "Standard") -> Target:
     ArgumentTypeError
         If it is something else.
     DataError
-        If bands, size or covariates differ from those of the fit.
+        If bands, size or covariates differ from those of the fit, there are no images, or two have
+        one key.
     """
     import xarray as xr
 
@@ -138,6 +139,7 @@ def target_of(given: Any, layout: Layout, covariates: "Standard") -> Target:
             f"{type(given).__name__}."
         )
     store = ImageStore.bare(given.rename(layout.name))
+    check_keys(store.keys, f"the images {store.name!r}")
     layout.check(store)
     return Target(store, covariates.blank(store.n_images), has_rows=False)
 
@@ -194,19 +196,43 @@ class Standard:
         return np.zeros((n, len(self.names)))
 
 
+def check_keys(keys: Any, what: str) -> None:
+    """Refuse keys of which two are the same, and none at all.
+
+    Raises
+    ------
+    DataError
+    """
+    import pandas as pd
+
+    index = pd.Index(keys)
+    if not len(index):
+        raise DataError(Problem("E14-image-key-mismatch", f"{what} are none; select some."))
+    if index.has_duplicates:
+        again = index[index.duplicated()].unique()
+        message = (
+            f"{what} have {len(again)} keys more than once (first: "
+            f"{', '.join(map(repr, again[:3].tolist()))}); give each its own."
+        )
+        raise DataError(Problem("E14-image-key-mismatch", message))
+
+
 def restricted(store: ImageStore, keys: Any) -> ImageStore:
     """Rows of some images only, by key, in the order given.
 
     Raises
     ------
     ArgumentError
-        If a key is absent.
+        If a key is absent, or none is given.
     """
     import pandas as pd
 
-    place = pd.Index(store.keys).get_indexer(pd.Index(np.atleast_1d(np.asarray(keys))))
+    wanted = np.atleast_1d(np.asarray(keys))
+    if not wanted.size:
+        raise ArgumentError("images=[] names no image; leave it out for all.")
+    place = pd.Index(store.keys).get_indexer(pd.Index(wanted))
     if (place < 0).any():
-        first = np.atleast_1d(np.asarray(keys))[place < 0][:3].tolist()
+        first = wanted[place < 0][:3].tolist()
         raise ArgumentError(
             f"{int((place < 0).sum())} images are not in {store.name!r} (first: "
             f"{', '.join(map(repr, first))})."

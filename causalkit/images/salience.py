@@ -28,6 +28,7 @@ from causalkit.errors import (
 )
 from causalkit.images.batches import Images
 from causalkit.images.fitting import Fitted
+from causalkit.images.inputs import check_keys
 from causalkit.images.mixture import type_log_probs
 from causalkit.images.model import Mixture
 from causalkit.images.training import forward
@@ -247,6 +248,7 @@ def _rows_of(labels: Any, store: ImageStore, dim: str) -> Ints:
 
     count = labels.shape[0]
     if hasattr(labels, "dims") and dim in labels.coords:
+        check_keys(labels[dim].values, "the segments")
         place = pd.Index(labels[dim].values).get_indexer(pd.Index(store.keys))
     elif count == store.n_images:
         place = np.arange(count)

@@ -30,7 +30,7 @@ from causalkit.tensorfile import read_tensors, write_tensors
 SCHEMA = 2
 _PLAIN = (bool, int, float, str)
 _CNN = re.compile(r"cnn-(\d+)")
-_RANDOM = re.compile(r"random-(\d+)x(\d+)-(\d+)")
+_RANDOM = re.compile(r"random(-centred)?-(\d+)x(\d+)-(\d+)")
 _FACTS = ("estimator", "outcome", "treatment", "seed", "data_digest", "dropped", "notes")
 
 
@@ -222,8 +222,8 @@ def _encoder(stored: dict[str, Any], given: Any) -> ImageEncoder:
     match = _RANDOM.fullmatch(name)
     if match is None:
         raise KeyError(f"encoder {name!r}")
-    filters, size, seed = map(int, match.groups())
-    return ImageEncoder.random(n_filters=filters, size=size, seed=seed)
+    filters, size, seed = map(int, match.groups()[1:])
+    return ImageEncoder.random(n_filters=filters, size=size, seed=seed, centred=bool(match[1]))
 
 
 def _is_own(network: Any) -> bool:

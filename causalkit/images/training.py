@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from causalkit.errors import CausalKitWarning, TrainingError
+from causalkit.errors import CausalKitWarning, DataError, Problem, TrainingError
 from causalkit.images.batches import Batch, Images, Lens, Rows, batches
 from causalkit.images.mixture import Sample, log_likelihood, log_prior, start
 from causalkit.images.model import Mixture
@@ -297,8 +297,10 @@ def represent_all(
 
     Raises
     ------
+    DataError
+        If pixels are missing, and the fit has no rule for that.
     TrainingError
-        If a network gives values that are not finite; names the images.
+        If a network gives values that are not finite of pixels that are.
     """
     for network in networks:
         network.eval()
@@ -307,15 +309,26 @@ def represent_all(
         pixels = lens.pixels(raw)
         for found, network in zip(parts, networks, strict=True):
             values = forward(network, pixels, precision).cpu().numpy().astype(np.float64)
-            wrong = which[~np.isfinite(values).all(axis=1)]
-            if wrong.size:
-                keys = np.asarray(images.store.keys)[wrong[:3]].tolist()
-                raise TrainingError(
-                    f"the encoder gives values that are not finite (images {keys} among others); "
-                    "look at its weights, and at what it expects of the bands."
-                )
+            wrong = ~np.isfinite(values).all(axis=1)
+            if wrong.any():
+                raise _not_finite(images, which[wrong], raw[wrong])
             found.append(values)
     return [np.concatenate(found) for found in parts]
+
+
+def _not_finite(images: Images, positions: Ints, pixels: Any) -> DataError | TrainingError:
+    """Why some features are not finite: the pixels are not, or the encoder makes them so."""
+    keys = np.asarray(images.store.keys)[positions[:3]].tolist()
+    if np.isfinite(pixels).all():
+        return TrainingError(
+            f"the encoder gives values that are not finite (images {keys} among others); look at "
+            "its weights, and at what it expects of the bands."
+        )
+    message = (
+        f"pixels of {images.store.name!r} are missing or infinite (images {keys} among others); "
+        "fill them, or fit with nan_policy='mean' or 'mask'."
+    )
+    return DataError(Problem("E15-image-nonfinite", message, images.store.name))
 
 
 def turned(pixels: Tensor, generator: torch.Generator) -> Tensor:

@@ -251,6 +251,12 @@ def test_vectors_that_are_not_finite_name_their_images(rct):
         embed_images(dark, encoder(Answer(lambda image: (image.mean((2, 3)) + 2.0).log())))
 
 
+def test_keys_that_are_repeated_are_refused(rct):
+    twice = rct.arrays["image"].assign_coords(place=np.arange(12) // 11)
+    with pytest.raises(DataError, match=r"1 keys more than once \(first: 0\)"):
+        embed_images(twice, encoder())
+
+
 def test_pixels_that_are_no_real_numbers_are_refused(rct):
     with pytest.raises(DataError, match="pixels of 'image' are of type complex64"):
         embed_images(rct.arrays["image"].astype("complex64"), encoder())

@@ -164,6 +164,9 @@ def test_keys_of_embeddings_are_matched_to_units(trial):
     straight = EmbeddingEffectClusters(**MODES).fit(data, keyed)
     turned = EmbeddingEffectClusters(**MODES).fit(data, keyed[::-1])
     np.testing.assert_array_equal(straight.evaluation_.score, turned.evaluation_.score)
+    keyed["who"] = frame["who"].where(frame.index != 1, "u0")
+    with pytest.raises(DataError, match=r"the embeddings have 1 keys more than once .first: 'u0'"):
+        EmbeddingEffectClusters(**MODES).fit(data, keyed)
     with pytest.raises(ArgumentError, match="image_key="):
         EmbeddingEffectClusters(**MODES).fit(data.with_roles(unit=None), keyed)
 

@@ -9,7 +9,7 @@ import xarray as xr
 from scipy.special import logit
 
 import causalkit as ck
-from causalkit.errors import ArgumentError, IdentificationError, StorageError
+from causalkit.errors import ArgumentError, DataError, IdentificationError, StorageError
 
 torch.set_num_threads(1)
 
@@ -171,6 +171,8 @@ def test_segments_average_the_magnitude_over_their_pixels(motif_rct, motif_fit):
     )
     with pytest.raises(ArgumentError, match=r"1 images have no segments \(first: 4\)"):
         motif_fit.salience(some, segments=given.isel(place=slice(1, 4)))
+    with pytest.raises(DataError, match="the segments have 1 keys more than once"):
+        motif_fit.salience(some, segments=given.isel(place=[0, 1, 1, 2]))
     with pytest.raises(ArgumentError, match="expected"):
         motif_fit.salience(some, segments=labels[:, :16])
 

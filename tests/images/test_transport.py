@@ -125,6 +125,21 @@ def test_images_are_found_by_their_own_keys(motif_fit, target, shown):
         )
 
 
+def test_keys_that_are_repeated_or_absent_and_missing_pixels_are_refused(motif_fit, target):
+    images = target.arrays["image"].isel(place=slice(0, 5))
+    twice = images.assign_coords(place=[1, 2, 2, 3, 3])
+    for use in (motif_fit.transport, motif_fit.effect, motif_fit.salience):
+        with pytest.raises(DataError, match=r"have 2 keys more than once \(first: 2, 3\)"):
+            use(twice)
+        with pytest.raises(DataError, match="the images 'image' are none"):
+            use(images[:0])
+    for use in (motif_fit.transport, motif_fit.salience):
+        with pytest.raises(ArgumentError, match=r"images=\[\] names no image"):
+            use(images, images=[])
+    with pytest.raises(DataError, match=r"missing or infinite \(images \[2, 4\] among others\)"):
+        motif_fit.transport(images.where(~images["place"].isin([2, 4])))
+
+
 def test_pixels_are_read_in_the_units_of_training(motif_fit, target, shown):
     """Statistics of a target would undo a shift of all its images."""
     moved = target.arrays["image"].isel(place=slice(0, 100)) + 5.0
