@@ -136,11 +136,7 @@ def _aipw(bench: Bench, sight: Sight, name: str, assumes: str) -> tuple[EffectRe
         bench.folds,
     )
     chance = hats["propensity"]
-    inside: Bools = np.asarray(((chance >= _TRIM) & (chance <= 1.0 - _TRIM)).all(axis=1))
-    if inside.mean() < 0.5:
-        raise IdentificationError(
-            f"{1 - inside.mean():.0%} of the propensities of treatment lie outside [0.01, 0.99]"
-        )
+    inside = _overlapping(chance, "treatment")
     score = aipw(
         sample.y[inside],
         sample.a[inside],
@@ -189,7 +185,7 @@ def interactive_iv(bench: Bench) -> tuple[EffectResult, Bools]:
     constant = np.array([np.ptp(sample.a[z == arm]) == 0 for arm in (0, 1)])
     first = first_stage(sample, bench.sight, bench.folds, bench.fitter, learners, constant=constant)
     chance = first.pi
-    inside: Bools = np.asarray(((chance >= _TRIM) & (chance <= 1.0 - _TRIM)).all(axis=1))
+    inside = _overlapping(chance, "the instrument")
     score = late(
         sample.y[inside],
         sample.a[inside],
@@ -202,6 +198,16 @@ def interactive_iv(bench: Bench) -> tuple[EffectResult, Bools]:
     return bench.result(
         score, name="LATE (IIVM)", estimand="late", assumes=assumes, rows=inside
     ), inside
+
+
+def _overlapping(chance: Floats, what: str) -> Bools:
+    """Rows whose propensities are away from 0 and 1, of which there must be half."""
+    inside: Bools = np.asarray(((chance >= _TRIM) & (chance <= 1.0 - _TRIM)).all(axis=1))
+    if inside.mean() < 0.5:
+        raise IdentificationError(
+            f"{1 - inside.mean():.0%} of the propensities of {what} lie outside [0.01, 0.99]"
+        )
+    return inside
 
 
 def _all(sample: IVSample) -> Bools:

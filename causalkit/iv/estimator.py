@@ -273,7 +273,10 @@ class InvalidIV(Estimator):
         return weak_robust(self.fit_.fitted.products, inference, null=value, level=level)
 
     def strength(self) -> Strength:
-        """How much the instrument moves the variance of the treatment, and its mean beside it."""
+        """How much the instrument moves the variance of the treatment, and its mean beside it.
+
+        Measured on the first of several repeats.
+        """
         self._check_fitted()
         return self.fit_.strength
 
@@ -347,10 +350,15 @@ class InvalidIV(Estimator):
         -------
         DataFrame
             ``covariate, estimate, change, departure``; compare with the robustness value.
+
+        Raises
+        ------
+        ArgumentError
+            After a fit with predictions from elsewhere, or without covariates.
         """
         self._check_fitted()
         return hidden_covariates(
-            self._refit, self.sensitivity(), self._need_data(data), self._settings
+            self._refit, self.fit_, self.sensitivity(), self._need_data(data), self._settings
         )
 
     def augment(self) -> pd.DataFrame:

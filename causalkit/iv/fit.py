@@ -49,11 +49,10 @@ _GIVEN = (
     "outcome:1",
     "product:0",
     "product:1",
-    "variance:0",
-    "variance:1",
     "effect",
     "confounding",
 )
+_GIVEN_VARIANCES = ("variance:0", "variance:1")  # of a treatment that is not 0/1
 
 
 def fit_iv(
@@ -96,7 +95,7 @@ def fit_iv(
             )
         return _parametric(data, sample, settings, constant)
     splits = _splits(sample, settings, folds, len(data))
-    check_folds(sample, splits)
+    check_folds(sample, splits, constant)
     fitter = Fitter(
         seed=settings.seed,
         weights=sample.weights,
@@ -104,7 +103,7 @@ def fit_iv(
         imputer=training_fold_imputer(data.missing),
         store_models=settings.store_models,
         progress=teller(settings.progress, "nuisances", unit="fit"),
-        given=placed_predictions(predictions, sample.rows, known=_GIVEN, n=len(data)),
+        given=_given(predictions, sample, len(data)),
     )
     sight = covariate_sight(sample, settings.basis, settings.seed)
     least = sample.least_delta_v(settings.trim_delta_v)
@@ -137,6 +136,25 @@ def fit_iv(
             calibrate=settings.calibrate,
         )
     return _assembled(data, sample, settings, fitted, splits, selected, sight.notes)
+
+
+def _given(
+    predictions: Mapping[str, Floats] | None, sample: IVSample, n_data: int
+) -> dict[str, Floats]:
+    """Predictions from elsewhere, in the order of the sample."""
+    known = _GIVEN if sample.binary_treatment else (*_GIVEN, *_GIVEN_VARIANCES)
+    given = placed_predictions(predictions, sample.rows, known=known, n=n_data)
+    shares = ("treatment:0", "treatment:1") if sample.binary_treatment else ()
+    for name in ("instrument", *shares):
+        values = given.get(name, np.zeros((sample.n, 1)))
+        outside = np.flatnonzero(((values < 0.0) | (values > 1.0)).any(axis=1))
+        if outside.size:
+            row = outside[np.argmin(sample.rows[outside])]
+            raise ArgumentError(
+                f"the prediction for {name!r} is a probability, and at row {sample.rows[row]} it "
+                f"is {values[row, 0]:.4g}; give values from 0 to 1."
+            )
+    return given
 
 
 def _splits(

@@ -123,20 +123,34 @@ def check_clusters(sample: IVSample) -> None:
         )
 
 
-def check_folds(sample: IVSample, folds: Folds) -> None:
-    """Refuse splits that leave a training fold without an arm of the instrument."""
+def check_folds(sample: IVSample, folds: Folds, constant: Bools) -> None:
+    """Refuse splits that leave a training fold without an arm, or an arm without a treatment.
+
+    ``constant`` are the arms in which the treatment never varies.
+    """
     if not sample.binary_instrument:
         return
-    z, levels = sample.z[:, 0], sample.levels[0]
+    z, a, name = sample.z[:, 0], sample.a, sample.instrument_names[0]
     for repeat in range(folds.n_rep):
         for fold, (train, _) in enumerate(folds.splits(repeat)):
+            where = f"in the training rows of fold {fold} of repeat {repeat}"
             if np.ptp(z[train]) == 0:
-                raise DataError(
-                    Problem(
-                        "E11-single-arm-fold",
-                        f"instrument {sample.instrument_names[0]!r} has the single value "
-                        f"{levels[int(z[train][0])]:g} in the training rows of fold {fold} of "
-                        f"repeat {repeat}; use fewer folds, or folds stratified by the instrument.",
-                        sample.instrument_names[0],
-                    )
-                )
+                value = sample.levels[0, int(z[train][0])]
+                raise _single(f"instrument {name!r}", value, where, "the instrument", name)
+            for arm in np.flatnonzero(~constant) if sample.binary_treatment else ():
+                inside = a[train[z[train] == arm]]
+                if np.ptp(inside) == 0:
+                    what = f"treatment {sample.treatment_name!r}"
+                    where = f"where {name} is {sample.levels[0, arm]:g}, {where}"
+                    raise _single(what, inside[0], where, "both", sample.treatment_name)
+
+
+def _single(what: str, value: float, where: str, by: str, column: str) -> DataError:
+    return DataError(
+        Problem(
+            "E11-single-arm-fold",
+            f"{what} has the single value {value:g} {where}; use fewer folds, or folds stratified "
+            f"by {by}.",
+            column,
+        )
+    )

@@ -84,6 +84,7 @@ class Fits:
 
 
 def _pool(
+    sample: IVSample,
     target: Floats,
     listed: list[str],
     found: Mapping[str, Floats],
@@ -103,7 +104,7 @@ def _pool(
     }
     _check_some(tuple(good), failures, what)
     arms = tuple(np.stack([found[names(label)[arm]] for label in good]) for arm in range(len(rows)))
-    losses = np.zeros(len(good))
+    losses = np.zeros((len(good), target.size))
     for values, inside in zip(arms, rows, strict=True):
         truth = target[inside][:, None]
         hats = values[:, inside]
@@ -112,8 +113,8 @@ def _pool(
             each = -(truth * np.log(p) + (1 - truth) * np.log1p(-p))
         else:
             each = (truth - hats) ** 2
-        losses += each.sum(axis=(1, 2))
-    return Pool(tuple(good), arms, losses / (target.size * arms[0].shape[2]), failures)
+        losses[:, inside] = each.mean(axis=2)
+    return Pool(tuple(good), arms, sample.mean(losses.T), failures)
 
 
 def _by_arm(name: str, label: str) -> list[str]:
@@ -151,6 +152,7 @@ def first_pools(
     by_arm = tuple(rows for _, rows in arms)
     return {
         "instrument": _pool(
+            sample,
             z,
             [label for label, _ in candidates["instrument"]],
             found,
@@ -162,6 +164,7 @@ def first_pools(
         ),
         **{
             name: _pool(
+                sample,
                 target,
                 [label for label, _ in candidates[name]],
                 found,
@@ -230,6 +233,7 @@ class Best:
         z = sample.z[:, 0][:, None] == 1.0
         treatment, outcome = pools["treatment"], pools["outcome"]
         self.sample, self.constant, self.least = sample, constant, least
+        self.treatment = treatment.labels[treatment.best]
         self.calibrate = calibrate
         self.pi = pi[pools["instrument"].best]
         self.mu = (treatment.arms[0][treatment.best], treatment.arms[1][treatment.best])
@@ -243,14 +247,11 @@ class Best:
         self, sight: Sight, folds: Folds, fitter: Fitter, settings: Settings
     ) -> "Best":
         """The same with V_z of a continuous treatment learned from squared residuals."""
-        learner = dict(settings.candidates["treatment"])
-        label = next(iter(learner))
+        learner = dict(settings.candidates["treatment"])[self.treatment]
         arms = arms_of(self.sample.z[:, 0])
         self.second = by_repeat(
             lambda repeat: [
-                sight.nuisance(
-                    f"variance:{arm}", self.square[:, repeat], learner[label], train_on=rows
-                )
+                sight.nuisance(f"variance:{arm}", self.square[:, repeat], learner, train_on=rows)
                 for arm, rows in arms
                 if not self.constant[arm]
             ],
@@ -323,7 +324,9 @@ def effect_pool(
     found: dict[str, tuple[float, Floats, Floats]] = {}
     treated = np.where(sample.z == 1.0, best.variance[1], best.variance[0])
     for label, (low, high) in covariance.items():
-        ways = [direct[f"effect/{label}"]] if f"effect/{label}" in direct else []
+        if f"effect/{label}" in fits.failures:
+            continue
+        ways = [] if settings.effect_loss == "arms" else [direct[f"effect/{label}"]]
         if settings.effect_loss != "direct":
             ways.append((high - low) / delta_v)
         tried = []
@@ -333,11 +336,12 @@ def effect_pool(
                 beta = calibrated(sample, way, best.product - means[label], swing)
             rho = means[label] - beta * mix(best.pi, best.variance)
             tried.append((_loss(sample, best.product - beta * treated - rho), beta, rho))
-        if tried:
-            found[label] = min(tried, key=lambda item: item[0])
+        found[label] = min(tried, key=lambda item: item[0])
     failures = {
         label: next(
-            (reason for name, reason in fits.failures.items() if name.endswith(f"/{label}")), ""
+            reason
+            for name, reason in fits.failures.items()
+            if name.startswith(("product", "effect")) and name.endswith(f"/{label}")
         )
         for label, _ in learners
         if label not in found

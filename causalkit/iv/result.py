@@ -222,10 +222,11 @@ def _notes(fit: IVFit, settings: Settings, estimand: str) -> tuple[str, ...]:
         f"{names} in the treatment. {names} may affect the outcome directly.",
     ]
     if fit.folds is not None:
-        notes.append(
-            f"Cross-fitted: {fit.folds.n_folds} folds, {fit.folds.n_rep} repeat(s); seed "
-            f"{settings.seed}."
-        )
+        counts = sorted({len(tests) for tests in fit.folds.test})
+        how = f"Cross-fitted: {' or '.join(map(str, counts))} folds, {fit.folds.n_rep} repeat(s)"
+        if counts == [1]:
+            how = "Not cross-fitted: nuisances predict the rows that they learned from"
+        notes.append(f"{how}; seed {settings.seed}.")
     if estimand == "variance-weighted":
         notes.append(
             "Variance-weighted effect E[ΔV π(1 − π) β]/E[ΔV π(1 − π)]: the average effect if the "
@@ -236,11 +237,13 @@ def _notes(fit: IVFit, settings: Settings, estimand: str) -> tuple[str, ...]:
             f"The average is over the {int(fit.used.sum())} rows with |ΔV| of at least "
             f"{fit.least:.3g}."
         )
-    if settings.smooth:
+    if settings.smooth and estimand == "ate":
         notes.append(
             "Soft-min average over all combinations of candidates; the standard error comes from a "
             "multiplier bootstrap of the selection."
         )
+    elif settings.smooth:
+        notes.append("Of the selected combination: smooth=True averages the ATE alone.")
     if not fit.source.roles.cluster and fit.sample.clusters and settings.cov_type != "robust":
         notes.append("No cluster column named: standard errors are clustered by unit.")
     return (*notes, *fit.notes)

@@ -82,7 +82,7 @@ class IVSample:
         if not self.clusters:
             return FoldKeys(self.n)
         coarsest = min(self.clusters, key=lambda codes: int(codes.max()))
-        return FoldKeys(self.n, unit=coarsest)
+        return FoldKeys(self.n, unit=coarsest, cluster=coarsest)
 
     @property
     def split(self) -> str:

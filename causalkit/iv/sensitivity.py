@@ -135,7 +135,7 @@ def departure_bounds(
 
 
 def hidden_covariates(
-    refit: Refit, bounds: DepartureBounds, data: CausalData, settings: Settings
+    refit: Refit, fit: IVFit, bounds: DepartureBounds, data: CausalData, settings: Settings
 ) -> pd.DataFrame:
     """Departure that hiding each observed covariate would have amounted to.
 
@@ -145,6 +145,13 @@ def hidden_covariates(
         ``covariate, estimate, change, departure``: the estimate without it, the change, and the
         departure that would cause such a change.
     """
+    if "given" in fit.fitted.chosen.values():
+        raise ArgumentError(
+            "benchmark() learns every nuisance again without each covariate, and predictions from "
+            "elsewhere cannot be; fit without predictions=."
+        )
+    if not data.roles.covariates:
+        raise ArgumentError("benchmark() hides one covariate at a time, and the data have none.")
     rows = []
     for name in data.roles.covariates:
         left = tuple(column for column in data.roles.covariates if column != name)
@@ -156,7 +163,7 @@ def hidden_covariates(
             for argument in ("effect_terms", "confounding_terms")
         }
         short = refit.fit(data.with_roles(covariates=left, modifiers=modifiers), **changed)
-        estimate = float(short.result_.estimates[0])
+        estimate = float(short.estimate("ate").estimates[0])
         change = estimate - bounds.estimate
         rows.append(
             {

@@ -24,13 +24,14 @@ def specification_tests(
 ) -> tuple[HypothesisTest, ...]:
     """Every test that these data allow, each with its null in words.
 
-    1. With several instruments: each alone, the others among the covariates, gives the same effect.
+    1. With several instruments, of which a category is one: each alone, the others among the
+       covariates, gives the same effect.
     2. A constant effect fits the moments at every covariate; and one linear in the covariates fits
        their squares: over-identification tests of E[(Z − π)h(L){ÃỸ − β(L)Ã² − ...}] = 0.
     3. With a continuous treatment: the ratio of variances between arms does not vary with L.
     """
     found: list[HypothesisTest] = []
-    if len(fit.sample.instrument_names) > 1:
+    if len(data.roles.instruments) > 1:
         found.append(agreement(refit, fit, settings, data))
     found += left_out_moments(fit, settings)
     if not fit.sample.binary_treatment and fit.sample.binary_instrument:
@@ -55,7 +56,9 @@ def agreement(refit: Refit, fit: IVFit, settings: Settings, data: CausalData) ->
         thetas.append(float(result.estimates[0]))
         place = np.argsort(other.fit_.sample.rows)
         influences.append(np.asarray(result.influence)[place, 0])
-    stacked = np.column_stack(influences)[fit.sample.rows]
+    # From the order of the data, without rows of weight zero, to that of this fit's sample.
+    rank = np.argsort(np.argsort(fit.sample.rows))
+    stacked = np.column_stack(influences)[rank]
     inference = fit.inference(settings)
     vcov = sandwich(
         stacked, inference.clusters, ssc=settings.ssc, multiplicity=inference.multiplicity

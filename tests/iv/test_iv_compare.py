@@ -1,10 +1,15 @@
 """Rows of compare() equal what other packages compute; tests and bounds beside the estimate."""
 
+import re
+import warnings
+
 import numpy as np
+import pandas as pd
 import pytest
+from sklearn.tree import DecisionTreeClassifier
 
 import causalkit as ck
-from causalkit.errors import ArgumentError
+from causalkit.errors import ArgumentError, CausalKitWarning
 from causalkit.iv import baselines, compare
 from causalkit.iv.specification import left_out_moments
 
@@ -175,6 +180,73 @@ def test_instruments_that_agree_and_one_that_does_not():
         assert agreement.null.startswith("every instrument alone")
     assert p["good"] > 0.001
     assert p["bad"] < 0.001
+
+
+def test_iivm_is_not_computed_on_the_few_rows_with_an_instrument_of_some_chance():
+    # Take-up of the instrument is all but certain for seven rows of ten.
+    l1 = np.linspace(-1.0, 1.0, 1600)
+    rng = np.random.default_rng(4)
+    z = (rng.random(1600) < np.where(l1 < 0.4, 0.002, 0.5)).astype(float)
+    a = (rng.random(1600) < 0.5 - 0.3 * z).astype(float)
+    frame = pd.DataFrame({"y": a + rng.standard_normal(1600), "a": a, "z": z, "l1": l1})
+    data = ck.CausalData.from_frame(
+        frame, outcome="y", treatment="a", instruments="z", covariates="l1"
+    )
+    learners = {"instrument": DecisionTreeClassifier(max_depth=1)}
+    learners |= dict.fromkeys(("treatment", "outcome", "effect"), "linear")
+    fitted = ck.InvalidIV(method="debiased", learners=learners, basis=None, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CausalKitWarning)
+        notes = " ".join(fitted.fit(data).compare().notes)
+    assert re.search(r"LATE \(IIVM\) not available: 70% of the propensities of the instr", notes)
+
+
+def three_levels(n=1200):
+    """One instrument of three levels, by which the variance of the exposure rises."""
+    rng = np.random.default_rng(5)
+    level = rng.integers(0, 3, n)
+    l1, a = rng.uniform(-1.0, 1.0, n), np.sqrt(0.5 + level) * rng.standard_normal(n)
+    frame = pd.DataFrame({"y": a + rng.standard_normal(n), "a": a, "l1": l1})
+    frame["z"] = pd.Categorical(np.array(["p", "q", "r"])[level])
+    return ck.CausalData.from_frame(
+        frame, outcome="y", treatment="a", instruments="z", covariates="l1"
+    )
+
+
+def test_one_instrument_of_three_levels_has_none_to_agree_with():
+    fit = ck.InvalidIV(method="debiased", learners="linear", basis=None, n_folds=2, random_state=0)
+    names = [test.name for test in fit.fit(three_levels()).specification()]
+    assert names == ["Left-out moments (Hansen J)"] * 2
+
+
+@pytest.mark.filterwarnings("ignore::causalkit.errors.DroppedRowsWarning")
+def test_agreement_is_the_clustered_test_of_a_difference_whatever_rows_have_no_weight():
+    rng = np.random.default_rng(6)
+    l1, z1, z2 = rng.uniform(-1.0, 1.0, 1200), *(rng.random((2, 1200)) < 0.5).astype(float)
+    cluster, shock = np.arange(1200) // 10, np.repeat(rng.standard_normal(120), 10)
+    a = np.sqrt(0.5 + 1.2 * z1 + 0.9 * z2) * (rng.standard_normal(1200) + shock)
+    frame = pd.DataFrame({"y": a + rng.standard_normal(1200) + a * shock, "a": a, "z": z1})
+    frame = frame.assign(z2=z2, l1=l1, c=cluster, w=np.where(rng.random(1200) < 0.1, 0.0, 1.0))
+    roles = {"outcome": "y", "treatment": "a", "cluster": "c"}
+    weights = {"weights": "w", "weight_kind": "sampling"}
+    fit = ck.InvalidIV(method="debiased", learners="linear", basis=None, n_folds=2, random_state=0)
+
+    def data(instruments, covariates):
+        more = {"instruments": instruments, "covariates": covariates}
+        return ck.CausalData.from_frame(frame, **roles, **weights, **more)
+
+    test = fit.fit(data(["z", "z2"], "l1")).specification()[0]
+    theta, influence = [], []
+    for alone, other in (("z", "z2"), ("z2", "z")):
+        made = fit.fit(data(alone, ["l1", other]))
+        result = made.estimate("variance-weighted")
+        theta.append(result.estimate)
+        influence.append(np.zeros(1200))
+        influence[-1][made.fit_.sample.rows] = result.influence[:, 0]
+    kept = frame["w"].to_numpy() > 0
+    sums = pd.Series(influence[0] - influence[1]).groupby(cluster).sum()
+    variance = 120 / 119 * (sums**2).sum() / kept.sum() ** 2
+    assert test.statistic == pytest.approx((theta[0] - theta[1]) ** 2 / variance, rel=1e-8)
 
 
 def test_departure_bounds_hold_the_bias_of_a_confounder_that_interacts_with_the_instrument():

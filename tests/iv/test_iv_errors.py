@@ -32,9 +32,11 @@ def dataset(frame=None, **roles):
     return ck.CausalData.from_frame(table() if frame is None else frame, **(known | roles))
 
 
+PLAIN = {"method": "debiased", "learners": "linear", "basis": None, "random_state": 0}
+
+
 def fit(data=None, **arguments):
-    plain = {"method": "debiased", "learners": "linear", "basis": None, "random_state": 0}
-    return ck.InvalidIV(**(plain | arguments)).fit(dataset() if data is None else data)
+    return ck.InvalidIV(**(PLAIN | arguments)).fit(dataset() if data is None else data)
 
 
 def test_no_instrument_role_is_named():
@@ -304,6 +306,66 @@ def test_candidates_belong_to_the_selective_method():
 def test_predictions_belong_to_the_debiased_method():
     with pytest.raises(ArgumentError, match="belong to method='debiased'"):
         ck.InvalidIV(method="parametric").fit(dataset(), predictions={"effect": np.zeros(1200)})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("treatment:1", 1.25, "for 'treatment:1' is a probability, and at row 7 it is 1.25; give"),
+        ("instrument", -0.5, "for 'instrument' is a probability, and at row 7 it is -0.5; give"),
+    ],
+)
+def test_predicted_probabilities_outside_zero_and_one_are_named_by_row(name, value, words):
+    values = np.full(1200, 0.5)
+    values[[7, 900]] = value
+    with pytest.raises(ArgumentError, match=words):
+        ck.InvalidIV(**PLAIN).fit(dataset(), predictions={name: values})
+
+
+def test_predicted_variances_belong_to_a_treatment_that_is_not_binary():
+    with pytest.raises(
+        ArgumentError, match=r"'variance:0'.*Known: confounding, effect, instrument"
+    ):
+        ck.InvalidIV(**PLAIN).fit(dataset(), predictions={"variance:0": np.full(1200, 0.2)})
+    data = ck.generators.invalid_iv(5, n=800, exposure="continuous").blind()
+    given = {"variance:0": np.full(800, 0.2), "treatment:0": np.full(800, 1.5)}
+    found = ck.InvalidIV(**PLAIN).fit(data, predictions=given)
+    assert found.fit_.fitted.chosen["variance:0"] == "given"
+
+
+def test_benchmarks_need_nuisances_that_can_be_learned_again_and_covariates():
+    with_given = ck.InvalidIV(**PLAIN).fit(dataset(), predictions={"outcome:0": np.zeros(1200)})
+    with pytest.raises(ArgumentError, match=r"predictions from elsewhere cannot be; fit without"):
+        with_given.benchmark()
+    with pytest.raises(ArgumentError, match="one covariate at a time, and the data have none"):
+        fit(dataset(covariates=())).benchmark()
+
+
+def test_an_arm_without_treated_rows_in_a_training_fold_names_arm_and_fold():
+    frame = table()
+    rows, kept = np.arange(1200), ((frame["z"] == 1) & (frame["a"] == 1)).to_numpy()
+    first, second = rows[(rows % 2 == 0) & ~kept], rows[(rows % 2 == 1) | kept]
+    words = (
+        r"'a' has the single value 0 where z is 1, in the training rows of fold 1 of repeat 0; u"
+    )
+    with pytest.raises(DataError, match=words):
+        ck.InvalidIV(**PLAIN).fit(dataset(), folds=[[(second, first), (first, second)]])
+
+
+def test_more_folds_than_clusters_are_counted_in_clusters():
+    with pytest.raises(ArgumentError, match=r"n_folds=5 is more than the number of clusters \(3\)"):
+        fit(dataset(table().assign(c=np.arange(1200) % 3), cluster="c"))
+
+
+@pytest.mark.filterwarnings(ANY)
+def test_notes_say_how_rows_were_predicted_and_what_was_averaged():
+    assert any("Not cross-fitted" in note for note in fit(n_folds=1).result_.notes)
+    assert any("Cross-fitted: 2 folds, 3 rep" in n for n in fit(n_folds=2, n_rep=3).result_.notes)
+    smooth = fit(method="selective", learners=["linear", "ridge"], smooth=True, n_folds=2)
+    average, treated = (" ".join(smooth.estimate(name).notes) for name in ("ate", "att"))
+    assert "Soft-min average over all combinations" in average
+    assert "Of the selected combination: smooth=True averages the ATE alone" in treated
+    assert "Soft-min" not in treated
 
 
 def test_unknown_predictions_are_named():

@@ -257,6 +257,54 @@ def test_a_candidate_that_fails_is_left_out_and_reported():
     assert fit.result_.estimate == without.result_.estimate
 
 
+def test_an_effect_candidate_that_fails_in_one_of_its_two_ways_is_left_out_everywhere():
+    # It learns C_z by arm and fails where it sees both arms, as the direct regression does.
+    class FailsOnAll(LinearRegression):
+        def fit(self, x, y, sample_weight=None):
+            if len(x) > 450:
+                raise RuntimeError("too many rows")
+            return super().fit(x, y, sample_weight)
+
+    data = designs.as_data(*designs.draw(np.random.default_rng(6), 1000))
+    learners = {name: ["linear"] for name in ("instrument", "treatment", "outcome")}
+    learners["effect"] = ["linear", FailsOnAll()]
+    with pytest.warns(CausalKitWarning, match=r"FailsOnAll for the effect failed .*too many rows"):
+        fit = ck.InvalidIV(learners=learners, basis=None, n_folds=2, random_state=0).fit(data)
+    assert fit.fit_.selection.pools["effect"].labels == ("linear",)
+
+
+def test_the_variance_of_a_continuous_treatment_is_learned_by_the_candidate_of_least_loss():
+    class Flat(LinearRegression):
+        def fit(self, x, y, sample_weight=None):
+            return super().fit(np.zeros_like(x), y, sample_weight)
+
+    data = ck.generators.invalid_iv(5, n=800, exposure="continuous").blind()
+    plain = {name: ["linear"] for name in ("instrument", "outcome", "effect")}
+    common = {"basis": None, "n_folds": 2, "random_state": 0}
+
+    def fit(*treatment):
+        learners = plain | {"treatment": list(treatment)}
+        return ck.InvalidIV(learners=learners, **common).fit(data).fit_.fitted.hats.delta_v
+
+    alone = fit(LinearRegression())
+    np.testing.assert_array_equal(fit(Flat(), LinearRegression()), alone)
+    with pytest.warns(CausalKitWarning, match="no luck today"):
+        np.testing.assert_array_equal(fit(Fails(), LinearRegression()), alone)
+
+
+def test_losses_of_candidates_count_rows_by_their_weight():
+    sample = designs.draw(np.random.default_rng(8), 1000)
+    weights = np.random.default_rng(9).uniform(0.5, 1.5, 1000)
+    data = designs.as_data(*sample, weights=weights, weight_kind="sampling")
+    fit = ck.InvalidIV(learners=["linear"], basis=None, n_folds=2, random_state=0).fit(data)
+    seen = fit.augment()
+    z, y = (data.frame[name].to_numpy() for name in "zy")
+    eta = designs.received(z, [seen[f"outcome:{arm}_hat"].to_numpy() for arm in (0, 1)])
+    loss = fit.candidates().set_index("nuisance")["loss"]
+    assert loss["outcome"] == pytest.approx(np.average((y - eta) ** 2, weights=weights))
+    assert abs(loss["outcome"] / np.mean((y - eta) ** 2) - 1.0) > 1e-4
+
+
 def test_the_table_of_candidates_shows_losses_risks_and_the_choice():
     data = designs.as_data(*designs.draw(np.random.default_rng(7), 1000))
     fit = ck.InvalidIV(
