@@ -8,6 +8,7 @@ from causalkit.typing import Floats, Ints
 
 _FOLDS = 5
 _RIDGE = 0.1  # of the trace of the second moments, per column
+_STRATA = 5  # of groups by propensity, where it takes more values than that
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ def balance_test(
     treatment: Floats,
     groups: Ints,
     *,
-    strata: Ints | None = None,
+    propensity: Floats,
     n_permutations: int = 199,
     rng: np.random.Generator,
 ) -> Balance:
@@ -43,21 +44,24 @@ def balance_test(
         0 or 1.
     groups : (n,) int array
         Rows that are predicted together and permuted together, as they were assigned.
-    strata : (n,) int array, optional
-        Groups are permuted within strata only.
+    propensity : (n,) array
+        Known probability of treatment. What is predicted is the treatment less this, and groups
+        are permuted among those with about the same.
     n_permutations : int
     rng : Generator
 
     Notes
     -----
-    The treated share of groups is permuted, so that under assignment by group the permutations
-    are draws of the design; groups of the same size within strata make that exact.
+    The treatments of groups are permuted whole, so that under assignment by group the permutations
+    are draws of the design; groups of the same size and propensity make that exact.
     """
     codes = np.unique(groups, return_inverse=True)[1]
     order = np.argsort(codes, kind="stable")
     counts = np.bincount(codes)
-    permuted = [_permuted(treatment, order, counts, strata, rng) for _ in range(n_permutations)]
-    outcomes = np.stack([treatment.astype(np.float64), *permuted], axis=1)
+    surprise = treatment - propensity
+    strata = _strata(np.bincount(codes, propensity) / counts)
+    permuted = [_permuted(surprise, order, counts, strata, rng) for _ in range(n_permutations)]
+    outcomes = np.stack([surprise, *permuted], axis=1)
     fold = rng.permutation(counts.size)[codes] % _FOLDS
     x = (features - features.mean(axis=0)) / np.maximum(features.std(axis=0), 1e-12)
     fitted = np.empty_like(outcomes)
@@ -74,16 +78,21 @@ def balance_test(
     return Balance(float(correlation[0]), (1 + as_well) / (1 + n_permutations), n_permutations)
 
 
+def _strata(propensity: Floats) -> Ints:
+    """Stratum of each group: those of its propensity, or of its fifth where there are many."""
+    values, codes = np.unique(propensity.round(9), return_inverse=True)
+    if values.size > _STRATA:
+        inner = np.linspace(0.0, 1.0, _STRATA + 1)[1:-1]
+        codes = np.searchsorted(np.quantile(propensity, inner), propensity)
+    return np.asarray(codes, dtype=np.int64)
+
+
 def _permuted(
-    treatment: Floats,
-    order: Ints,
-    counts: Ints,
-    strata: Ints | None,
-    rng: np.random.Generator,
+    treatment: Floats, order: Ints, counts: Ints, strata: Ints, rng: np.random.Generator
 ) -> Floats:
-    """Treatments moved between groups of one size (and stratum), whole groups at a time."""
+    """Treatments moved between groups of one size and stratum, whole groups at a time."""
     starts = np.cumsum(counts) - counts
-    kind = counts if strata is None else counts * (int(strata.max()) + 1) + strata[order[starts]]
+    kind = counts * (int(strata.max()) + 1) + strata
     source = np.arange(counts.size)
     for value in np.unique(kind):
         mine = np.flatnonzero(kind == value)

@@ -188,6 +188,7 @@ class ClusterMap(EffectMap):
             np.hstack([features, units.covariates[rows]]),
             units.treatment[rows],
             units.groups[rows],
+            propensity=units.propensity[rows],
             rng=stream(self.seed_, "balance"),
         )
         self.diagnostics_ = {**self.diagnostics_, "balance": asdict(found)}

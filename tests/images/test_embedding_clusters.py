@@ -171,6 +171,23 @@ def test_keys_of_embeddings_are_matched_to_units(trial):
         EmbeddingEffectClusters(**MODES).fit(data.with_roles(unit=None), keyed)
 
 
+def test_a_probability_that_is_known_is_no_lack_of_randomisation(trial):
+    rng = np.random.default_rng(0)
+    chance = np.where(trial.frame["E1"] > 0, 0.7, 0.3)
+    t = (rng.random(trial.n) < chance).astype(int)
+    y = trial.truth.mu0 + t * trial.truth.cate + rng.normal(size=trial.n)
+    frame = trial.frame.assign(t=t, y=y, chance=chance)
+    names = ["E1", "E2", "E3", "E4"]
+    data = CausalData.from_frame(
+        frame, outcome="y", treatment="t", covariates=names, extra="chance"
+    )
+    for propensity, looks_random in (("chance", True), (None, False)):
+        found = EmbeddingEffectClusters(propensity=propensity, **MODES).fit(data)
+        assert (found.diagnostics_["balance"]["p_value"] > 0.01) == looks_random
+        warned = any("does not look randomised" in text for text in found.result_.warnings)
+        assert warned != looks_random
+
+
 def test_equal_embeddings_stay_in_one_part(trial):
     values = trial.matrix("covariates").copy()
     values[1::2] = values[::2]

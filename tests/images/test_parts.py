@@ -161,7 +161,10 @@ def predictable(rng, strength, *, by_group=False):
     if by_group:
         drive = drive[groups * 3]
     treatment = (drive > 0).astype(float)
-    return balance_test(features, treatment, groups, n_permutations=99, rng=rng).p_value
+    even = np.full(360, 0.5)
+    return balance_test(
+        features, treatment, groups, propensity=even, n_permutations=99, rng=rng
+    ).p_value
 
 
 @pytest.mark.parametrize("by_group", [False, True])
@@ -171,6 +174,43 @@ def test_randomised_treatments_pass_at_the_nominal_rate(by_group):
     values = np.array([predictable(rng, 0.0, by_group=by_group) for _ in range(60)])
     assert (values <= 0.1).sum() <= 13
     assert values.mean() == pytest.approx(0.5, abs=0.12)
+
+
+@pytest.mark.parametrize("n_values", [2, 360])
+@pytest.mark.parametrize("known", [True, False])
+def test_a_probability_that_images_tell_is_no_lack_of_chance_where_it_is_known(n_values, known):
+    """Forty trials: more than eleven rejections at level .1 have chance under .1 %."""
+    rng = np.random.default_rng(0)
+    values = []
+    for _ in range(40):
+        features = rng.normal(size=(360, 6))
+        drive = np.sign(features[:, 0]) if n_values == 2 else features[:, 0]
+        chance = 1.0 / (1.0 + np.exp(-drive))
+        treatment = (rng.random(360) < chance).astype(float)
+        told = chance if known else np.full(360, treatment.mean())
+        found = balance_test(
+            features, treatment, np.arange(360), propensity=told, n_permutations=99, rng=rng
+        )
+        values.append(found.p_value)
+    assert (np.mean(np.array(values) <= 0.1) <= 11 / 40) == known
+
+
+def test_groups_are_permuted_among_those_of_about_their_own_probability():
+    """Treatments vary most where images are extreme: permuted among all, .20 are rejected, not .1.
+
+    Of three hundred trials more than 46 rejections have chance under .2 %.
+    """
+    rng = np.random.default_rng(1)
+    values = []
+    for _ in range(300):
+        features = rng.standard_t(3, size=(360, 2))
+        chance = np.where(np.abs(features[:, 0]) > 1.5, 0.5, 0.03)
+        treatment = (rng.random(360) < chance).astype(float)
+        found = balance_test(
+            features, treatment, np.arange(360), propensity=chance, n_permutations=49, rng=rng
+        )
+        values.append(found.p_value)
+    assert (np.array(values) <= 0.1).sum() <= 46
 
 
 def test_treatments_that_images_predict_are_found():
