@@ -52,6 +52,8 @@ class InvalidIV(Estimator):
         gives each nuisance its own: ``"instrument"`` (π), ``"treatment"`` (μ), ``"outcome"`` (ω),
         ``"effect"`` (β and ρ).
     n_folds : int, default 5
+        2 is enough with a simple learner and thousands of rows, see docs/invalid_iv.md; 1, for
+        ``method="debiased"`` alone, means no cross-fitting.
     n_rep : int, default 1
         Repeated splits.
     criterion : {"minimax", "mixed-minimax"}, default "minimax"
