@@ -16,7 +16,7 @@ from causalkit.images.embedding_cache import encoder_digest, kept, remembered
 from causalkit.images.encoders import ImageEncoder, resolve_encoder
 from causalkit.images.inputs import check_keys
 from causalkit.images.settings import TEMPORAL
-from causalkit.images.survey import Bands, NanPolicy, Survey, check_pixels, survey
+from causalkit.images.survey import Bands, NanPolicy, Survey, check_pixels, check_scale, survey
 from causalkit.images.times import check_times, times_of
 from causalkit.optional import require
 
@@ -245,9 +245,11 @@ def _crops(sizes: Sequence[int] | None, store: ImageStore) -> tuple[int, ...]:
 
 
 def _statistics(encoder: ImageEncoder, bands: Any, seen: Survey, store: ImageStore) -> Bands:
-    given = encoder.scale()
-    if given is not None:
-        return Bands(*given)
+    scale = encoder.scale()
+    if scale is not None:
+        given = Bands(*scale)
+        check_scale(given, seen.bands(seen.positions), store, encoder.name)
+        return given
     if bands is None:
         return seen.bands(seen.positions)
     attributes = getattr(bands, "attrs", {})

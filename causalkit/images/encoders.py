@@ -209,7 +209,8 @@ class ImageEncoder:
             Model of timm, such as ``"resnet18"``.
         pretrained : bool, default False
             Take timm's own weights, which it may download, with their normalisation and size. Made
-            for red, green and blue: name these three in ``bands``.
+            for red, green and blue from 0 to 1: name these three in ``bands``; pixels in other
+            units are refused.
         checkpoint : path, optional
             State dict without the classifier.
         bands : sequence of str, optional

@@ -13,7 +13,7 @@ from causalkit.images.outcomes import Design, standard_outcome
 from causalkit.images.settings import Settings
 from causalkit.images.splits import Parts
 from causalkit.images.support import Reference, thinned
-from causalkit.images.survey import Bands, Survey, check_bands
+from causalkit.images.survey import Bands, Survey, check_bands, check_scale
 from causalkit.images.units import Units
 from causalkit.progress import teller
 from causalkit.typing import Floats, Ints
@@ -95,9 +95,7 @@ def fit_members(
     store = images.store
     train, select = (Rows.of(store, rows) for rows in (parts.train, parts.select))
     standard, design = _design(units, parts, estimator.likelihood)
-    given = encoder.scale()
-    bands = seen.bands(train.images) if given is None else Bands(*given)
-    check_bands(bands, store)
+    bands = _bands(encoder, seen.bands(train.images), store)
     lens = Lens(bands, estimator.nan_policy, settings.device)
     trial = Trial(images, lens, design.outcome, design.treatment, design.covariates)
     make = maker(estimator, encoder, store)
@@ -152,6 +150,17 @@ def maker(estimator: Any, encoder: ImageEncoder, store: ImageStore) -> Any:
         frame_chunk=estimator.frame_chunk,
         recompute=estimator.recompute,
     )
+
+
+def _bands(encoder: ImageEncoder, found: Bands, store: ImageStore) -> Bands:
+    """Statistics that pixels are standardised by: of the weights, else of the training images."""
+    check_bands(found, store)
+    scale = encoder.scale()
+    if scale is None:
+        return found
+    given = Bands(*scale)
+    check_scale(given, found, store, encoder.name)
+    return given
 
 
 def _design(units: Units, parts: Parts, likelihood: Any) -> tuple[Standard, Design]:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from causalkit.data.images import ImageStore
-from causalkit.errors import CausalKitWarning, DataError, Problem, check_choice
+from causalkit.errors import ArgumentError, CausalKitWarning, DataError, Problem, check_choice
 from causalkit.images.ahead import ahead
 from causalkit.progress import teller
 from causalkit.typing import Floats, Ints
@@ -16,6 +16,8 @@ from causalkit.warn import warn
 
 NanPolicy = Literal["error", "mean", "mask"]
 NAN_POLICIES = ("error", "mean", "mask")
+_FAR = 10.0  # deviations between the means of images and those that an encoder was made with
+_WIDER = 50.0  # ratio of their deviations; bytes and shares of one differ by 255
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -164,6 +166,41 @@ def check_bands(bands: Bands, store: ImageStore) -> None:
             f'leave it out: ds.drop_sel(band="{flat[0]}").'
         )
         raise DataError(Problem("E15-image-nonfinite", message, store.name))
+
+
+def check_scale(given: Bands, found: Bands, store: ImageStore, encoder: str) -> None:
+    """Refuse pixels in other units than those that the weights of an encoder were made for.
+
+    Parameters
+    ----------
+    given : Bands
+        What the encoder expects.
+    found : Bands
+        Of the images.
+    store : ImageStore
+    encoder : str
+        Name.
+
+    Raises
+    ------
+    ArgumentError
+        If the numbers of bands differ, or a band's mean or deviation is far from what is expected.
+    """
+    if given.mean.size != found.mean.size:
+        raise ArgumentError(
+            f"encoder {encoder!r} has means of {given.mean.size} bands, and {store.name!r} has "
+            f"{found.mean.size}: {', '.join(store.bands)}; give one each."
+        )
+    shift = np.abs(found.mean - given.mean) > _FAR * given.sd
+    spread = np.abs(np.log(found.sd / given.sd)) > np.log(_WIDER)
+    if (shift | spread).any():
+        band = int(np.flatnonzero(shift | spread)[0])
+        raise ArgumentError(
+            f"encoder {encoder!r} expects band {store.bands[band]!r} with mean "
+            f"{given.mean[band]:.3g} and deviation {given.sd[band]:.3g}, and in {store.name!r} it "
+            f"has {found.mean[band]:.3g} and {found.sd[band]:.3g}: other units. Rescale the "
+            "pixels, or give mean= and sd= in units of the store."
+        )
 
 
 def _band_problems(found: Survey, store: ImageStore) -> Iterator[Problem]:

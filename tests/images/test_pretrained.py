@@ -3,11 +3,12 @@
 import sys
 from types import ModuleType, SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from causalkit import ImageEncoder, embed_images, generators
+from causalkit import CausalData, ImageEffectClusters, ImageEncoder, embed_images, generators
 from causalkit.errors import ArgumentError, MissingDependencyError
 
 
@@ -80,6 +81,29 @@ def test_images_are_resized_as_torch_does_with_antialiasing(weights, images):
     expected = module(small).mean(dim=(2, 3)).detach()
     found = torch.tensor(embed_images(images, encoder).values, dtype=torch.float32)
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("factor", [255.0, 1.0 / 255.0])
+def test_pixels_in_other_units_than_those_of_the_weights_are_refused(images, factor):
+    """Bytes where shares of one are expected, and the other way round."""
+    shares = 0.4 + 0.1 * images
+    mean, sd = factor * np.full(3, 0.45), factor * np.full(3, 0.2)
+    encoder = ImageEncoder.of(build(3), name="mine", mean=mean, sd=sd)
+    with pytest.raises(ArgumentError, match=r"expects band 'b1' with mean .* other units"):
+        embed_images(shares, encoder)
+    embed_images(factor * shares, encoder)
+    data = generators.image_rct(0, n_images=520, size=10).blind()
+    small = data.arrays.assign(image=0.4 + 0.1 * data.arrays["image"])
+    roles = {"outcome": "y", "treatment": "t", "image": "image", "image_key": "place"}
+    trial = CausalData.from_frame(data.frame, arrays=small, **roles)
+    with pytest.raises(ArgumentError, match="other units"):
+        ImageEffectClusters(encoder=encoder, random_state=0).fit(trial)
+
+
+def test_means_for_another_number_of_bands_are_refused(images):
+    encoder = ImageEncoder.of(build(3), name="mine", mean=[0.0, 0.0], sd=[1.0, 1.0])
+    with pytest.raises(ArgumentError, match="means of 2 bands, and 'image' has 3: b1, b2, b3"):
+        embed_images(images, encoder)
 
 
 @pytest.fixture
