@@ -9,8 +9,8 @@ import pandas as pd
 
 from causalkit.errors import CausalKitWarning
 from causalkit.iv import selection
-from causalkit.iv.influence import Nuisances, Products, binary_direction
-from causalkit.iv.nuisances import Fitted, away_from_zero, mix, targets_of
+from causalkit.iv.influence import Nuisances, binary_direction, modelled_products
+from causalkit.iv.nuisances import Fitted, away_from_zero, kept_inside, mix, targets_of
 from causalkit.iv.pools import Best, Fits, Pool, effect_pool, exposures, first_pools
 from causalkit.iv.sample import IVSample
 from causalkit.iv.settings import Settings
@@ -98,7 +98,7 @@ def fit_selective(
     pools = first_pools(sample, sight, folds, fits, settings.candidates, constant)
     exposure = exposures(sample, sight, fits, settings.candidates, pools, constant)
     z = sample.z[:, 0]
-    pi = np.clip(pools["instrument"].arms[0], settings.clip, 1.0 - settings.clip)
+    pi = kept_inside(pools["instrument"].arms[0], settings.clip)
     least = sample.least_delta_v(settings.trim_delta_v)
     calibrate = settings.calibrate and not constant.any()
     products = Best(sample, pools, pi, constant, least, calibrate=calibrate)
@@ -194,16 +194,12 @@ def _selected(
         share=mix(pi[k_pi], (mu[0], mu[1])),
     )
     a_res = sample.a[:, None] - hats.mu
-    product = a_res * (sample.y[:, None] - np.where(one, eta[1], eta[0]))
+    y_res = sample.y[:, None] - np.where(one, eta[1], eta[0])
     variance = best.variance
     if sample.binary_treatment:
         variance = (mu[0] * (1.0 - mu[0]), mu[1] * (1.0 - mu[1]))
     mean_square = mix(pi[k_pi], variance)
-    products = Products(
-        outcome=product - (hats.beta * mean_square + hats.rho),
-        treatment=a_res**2 - mean_square,
-        instrument=z[:, None] - pi[k_pi],
-    )
+    products = modelled_products(y_res, a_res, hats, mean_square, z[:, None] - pi[k_pi])
     labels = dict(zip(selection.AXES, choice, strict=True))
     chosen = {name: f"selected: {pools[name].labels[k]}" for name, k in labels.items()}
     raw = pools["instrument"].arms[0][k_pi]

@@ -10,7 +10,7 @@ from sklearn.base import clone
 from causalkit.data import CausalData, Requires
 from causalkit.errors import ArgumentError, check_choice
 from causalkit.estimator import Estimator, Refit
-from causalkit.inference.arguments import check_number
+from causalkit.inference.arguments import check_number, check_probability
 from causalkit.inference.hypotheses import HypothesisTest
 from causalkit.inference.instruments import AndersonRubin
 from causalkit.iv.compare import compare, comparison_rows, differences
@@ -189,7 +189,7 @@ class InvalidIV(Estimator):
             or ``(n, n_rep)`` in the data's row order: ``"instrument"`` (π), ``"treatment:0"``,
             ``"treatment:1"`` (μ_z), ``"outcome:0"``, ``"outcome:1"`` (E[Y | Z = z, L]),
             ``"effect"`` (β), ``"confounding"`` (ρ), ``"product:0"``, ... (C_z) and
-            ``"variance:0"``, ... (V_z, continuous treatment).
+            ``"variance:0"``, ... (V_z, continuous treatment). ``(n,)`` holds for every repeat.
 
         Raises
         ------
@@ -271,8 +271,8 @@ class InvalidIV(Estimator):
         """
         self._check_fitted()
         inference = self.fit_.inference(self._settings)
-        value = check_number("null", null)
-        return weak_robust(self.fit_.fitted.products, inference, null=value, level=level)
+        value, chance = check_number("null", null), check_probability(level)
+        return weak_robust(self.fit_.fitted.products, inference, null=value, level=chance)
 
     def strength(self) -> Strength:
         """How much the instrument moves the variance of the treatment, and its mean beside it.

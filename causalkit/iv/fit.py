@@ -103,7 +103,7 @@ def fit_iv(
         imputer=training_fold_imputer(data.missing),
         store_models=settings.store_models,
         progress=teller(settings.progress, "nuisances", unit="fit"),
-        given=_given(predictions, sample, len(data)),
+        given=_given(predictions, sample, len(data), splits.n_rep),
     )
     sight = covariate_sight(sample, settings.basis, settings.seed)
     least = sample.least_delta_v(settings.trim_delta_v)
@@ -139,9 +139,9 @@ def fit_iv(
 
 
 def _given(
-    predictions: Mapping[str, Floats] | None, sample: IVSample, n_data: int
+    predictions: Mapping[str, Floats] | None, sample: IVSample, n_data: int, n_rep: int
 ) -> dict[str, Floats]:
-    """Predictions from elsewhere, in the order of the sample."""
+    """Predictions from elsewhere, in the order of the sample, one column per repeat."""
     known = _GIVEN if sample.binary_treatment else (*_GIVEN, *_GIVEN_VARIANCES)
     given = placed_predictions(predictions, sample.rows, known=known, n=n_data)
     shares = ("treatment:0", "treatment:1") if sample.binary_treatment else ()
@@ -154,7 +154,13 @@ def _given(
                 f"the prediction for {name!r} is a probability, and at row {sample.rows[row]} it "
                 f"is {values[row, 0]:.4g}; give values from 0 to 1."
             )
-    return given
+    for name, values in given.items():
+        if values.shape[1] not in (1, n_rep):
+            raise ArgumentError(
+                f"the predictions for {name!r} have {values.shape[1]} columns, and the fit has "
+                f"{n_rep} repeat(s); give one column for all repeats, or one for each."
+            )
+    return {name: np.broadcast_to(values, (sample.n, n_rep)) for name, values in given.items()}
 
 
 def _splits(

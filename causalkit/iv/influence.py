@@ -120,6 +120,26 @@ class Products:
     instrument: Floats
 
 
+def modelled_products(
+    y_res: Floats, a_res: Floats, hats: Nuisances, mean_square: Floats, instrument: Floats
+) -> Products:
+    """Products whose means given L are those of the model: E[P | L] = β E[Q | L] + ρ.
+
+    Parameters
+    ----------
+    y_res, a_res : (n, n_rep) arrays
+        Y − η_Z and A − μ_Z.
+    hats : Nuisances
+        For β and ρ.
+    mean_square : (n, n_rep) array
+        E[Q | L].
+    instrument : (n, n_rep) array
+        Z − π(L).
+    """
+    mean_product = hats.beta * mean_square + hats.rho
+    return Products(a_res * y_res - mean_product, a_res**2 - mean_square, instrument)
+
+
 def variance_weighted(products: Products) -> LinearScore:
     """Score of Δ_w = E[ΔV π(1 − π) β]/E[ΔV π(1 − π)], which needs no division by ΔV(L).
 

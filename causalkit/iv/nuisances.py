@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from causalkit.errors import ArgumentError
 from causalkit.iv.calibration import calibrated
 from causalkit.iv.influence import Nuisances, Products, binary_direction
 from causalkit.iv.sample import IVSample
@@ -123,7 +124,7 @@ def fit_binary(
     """
     first = first_stage(sample, sight, folds, fitter, learners, constant=constant)
     z, a = sample.z[:, 0], sample.a
-    pi = np.clip(first.pi, clip, 1.0 - clip)
+    pi = kept_inside(first.pi, clip)
     a_res = a[:, None] - first.received(z, first.mu)
     product = a_res * (sample.y[:, None] - first.received(z, first.eta))
     second = second_stage(
@@ -279,6 +280,24 @@ def variances(
         else:
             found.append(np.maximum(second[f"variance:{arm}"], least))
     return found[0], found[1]
+
+
+def kept_inside(pi: Floats, clip: float) -> Floats:
+    """Propensities inside [clip, 1 − clip], away from 0 and 1.
+
+    Raises
+    ------
+    ArgumentError
+        If ``clip`` is zero and some are 0 or 1, and so their weights infinite.
+    """
+    inside = np.clip(pi, clip, 1.0 - clip)
+    at_bound = (inside <= 0.0) | (inside >= 1.0)
+    if at_bound.any():
+        raise ArgumentError(
+            f"{at_bound.mean():.1%} of the propensities of the instrument are 0 or 1, and "
+            "clip=0 leaves their weights infinite; use clip=0.01, or another learner."
+        )
+    return inside
 
 
 def mix(pi: Floats, arms: tuple[Floats, Floats]) -> Floats:

@@ -7,7 +7,7 @@ import numpy as np
 
 from causalkit.errors import ArgumentError, ArgumentTypeError
 from causalkit.inference.solve import Solution
-from causalkit.iv.influence import Nuisances, Products, binary_direction
+from causalkit.iv.influence import Nuisances, binary_direction, modelled_products
 from causalkit.iv.nuisances import Fitted, away_from_zero, mix, targets_of
 from causalkit.iv.parametric import Data, Terms, fit_parametric
 from causalkit.iv.sample import IVSample
@@ -113,11 +113,8 @@ def _fitted(sample: IVSample, found: dict[str, Floats], settings: Settings) -> F
     a_res = sample.a[:, None] - hats.mu
     # ω is free of A − μ, so that Y − ω is as good as Y − η in the products, whatever β is.
     y_res = sample.y[:, None] - hats.omega - hats.beta * hats.mu
-    product, square = a_res * y_res, a_res**2
     mean_square = mix(pi, (wide["variance:0"], wide["variance:1"]))
-    products = Products(
-        product - (hats.beta * mean_square + hats.rho), square - mean_square, z[:, None] - pi
-    )
+    products = modelled_products(y_res, a_res, hats, mean_square, z[:, None] - pi)
     names = ("instrument", "treatment:0", "treatment:1", "effect", "confounding")
     return Fitted(
         hats=hats,

@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.linear_model import LinearRegression
+from sklearn.tree import DecisionTreeClassifier
 
 import causalkit as ck
 from causalkit.errors import (
@@ -303,42 +304,23 @@ def test_candidates_belong_to_the_selective_method():
         fit().candidates()
 
 
-def test_predictions_belong_to_the_debiased_method():
-    with pytest.raises(ArgumentError, match="belong to method='debiased'"):
-        ck.InvalidIV(method="parametric").fit(dataset(), predictions={"effect": np.zeros(1200)})
+def test_propensities_of_zero_are_refused_where_nothing_is_clipped():
+    frame = table()
+    rng = np.random.default_rng(4)
+    z = (rng.random(1200) < np.where(frame["l1"] < -0.5, 0.0, 0.5)).astype(float)
+    data = dataset(frame.assign(z=z, a=(rng.random(1200) < 0.5 - 0.3 * z).astype(float)))
+    plain = dict.fromkeys(("treatment", "outcome", "effect"), "linear")
+    tree = plain | {"instrument": DecisionTreeClassifier(max_depth=2)}
+    for method in ("debiased", "selective"):
+        with pytest.raises(ArgumentError, match=r"2\d\.\d% of the propensities .* use clip=0.01"):
+            fit(data, method=method, learners=tree, clip=0.0)
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "words"),
-    [
-        ("treatment:1", 1.25, "for 'treatment:1' is a probability, and at row 7 it is 1.25; give"),
-        ("instrument", -0.5, "for 'instrument' is a probability, and at row 7 it is -0.5; give"),
-    ],
-)
-def test_predicted_probabilities_outside_zero_and_one_are_named_by_row(name, value, words):
-    values = np.full(1200, 0.5)
-    values[[7, 900]] = value
-    with pytest.raises(ArgumentError, match=words):
-        ck.InvalidIV(**PLAIN).fit(dataset(), predictions={name: values})
-
-
-def test_predicted_variances_belong_to_a_treatment_that_is_not_binary():
-    with pytest.raises(
-        ArgumentError, match=r"'variance:0'.*Known: confounding, effect, instrument"
-    ):
-        ck.InvalidIV(**PLAIN).fit(dataset(), predictions={"variance:0": np.full(1200, 0.2)})
-    data = ck.generators.invalid_iv(5, n=800, exposure="continuous").blind()
-    given = {"variance:0": np.full(800, 0.2), "treatment:0": np.full(800, 1.5)}
-    found = ck.InvalidIV(**PLAIN).fit(data, predictions=given)
-    assert found.fit_.fitted.chosen["variance:0"] == "given"
-
-
-def test_benchmarks_need_nuisances_that_can_be_learned_again_and_covariates():
-    with_given = ck.InvalidIV(**PLAIN).fit(dataset(), predictions={"outcome:0": np.zeros(1200)})
-    with pytest.raises(ArgumentError, match=r"predictions from elsewhere cannot be; fit without"):
-        with_given.benchmark()
-    with pytest.raises(ArgumentError, match="one covariate at a time, and the data have none"):
-        fit(dataset(covariates=())).benchmark()
+def test_levels_that_are_no_numbers_are_named_for_both_intervals():
+    found = fit()
+    for kind in ("wald", "anderson-rubin"):
+        with pytest.raises(ArgumentTypeError, match="confidence level must be one number, got str"):
+            found.conf_int("x", kind=kind)
 
 
 def test_an_arm_without_treated_rows_in_a_training_fold_names_arm_and_fold():
@@ -366,10 +348,3 @@ def test_notes_say_how_rows_were_predicted_and_what_was_averaged():
     assert "Soft-min average over all combinations" in average
     assert "Of the selected combination: smooth=True averages the ATE alone" in treated
     assert "Soft-min" not in treated
-
-
-def test_unknown_predictions_are_named():
-    with pytest.raises(ArgumentError, match="efect"):
-        ck.InvalidIV(method="debiased", learners="linear").fit(
-            dataset(), predictions={"efect": np.zeros(1200)}
-        )
