@@ -127,9 +127,11 @@ def iv_sample(data: CausalData) -> IVSample:
     )
 
 
+def has_two_values(z: Floats) -> bool:
+    """Whether there is one instrument, and it has two values."""
+    return z.shape[1] == 1 and np.unique(z).size == 2
+
+
 def _coded(z: Floats) -> Floats:
     """One instrument of two values as 0/1, which changes nothing but the names of its levels."""
-    if z.shape[1] != 1:
-        return z
-    values = np.unique(z)
-    return (z == values[1]).astype(np.float64) if values.size == 2 else z
+    return (z == z.max()).astype(np.float64) if has_two_values(z) else z

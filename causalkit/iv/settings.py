@@ -56,7 +56,13 @@ class Settings:
 
     @classmethod
     def of(
-        cls, estimator: Any, *, seed: int, n_clusters: int, binary_treatment: bool
+        cls,
+        estimator: Any,
+        *,
+        seed: int,
+        n_clusters: int,
+        binary_treatment: bool,
+        binary_instrument: bool,
     ) -> "Settings":
         """Check the arguments of an estimator, all before any fitting."""
         e = estimator
@@ -76,7 +82,11 @@ class Settings:
             raise ArgumentTypeError(f"n_jobs must be a whole number, not 0, got {e.n_jobs!r}.")
         settings = cls(
             method=e.method,
-            candidates=resolve_learners(e.learners, e.method, binary_treatment=binary_treatment),
+            candidates=resolve_learners(
+                e.learners,
+                e.method,
+                shares={"instrument": binary_instrument, "treatment": binary_treatment},
+            ),
             n_folds=check_count("n_folds", e.n_folds, least=1 if e.method == "debiased" else 2),
             n_rep=check_count("n_rep", e.n_rep, least=1),
             criterion=e.criterion,
@@ -137,7 +147,7 @@ def _cov_type(chosen: str, n_clusters: int) -> str:
     return ("robust", "clustered", "two-way")[n_clusters]
 
 
-def resolve_learners(learners: Any, method: str, *, binary_treatment: bool) -> Candidates:
+def resolve_learners(learners: Any, method: str, *, shares: Mapping[str, bool]) -> Candidates:
     """Candidates of every nuisance, labelled and checked.
 
     Parameters
@@ -146,8 +156,8 @@ def resolve_learners(learners: Any, method: str, *, binary_treatment: bool) -> C
         ``"auto"``: for ``method="selective"`` the default candidates, else the learner of that
         name.
     method : str
-    binary_treatment : bool
-        Whether the treatment needs a probability.
+    shares : mapping of nuisance to bool
+        Whether the instrument, and whether the treatment, needs a probability.
 
     Raises
     ------
@@ -166,18 +176,10 @@ def resolve_learners(learners: Any, method: str, *, binary_treatment: bool) -> C
     for name, value in by_name.items():
         argument = f"learners[{name!r}]" if isinstance(learners, Mapping) else "learners"
         listed = _listed(value, method, argument)
-        kinds = _kinds(name, binary_treatment=binary_treatment)
-        for kind in kinds:
-            for learner in listed:
-                plan(learner, kind, argument=argument)
+        for learner in listed:
+            plan(learner, "probability" if shares.get(name) else "mean", argument=argument)
         found[name] = tuple(zip(_labels(listed), listed, strict=True))
     return found
-
-
-def _kinds(name: str, *, binary_treatment: bool) -> tuple[Any, ...]:
-    if name == "instrument" or (name == "treatment" and binary_treatment):
-        return ("probability",)
-    return ("mean",)
 
 
 def _listed(value: Any, method: str, argument: str) -> list[Any]:

@@ -51,7 +51,13 @@ def agreement(refit: Refit, fit: IVFit, settings: Settings, data: CausalData) ->
     for name in roles.instruments:
         others = tuple(other for other in roles.instruments if other != name)
         alone = data.with_roles(instruments=name, covariates=(*roles.covariates, *others))
-        other = refit.fit(alone)
+        try:
+            other = refit.fit(alone)
+        except ArgumentError as error:
+            raise ArgumentError(
+                f"the test that instruments agree fits {name!r} alone, and {error} Named learners "
+                "serve one instrument and several."
+            ) from error
         result = other.estimate("variance-weighted")
         thetas.append(float(result.estimates[0]))
         place = np.argsort(other.fit_.sample.rows)

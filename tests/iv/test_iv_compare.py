@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.linear_model import LinearRegression
 from sklearn.tree import DecisionTreeClassifier
 
 import causalkit as ck
@@ -217,6 +218,28 @@ def test_one_instrument_of_three_levels_has_none_to_agree_with():
     fit = ck.InvalidIV(method="debiased", learners="linear", basis=None, n_folds=2, random_state=0)
     names = [test.name for test in fit.fit(three_levels()).specification()]
     assert names == ["Left-out moments (Hansen J)"] * 2
+
+
+def test_agreement_needs_learners_that_serve_one_instrument_too():
+    rng = np.random.default_rng(6)
+    z1, z2 = (rng.random((2, 800)) < 0.5).astype(float)
+    a = np.sqrt(0.5 + 1.2 * z1 + 0.9 * z2) * rng.standard_normal(800)
+    frame = pd.DataFrame({"y": a + rng.standard_normal(800), "a": a, "z": z1, "z2": z2})
+    data = ck.CausalData.from_frame(
+        frame.assign(l1=rng.uniform(-1.0, 1.0, 800)),
+        outcome="y",
+        treatment="a",
+        instruments=["z", "z2"],
+        covariates="l1",
+    )
+    fit = ck.InvalidIV(
+        method="debiased", learners=LinearRegression(), basis=None, n_folds=2, random_state=0
+    ).fit(data)
+    words = (
+        "instruments agree fits 'z' alone, and .* predicts no probabilities.* Named learners serve"
+    )
+    with pytest.raises(ArgumentError, match=words):
+        fit.specification()
 
 
 @pytest.mark.filterwarnings("ignore::causalkit.errors.DroppedRowsWarning")

@@ -226,6 +226,19 @@ def test_a_class_in_place_of_an_instance_is_refused():
         fit(learners={"outcome": LinearRegression})
 
 
+@pytest.mark.filterwarnings(ANY)
+def test_the_learner_of_the_instrument_is_a_classifier_where_it_has_two_values():
+    with pytest.raises(
+        ArgumentError, match=r"learners\['instrument'\].* predicts no probabilities"
+    ):
+        fit(learners={"instrument": LinearRegression()})
+    frame = table()
+    levels = frame.assign(z=frame["z"] + (frame["l1"] > 0), a=frame["a"] + frame["l2"])
+    assert np.isfinite(fit(dataset(levels), learners=LinearRegression()).result_.estimate)
+    with pytest.raises(ArgumentError, match=r"learners\['instrument'\].* is a classifier"):
+        fit(dataset(levels), learners={"instrument": DecisionTreeClassifier()})
+
+
 def test_several_learners_belong_to_the_selective_method():
     with pytest.raises(ArgumentError, match='2 candidates, among which only method="selective"'):
         fit(learners=["linear", "lasso"])
