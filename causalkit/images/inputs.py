@@ -25,20 +25,23 @@ class Layout:
         Of one image.
     times : tuple of str
         Dates of the frames; none for single images.
+    crs : str
+        Coordinate reference system; empty if the images do not say.
     """
 
     name: str
     bands: tuple[str, ...]
     shape: tuple[int, ...]
     times: tuple[str, ...]
+    crs: str
 
     @classmethod
     def of(cls, store: ImageStore) -> "Layout":
         """That of the images of a store."""
-        return cls(store.name, store.bands, store.shape, times_of(store))
+        return cls(store.name, store.bands, store.shape, times_of(store), _crs(store))
 
     def check(self, store: ImageStore) -> None:
-        """Refuse images with other bands, another size or other numbers of frames.
+        """Refuse images with other bands, size, number of frames or reference system.
 
         Raises
         ------
@@ -60,6 +63,22 @@ class Layout:
                 "Select the same bands in the same order, and the same size."
             )
             raise DataError(Problem("E14-image-key-mismatch", message, store.name))
+        crs = _crs(store)
+        if self.crs and crs and crs != self.crs:
+            message = (
+                f"the images {store.name!r} have the reference system {crs!r} in place of "
+                f"{self.crs!r}; reproject them. If their pixels are as large on the ground, as in "
+                "two zones of UTM, leave out what says so: attrs['crs'] or spatial_ref."
+            )
+            raise DataError(Problem("E14-image-key-mismatch", message, store.name))
+
+
+def _crs(store: ImageStore) -> str:
+    """Reference system as an attribute says, or the coordinate that rioxarray adds."""
+    named = store.pixels.attrs.get("crs")
+    if named is None and "spatial_ref" in store.pixels.coords:
+        named = store.pixels["spatial_ref"].attrs.get("crs_wkt")
+    return "" if named is None else str(named)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

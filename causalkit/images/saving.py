@@ -135,7 +135,8 @@ def _fitted(
     from causalkit.images.members import Member
 
     raw = facts["layout"]
-    layout = Layout(raw["name"], *(tuple(raw[part]) for part in ("bands", "shape", "times")))
+    bands, shape, times = (tuple(raw[part]) for part in ("bands", "shape", "times"))
+    layout = Layout(raw["name"], bands, shape, times, raw["crs"])
     count = 1 + max(one["network"] for one in facts["members"])
     networks = [
         _network(estimator, encoder, layout, _states(tensors, number), settings.device)

@@ -1,10 +1,14 @@
 """Effects at other places: support, the joint average, and what the map refuses."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 
 import causalkit as ck
+from causalkit.data.images import ImageStore
 from causalkit.errors import ArgumentError, DataError, ExtrapolationWarning, IdentificationError
 from causalkit.images.support import Reference, thinned
 
@@ -62,7 +66,6 @@ def test_the_average_covers_the_truth_and_comes_from_joint_draws(motif_fit, targ
 
 
 def _images(data):
-    from causalkit.data.images import ImageStore
     from causalkit.images.batches import Images
 
     return Images.of(ImageStore.bare(data.arrays["image"]))
@@ -138,6 +141,20 @@ def test_keys_that_are_repeated_or_absent_and_missing_pixels_are_refused(motif_f
             use(images, images=[])
     with pytest.raises(DataError, match=r"missing or infinite \(images \[2, 4\] among others\)"):
         motif_fit.transport(images.where(~images["place"].isin([2, 4])))
+
+
+def test_images_of_another_reference_system_are_refused(motif_fit, target):
+    images = target.arrays["image"].isel(place=slice(0, 3))
+    by_attribute = images.assign_attrs(crs="EPSG:32636")
+    wkt = xr.DataArray(0, attrs={"crs_wkt": "EPSG:4326"})
+    by_coordinate = images.assign_coords(spatial_ref=wkt)
+    layout = replace(motif_fit._fitted.layout, crs="EPSG:32636")
+    for same in (images, by_attribute):
+        layout.check(ImageStore.bare(same))
+    with pytest.raises(DataError, match="'EPSG:4326' in place of 'EPSG:32636'; reproject"):
+        layout.check(ImageStore.bare(by_coordinate))
+    assert type(layout).of(ImageStore.bare(by_attribute)).crs == "EPSG:32636"
+    motif_fit.transport(by_coordinate)
 
 
 def test_pixels_are_read_in_the_units_of_training(motif_fit, target, shown):
