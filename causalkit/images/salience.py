@@ -31,7 +31,7 @@ from causalkit.images.fitting import Fitted
 from causalkit.images.inputs import check_keys
 from causalkit.images.mixture import type_log_probs
 from causalkit.images.model import Mixture
-from causalkit.images.training import forward
+from causalkit.images.training import forward, not_finite
 from causalkit.optional import require
 from causalkit.typing import Ints, Singles
 
@@ -105,6 +105,8 @@ def salience(fitted: Fitted, store: ImageStore, wish: Wish, *, to_zarr: Any = No
     ------
     ArgumentError
         If segments do not fit the images.
+    DataError
+        If pixels are missing, and the fit has no rule for that.
     StorageError
         If something is at the path.
     """
@@ -123,8 +125,12 @@ def salience(fitted: Fitted, store: ImageStore, wish: Wish, *, to_zarr: Any = No
 def _batches(fitted: Fitted, store: ImageStore, wish: Wish) -> Iterator["xr.Dataset"]:
     segments = _Segments.of(wish, store)
     views = [_View.of(member, wish, fitted.lens.device) for member in fitted.members]
-    for positions, raw in Images.of(store).in_order(store.used(), wish.batch_size):
+    images = Images.of(store)
+    for positions, raw in images.in_order(store.used(), wish.batch_size):
         pixels = fitted.lens.pixels(raw)
+        wrong = ~torch.isfinite(pixels).flatten(1).all(dim=1).cpu().numpy()
+        if wrong.any():
+            raise not_finite(images, positions[wrong], raw[wrong])
         gradient, chance = _gradient(views, pixels, wish.cluster)
         shown = gradient[..., : len(store.bands), :, :]  # a band for missing pixels stays out
         found: dict[str, Any] = {

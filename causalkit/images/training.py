@@ -311,12 +311,12 @@ def represent_all(
             values = forward(network, pixels, precision).cpu().numpy().astype(np.float64)
             wrong = ~np.isfinite(values).all(axis=1)
             if wrong.any():
-                raise _not_finite(images, which[wrong], raw[wrong])
+                raise not_finite(images, which[wrong], raw[wrong])
             found.append(values)
     return [np.concatenate(found) for found in parts]
 
 
-def _not_finite(images: Images, positions: Ints, pixels: Any) -> DataError | TrainingError:
+def not_finite(images: Images, positions: Ints, pixels: Any) -> DataError | TrainingError:
     """Why some features are not finite: the pixels are not, or the encoder makes them so."""
     keys = np.asarray(images.store.keys)[positions[:3]].tolist()
     if np.isfinite(pixels).all():
