@@ -105,7 +105,7 @@ def fit_selective(
     if not sample.binary_treatment:
         products = products.with_variance(sight, folds, fitter, settings)
     pools["effect"], rho = effect_pool(sample, sight, fits, settings, products, constant)
-    _report_failures(pools)
+    _report_failures(pools, fits)
     mu = pools["treatment"].arms
     delta_v = products.delta_v_of(mu)
     # One population for all combinations, or their differences would be of populations.
@@ -150,12 +150,19 @@ def fit_selective(
     return replace(fitted, population=population), found
 
 
-def _report_failures(pools: Mapping[str, Pool]) -> None:
+def _report_failures(pools: Mapping[str, Pool], fits: Fits) -> None:
     for name in selection.AXES:
         for label, reason in pools[name].failures.items():
             warn(
                 f"candidate {label} for the {name} failed and is left out ({reason}); see "
                 "candidates().",
+                CausalKitWarning,
+            )
+    for label in pools["effect"].labels:
+        if f"effect/{label}" in fits.failures:
+            warn(
+                f"candidate {label} for the effect learns it by arm alone: the direct regression "
+                f"failed ({fits.failures[f'effect/{label}']}).",
                 CausalKitWarning,
             )
 

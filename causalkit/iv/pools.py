@@ -324,9 +324,7 @@ def effect_pool(
     found: dict[str, tuple[float, Floats, Floats]] = {}
     treated = np.where(sample.z == 1.0, best.variance[1], best.variance[0])
     for label, (low, high) in covariance.items():
-        if f"effect/{label}" in fits.failures:
-            continue
-        ways = [] if settings.effect_loss == "arms" else [direct[f"effect/{label}"]]
+        ways = [direct[f"effect/{label}"]] if f"effect/{label}" in direct else []
         if settings.effect_loss != "direct":
             ways.append((high - low) / delta_v)
         tried = []
@@ -336,7 +334,8 @@ def effect_pool(
                 beta = calibrated(sample, way, best.product - means[label], swing)
             rho = means[label] - beta * mix(best.pi, best.variance)
             tried.append((_loss(sample, best.product - beta * treated - rho), beta, rho))
-        found[label] = min(tried, key=lambda item: item[0])
+        if tried:
+            found[label] = min(tried, key=lambda item: item[0])
     failures = {
         label: next(
             reason

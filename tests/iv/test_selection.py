@@ -257,7 +257,7 @@ def test_a_candidate_that_fails_is_left_out_and_reported():
     assert fit.result_.estimate == without.result_.estimate
 
 
-def test_an_effect_candidate_that_fails_in_one_of_its_two_ways_is_left_out_everywhere():
+def test_an_effect_candidate_that_fails_in_one_of_its_two_ways_keeps_the_other_and_says_so():
     # It learns C_z by arm and fails where it sees both arms, as the direct regression does.
     class FailsOnAll(LinearRegression):
         def fit(self, x, y, sample_weight=None):
@@ -268,9 +268,10 @@ def test_an_effect_candidate_that_fails_in_one_of_its_two_ways_is_left_out_every
     data = designs.as_data(*designs.draw(np.random.default_rng(6), 1000))
     learners = {name: ["linear"] for name in ("instrument", "treatment", "outcome")}
     learners["effect"] = ["linear", FailsOnAll()]
-    with pytest.warns(CausalKitWarning, match=r"FailsOnAll for the effect failed .*too many rows"):
+    with pytest.warns(CausalKitWarning, match=r"FailsOnAll .* by arm alone: .*too many rows"):
         fit = ck.InvalidIV(learners=learners, basis=None, n_folds=2, random_state=0).fit(data)
-    assert fit.fit_.selection.pools["effect"].labels == ("linear",)
+    assert fit.fit_.selection.pools["effect"].labels == ("linear", "FailsOnAll")
+    assert any("by arm alone" in warning for warning in map(str, fit.result_.warnings))
 
 
 def test_the_variance_of_a_continuous_treatment_is_learned_by_the_candidate_of_least_loss():
