@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from causalkit.data import CausalData
+from causalkit.data.embedding_store import kept, remembered
 from causalkit.data.images import ImageStore
 from causalkit.device import PRECISIONS, autocast_type, resolve_device
 from causalkit.errors import ArgumentError, ArgumentTypeError, check_choice, check_count
 from causalkit.images.batches import Images, Lens
-from causalkit.images.embedding_cache import encoder_digest, kept, remembered
+from causalkit.images.encoder_digest import encoder_digest
 from causalkit.images.encoders import ImageEncoder, resolve_encoder
 from causalkit.images.inputs import check_keys
 from causalkit.images.settings import TEMPORAL
@@ -116,7 +117,7 @@ def embed_images(
     where = resolve_device(device)
     lower = autocast_type(precision, where, _WIDTH)
     attributes = how.attributes(store, seen, network, lower)
-    found = remembered(cache, attributes["digest"])
+    found = remembered(cache, attributes["digest"], made_of="images", by="embed_images")
     if found is not None:
         return found
     from causalkit.images.training import represent
@@ -129,7 +130,7 @@ def embed_images(
         batch_size=batch_size,
         precision=lower,
     )
-    return kept(cache, _labelled(values, store, seen, attributes))
+    return kept(cache, _labelled(values, store, seen, attributes), by="embed_images")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -14,8 +14,8 @@ from causalkit.errors import (
     DataError,
     TrainingError,
 )
-from causalkit.images.embedding_cache import encoder_digest
 from causalkit.images.embedding_source import check_alike
+from causalkit.images.encoder_digest import encoder_digest
 from causalkit.images.untrained import principal
 
 

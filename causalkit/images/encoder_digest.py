@@ -1,18 +1,11 @@
-"""Embeddings that stay on disk, found again by a digest of what they were made from."""
+"""What tells one encoder of images from another, when embeddings are found again on disk."""
 
 import hashlib
 import inspect
 import re
-import shutil
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from causalkit.errors import ArgumentError, CausalKitWarning
-from causalkit.optional import require
-from causalkit.warn import warn
-
 if TYPE_CHECKING:
-    import xarray as xr
     from torch import nn
 
 _PLAIN = (int, float, str, tuple)
@@ -63,49 +56,3 @@ def _source(kind: type) -> str:
             except OSError:
                 parts.append(f"{name} {function.__code__.co_code.hex()}")
     return "\n".join(parts)
-
-
-def remembered(cache: Any, digest: str) -> "xr.DataArray | None":
-    """Embedding at a path, if it has this digest; None, with a warning, if it has another.
-
-    Raises
-    ------
-    ArgumentError
-        If something else is at the path.
-    """
-    if cache is None or not Path(cache).exists():
-        return None
-    require("zarr", extra="images", needed_by="embed_images(cache=...)")
-    import xarray as xr
-
-    try:
-        found: xr.DataArray = xr.open_zarr(cache, chunks=None, consolidated=False)[
-            "embedding"
-        ].load()
-    except (KeyError, ValueError, OSError) as error:
-        raise ArgumentError(
-            f"cache={str(cache)!r} is there and is no embedding ({error}); choose another path."
-        ) from error
-    if found.attrs.get("digest") == digest:
-        return found
-    warn(
-        f"the embedding in {str(cache)!r} is of other images, another encoder or other arguments; "
-        "it is made again and replaced.",
-        CausalKitWarning,
-    )
-    return None
-
-
-def kept(cache: Any, embedding: "xr.DataArray") -> "xr.DataArray":
-    """The same, written to the path if there is one: whole, or not at all."""
-    if cache is None:
-        return embedding
-    require("zarr", extra="images", needed_by="embed_images(cache=...)")
-    path = Path(cache)
-    part = path.with_name(f"{path.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    embedding.to_dataset(name="embedding").to_zarr(part, consolidated=False)
-    if path.exists():
-        shutil.rmtree(path)
-    part.rename(path)
-    return embedding
