@@ -13,7 +13,7 @@ from causalkit.images.effect_map import facts_of
 from causalkit.images.encoders import ImageEncoder, resolve_encoder
 from causalkit.images.fitting import fit_members
 from causalkit.images.model import LatentLevel, Likelihood
-from causalkit.images.outcomes import check_outcome
+from causalkit.images.outcomes import check_outcome, orthogonalised
 from causalkit.images.pixel_map import PixelMap
 from causalkit.images.settings import Settings
 from causalkit.images.splits import Parts
@@ -53,6 +53,9 @@ class ImageEffectClusters(PixelMap):
         of the place to the outcome.
     cluster_sigma : bool, default False
         Let the noise of the treated differ between types.
+    orthogonalize : bool, default False
+        Take from the outcome what the covariates predict of it, by boosting on other places that
+        does not know the treatment: less noise for the mixture and for honest effects.
     temporal : str, default "difference"
         For sequences: ``"transformer"``, ``"concat"``, ``"difference"``, ``"variance"``,
         ``"mean"`` or ``"last"``.
@@ -132,6 +135,7 @@ class ImageEffectClusters(PixelMap):
         inference: Literal["svi_fullrank", "map"] = "svi_fullrank",
         latent_level: LatentLevel = "unit",
         cluster_sigma: bool = False,
+        orthogonalize: bool = False,
         temporal: str = "difference",
         image: str | None = None,
         propensity: float | str | None = None,
@@ -162,6 +166,7 @@ class ImageEffectClusters(PixelMap):
         self.inference = inference
         self.latent_level = latent_level
         self.cluster_sigma = cluster_sigma
+        self.orthogonalize = orthogonalize
         self.temporal = temporal
         self.image = image
         self.propensity = propensity
@@ -216,6 +221,8 @@ class ImageEffectClusters(PixelMap):
             units, parts = self._units_in_parts(data, store, seen, settings.plan.seed)
             check_outcome(units.outcome[parts.train], units.treatment[parts.train], self.likelihood)
             images = Images.of(store)
+            if self.orthogonalize:
+                units = orthogonalised(units, parts, self.likelihood, seed=settings.plan.seed)
             fitted = fit_members(self, images, seen, units, parts, encoder, settings)
             self._set_fitted(fitted, parts, settings.plan.seed)
             self._evaluate_pixels(units, images)

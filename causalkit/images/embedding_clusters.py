@@ -22,7 +22,7 @@ from causalkit.images.embedding_source import (
 )
 from causalkit.images.inputs import Standard
 from causalkit.images.model import LatentLevel, Likelihood
-from causalkit.images.outcomes import Design, check_outcome, standard_outcome
+from causalkit.images.outcomes import Design, check_outcome, orthogonalised, standard_outcome
 from causalkit.images.settings import Plan, mixture_choice, plan_of
 from causalkit.images.splits import Parts
 from causalkit.images.units import Units, take_units
@@ -55,6 +55,9 @@ class EmbeddingEffectClusters(ClusterMap):
         Whether units of an image draw their types apart or share one.
     cluster_sigma : bool, default False
         Let the noise of the treated differ between types.
+    orthogonalize : bool, default False
+        Take from the outcome what the covariates predict of it, by boosting on other places that
+        does not know the treatment: less noise for the mixture and for honest effects.
     propensity : None, float or str
         Known probability of treatment: a number or the name of a column. None takes the treated
         share, within strata if there are some.
@@ -114,6 +117,7 @@ class EmbeddingEffectClusters(ClusterMap):
         likelihood: Likelihood = "student_t",
         latent_level: LatentLevel = "unit",
         cluster_sigma: bool = False,
+        orthogonalize: bool = False,
         propensity: float | str | None = None,
         split: tuple[float, float, float] = (0.5, 0.1, 0.4),
         n_components: int = 64,
@@ -131,6 +135,7 @@ class EmbeddingEffectClusters(ClusterMap):
         self.likelihood = likelihood
         self.latent_level = latent_level
         self.cluster_sigma = cluster_sigma
+        self.orthogonalize = orthogonalize
         self.propensity = propensity
         self.split = split
         self.n_components = n_components
@@ -172,6 +177,8 @@ class EmbeddingEffectClusters(ClusterMap):
             self.parts_ = units.parts(self.split, seed=plan.seed)
             train = self.parts_.train
             check_outcome(units.outcome[train], units.treatment[train], self.likelihood)
+            if self.orthogonalize:
+                units = orthogonalised(units, self.parts_, self.likelihood, seed=plan.seed)
             self._fit_members(units, vectors, plan)
             self._evaluate_vectors(units, vectors)
             self._facts = facts_of(

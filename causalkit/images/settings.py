@@ -162,10 +162,10 @@ def plan_of(estimator: Any, *, seed: int, inferences: tuple[str, ...]) -> Plan:
     if ensemble is None:
         ensemble = 5 if estimator.inference == "map" else 1
     check_count("n_ensemble", ensemble, least=1)
-    if not isinstance(estimator.cluster_sigma, bool):
-        raise ArgumentTypeError(
-            f"cluster_sigma must be True or False, got {estimator.cluster_sigma!r}."
-        )
+    for name in ("cluster_sigma", "orthogonalize"):
+        value = getattr(estimator, name)
+        if not isinstance(value, bool):
+            raise ArgumentTypeError(f"{name} must be True or False, got {value!r}.")
     return Plan(
         inference=estimator.inference,
         n_restarts=max(estimator.n_restarts, ensemble),
