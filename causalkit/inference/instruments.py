@@ -165,8 +165,13 @@ class AndersonRubin:
         return any(low <= value <= high for low, high in self.intervals)
 
     def __str__(self) -> str:
-        parts = [f"[{low:.4g}, {high:.4g}]" for low, high in self.intervals]
+        parts = [
+            f"{'(' if np.isinf(low) else '['}{low:.4g}, {high:.4g}{')' if np.isinf(high) else ']'}"
+            for low, high in self.intervals
+        ]
         words = " or ".join(parts) if parts else "empty (the instruments contradict each other)"
+        if self.shape == "line":
+            words += " (no value is rejected)"
         return f"Anderson-Rubin {100 * self.level:g} % confidence set: {words}. {self.test}"
 
 

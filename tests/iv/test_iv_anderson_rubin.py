@@ -172,8 +172,8 @@ def test_the_moment_is_that_of_the_effect_weighted_by_the_move_of_the_variance()
 NUMBER = r"-?\d\S*"
 WORDS = {
     "interval": rf"set: \[{NUMBER}, {NUMBER}\]\. Anderson-Rubin: F\(1, 799\) = ",
-    "line": r"set: \[-inf, inf\]\. Anderson-Rubin: F",
-    "disjoint": rf"set: \[-inf, {NUMBER}\] or \[{NUMBER}, inf\]\. Anderson-Rubin: F",
+    "line": r"set: \(-inf, inf\) \(no value is rejected\)\. Anderson-Rubin: F",
+    "disjoint": rf"set: \(-inf, {NUMBER}\] or \[{NUMBER}, inf\)\. Anderson-Rubin: F",
 }
 
 
