@@ -126,7 +126,7 @@ def ihdp(arguments) -> None:
 def alone(arguments) -> None:
     """Networks trained together and each on its own."""
     datasets = training(replications(4, arguments.splits))
-    sizes = {"max_epochs": 20, "device": "cpu"}
+    sizes = {"max_epochs": 20, "n_ensemble": 1, "device": "cpu"}
     ck.TransTEE(**sizes, random_state=0).fit(datasets[0])
     with meter() as both:
         together = ck.TransTEE.fit_many(datasets, **sizes, random_state=0)
@@ -162,7 +162,7 @@ def doses(n: int) -> ck.CausalData:
 def curves(_arguments) -> None:
     """A curve for each of 1,000 rows at 100 doses: one block, or a pass for each dose."""
     data, grid = doses(1000), np.linspace(0.01, 0.99, 100)
-    est = ck.TransTEE(max_epochs=1, random_state=0).fit(data)
+    est = ck.TransTEE(max_epochs=1, n_ensemble=1, random_state=0).fit(data)
     est.dose_response(data, grid=grid)
     blocks = []
     for _ in range(5):
@@ -193,7 +193,7 @@ def curves(_arguments) -> None:
 def memory(arguments) -> None:
     """Curves of 100,000 rows at 100 doses: resident memory above the data."""
     data = doses(int(arguments.rows))
-    est = ck.TransTEE(max_epochs=1, random_state=0).fit(doses(1000))
+    est = ck.TransTEE(max_epochs=1, n_ensemble=1, random_state=0).fit(doses(1000))
     for individual in (False, True):
         with meter() as found:
             answer = est.dose_response(data, grid=100, individual=individual)
@@ -235,7 +235,7 @@ def gpu(arguments) -> None:
     if not torch.cuda.is_available():
         print("gpu: no CUDA device here; nothing measured")
         return
-    sizes = {"device": "cuda", "max_epochs": 30, "patience": 30}
+    sizes = {"device": "cuda", "max_epochs": 30, "patience": 30, "n_ensemble": 1}
     datasets = training(replications(100, arguments.splits))
     ck.TransTEE.fit_many(datasets[:2], **sizes, random_state=0)
     one = synchronised(lambda: ck.TransTEE.fit_many(datasets[:1], **sizes, random_state=0))

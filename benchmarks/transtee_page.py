@@ -44,7 +44,8 @@ def _ihdp_section(rows: list[dict]) -> list[str]:
         "## Ten replications of binary IHDP",
         "",
         f"{'The published' if r['published_splits'] else 'Our'} splits, 672 training rows. "
-        "`TransTEE.fit_many` trains all ten together, with early stopping; the released recipe is "
+        "`TransTEE.fit_many` trains all ten together, four networks each, with early stopping; the "
+        "released recipe is "
         "1,500 epochs for each"
         + (
             ", run whole."
