@@ -117,11 +117,11 @@ def norm(name: str, width: int) -> dict[str, Parameter]:
 
 def apply_linear(p: "Mapping[str, Tensor]", name: str, x: "Tensor") -> "Tensor":
     """Linear map of the last axis of ``(M, ..., n_in)``, each member by its own weights."""
-    import torch
+    from causalkit.transtee.products import member_products
 
     flat = x.reshape(x.shape[0], -1, x.shape[-1])
     weight, bias = p[f"{name}.weight"], p.get(f"{name}.bias")
-    out = torch.bmm(flat, weight) if bias is None else torch.baddbmm(bias[:, None], flat, weight)
+    out = member_products(flat, weight, bias)
     return out.view(*x.shape[:-1], -1)
 
 

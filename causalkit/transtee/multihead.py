@@ -45,6 +45,8 @@ def self_attention(
     import torch
     from torch.nn.functional import layer_norm, pad
 
+    from causalkit.transtee.products import member_products
+
     n_members, n_rows, n_tokens, d = tokens.shape
     weight, bias = folded(
         p,
@@ -53,7 +55,7 @@ def self_attention(
         pad(p[f"{name}.query.bias"], (0, 2 * d)),
     )
     flat = layer_norm(tokens, (d,)).reshape(n_members, -1, d)
-    mixed = torch.baddbmm(bias[:, None], flat, weight)
+    mixed = member_products(flat, weight, bias)
     mixed = mixed.view(n_members * n_rows, n_tokens, 3 * d)
     q, kv = torch.split(mixed, [d, 2 * d], dim=2)
     joined = _joined(q, kv, mask, n_heads, looked, name, n_members)
@@ -102,13 +104,15 @@ def _carried(
     """Attention without keys and values of all tokens: q'(Wx) is (W'q)'x, Σ w (Vx) is V Σ w x."""
     import torch
 
+    from causalkit.transtee.products import member_products
+
     n_members, n_rows, n_tokens, d = memory.shape
     n_queries, size = q.shape[2], d // n_heads
     keys, values = torch.split(p[f"{name}.memory.weight"], d, dim=2)
     by_head = zip(torch.split(q, size, dim=3), torch.split(keys, size, dim=2), strict=True)
     carried = torch.stack(
         [
-            torch.bmm(part.reshape(n_members, -1, size), key.transpose(1, 2))
+            member_products(part.reshape(n_members, -1, size), key.transpose(1, 2))
             .view(n_members, -1, n_queries, d)
             .expand(-1, n_rows, -1, -1)
             for part, key in by_head
@@ -122,7 +126,7 @@ def _carried(
     seen = torch.bmm(weights, tokens).view(n_members, n_rows, n_heads, n_queries, d)
     return torch.cat(
         [
-            torch.bmm(part.reshape(n_members, -1, d), value)
+            member_products(part.reshape(n_members, -1, d), value)
             for part, value in zip(
                 seen.unbind(dim=2), torch.split(values, size, dim=2), strict=True
             )

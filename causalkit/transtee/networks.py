@@ -321,12 +321,13 @@ def _across(
 
 
 def _feed_forward(p: Params, name: str, x: "Tensor") -> "Tensor":
-    import torch
     from torch.nn.functional import gelu, layer_norm
+
+    from causalkit.transtee.products import member_products
 
     weight, bias = folded(p, f"{name}.norm", p[f"{name}.in.weight"], p[f"{name}.in.bias"])
     flat = layer_norm(x, x.shape[-1:]).reshape(x.shape[0], -1, x.shape[-1])
-    hidden = gelu(torch.baddbmm(bias[:, None], flat, weight)).view(*x.shape[:-1], -1)
+    hidden = gelu(member_products(flat, weight, bias)).view(*x.shape[:-1], -1)
     return apply_linear(p, f"{name}.out", hidden)
 
 

@@ -11,6 +11,7 @@ import causalkit as ck
 from causalkit.transtee.layout import Layout, apply_linear, linear
 from causalkit.transtee.networks import Actions, Rows, decode, encode, encode_graphs, graph_matrices
 from causalkit.transtee.predicting import attention_weights
+from causalkit.transtee.products import member_products
 from causalkit.transtee.shapes import ActionShape, NetShape, TableShape
 
 
@@ -121,6 +122,18 @@ def test_members_of_a_stack_do_not_mix():
         torch.testing.assert_close(together[m : m + 1], alone)
         weight, bias = layout.unpack(flat)["one.weight"][m], layout.unpack(flat)["one.bias"][m]
         torch.testing.assert_close(alone[0], x[m] @ weight + bias)
+
+
+@pytest.mark.parametrize("biased", [False, True])
+def test_products_of_members_have_the_derivatives_of_numerical_differences(biased):
+    g = torch.Generator().manual_seed(0)
+    shapes = [(2, 5, 3), (2, 3, 4), *([(2, 4)] if biased else [])]
+    inputs = [
+        torch.randn(shape, generator=g, dtype=torch.float64, requires_grad=True) for shape in shapes
+    ]
+    assert torch.autograd.gradcheck(member_products, inputs)
+    batched = torch.bmm(*inputs[:2]) + (inputs[2][:, None] if biased else 0.0)
+    torch.testing.assert_close(member_products(*inputs), batched)
 
 
 def test_attention_weights_sum_to_one(arms, arms_fit):

@@ -28,10 +28,9 @@ def test_networks_trained_together_are_those_trained_alone():
     for seed, (data, fit) in enumerate(zip(datasets, together, strict=True)):
         alone = ck.TransTEE(**(arguments | {"random_state": seed})).fit(data)
         assert alone.diagnostics_["epochs trained"] == fit.diagnostics_["epochs trained"]
-        torch.testing.assert_close(flat(alone), flat(fit), atol=1e-4, rtol=1e-4)
-        np.testing.assert_allclose(
-            alone.effect(data).effect, fit.effect(data).effect, atol=1e-4, rtol=1e-4
-        )
+        # To the last bit: training makes much of a last digit that is another.
+        assert torch.equal(flat(alone), flat(fit))
+        np.testing.assert_array_equal(alone.effect(data).effect, fit.effect(data).effect)
 
 
 def test_the_order_of_data_sets_changes_nothing():

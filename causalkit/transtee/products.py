@@ -1,0 +1,50 @@
+"""Products of every member's rows with its own weights, the same whoever else is in the stack.
+
+A batched product is free to round otherwise for another number of members, and training makes much
+of little: on a processor every member has a product of its own.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+
+
+def member_products(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """``x[m] @ weight[m] + bias[m]`` of ``(M, R, n)``, ``(M, n, k)`` and ``(M, k)``."""
+    if x.device.type == "cpu" and not torch.is_autocast_enabled("cpu"):
+        made: Tensor = _Products.apply(x, weight, bias)  # type: ignore[no-untyped-call]
+        return made
+    return torch.bmm(x, weight) if bias is None else torch.baddbmm(bias[:, None], x, weight)
+
+
+class _Products(Function):
+    """The product and its derivatives, written member by member into one tensor each."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        out = x.new_empty(*x.shape[:2], weight.shape[2])
+        for m in range(len(x)):
+            if bias is None:
+                torch.mm(x[m], weight[m], out=out[m])
+            else:
+                torch.addmm(bias[m], x[m], weight[m], out=out[m])
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        (grad,) = outer
+        to_x = torch.empty_like(x) if ctx.needs_input_grad[0] else None
+        to_weight = torch.empty_like(weight) if ctx.needs_input_grad[1] else None
+        to_bias = grad.new_empty(len(x), grad.shape[2]) if ctx.needs_input_grad[2] else None
+        for m in range(len(x)):
+            if to_x is not None:
+                torch.mm(grad[m], weight[m].T, out=to_x[m])
+            if to_weight is not None:
+                torch.mm(x[m].T, grad[m], out=to_weight[m])
+            if to_bias is not None:
+                torch.sum(grad[m], dim=0, out=to_bias[m])
+        return to_x, to_weight, to_bias
