@@ -246,10 +246,10 @@ def _assembled(
     accepted = weak_robust(fitted.products, inference, null=0.0, level=0.95)
     warn_if_weak(found, accepted, sample.instrument_names)
     if used.mean() < 1.0 - _FEW_LEFT_OUT:
+        left = "that of the other rows" if used.any() else "not available"
         warn(
-            f"{int((~used).sum())} of {used.size} rows have |ΔV| below "
-            f"{least:.3g} and are left out: the average effect is that of the other "
-            "rows. estimate('variance-weighted') uses all.",
+            f"{int((~used).sum())} of {used.size} rows have |ΔV| below {least:.3g} and are left "
+            f"out: the average effect is {left}. estimate('variance-weighted') uses all.",
             DroppedRowsWarning,
         )
     warn_if_few(inference.clusters)
