@@ -165,13 +165,11 @@ class AndersonRubin:
         return any(low <= value <= high for low, high in self.intervals)
 
     def __str__(self) -> str:
-        parts = [
-            f"{'(' if np.isinf(low) else '['}{low:.4g}, {high:.4g}{')' if np.isinf(high) else ']'}"
-            for low, high in self.intervals
-        ]
-        words = " or ".join(parts) if parts else "empty (the instruments contradict each other)"
+        closed = " or ".join(f"[{low:.4g}, {high:.4g}]" for low, high in self.intervals)
+        words = closed.replace("[-inf", "(-inf").replace("inf]", "inf)")
         if self.shape == "line":
             words += " (no value is rejected)"
+        words = words or "empty (the instruments contradict each other)"
         return f"Anderson-Rubin {100 * self.level:g} % confidence set: {words}. {self.test}"
 
 
