@@ -202,7 +202,7 @@ def graphs(draw: int, _: Any) -> dict[str, dict[str, float]]:
     test = data.frame["test"].to_numpy() == 1
     propensity = data.truth.propensity[test]
     truth = data.truth.unit_response(np.arange(propensity.shape[1]))[test]
-    likely = np.argsort(-propensity, axis=1)[:, :LIKELIEST]
+    likely = ck.metrics.most_likely(propensity, LIKELIEST)
     new = ~np.isin(likely, data.frame["graph"].to_numpy()[~test]).all(axis=1)
     found = {}
     ways = {"TransTEE": by_transtee, "names": by_identity, "GNN + MLP": by_concatenation}

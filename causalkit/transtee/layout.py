@@ -125,17 +125,22 @@ def apply_linear(p: "Mapping[str, Tensor]", name: str, x: "Tensor") -> "Tensor":
     return out.view(*x.shape[:-1], -1)
 
 
-def folded(
-    p: "Mapping[str, Tensor]", norm: str, weight: "Tensor", bias: "Tensor"
-) -> "tuple[Tensor, Tensor]":
-    """Weight ``(M, d, k)`` and bias ``(M, k)`` of a linear map that takes a norm's part too.
+def apply_normed_linear(
+    p: "Mapping[str, Tensor]", norm: str, x: "Tensor", weight: "Tensor", bias: "Tensor"
+) -> "Tensor":
+    """Linear map ``(M, d, k)`` and ``(M, k)`` of the layer norm of ``(M, ..., d)``.
 
-    Scale and shift of the norm are small beside the tokens that they would change one by one.
+    Scale and shift of the norm go into the map, which is small beside the tokens.
     """
     import torch
+    from torch.nn.functional import layer_norm
 
+    from causalkit.transtee.products import member_products
+
+    flat = layer_norm(x, x.shape[-1:]).reshape(x.shape[0], -1, x.shape[-1])
     shifted = torch.bmm(p[f"{norm}.shift"][:, None], weight)[:, 0]
-    return weight * p[f"{norm}.scale"][:, :, None], bias + shifted
+    out = member_products(flat, weight * p[f"{norm}.scale"][:, :, None], bias + shifted)
+    return out.view(*x.shape[:-1], -1)
 
 
 def apply_norm(p: "Mapping[str, Tensor]", name: str, x: "Tensor") -> "Tensor":

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from causalkit.transtee.layout import apply_linear, folded
+from causalkit.transtee.layout import apply_linear, apply_normed_linear
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -43,19 +43,12 @@ def self_attention(
         Keeps the weights.
     """
     import torch
-    from torch.nn.functional import layer_norm, pad
-
-    from causalkit.transtee.products import member_products
+    from torch.nn.functional import pad
 
     n_members, n_rows, n_tokens, d = tokens.shape
-    weight, bias = folded(
-        p,
-        f"{name}.norm",
-        torch.cat([p[f"{name}.query.weight"], p[f"{name}.memory.weight"]], dim=2),
-        pad(p[f"{name}.query.bias"], (0, 2 * d)),
-    )
-    flat = layer_norm(tokens, (d,)).reshape(n_members, -1, d)
-    mixed = member_products(flat, weight, bias)
+    weight = torch.cat([p[f"{name}.query.weight"], p[f"{name}.memory.weight"]], dim=2)
+    bias = pad(p[f"{name}.query.bias"], (0, 2 * d))
+    mixed = apply_normed_linear(p, f"{name}.norm", tokens, weight, bias)
     mixed = mixed.view(n_members * n_rows, n_tokens, 3 * d)
     q, kv = torch.split(mixed, [d, 2 * d], dim=2)
     joined = _joined(q, kv, mask, n_heads, looked, name, n_members)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from causalkit.transtee.layout import apply_linear, apply_norm, folded
+from causalkit.transtee.layout import apply_linear, apply_norm, apply_normed_linear
 from causalkit.transtee.multihead import Looked, attention, self_attention
 from causalkit.transtee.own_modules import OwnModule
 from causalkit.transtee.shapes import N_ROUNDS, N_WAVES, NetShape
@@ -321,13 +321,10 @@ def _across(
 
 
 def _feed_forward(p: Params, name: str, x: "Tensor") -> "Tensor":
-    from torch.nn.functional import gelu, layer_norm
+    from torch.nn.functional import gelu
 
-    from causalkit.transtee.products import member_products
-
-    weight, bias = folded(p, f"{name}.norm", p[f"{name}.in.weight"], p[f"{name}.in.bias"])
-    flat = layer_norm(x, x.shape[-1:]).reshape(x.shape[0], -1, x.shape[-1])
-    hidden = gelu(member_products(flat, weight, bias)).view(*x.shape[:-1], -1)
+    weight, bias = p[f"{name}.in.weight"], p[f"{name}.in.bias"]
+    hidden = gelu(apply_normed_linear(p, f"{name}.norm", x, weight, bias))
     return apply_linear(p, f"{name}.out", hidden)
 
 
