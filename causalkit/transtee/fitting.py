@@ -228,6 +228,8 @@ def _trained(
     store = _joined([data[k] for k in used], device)
     scales = _scales(coding, data, members, settings, device)
     network = _network(coding, settings, [data[k] for k in used])
+    if network.library is not None and network.item_scales is not None:
+        network.library.place_on(device, *network.item_scales)
     layout = network.layout
     generators = [
         torch.Generator().manual_seed(seed_of(member.seed, "initial")) for member in members

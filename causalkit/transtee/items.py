@@ -102,14 +102,8 @@ class Library:
         width: int = 0,
     ) -> "Tensor":
         """Tokens ``(M, U, d)`` of all items, by an encoder of the user if there is one."""
-        import torch
-
-        device = next(iter(p.values())).device
         if not self._tensors:
-            self._tensors["features"] = torch.tensor(self.scaled(centre, spread), device=device)
-            for name in ("mask", "edges", "owner"):
-                if getattr(self, name) is not None:
-                    self._tensors[name] = torch.tensor(getattr(self, name).copy(), device=device)
+            self.place_on(next(iter(p.values())).device, centre, spread)
         t = self._tensors
         if own is not None:
             return own.tokens(p, self._inputs(), width=width, dims=2)
@@ -117,9 +111,19 @@ class Library:
             return encode_vectors(p, t["features"])
         if self.kind == "sequence":
             return encode_sequences(p, t["features"], t["mask"])
-        if not self._matrices:
-            self._matrices.extend(graph_matrices(t["edges"], t["owner"], len(self)))
         return encode_graphs(p, t["features"], *self._matrices)
+
+    def place_on(self, device: Any, centre: Floats, spread: Floats) -> None:
+        """Make the tensors that encoding needs; before threads that would make them twice."""
+        import torch
+
+        made = {"features": torch.tensor(self.scaled(centre, spread), device=device)}
+        for name in ("mask", "edges", "owner"):
+            if getattr(self, name) is not None:
+                made[name] = torch.tensor(getattr(self, name).copy(), device=device)
+        self._tensors.update(made)
+        if self.kind == "graph":
+            self._matrices[:] = graph_matrices(made["edges"], made["owner"], len(self))
 
     def _inputs(self) -> tuple[Any, ...]:
         """What an encoder of the user is given."""

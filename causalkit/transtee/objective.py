@@ -149,6 +149,16 @@ class NetObjective:
     _drop: Drop | None = None
     _seen: "tuple[Tensor, Actions] | None" = None
 
+    @property
+    def apart(self) -> bool:
+        """Whether threads may each train some of the members.
+
+        Adversaries count their updates together, and a module of the user holds the parameters of
+        one network at a time.
+        """
+        network = self.network
+        return self.adversary is None and not (network.action_encoder or network.covariate_encoder)
+
     def kept(self, members: "Tensor") -> "NetObjective":
         """The same for some members."""
         if len(members) == len(self.seeds):

@@ -73,6 +73,10 @@ class AdamW:
         """State of some members."""
         return AdamW(self.first[members], self.second[members], self.step)
 
+    def part(self, own: slice) -> "AdamW":
+        """Views of some members, with a count of updates of their own."""
+        return AdamW(self.first[own], self.second[own], self.step)
+
     def copied(self) -> "AdamW":
         """An independent copy."""
         return AdamW(self.first.clone(), self.second.clone(), self.step)

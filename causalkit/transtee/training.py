@@ -9,12 +9,15 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from causalkit.errors import TrainingError
 from causalkit.rng import stream
+from causalkit.transtee.crew import Crew, crew
 from causalkit.transtee.optimiser import AdamW
 from causalkit.typing import Bools, Floats, Ints
 
@@ -28,6 +31,10 @@ _SHRINK = 0.75  # the stack is made smaller when fewer than this share of it sti
 
 class Objective(Protocol):
     """What is trained."""
+
+    @property
+    def apart(self) -> bool:
+        """Whether shares of the members may be trained by threads of their own."""
 
     def kept(self, members: "Tensor") -> "Objective":
         """The same for some members of the stack."""
@@ -176,12 +183,15 @@ def train(
     started = time.perf_counter()
     first = state.epoch
     try:
-        while state.epoch < plan.max_epochs and len(state.members):
-            state, objective = _epoch(state, objective, rows, seeds, plan, mask, n_steps)
-            if tell is not None:
-                tell(_line(state, plan, time.perf_counter() - started, first))
-            if save is not None:
-                save(state)
+        with crew(state.flat.device, len(state.members) if objective.apart else 1) as workers:
+            while state.epoch < plan.max_epochs and len(state.members):
+                members = state.members.cpu().numpy()
+                batches = _batches(members, rows, seeds, state.epoch, n_steps)
+                state, objective = _epoch(state, objective, batches, plan, mask, workers)
+                if tell is not None:
+                    tell(_line(state, plan, time.perf_counter() - started, first))
+                if save is not None:
+                    save(state)
     except KeyboardInterrupt:
         state.partial = True
     state.members = torch.arange(0, device=state.flat.device)
@@ -191,25 +201,22 @@ def train(
 def _epoch(
     state: State,
     objective: Any,
-    rows: Sequence[Ints],
-    seeds: Sequence[int],
+    batches: Ints,
     plan: Plan,
     mask: "Tensor",
-    n_steps: int,
+    workers: Crew,
 ) -> tuple[State, Any]:
     """One pass over the training rows of the members that still train, and what follows from it."""
     members = state.members.cpu().numpy()
-    batches = _batches(members, rows, seeds, state.epoch, n_steps)
-    objective.start_epoch(state.epoch, state.epoch / plan.max_epochs)
     before = (state.flat.clone(), state.mean.clone(), state.adam.copied())
-    losses, gradients = _pass(state, objective, batches, plan, mask, members)
+    losses, gradients, found = _side_by_side(state, objective, batches, plan, mask, workers)
     bad = ~(np.isfinite(losses).all(axis=0) & np.isfinite(gradients).all(axis=0))
     bad &= ~state.stopped[members]
     if bad.any():
         _recover(state, objective, before, bad, members, losses, gradients)
         return state, objective
     trains = ~state.stopped[members]
-    found, better = _judged(state, objective, members, trains)
+    better = trains if state.until is not None else trains & (found < state.best_loss[members])
     train_loss = np.full(len(state.best_loss), np.nan)
     valid_loss = train_loss.copy()
     train_loss[members[trains]] = losses.mean(axis=0)[trains]
@@ -224,43 +231,77 @@ def _epoch(
     return _without_stopped(state, objective, members, plan)
 
 
-def _judged(state: State, objective: Any, members: Ints, trains: Bools) -> tuple[Floats, Bools]:
-    """Validation losses, and whose parameters are the best so far."""
-    if state.until is not None:
-        return np.full(members.size, np.nan), trains
-    found = objective.validation(state.mean).double().cpu().numpy()
-    return found, trains & (found < state.best_loss[members])
+def _side_by_side(
+    state: State, objective: Any, batches: Ints, plan: Plan, mask: "Tensor", workers: Crew
+) -> tuple[Floats, Floats, Floats]:
+    """One pass over all batches, a share of the members for each worker.
+
+    Returns
+    -------
+    losses, gradient norms : (steps, A) arrays
+    validation losses : (A,) array
+        NaN where training ends after given epochs.
+    """
+    import torch
+
+    device, n_members = state.flat.device, len(state.members)
+    index = torch.as_tensor(batches, device=device)
+    ends = np.linspace(0, n_members, min(workers.size, n_members) + 1).astype(int).tolist()
+    jobs = [
+        partial(
+            _pass,
+            state,
+            slice(low, high),
+            objective.kept(torch.arange(low, high, device=device)),
+            index[:, low:high],
+            plan,
+            mask,
+            workers,
+        )
+        for low, high in pairwise(ends)
+    ]
+    shares = workers.run(jobs)
+    state.adam.step += len(batches)
+    losses, sizes, found = (
+        torch.cat(parts, dim=-1).double().cpu().numpy() for parts in zip(*shares, strict=True)
+    )
+    return losses, sizes, found
 
 
 def _pass(
     state: State,
+    own: slice,
     objective: Any,
-    batches: Ints,
+    batches: "Tensor",
     plan: Plan,
     mask: "Tensor",
-    members: Ints,
-) -> tuple[Floats, Floats]:
-    """All batches of one epoch; returns losses and gradient norms ``(steps, A)``."""
+    workers: Crew,
+) -> "tuple[Tensor, Tensor, Tensor]":
+    """All batches for the members of a share, whose rows of the state change in place."""
     import torch
 
-    device = state.flat.device
-    index = torch.as_tensor(batches, device=device)
-    scale = torch.as_tensor(state.lr_scale[members], device=device, dtype=state.flat.dtype)[:, None]
+    # By .data, so that torch counts a share's changes in place apart from those of the others.
+    flat, mean, adam = state.flat.data[own], state.mean.data[own], state.adam.part(own)
+    scale = state.lr_scale[state.members[own].cpu().numpy()]
+    scale = torch.as_tensor(scale, device=flat.device, dtype=flat.dtype)[:, None]
+    objective.start_epoch(state.epoch, state.epoch / plan.max_epochs)
     losses, sizes = [], []
     n_steps = len(batches)
-    for step in range(n_steps):
-        loss, gradient = objective.gradient(state.flat, index[step])
+    for step, rows in enumerate(batches):
+        if workers.leave.is_set():
+            raise KeyboardInterrupt
+        loss, gradient = objective.gradient(flat, rows)
         lr = plan.lr * _schedule(state.epoch * n_steps + step, plan.max_epochs * n_steps)
         with torch.no_grad():
-            size = state.adam.update(
-                state.flat, gradient, lr=lr * scale, decay=mask, clip=plan.clip
-            )
-        done = state.adam.step
-        state.mean.lerp_(state.flat, 1.0 - min(MEMORY, (1 + done) / (10 + done)))
-        objective.after_step(index[step])
+            size = adam.update(flat, gradient, lr=lr * scale, decay=mask, clip=plan.clip)
+        mean.lerp_(flat, 1.0 - min(MEMORY, (1 + adam.step) / (10 + adam.step)))
+        objective.after_step(rows)
         losses.append(loss)
         sizes.append(size)
-    return torch.stack(losses).double().cpu().numpy(), torch.stack(sizes).double().cpu().numpy()
+    judged = (
+        torch.full_like(loss, math.nan) if state.until is not None else objective.validation(mean)
+    )
+    return torch.stack(losses), torch.stack(sizes), judged
 
 
 def _schedule(step: int, total: int) -> float:

@@ -186,3 +186,16 @@ def test_modules_that_cannot_work_are_refused():
             ck.TransTEE(**SMALL, **arguments).fit(items())
     with pytest.raises(ArgumentError, match="the treatment is 'binary'"):
         ck.TransTEE(**SMALL, action_encoder=FirstFeature()).fit(arms_data())
+
+
+def test_a_module_is_not_shared_by_threads():
+    # It holds the parameters of one network at a time.
+    threads, module, found = torch.get_num_threads(), FirstFeature(), []
+    try:
+        for count in (1, 2):
+            torch.set_num_threads(count)
+            fit = ck.TransTEE(action_encoder=module, **TWO).fit(items())
+            found.append(fit.model_.stacks[0].flat)
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(*found)

@@ -1,9 +1,13 @@
 """Training: stacks, splits, leaks, stopping, recovery, interruption and resumption."""
 
+import time
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.base import clone
 from transtee_designs import SMALL, arms_data, arms_frame
 
 import causalkit as ck
@@ -31,6 +35,30 @@ def test_networks_trained_together_are_those_trained_alone():
         # To the last bit: training makes much of a last digit that is another.
         assert torch.equal(flat(alone), flat(fit))
         np.testing.assert_array_equal(alone.effect(data).effect, fit.effect(data).effect)
+
+
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize("regularizer", [None, "ptr"])
+def test_two_threads_train_the_networks_that_one_trains(regularizer):
+    # Three members on two threads: shares of one and of two; they stop at different epochs.
+    sizes = {"n_ensemble": 3, "dropout": 0.1, "patience": 2, "lr": 2e-2, "max_epochs": 30}
+    estimator = ck.TransTEE(**(SMALL | sizes | {"regularizer": regularizer}))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CausalKitWarning)
+        two = flat(clone(estimator).fit(arms_data()))
+        assert torch.get_num_threads() == 2
+        torch.set_num_threads(1)
+        one = clone(estimator).fit(arms_data())
+    assert len(set(one.diagnostics_["epochs trained"])) > 1
+    assert torch.equal(two, flat(one))
 
 
 def test_the_order_of_data_sets_changes_nothing():
@@ -134,6 +162,8 @@ def test_rows_of_a_cluster_stay_on_one_side():
 class Breaks:
     """An objective whose gradient is not finite in one member, at chosen calls."""
 
+    apart = False
+
     def __init__(self, at):
         self.at, self.calls = at, 0
 
@@ -180,6 +210,35 @@ def test_a_loss_that_is_not_finite_again_says_where():
     said = r"network 1 is not finite at epoch 3, batch 2.*halved.*42, largest gradient norm"
     with pytest.raises(TrainingError, match=said):
         trained(at={5, 7})
+
+
+class Waits(Breaks):
+    """Two members on threads of their own; the first is interrupted, the second would go on."""
+
+    apart = True
+
+    def __init__(self, members=(0, 1), steps=None):
+        self.members, self.steps = members, [] if steps is None else steps
+
+    def kept(self, members):
+        return Waits([self.members[m] for m in members], self.steps)
+
+    def gradient(self, flat, rows):
+        if self.members == [0]:
+            raise KeyboardInterrupt
+        time.sleep(0.01)
+        self.steps.append(1)
+        return ((flat - 1.0) ** 2).sum(dim=1), 2.0 * (flat - 1.0)
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_an_interruption_ends_the_other_threads_within_a_batch():
+    objective = Waits()
+    rows, plan = [np.arange(2000)] * 2, Plan(batch_size=1, max_epochs=2)
+    state = train(State.of(torch.zeros(2, 3)), objective, rows, [0, 1], plan, torch.zeros(3))
+    assert state.partial
+    assert len(objective.steps) < 200
+    assert torch.get_num_threads() == 2
 
 
 def test_adamw_is_that_of_torch():

@@ -1,0 +1,62 @@
+"""Threads of the processor that train shares of a stack side by side.
+
+Torch's own threads cut single operations into pieces, and those of a small network are too short
+for that; members of a stack have nothing to say to each other during an epoch.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from threading import Event
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Crew:
+    """Workers, and a word to them to leave.
+
+    Attributes
+    ----------
+    size : int
+        Threads, 1 for the caller's own.
+    leave : Event
+        Set when the caller was interrupted.
+    """
+
+    size: int = 1
+    leave: Event = field(default_factory=Event)
+    _pool: ThreadPoolExecutor | None = None
+
+    def run(self, jobs: Sequence[Callable[[], T]]) -> list[T]:
+        """Answers of all jobs, in their order."""
+        if self._pool is None:
+            return [job() for job in jobs]
+        try:
+            return [future.result() for future in [self._pool.submit(job) for job in jobs]]
+        except BaseException:
+            self.leave.set()
+            raise
+
+
+@contextmanager
+def crew(device: Any, n_members: int) -> Iterator[Crew]:
+    """As many workers as torch has threads, while each of them computes with one.
+
+    A GPU and a single member have the caller's thread alone.
+    """
+    import torch
+
+    size = min(torch.get_num_threads(), n_members) if device.type == "cpu" else 1
+    if size == 1:
+        yield Crew()
+        return
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(size) as pool:
+            yield Crew(size, _pool=pool)
+    finally:
+        torch.set_num_threads(before)
