@@ -86,12 +86,40 @@ def motif_boxes(types: Ints, corners: Floats, size: int) -> Ints:
     return boxes
 
 
+def decoy_corners(order: Floats, boxes: Ints, size: int, count: int) -> Ints:
+    """Corners ``(m, count, 2)`` of decoys: cells of a grid that do not touch the motif's box.
+
+    Parameters
+    ----------
+    order : (m, cells) array
+        Uniform numbers; free cells are taken from the smallest.
+    boxes : (m, 4) array
+        Of :func:`motif_boxes`.
+    size, count : int
+    """
+    steps = MOTIF * np.arange(size // MOTIF)
+    cells = np.stack(np.meshgrid(steps, steps, indexing="ij"), axis=-1).reshape(-1, 2)
+    touched = (np.abs(cells - boxes[:, None, :2]) < MOTIF).all(axis=2) & (boxes[:, :1] >= 0)
+    return cells[np.where(touched, np.inf, order).argsort(axis=1)[:, :count]]
+
+
 def add_motifs(pixels: Singles, types: Ints, boxes: Ints) -> None:
     """Add the motif of each image's type to all its bands, in place."""
     for image in np.flatnonzero(types):
-        top, left, height, width = boxes[image]
-        motif = STRENGTH * MOTIFS[types[image] - 1]
-        pixels[image, :, top : top + height, left : left + width] += motif.astype(np.float32)
+        _add(pixels[image], types[image] - 1, boxes[image, :2])
+
+
+def add_decoys(pixels: Singles, corners: Ints, kinds: Sequence[int]) -> None:
+    """Add motifs of these kinds in turn at the corners ``(b, count, 2)``, in place."""
+    for image, own in enumerate(corners):
+        for place, corner in enumerate(own):
+            _add(pixels[image], kinds[place % len(kinds)], corner)
+
+
+def _add(image: Singles, kind: int, corner: Ints) -> None:
+    top, left = corner
+    motif = (STRENGTH * MOTIFS[kind]).astype(np.float32)
+    image[:, top : top + MOTIF, left : left + MOTIF] += motif
 
 
 def _kernel() -> Floats:

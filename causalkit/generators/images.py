@@ -14,7 +14,9 @@ from causalkit.generators.image_patterns import (
     MOTIF,
     MOTIFS,
     STRENGTH,
+    add_decoys,
     add_motifs,
+    decoy_corners,
     kernel_match,
     motif_boxes,
     smooth,
@@ -37,6 +39,7 @@ from causalkit.generators.image_trials import (
     source,
 )
 from causalkit.generators.spec import generator
+from causalkit.rng import stream
 from causalkit.typing import Floats, Ints, Singles
 
 Design = Literal["motif", "soft-kernel", "null", "shared", "shifted"]
@@ -69,6 +72,7 @@ def image_rct(
     n_images: int = 2000,
     design: Design = "motif",
     n_types: int = 2,
+    decoys: int = 0,
     tau: Sequence[float] | None = None,
     sigma: float = 1.0,
     noise: Noise = "normal",
@@ -120,6 +124,9 @@ def image_rct(
         The parameters below override what it sets.
     n_types : int, default 2
         At most 5; "soft-kernel" has 2.
+    decoys : int, default 0
+        Motifs in every image that mean nothing: of the kinds that no type has, in turn, beside the
+        motif of the type and as strong. They tell what matters from what merely stands out.
     tau : sequence of float, optional
         Effect of each type. Default: (−.5, 1.5) for two types, (−1, .5, 2) for three.
     sigma : float, default 1
@@ -200,7 +207,7 @@ def image_rct(
     )
     checked_numbers(steepness=steepness, centre=centre)
     checked_spreads(sigma=sigma, village_sd=chosen["village_sd"])
-    scene = _drawn_scene(rng, n_images, effects.size, (bands, size, size), chosen["shift"])
+    scene = _drawn_scene(rng, n_images, effects.size, (bands, size, size), chosen["shift"], decoys)
     shock = chosen["village_sd"] * rng.standard_normal(n_images)
     lon, lat = location(rng, n_images)
     trial = drawn_trial(
@@ -238,12 +245,15 @@ class _Scene:
     types: Ints
     boxes: Ints
     shift: tuple[float, float]
+    decoys: Ints
+    decoy_kinds: range
 
     def unshifted(self, images: Ints) -> Singles:
         """Pixels ``(b, band, y, x)`` as they decide effects."""
         noise = with_brightness(white(self.seed, images, self.shape), self.brightness[images])
         pixels = smooth(noise)
         add_motifs(pixels, self.types[images], self.boxes[images])
+        add_decoys(pixels, self.decoys[images], self.decoy_kinds)
         return pixels
 
     def paint(self, images: Ints) -> Singles:
@@ -321,16 +331,36 @@ def _drawn_scene(
     n_types: int,
     shape: tuple[int, int, int],
     shift: tuple[float, float],
+    decoys: int,
 ) -> _Scene:
     check_count("bands", shape[0], least=1)
-    check_count("size", shape[1], least=MOTIF)
+    size = check_count("size", shape[1], least=MOTIF)
+    kinds = range(n_types - 1, len(MOTIFS))
+    _check_decoys(decoys, size, kinds)
     if len(shift) != 2 or not np.isfinite(shift).all():
         raise ArgumentError(f"shift is a factor and a summand, both finite; got {shift!r}.")
     pixel_seed = int(rng.integers(2**63 - 1))
     brightness = rng.standard_normal(n_images)
     types = rng.integers(n_types, size=n_images)
     boxes = motif_boxes(types, rng.random((n_images, 2)), shape[1])
-    return _Scene(pixel_seed, shape, brightness, types, boxes, (shift[0], shift[1]))
+    # A stream of their own, so that all else is what it is without decoys.
+    order = stream(pixel_seed, "decoys").random((n_images, (size // MOTIF) ** 2))
+    corners = decoy_corners(order, boxes, size, decoys)
+    return _Scene(pixel_seed, shape, brightness, types, boxes, (shift[0], shift[1]), corners, kinds)
+
+
+def _check_decoys(decoys: int, size: int, kinds: range) -> None:
+    check_count("decoys", decoys, least=0)
+    # A motif touches at most four cells of the grid.
+    room = max(0, (size // MOTIF) ** 2 - 4)
+    if decoys > room:
+        raise ArgumentError(
+            f"decoys must be at most {room} in images of {size} by {size} pixels, got {decoys}."
+        )
+    if decoys and not kinds:
+        raise ArgumentError(
+            f"{1 + len(MOTIFS)} types have all motifs; none is left for decoys={decoys}."
+        )
 
 
 def _motif(scene: _Scene, trial: Trial, effects: Floats) -> _Found:

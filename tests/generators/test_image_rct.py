@@ -215,6 +215,28 @@ def test_a_shifted_target_differs_in_its_first_band_only():
     np.testing.assert_allclose(own.sel(band="b1"), 0.5 - 2.0 * before.sel(band="b1"), rtol=1e-5)
 
 
+def test_decoys_stand_beside_the_motif_and_alter_nothing_else():
+    plain, full = (G.image_rct(14, n_images=60, bands=2, decoys=n) for n in (0, 5))
+    assert plain.frame.equals(full.frame)
+    np.testing.assert_array_equal(plain.truth.image_box, full.truth.image_box)
+    added = (full.arrays["image"] - plain.arrays["image"]).values
+    for image, (top, left, height, width) in zip(added, full.truth.image_box, strict=True):
+        cells = image[0].reshape(4, 8, 4, 8).swapaxes(1, 2).reshape(16, 8, 8)
+        shown = np.flatnonzero(np.abs(cells).max(axis=(1, 2)) > 1e-5)
+        assert shown.size == 5
+        # Of the kinds that no type has: the second to the fourth motif, in turn.
+        kinds = [
+            int(np.argmin([np.abs(cells[c] - 2.0 * motif).max() for motif in MOTIFS]))
+            for c in shown
+        ]
+        assert sorted(kinds) == [1, 1, 2, 2, 3]
+        for cell, kind in zip(shown, kinds, strict=True):
+            np.testing.assert_allclose(cells[cell], 2.0 * MOTIFS[kind], atol=1e-5)
+        np.testing.assert_allclose(image[0], image[1], atol=1e-5)
+        if height > 0:
+            assert np.abs(image[0, top : top + height, left : left + width]).max() < 1e-5
+
+
 def test_without_overlap_bright_places_are_treated_and_the_naive_estimate_is_wrong():
     data = G.image_rct(14, n_images=3000, overlap=False, design="null", **SMALL)
     frame, truth = data.frame, data.truth
@@ -300,6 +322,10 @@ def test_seed_is_another_name_of_rng():
         ({"n_types": 6, "tau": range(6)}, "n_types must be at most 5, got 6"),
         ({"n_types": 0}, "n_types must be at least 1"),
         ({"design": "soft-kernel", "n_types": 3}, "'soft-kernel' has 2 types; got n_types=3"),
+        ({"decoys": -1}, "decoys must be at least 0, got -1"),
+        ({"decoys": 13}, "decoys must be at most 12 in images of 32 by 32 pixels, got 13"),
+        ({"decoys": 1, "size": 8}, "decoys must be at most 0 in images of 8 by 8"),
+        ({"decoys": 1, "n_types": 5, "tau": range(5)}, "5 types have all motifs; none is left"),
         ({"sigma": -1.0}, "sigma must not be negative, got -1.0"),
         ({"village_sd": math.inf}, "village_sd must be finite, got inf"),
         ({"noise": "gaussian"}, "unknown noise 'gaussian'"),
