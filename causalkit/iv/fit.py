@@ -143,7 +143,7 @@ def _given(
 ) -> dict[str, Floats]:
     """Predictions from elsewhere, in the order of the sample, one column per repeat."""
     known = _GIVEN if sample.binary_treatment else (*_GIVEN, *_GIVEN_VARIANCES)
-    given = placed_predictions(predictions, sample.rows, known=known, n=n_data)
+    given = placed_predictions(predictions, sample.rows, known=known, n=n_data, n_rep=n_rep)
     shares = ("treatment:0", "treatment:1") if sample.binary_treatment else ()
     for name in ("instrument", *shares):
         values = given.get(name, np.zeros((sample.n, 1)))
@@ -154,13 +154,7 @@ def _given(
                 f"the prediction for {name!r} is a probability, and at row {sample.rows[row]} it "
                 f"is {values[row, 0]:.4g}; give values from 0 to 1."
             )
-    for name, values in given.items():
-        if values.shape[1] not in (1, n_rep):
-            raise ArgumentError(
-                f"the predictions for {name!r} have {values.shape[1]} columns, and the fit has "
-                f"{n_rep} repeat(s); give one column for all repeats, or one for each."
-            )
-    return {name: np.broadcast_to(values, (sample.n, n_rep)) for name, values in given.items()}
+    return given
 
 
 def _splits(

@@ -201,9 +201,9 @@ def _marked(positions: Ints, size: int) -> Bools:
 
 
 def placed_predictions(
-    predictions: Any, rows: Ints, *, known: Sequence[str], n: int
+    predictions: Any, rows: Ints, *, known: Sequence[str], n: int, n_rep: int
 ) -> dict[str, Floats]:
-    """Given predictions, checked, in the order of the sample.
+    """Given predictions, checked, in the order of the sample, one column for each repeat.
 
     Parameters
     ----------
@@ -215,11 +215,14 @@ def placed_predictions(
         Nuisances of the model.
     n : int
         Rows of the data.
+    n_rep : int
+        Repeats of the fit.
 
     Raises
     ------
     ArgumentError, ArgumentTypeError
-        If a name is unknown, or values are not finite numbers, one per row.
+        If a name is unknown, or values are not finite numbers, one per row, in one column for all
+        repeats or one for each.
     """
     if predictions is None:
         return {}
@@ -244,8 +247,13 @@ def placed_predictions(
                 f"data have {n}."
             )
         table = array.reshape(n, -1).astype(np.float64)
+        if table.shape[1] not in (1, n_rep):
+            raise ArgumentError(
+                f"the predictions for {name!r} have {table.shape[1]} columns, and the fit has "
+                f"{n_rep} repeat(s); give one column for all repeats, or one for each."
+            )
         bad = np.flatnonzero(used & ~np.isfinite(table).all(axis=1))
         if bad.size:
             raise ArgumentError(f"the prediction for {name!r} at row {bad[0]} is not finite.")
-        found[name] = table[rows]
+        found[name] = np.broadcast_to(table[rows], (rows.size, n_rep))
     return found

@@ -260,6 +260,9 @@ def fit_panel(
     check_folds(design.sample, splits, settings)
     check_missing(design.sample, data, settings)
     known = _nuisance_names(design.sample, settings)
+    given = placed_predictions(
+        predictions, design.sample.rows, known=known, n=len(data), n_rep=splits.n_rep
+    )
     fitting = Fitting(
         settings.learners,
         Fitter(
@@ -270,7 +273,7 @@ def fit_panel(
             tune=settings.tune,
             store_models=settings.store_models,
             progress=teller(settings.progress, "nuisances", unit="fit"),
-            given=placed_predictions(predictions, design.sample.rows, known=known, n=len(data)),
+            given=given,
         ),
     )
     if settings.model == "interactive":

@@ -135,6 +135,16 @@ def test_predictions_of_another_form_are_refused(predictions, error, words):
         fit(predictions=predictions)
 
 
+def test_one_column_serves_all_repeats_and_another_number_is_refused():
+    one = np.linspace(-1.0, 1.0, N)
+    wide = np.column_stack([one, one])
+    found = [fit(n_rep=2, predictions={"outcome": values}) for values in (one, wide)]
+    assert found[0].result_.estimate == found[1].result_.estimate
+    words = r"'outcome' have 2 columns, and the fit has 3 repeat\(s\); give one column for all"
+    with pytest.raises(ArgumentError, match=words):
+        fit(n_rep=3, predictions={"outcome": wide})
+
+
 @pytest.mark.parametrize("row", [0, 17, N - 1])
 def test_a_prediction_that_is_not_finite_is_named_by_its_row_in_the_data(row):
     values = np.zeros(N)
