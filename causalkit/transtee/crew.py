@@ -42,21 +42,25 @@ class Crew:
 
 
 @contextmanager
-def crew(device: Any, n_members: int) -> Iterator[Crew]:
+def crew(device: Any, n_members: int, *, apart: bool = True) -> Iterator[Crew]:
     """As many workers as torch has threads, while each of them computes with one.
 
-    A GPU and a single member have the caller's thread alone.
+    So a member's numbers depend neither on the threads nor on who trains beside it. On a GPU, and
+    where members are not to be taken ``apart``, the caller works with what torch has.
     """
     import torch
 
-    size = min(torch.get_num_threads(), n_members) if device.type == "cpu" else 1
-    if size == 1:
+    if device.type != "cpu" or not apart:
         yield Crew()
         return
     before = torch.get_num_threads()
+    size = min(before, n_members)
     torch.set_num_threads(1)
     try:
-        with ThreadPoolExecutor(size) as pool:
-            yield Crew(size, _pool=pool)
+        if size == 1:
+            yield Crew()
+        else:
+            with ThreadPoolExecutor(size) as pool:
+                yield Crew(size, _pool=pool)
     finally:
         torch.set_num_threads(before)

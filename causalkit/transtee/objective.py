@@ -101,6 +101,10 @@ class Adversary:
         """Of some of the members that train."""
         return replace(self, places=self.places[members])
 
+    def part(self) -> "Adversary":
+        """The same parameters with a count of updates of its own, for a thread of its own."""
+        return replace(self, adam=self.adam.part(slice(None)))
+
     def learn(self, loss: "Callable[[Tensor], Tensor]") -> None:
         """Descend ``loss``, a function of the parameters of the members that train."""
         import torch
@@ -153,11 +157,19 @@ class NetObjective:
     def apart(self) -> bool:
         """Whether threads may each train some of the members.
 
-        Adversaries count their updates together, and a module of the user holds the parameters of
-        one network at a time.
+        A module of the user holds the parameters of one network at a time.
         """
-        network = self.network
-        return self.adversary is None and not (network.action_encoder or network.covariate_encoder)
+        return not (self.network.action_encoder or self.network.covariate_encoder)
+
+    def part(self, members: "Tensor") -> "NetObjective":
+        """Some members, for a thread of their own during one epoch."""
+        adversary = None if self.adversary is None else self.adversary.part()
+        return replace(self, adversary=adversary).kept(members)
+
+    def joined(self, parts: "Sequence[NetObjective]") -> None:
+        """Take over what the parts have counted."""
+        if self.adversary is not None and parts[0].adversary is not None:
+            self.adversary.adam.step = parts[0].adversary.adam.step
 
     def kept(self, members: "Tensor") -> "NetObjective":
         """The same for some members."""

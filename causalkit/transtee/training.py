@@ -36,6 +36,12 @@ class Objective(Protocol):
     def apart(self) -> bool:
         """Whether shares of the members may be trained by threads of their own."""
 
+    def part(self, members: "Tensor") -> "Objective":
+        """Some members, for a thread of their own during one epoch."""
+
+    def joined(self, parts: "Sequence[Any]") -> None:
+        """Called after an epoch with what :meth:`part` gave."""
+
     def kept(self, members: "Tensor") -> "Objective":
         """The same for some members of the stack."""
 
@@ -183,7 +189,7 @@ def train(
     started = time.perf_counter()
     first = state.epoch
     try:
-        with crew(state.flat.device, len(state.members) if objective.apart else 1) as workers:
+        with crew(state.flat.device, len(state.members), apart=objective.apart) as workers:
             while state.epoch < plan.max_epochs and len(state.members):
                 members = state.members.cpu().numpy()
                 batches = _batches(members, rows, seeds, state.epoch, n_steps)
@@ -247,21 +253,16 @@ def _side_by_side(
     device, n_members = state.flat.device, len(state.members)
     index = torch.as_tensor(batches, device=device)
     ends = np.linspace(0, n_members, min(workers.size, n_members) + 1).astype(int).tolist()
-    jobs = [
-        partial(
-            _pass,
-            state,
-            slice(low, high),
-            objective.kept(torch.arange(low, high, device=device)),
-            index[:, low:high],
-            plan,
-            mask,
-            workers,
-        )
-        for low, high in pairwise(ends)
-    ]
-    shares = workers.run(jobs)
+    places = [slice(low, high) for low, high in pairwise(ends)]
+    parts = [objective.part(torch.arange(n_members, device=device)[own]) for own in places]
+    shares = workers.run(
+        [
+            partial(_pass, state, own, part, index[:, own], plan, mask, workers)
+            for own, part in zip(places, parts, strict=True)
+        ]
+    )
     state.adam.step += len(batches)
+    objective.joined(parts)
     losses, sizes, found = (
         torch.cat(parts, dim=-1).double().cpu().numpy() for parts in zip(*shares, strict=True)
     )

@@ -61,6 +61,15 @@ def test_two_threads_train_the_networks_that_one_trains(regularizer):
     assert torch.equal(two, flat(one))
 
 
+@pytest.mark.usefixtures("two_threads")
+def test_one_network_is_the_same_with_two_threads():
+    data = ck.generators.ihdp_published(0, replication=1).blind()
+    estimator = ck.TransTEE(n_ensemble=1, max_epochs=2, random_state=0)
+    two = flat(clone(estimator).fit(data))
+    torch.set_num_threads(1)
+    assert torch.equal(two, flat(estimator.fit(data)))
+
+
 def test_the_order_of_data_sets_changes_nothing():
     datasets = [arms_data(seed=seed) for seed in range(3)]
     estimators = [ck.TransTEE(**(SMALL | {"random_state": s})) for s in (5, 6, 7)]
@@ -169,6 +178,12 @@ class Breaks:
 
     def kept(self, members):
         return self
+
+    def part(self, members):
+        return self.kept(members)
+
+    def joined(self, parts):
+        pass
 
     def start_epoch(self, epoch, progress):
         pass
