@@ -27,11 +27,11 @@ KEPT = Path(__file__).parent / "results" / "invalid_iv_evidence.json"
 STUDIES = {
     "invalid_iv": ("", "linear"),
     "invalid_iv_one_sided": ("one-sided, ", "linear"),
-    "invalid_iv_large": ("8,000 rows, ", "nonlinear"),
+    "invalid_iv_coverage": ("", "linear"),
 }
 MEASURES = {"bias": 3, "median_bias": 3, "se_ratio": 2, "coverage": 3, "mean_cpu_s": 2}
-COLUMNS = ("nuisance", "weak", "interaction", "effect", "estimator", "measure", "value", "mcse")
-COLUMNS += ("n_ok", "n_failed")
+COLUMNS = ("nuisance", "n", "weak", "interaction", "effect", "estimator")
+COLUMNS += ("measure", "value", "mcse", "n_ok", "n_failed")
 
 ASSUMES = {
     "OLS": "nothing unmeasured confounds; linear",
@@ -199,10 +199,11 @@ def _study_section(found: dict[str, Any]) -> list[str]:
         "## Where the truth is known",
         "",
         "`causalkit sim run studies/invalid_iv.toml`, and so `studies/invalid_iv_one_sided.toml`",
-        "and `studies/invalid_iv_large.toml`. 2,000 rows unless the table says otherwise; average",
-        "effect 1 (0 in the null design), direct effect of the instrument 0.7, five folds,",
-        "`calibrate=True`. Monte-Carlo errors in parentheses. `interaction = 0.5` breaks",
-        "assumption I3 on purpose, and OLS and 2SLS are biased by design.",
+        "and `studies/invalid_iv_coverage.toml`, whose rows give their size. 2,000 rows unless the",
+        "table says otherwise; average effect 1 (0 in the null design), direct effect of the",
+        "instrument 0.7, five folds, `calibrate=True`. Monte-Carlo errors in parentheses.",
+        "`interaction = 0.5` breaks assumption I3 on purpose, and OLS and 2SLS are biased by",
+        "design.",
         "",
         "A method that finds no average effect, as it should where the variance hardly moves,",
         "counts as failed; what is left there is a selection. The studies ask for more runs than",
@@ -248,7 +249,8 @@ def _design(record: dict[str, Any], study_name: str) -> str:
         value = record.get(name)
         if value not in (None, plain):
             design = value if isinstance(value, str) else f"{name} = {value:g}"
-    return f"{prefix}{design}"
+    size = record.get("n")
+    return f"{prefix}{design}" if size is None else f"{prefix}{design}, {size:,.0f} rows"
 
 
 def _study_rows(records: list[dict[str, Any]], study_name: str) -> list[str]:

@@ -70,8 +70,9 @@ class NetworkEstimator(Estimator):
     ) -> "list[Self]":
         """Train on many data sets at once, such as the replications of a simulation.
 
-        Networks whose data sets have as many rows train as one stack; each gets what it would get
-        alone, to rounding.
+        Networks whose data sets have as many rows train as one stack, on a processor by as many
+        threads as ``torch.get_num_threads()``; each gets what it would get alone: to the last bit
+        on a processor, elsewhere to rounding.
 
         Parameters
         ----------
