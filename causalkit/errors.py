@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from numbers import Real
+from typing import Any
 
 
 class CausalKitError(Exception):
@@ -162,11 +164,17 @@ def check_count(name: str, value: object, *, least: int) -> int:
     return count
 
 
-def check_level(level: float) -> float:
+def check_level(level: Any) -> float:
     """Return a confidence level strictly between 0 and 1."""
-    if not 0.0 < level < 1.0:
+    if isinstance(level, bool) or not isinstance(level, Real):
+        raise ArgumentTypeError(
+            f"the confidence level must be one number, got {type(level).__name__}; use 0.95 for a "
+            "95 % interval."
+        )
+    share = float(level)
+    if not 0.0 < share < 1.0:
         raise ArgumentError(
-            f"the confidence level must lie strictly between 0 and 1, got {level!r}; "
+            f"the confidence level must lie strictly between 0 and 1, got {share!r}; "
             "use 0.95 for a 95 % interval."
         )
-    return level
+    return share

@@ -123,6 +123,12 @@ def test_levels_between_zero_and_one_pass(level):
     assert check_level(level) == level
 
 
+@pytest.mark.parametrize("level", ["0.95", None, [0.95], True])
+def test_levels_that_are_no_numbers_are_refused_by_type(level):
+    with pytest.raises(ArgumentTypeError, match=r"must be one number, got \w+; use 0\.95"):
+        check_level(level)
+
+
 @pytest.mark.parametrize("level", [0.0, 1.0, 95.0, -0.1, float("nan")])
 def test_levels_outside_raise_and_say_how_to_write_95_percent(level):
     with pytest.raises(ArgumentError, match=r"strictly between 0 and 1.*use 0\.95 for a 95 %"):

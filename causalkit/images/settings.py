@@ -1,6 +1,7 @@
 """Arguments of the image estimators, checked once."""
 
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 from causalkit.device import PRECISIONS, autocast_type, resolve_device
@@ -104,7 +105,7 @@ class Settings:
         for name in ("epochs", "batch_size", "n_components", "frame_chunk"):
             check_count(name, getattr(estimator, name), least=1)
         rate = estimator.learning_rate
-        if isinstance(rate, bool) or not isinstance(rate, int | float) or not rate > 0:
+        if isinstance(rate, bool) or not isinstance(rate, Real) or not float(rate) > 0:
             raise ArgumentError(f"learning_rate must be a positive number, got {rate!r}.")
         device = resolve_device(estimator.device)
         return cls(

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -192,7 +193,7 @@ def _propensity(data: CausalData, treatment: Floats, given: Any) -> Floats:
                 f'building them: extra=["{given}"].'
             )
         return _checked_column(data, given)
-    if isinstance(given, bool) or not isinstance(given, int | float) or not 0.0 < given < 1.0:
+    if isinstance(given, bool) or not isinstance(given, Real) or not 0.0 < float(given) < 1.0:
         raise ArgumentError(
             "propensity must be a number inside (0, 1), the name of a column or None; got "
             f"{given!r}."

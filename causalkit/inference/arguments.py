@@ -39,7 +39,7 @@ def check_between(
     ArgumentError
         If it is none, or outside; the message shows the range.
     """
-    number = isinstance(value, int | float) and not isinstance(value, bool)
+    number = isinstance(value, Real) and not isinstance(value, bool)
     if (
         not number
         or not (low <= value <= high)
