@@ -6,7 +6,8 @@ action, d width. Actions of one row never see each other: m tokens attend within
 then to the memory.
 
 Zhang, Zhang, Lipton, Li & Xing (2022), arXiv:2202.01336; pre-norm blocks, one token per covariate
-with weights of its own, and a normalised last layer are ours.
+with weights of its own, a normalised last layer, and under structured treatments a linear level of
+the outcome are ours.
 """
 
 import math
@@ -73,10 +74,20 @@ class Actions:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What the encoder leaves: tokens ``(M, B, S, d)`` and which of them are there."""
+    """What the encoder leaves.
+
+    Attributes
+    ----------
+    tokens : (M, B, S, d) tensor
+    mask : (M, B, S) bool tensor or None
+        Which tokens are there.
+    level : (M, B) tensor or None
+        Linear part of the outcome that is the same under all actions.
+    """
 
     tokens: "Tensor"
     mask: "Tensor | None" = None
+    level: "Tensor | None" = None
 
     def pooled(self) -> "Tensor":
         """Mean token ``(M, B, d)``: the representation that the treatment model sees."""
@@ -102,7 +113,8 @@ def encode(
         change = self_attention(p, f"{name}.attention", tokens, mask, shape.n_heads, looked)
         tokens = tokens + _dropped(change, drop)
         tokens = tokens + _dropped(_feed_forward(p, f"{name}.feed", tokens), drop)
-    return Memory(apply_norm(p, "memory", tokens), mask)
+    level = apply_linear(p, "level", rows.numeric)[..., 0] if "level.weight" in p else None
+    return Memory(apply_norm(p, "memory", tokens), mask, level)
 
 
 def decode(
@@ -125,7 +137,8 @@ def decode(
         tokens = tokens + _dropped(change, drop)
         tokens = tokens + _dropped(_feed_forward(p, f"{name}.feed", tokens), drop)
     pooled = _pooled(tokens, actions.active)
-    return apply_linear(p, "head.out", apply_norm(p, "head.norm", pooled))[..., 0]
+    out = apply_linear(p, "head.out", apply_norm(p, "head.norm", pooled))[..., 0]
+    return out if memory.level is None else out + memory.level[:, :, None]
 
 
 def action_tokens(p: Params, actions: Actions) -> "Tensor":

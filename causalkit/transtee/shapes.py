@@ -102,6 +102,8 @@ class NetShape:
             blocks |= _attention_blocks(f"decoder{layer}.across", d)
             blocks |= _feed_forward_blocks(f"decoder{layer}.feed", d, self.width_ff)
         blocks |= norm("head.norm", d) | linear("head.out", d, 1)
+        if self.actions.item_features and self.table.n_numeric:
+            blocks["level.weight"] = Parameter((self.table.n_numeric, 1))
         return Layout(blocks)
 
 

@@ -216,3 +216,46 @@ def test_a_sequence_is_read():
     fit = ck.TransTEE(**(SMALL | {"max_epochs": 60})).fit(data)
     error = total - fit.predict(data, treatment=frame["t"].to_numpy())
     assert 1.0 - error.var() / total.var() > 0.8
+
+
+def test_structured_treatments_have_a_linear_level_that_no_action_touches():
+    shape = NetShape(
+        table=TableShape(n_numeric=4),
+        actions=ActionShape(n_arms=0, dosed=(), n_slots=0, item_features=2, item_kind="vector"),
+        width=8,
+        n_heads=2,
+        width_ff=16,
+    )
+    layout = shape.layout()
+    p = layout.unpack(layout.initial([torch.Generator().manual_seed(seed) for seed in (0, 1)]))
+    assert not p["level.weight"].any(), "training starts without a level"
+    x, items = rows(5), Actions(items=torch.randn(2, 1, 3, 8).expand(-1, 5, -1, -1))
+    plain = decode(p, shape, encode(p, shape, x), items)
+    slopes = torch.tensor([[1.0, -2.0, 0.0, 3.0], [0.5, 0.0, 4.0, -1.0]])
+    p["level.weight"] = slopes[:, :, None]
+    level = torch.einsum("mbp,mp->mb", x.numeric, slopes)
+    moved = decode(p, shape, encode(p, shape, x), items)
+    torch.testing.assert_close(moved - plain, level[:, :, None].expand(-1, -1, 3))
+    assert "level.weight" not in network()[1]
+
+
+@pytest.mark.filterwarnings("ignore::causalkit.errors.CausalKitWarning")
+def test_effects_of_items_are_seen_beneath_a_level_a_hundred_times_as_large():
+    # Without the level the correlation is .34: the network learns the covariate alone.
+    rng = np.random.default_rng(0)
+    features = pd.DataFrame({"f": np.linspace(-1.0, 1.0, 12), "item": range(12)})
+    frame = pd.DataFrame({"item": rng.integers(0, 12, 400), "a": rng.standard_normal(400)})
+    effect = features["f"].to_numpy()[frame["item"]]
+    frame["y"] = 50.0 * frame["a"] + effect + 0.1 * rng.standard_normal(400)
+    data = ck.CausalData.from_frame(
+        frame,
+        outcome="y",
+        treatment="item",
+        kinds=("structured",),
+        covariates="a",
+        tables={"item_vectors": features},
+    )
+    fit = ck.TransTEE(**(SMALL | {"max_epochs": 60})).fit(data)
+    found = fit.effect(data, treatment=list(range(1, 12)), baseline=0)["effect"].values
+    truth = np.broadcast_to(features["f"].to_numpy()[1:] + 1.0, found.shape)
+    assert np.corrcoef(found.ravel(), truth.ravel())[0, 1] > 0.9
