@@ -29,7 +29,6 @@ from causalkit.transtee.covariates import (
 from causalkit.transtee.families import STANDARDISED
 from causalkit.transtee.items import Library, library_of
 from causalkit.transtee.layout import Layout
-from causalkit.transtee.level import start_level
 from causalkit.transtee.membership import with_validation
 from causalkit.transtee.objective import Adversary, NetObjective, Network
 from causalkit.transtee.optimiser import AdamW
@@ -236,8 +235,6 @@ def _trained(
         torch.Generator().manual_seed(seed_of(member.seed, "initial")) for member in members
     ]
     flat = layout.initial(generators).to(device)
-    rows = [member.train + offsets[member.data] for member in members]
-    scales = start_level(flat, network, store, scales, rows)
     valid = np.stack([member.valid + offsets[member.data] for member in members])
     objective = NetObjective(
         network=network,
@@ -257,7 +254,7 @@ def _trained(
     state = train(
         state,
         objective,
-        rows,
+        [member.train + offsets[member.data] for member in members],
         [member.seed for member in members],
         settings.plan,
         layout.decay_mask(),

@@ -237,25 +237,3 @@ def test_structured_treatments_have_a_linear_level_that_no_action_touches():
     moved = decode(p, shape, encode(p, shape, x), items)
     torch.testing.assert_close(moved - plain, level[:, :, None].expand(-1, -1, 3))
     assert "level.weight" not in network()[1]
-
-
-@pytest.mark.filterwarnings("ignore::causalkit.errors.CausalKitWarning")
-def test_effects_of_items_are_seen_beneath_a_level_a_hundred_times_as_large():
-    # Without the level the correlation is .34: the network learns the covariate alone.
-    rng = np.random.default_rng(0)
-    features = pd.DataFrame({"f": np.linspace(-1.0, 1.0, 12), "item": range(12)})
-    frame = pd.DataFrame({"item": rng.integers(0, 12, 400), "a": rng.standard_normal(400)})
-    effect = features["f"].to_numpy()[frame["item"]]
-    frame["y"] = 50.0 * frame["a"] + effect + 0.1 * rng.standard_normal(400)
-    data = ck.CausalData.from_frame(
-        frame,
-        outcome="y",
-        treatment="item",
-        kinds=("structured",),
-        covariates="a",
-        tables={"item_vectors": features},
-    )
-    fit = ck.TransTEE(**(SMALL | {"max_epochs": 60})).fit(data)
-    found = fit.effect(data, treatment=list(range(1, 12)), baseline=0)["effect"].values
-    truth = np.broadcast_to(features["f"].to_numpy()[1:] + 1.0, found.shape)
-    assert np.corrcoef(found.ravel(), truth.ravel())[0, 1] > 0.9
