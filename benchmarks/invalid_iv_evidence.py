@@ -30,6 +30,7 @@ STUDIES = {
     "invalid_iv_coverage": ("", "linear"),
 }
 MEASURES = {"bias": 3, "median_bias": 3, "se_ratio": 2, "coverage": 3, "mean_cpu_s": 2}
+LEAST_RUNS = 10  # of a row of the page
 COLUMNS = ("nuisance", "n", "weak", "interaction", "effect", "estimator")
 COLUMNS += ("measure", "value", "mcse", "n_ok", "n_failed")
 
@@ -108,7 +109,8 @@ def study(results: Path) -> dict[str, Any]:
             continue
         study_file = ck.Study.from_toml(ROOT / "studies" / f"{name}.toml")
         table = summarise(study_file.with_options(out=str(results)).results())
-        kept = table[table["measure"].isin(MEASURES)]
+        enough = table["n_ok"] + table["n_failed"] >= LEAST_RUNS
+        kept = table[table["measure"].isin(MEASURES) & enough]
         columns = [name for name in COLUMNS if name in kept]
         found[name] = json.loads(kept[columns].to_json(orient="records"))
     return found
@@ -208,7 +210,7 @@ def _study_section(found: dict[str, Any]) -> list[str]:
         "A method that finds no average effect, as it should where the variance hardly moves,",
         "counts as failed; what is left there is a selection. The studies ask for more runs than",
         "there were of the costly methods (`--only`, `--max-reps`); the third column says how",
-        "many.",
+        f"many, and fewer than {LEAST_RUNS} are not shown.",
         "",
         *_coverage(found),
         "| design | estimator | runs (failed) | bias | median bias | SE / SD | coverage | CPU s |",
