@@ -237,7 +237,7 @@ def shipped(**arguments):
 @pytest.mark.filterwarnings(ANY)
 @pytest.mark.parametrize(("effect", "truth"), [("linear", 1.0), ("null", 0.0)])
 def test_coverage_and_size_in_the_linear_design(effect, truth):
-    # A3, which studies/invalid_iv_coverage.toml measures for nonlinear nuisances and 8,000 rows, too.
+    # A3; studies/invalid_iv_coverage.toml has nonlinear nuisances and 8,000 rows, too.
     # 3 Monte-Carlo errors of a share of .95: false alarm 0.3 %.
     estimate, std_error = simulate(shipped(effect=effect), n=2000, n_sim=500)
     covered = np.mean(abs(estimate - truth) < 1.96 * std_error)
