@@ -255,6 +255,21 @@ WORDS = {
 }
 
 
+def wins(draws: list[dict[str, dict[str, float]]], measures: tuple[str, ...]) -> str:
+    """In how many draws TransTEE has the smaller error, by rival and measure."""
+    counts = []
+    for name in draws[0]:
+        if name in ("TransTEE", "no effect"):
+            continue
+        found = [
+            f"{sum(one['TransTEE'][measure] < one[name][measure] for one in draws)} by {measure}"
+            for measure in measures
+            if measure != "seconds"
+        ]
+        counts.append(f"{name} in {', '.join(found)}")
+    return f"Of {len(draws)} draws TransTEE has the smaller error than {'; '.join(counts)}."
+
+
 def page(kept: dict[str, Any]) -> str:
     lines = [
         "# TransTEE beside other networks: doses of arms, and graphs",
@@ -275,6 +290,7 @@ def page(kept: dict[str, Any]) -> str:
                 error = values.std(ddof=1) / np.sqrt(values.size) if values.size > 1 else np.nan
                 cells.append(f"{values.mean():.3f} ({error:.3f})")
             lines.append(f"| {name} | {len(draws)} | {' | '.join(cells)} |")
+        lines += ["", wins(list(draws.values()), MEASURES[part])]
     if "tuned" in kept:
         shown = "; ".join(
             f"{name}: rate {one['lr']:g}, decay {one['weight_decay']:g}"
