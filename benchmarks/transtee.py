@@ -100,10 +100,7 @@ def ihdp(arguments) -> None:
     released.fitted("binary", datasets[0], epochs=1)
     with meter() as us:
         estimators = ck.TransTEE.fit_many(training(datasets), random_state=0)
-    ours = [
-        released.error("binary", data, lambda test, _, est=est: est.predict(test, treatment=[0, 1]))
-        for est, data in zip(estimators, datasets, strict=True)
-    ]
+    ours = released.binary_errors(estimators, datasets)
     facts = {
         "replications": N_REPLICATIONS,
         "published_splits": arguments.splits is not None,

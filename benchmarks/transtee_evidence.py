@@ -16,7 +16,6 @@ import json
 import time
 import warnings
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -105,15 +104,11 @@ def released_recipe(_: argparse.Namespace) -> dict[str, Any]:
 def binary(arguments: argparse.Namespace) -> dict[str, Any]:
     """Ours and the released recipe on the first replications of binary IHDP, ten after ten."""
     found: dict[str, Any] = read().get("binary", {"ours": [], "recipe": []})
-    answer = partial(ck.TransTEE.predict, treatment=[0, 1])
     for start in range(len(found["recipe"]), arguments.count, 10):
         numbers = range(start + 1, start + 11)
         drawn = [released.draw("binary", number, arguments.splits) for number in numbers]
         fits = ck.TransTEE.fit_many([released.parts(d)[0] for d in drawn], random_state=start)
-        found["ours"] += [
-            released.error("binary", data, lambda test, _, fit=fit: answer(fit, test))
-            for data, fit in zip(drawn, fits, strict=True)
-        ]
+        found["ours"] += released.binary_errors(fits, drawn)
         found["recipe"] += [released.released_error("binary", data) for data in drawn]
         write(read() | {"binary": found})
         print(f"binary {len(found['ours'])}", flush=True)

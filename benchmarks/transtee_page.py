@@ -17,8 +17,9 @@ def page(records: list[dict]) -> str:
         "# How fast TransTEE is, and how much memory it takes",
         "",
         "Made by `python benchmarks/transtee.py`, which measures the released recipe, written anew",
-        "in `benchmarks/transtee_released.py`, and causalkit in one run. Seconds are of the clock,",
-        "on a machine that did nothing else, unless they are said to be of the processor.",
+        "in `benchmarks/transtee_released.py`, and causalkit in one run. Seconds are of the clock",
+        "unless they are said to be of the processor. During the first table the machine did",
+        "nothing else; during the others it was in use.",
         "",
     ]
     for part, section in SECTIONS.items():
@@ -26,8 +27,9 @@ def page(records: list[dict]) -> str:
     if not of["together"]:
         text += ["## GPU", "", "Not measured: no CUDA device was there.", ""]
     where = records[-1]
+    threads = ", ".join(f"{part} {rows[-1]['threads']}" for part, rows in of.items() if rows)
     text.append(
-        f"Measured on {where['cores']} cores ({where['cpu']}), {where['threads']} thread(s), "
+        f"Measured on {where['cores']} cores ({where['cpu']}), threads: {threads}, "
         f"Python {where['versions']['python']}, torch {where['torch']}."
     )
     return "\n".join([*text, ""])
@@ -44,6 +46,8 @@ def _ihdp_section(rows: list[dict]) -> list[str]:
         "## Ten replications of binary IHDP",
         "",
         f"{'The published' if r['published_splits'] else 'Our'} splits, 672 training rows. "
+        f"`python benchmarks/transtee.py ihdp{' --full' if r['whole'] else ''} --threads "
+        f"{r['threads']}{' --splits FILE' if r['published_splits'] else ''}`. "
         "`TransTEE.fit_many` trains all ten together, four networks each, with early stopping; the "
         "released recipe is "
         "1,500 epochs for each"

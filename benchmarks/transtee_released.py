@@ -178,6 +178,14 @@ def error(design: str, data: ck.CausalData, answer) -> float:
     return amse(mu, data.truth.unit_response(doses), population="all")
 
 
+def binary_errors(estimators, datasets) -> list[float]:
+    """√PEHE of fitted estimators of causalkit on the test rows of binary IHDP."""
+    return [
+        error("binary", data, lambda test, arms, est=est: est.predict(test, treatment=list(arms)))
+        for est, data in zip(estimators, datasets, strict=True)
+    ]
+
+
 def released_error(design: str, data: ck.CausalData) -> float:
     """Error of the whole recipe; NaN where it diverged."""
     model = fitted(design, data)

@@ -191,8 +191,7 @@ def train(
     try:
         with crew(state.flat.device, len(state.members), apart=objective.apart) as workers:
             while state.epoch < plan.max_epochs and len(state.members):
-                members = state.members.cpu().numpy()
-                batches = _batches(members, rows, seeds, state.epoch, n_steps)
+                batches = _batches(state, rows, seeds, n_steps)
                 state, objective = _epoch(state, objective, batches, plan, mask, workers)
                 if tell is not None:
                     tell(_line(state, plan, time.perf_counter() - started, first))
@@ -311,16 +310,16 @@ def _schedule(step: int, total: int) -> float:
     return warm * 0.5 * (1.0 + math.cos(math.pi * step / max(1, total)))
 
 
-def _batches(
-    members: Ints, rows: Sequence[Ints], seeds: Sequence[int], epoch: int, n_steps: int
-) -> Ints:
+def _batches(state: State, rows: Sequence[Ints], seeds: Sequence[int], n_steps: int) -> Ints:
     """Rows ``(steps, A, B)`` of an epoch; up to steps − 1 rows sit out, other ones each time."""
     size = len(rows[0]) // n_steps
     drawn = [
-        rows[m][stream(seeds[m], "batches", epoch).permutation(len(rows[m]))[: size * n_steps]]
-        for m in members
+        rows[m][
+            stream(seeds[m], "batches", state.epoch).permutation(len(rows[m]))[: size * n_steps]
+        ]
+        for m in state.members.tolist()
     ]
-    return np.stack(drawn).reshape(len(members), n_steps, size).swapaxes(0, 1)
+    return np.stack(drawn).reshape(len(drawn), n_steps, size).swapaxes(0, 1)
 
 
 def _recover(
