@@ -277,8 +277,8 @@ def page(kept: dict[str, Any]) -> str:
         "# How accurate TransTEE is",
         "",
         "Made by `python benchmarks/transtee_evidence.py`; defaults but where a row names others, "
-        "random_state=0. Means come with their Monte-Carlo error. Settings were chosen on IHDP "
-        "replications 101 to 110 and nowhere else.",
+        "random_state=0. Means come with their Monte-Carlo error. Settings were chosen on "
+        "replications 101 to 116 of binary IHDP, which are not used here.",
         "",
         "## Curves: AMSE at the doses of test units",
         "",

@@ -14,7 +14,7 @@ from causalkit.transtee.training import State
 if TYPE_CHECKING:
     from causalkit.transtee.objective import Adversary
 
-SCHEMA = 1
+SCHEMA = 2
 _ARRAYS = ("best_loss", "best_epoch", "last_epoch", "stopped", "lr_scale")
 
 

@@ -331,6 +331,7 @@ def _scales(
             dosed=coding.action_shape.dosed,
             standardise=settings.outcome in STANDARDISED,
             support=settings.support,
+            raw_steps=settings.covariate_encoder is not None,
             device=device,
         )
         for member in members

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
-Fill = Literal["zeros", "ones", "uniform", "normal", "given"]
+Fill = Literal["constant", "uniform", "normal", "given"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +23,9 @@ class Parameter:
     ----------
     shape : tuple of int
         Without the axis of members.
-    fill : {"zeros", "ones", "uniform", "normal", "given"}
-        How it starts; ``"uniform"`` in ±scale, ``"normal"`` with standard deviation scale.
+    fill : {"constant", "uniform", "normal", "given"}
+        How it starts: at scale, ``"uniform"`` in ±scale, ``"normal"`` with standard deviation
+        scale.
     scale : float
     decays : bool
         Whether weight decay pulls it to zero: weights do; biases, norms and embeddings do not.
@@ -33,8 +34,8 @@ class Parameter:
     """
 
     shape: tuple[int, ...]
-    fill: Fill = "zeros"
-    scale: float = 1.0
+    fill: Fill = "constant"
+    scale: float = 0.0
     decays: bool = False
     values: Any = field(default=None, compare=False)
 
@@ -88,10 +89,8 @@ class Layout:
 def _filled(block: Parameter, generator: "Generator") -> "Tensor":
     import torch
 
-    values = torch.zeros(block.size)
-    if block.fill == "ones":
-        values.fill_(1.0)
-    elif block.fill == "uniform":
+    values = torch.full((block.size,), block.scale)
+    if block.fill == "uniform":
         values.uniform_(-block.scale, block.scale, generator=generator)
     elif block.fill == "normal":
         values.normal_(0.0, block.scale, generator=generator)
@@ -100,17 +99,19 @@ def _filled(block: Parameter, generator: "Generator") -> "Tensor":
     return values
 
 
-def linear(name: str, n_in: int, n_out: int, *, bias: bool = True) -> dict[str, Parameter]:
-    """Weight, uniform in ±1/√n_in, and bias of a linear map."""
-    bound = 1.0 / math.sqrt(n_in)
+def linear(
+    name: str, n_in: int, n_out: int, *, bias: bool = True, sd: float = 1.0 / math.sqrt(3.0)
+) -> dict[str, Parameter]:
+    """Weight and bias of a linear map; ``sd`` is of the first outputs if inputs have variance 1."""
+    bound = sd * math.sqrt(3.0 / n_in)
     found = {f"{name}.weight": Parameter((n_in, n_out), "uniform", bound, decays=True)}
     return found | {f"{name}.bias": Parameter((n_out,))} if bias else found
 
 
-def norm(name: str, width: int) -> dict[str, Parameter]:
-    """Scale and shift of a layer norm."""
+def norm(name: str, width: int, start: float = 1.0) -> dict[str, Parameter]:
+    """Scale, which is ``start`` at first, and shift of a layer norm."""
     return {
-        f"{name}.scale": Parameter((width,), "ones"),
+        f"{name}.scale": Parameter((width,), scale=start),
         f"{name}.shift": Parameter((width,)),
     }
 
@@ -122,24 +123,6 @@ def apply_linear(p: "Mapping[str, Tensor]", name: str, x: "Tensor") -> "Tensor":
     flat = x.reshape(x.shape[0], -1, x.shape[-1])
     weight, bias = p[f"{name}.weight"], p.get(f"{name}.bias")
     out = member_products(flat, weight, bias)
-    return out.view(*x.shape[:-1], -1)
-
-
-def apply_normed_linear(
-    p: "Mapping[str, Tensor]", norm: str, x: "Tensor", weight: "Tensor", bias: "Tensor"
-) -> "Tensor":
-    """Linear map ``(M, d, k)`` and ``(M, k)`` of the layer norm of ``(M, ..., d)``.
-
-    Scale and shift of the norm go into the map, which is small beside the tokens.
-    """
-    import torch
-    from torch.nn.functional import layer_norm
-
-    from causalkit.transtee.products import member_products
-
-    flat = layer_norm(x, x.shape[-1:]).reshape(x.shape[0], -1, x.shape[-1])
-    shifted = torch.bmm(p[f"{norm}.shift"][:, None], weight)[:, 0]
-    out = member_products(flat, weight * p[f"{norm}.scale"][:, :, None], bias + shifted)
     return out.view(*x.shape[:-1], -1)
 
 

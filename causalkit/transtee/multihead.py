@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from causalkit.transtee.layout import apply_linear, apply_normed_linear
+from causalkit.transtee.layout import apply_linear
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,12 +30,12 @@ def self_attention(
     n_heads: int,
     looked: Looked | None = None,
 ) -> "Tensor":
-    """Attention of normed tokens ``(M, B, S, d)`` to each other, same shape.
+    """Attention of tokens ``(M, B, S, d)`` to each other, same shape; nothing is normed here.
 
     Parameters
     ----------
     p : mapping
-        Parameters; the blocks are ``{name}.norm``, ``.query``, ``.memory`` and ``.out``.
+        Parameters; the blocks are ``{name}.query``, ``.memory`` and ``.out``.
     mask : (M, B, S) bool tensor or None
         True where a token is there.
     n_heads : int
@@ -46,10 +46,11 @@ def self_attention(
     from torch.nn.functional import pad
 
     n_members, n_rows, n_tokens, d = tokens.shape
-    weight = torch.cat([p[f"{name}.query.weight"], p[f"{name}.memory.weight"]], dim=2)
-    bias = pad(p[f"{name}.query.bias"], (0, 2 * d))
-    mixed = apply_normed_linear(p, f"{name}.norm", tokens, weight, bias)
-    mixed = mixed.view(n_members * n_rows, n_tokens, 3 * d)
+    joint = {
+        "all.weight": torch.cat([p[f"{name}.query.weight"], p[f"{name}.memory.weight"]], dim=2),
+        "all.bias": pad(p[f"{name}.query.bias"], (0, 2 * d)),
+    }
+    mixed = apply_linear(joint, "all", tokens).view(n_members * n_rows, n_tokens, 3 * d)
     q, kv = torch.split(mixed, [d, 2 * d], dim=2)
     joined = _joined(q, kv, mask, n_heads, looked, name, n_members)
     return apply_linear(p, f"{name}.out", joined.view(tokens.shape))

@@ -5,9 +5,9 @@ returns tensors with that leading axis. Shapes: M members, B rows, S tokens, G a
 action, d width. Actions of one row never see each other: m tokens attend within one action, and
 then to the memory.
 
-Zhang, Zhang, Lipton, Li & Xing (2022), arXiv:2202.01336; pre-norm blocks, one token per covariate
-with weights of its own, a normalised last layer, and under structured treatments a linear level of
-the outcome are ours.
+Zhang, Zhang, Lipton, Li & Xing (2022), arXiv:2202.01336; one token per covariate with weights of
+its own, an encoder without norms, a pre-norm decoder, a normalised last layer, and under structured
+treatments a linear level of the outcome are ours.
 """
 
 import math
@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from causalkit.transtee.layout import apply_linear, apply_norm, apply_normed_linear
+from causalkit.transtee.layout import apply_linear, apply_norm
 from causalkit.transtee.multihead import Looked, attention, self_attention
 from causalkit.transtee.own_modules import OwnModule
 from causalkit.transtee.shapes import N_ROUNDS, N_WAVES, NetShape
@@ -114,7 +114,9 @@ def encode(
         tokens = tokens + _dropped(change, drop)
         tokens = tokens + _dropped(_feed_forward(p, f"{name}.feed", tokens), drop)
     level = apply_linear(p, "level", rows.numeric)[..., 0] if "level.weight" in p else None
-    return Memory(apply_norm(p, "memory", tokens), mask, level)
+    if "memory.scale" in p:
+        tokens = apply_norm(p, "memory", tokens)
+    return Memory(tokens, mask, level)
 
 
 def decode(
@@ -130,12 +132,14 @@ def decode(
     tokens = action_tokens(p, actions)
     for layer in range(shape.n_decoder_layers):
         name = f"decoder{layer}"
-        change = _within(p, f"{name}.within", tokens, actions.active, shape.n_heads)
+        normed = apply_norm(p, f"{name}.within.norm", tokens)
+        change = _within(p, f"{name}.within", normed, actions.active, shape.n_heads)
         tokens = tokens + _dropped(change, drop)
         normed = apply_norm(p, f"{name}.across.norm", tokens)
         change = _across(p, f"{name}.across", normed, memory, shape.n_heads, looked)
         tokens = tokens + _dropped(change, drop)
-        tokens = tokens + _dropped(_feed_forward(p, f"{name}.feed", tokens), drop)
+        normed = apply_norm(p, f"{name}.feed.norm", tokens)
+        tokens = tokens + _dropped(_feed_forward(p, f"{name}.feed", normed), drop)
     pooled = _pooled(tokens, actions.active)
     out = apply_linear(p, "head.out", apply_norm(p, "head.norm", pooled))[..., 0]
     return out if memory.level is None else out + memory.level[:, :, None]
@@ -275,7 +279,8 @@ def _tokens(
             found.append(torch.stack(columns, dim=2))
     if own is not None:
         seen = (rows.sequences[0], rows.masks[0])
-        found.append(own.tokens(p, seen, width=shape.width, dims=3))
+        tokens = own.tokens(p, seen, width=shape.width, dims=3)
+        found.append(apply_norm(p, "own.norm", tokens))
         return torch.cat(found, dim=2), None
     for index, steps in enumerate(rows.sequences):
         position = p[f"sequence{index}.position"][:, None, : steps.shape[2]]
@@ -308,13 +313,12 @@ def _reduced(p: Params, shape: NetShape, rows: Rows) -> "Tensor":
 def _within(
     p: Params, name: str, tokens: "Tensor", active: "Tensor | None", n_heads: int
 ) -> "Tensor":
-    """Attention between the normed tokens of one action."""
+    """Attention between the tokens of one action."""
     n_members, n_rows, n_actions, m, d = tokens.shape
     if m == 1:
         # Softmax over one token is one.
         value = {"value.weight": p[f"{name}.memory.weight"][:, :, d:]}
-        normed = apply_norm(p, f"{name}.norm", tokens)
-        return apply_linear(p, f"{name}.out", apply_linear(value, "value", normed))
+        return apply_linear(p, f"{name}.out", apply_linear(value, "value", tokens))
     flat = tokens.reshape(n_members, n_rows * n_actions, m, d)
     mask = None
     if active is not None:
@@ -336,9 +340,7 @@ def _across(
 def _feed_forward(p: Params, name: str, x: "Tensor") -> "Tensor":
     from torch.nn.functional import gelu
 
-    weight, bias = p[f"{name}.in.weight"], p[f"{name}.in.bias"]
-    hidden = gelu(apply_normed_linear(p, f"{name}.norm", x, weight, bias))
-    return apply_linear(p, f"{name}.out", hidden)
+    return apply_linear(p, f"{name}.out", gelu(apply_linear(p, f"{name}.in", x)))
 
 
 def _pooled(tokens: "Tensor", active: "Tensor | None") -> "Tensor":

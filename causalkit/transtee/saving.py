@@ -25,7 +25,7 @@ from causalkit.transtee.shapes import ActionShape, NetShape, TableShape
 from causalkit.transtee.stack import Member, Stack
 from causalkit.transtee.store import Scales
 
-SCHEMA = 1
+SCHEMA = 2
 _PLAIN = (bool, int, float, str)
 _LIBRARY = ("features", "mask", "edges", "owner")
 

@@ -147,6 +147,7 @@ class Settings:
             dropout=self.dropout,
             baseline=self.baseline,
             own_items=self.action_encoder is not None,
+            normed_memory=self.regularizer is not None,
             own_sequence=self.covariate_encoder is not None,
         )
 

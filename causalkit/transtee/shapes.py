@@ -1,12 +1,16 @@
 """Sizes of the network and its parameters, in a fixed order."""
 
+import math
 from dataclasses import dataclass, replace
 
 from causalkit.transtee.baseline_shapes import Baseline
 from causalkit.transtee.layout import Layout, Parameter, linear, norm
 
 N_WAVES = 8
-TOKEN_SD = 0.5
+ACTION_SD = 0.5
+# Length of a covariate's token at first, for a value of one. Where tokens begin small the network
+# learns the simple before the intricate; norms in the encoder would undo that.
+TOKEN_SIZE = 1.0
 N_ROUNDS = 3
 
 
@@ -69,7 +73,8 @@ class ActionShape:
 class NetShape:
     """Sizes of the network; with ``baseline`` it is one without attention, of this width.
 
-    ``own_items`` and ``own_sequence`` leave out the blocks that a module of the user replaces.
+    ``own_items`` and ``own_sequence`` leave out the blocks that a module of the user replaces. A
+    memory that is to forget the treatment is normed: it can do so only where it is not linear.
     """
 
     table: TableShape
@@ -84,57 +89,64 @@ class NetShape:
     baseline: Baseline | None = None
     own_items: bool = False
     own_sequence: bool = False
+    normed_memory: bool = False
 
     def layout(self) -> Layout:
         """Every block of parameters, in a fixed order."""
         d = self.width
         if self.baseline is not None:
             return self.baseline.layout(self.table, self.actions, d)
-        table = replace(self.table, sequences=()) if self.own_sequence else self.table
         actions = replace(self.actions, item_kind="") if self.own_items else self.actions
-        blocks = _table_blocks(table, d, self.bottleneck) | _action_blocks(actions, d)
+        blocks = _covariate_blocks(self) | _action_blocks(actions, d)
         for layer in range(self.n_encoder_layers):
             blocks |= _attention_blocks(f"encoder{layer}.attention", d)
             blocks |= _feed_forward_blocks(f"encoder{layer}.feed", d, self.width_ff)
-        blocks |= norm("memory", d)
+        if self.normed_memory:
+            blocks |= norm("memory", d)
         for layer in range(self.n_decoder_layers):
-            blocks |= _attention_blocks(f"decoder{layer}.within", d)
-            blocks |= _attention_blocks(f"decoder{layer}.across", d)
-            blocks |= _feed_forward_blocks(f"decoder{layer}.feed", d, self.width_ff)
+            for part in ("within", "across"):
+                name = f"decoder{layer}.{part}"
+                blocks |= norm(f"{name}.norm", d) | _attention_blocks(name, d)
+            name = f"decoder{layer}.feed"
+            blocks |= norm(f"{name}.norm", d) | _feed_forward_blocks(name, d, self.width_ff)
         blocks |= norm("head.norm", d) | linear("head.out", d, 1)
         if self.actions.item_features and self.table.n_numeric:
             blocks["level.weight"] = Parameter((self.table.n_numeric, 1))
         return Layout(blocks)
 
 
-def _table_blocks(table: TableShape, d: int, bottleneck: int) -> dict[str, Parameter]:
+def _covariate_blocks(shape: NetShape) -> dict[str, Parameter]:
+    """Tokens of the table, and of the steps of sequences."""
     blocks: dict[str, Parameter] = {}
-    p = table.n_numeric
-    if bottleneck:
+    table, d, p = shape.table, shape.width, shape.table.n_numeric
+    sd = TOKEN_SIZE / math.sqrt(d)
+    if shape.bottleneck:
         total = p * (1 + table.native_missing) + sum(levels + 1 for levels in table.levels)
-        blocks |= linear("table.reduce", total, bottleneck * d)
+        blocks |= linear("table.reduce", total, shape.bottleneck * d, sd=sd)
         blocks |= norm("table.reduce.norm", total)
     else:
         if p:
-            blocks["table.weight"] = Parameter((p, d), "normal", TOKEN_SD)
-            blocks["table.bias"] = Parameter((p, d), "normal", TOKEN_SD)
+            blocks["table.weight"] = Parameter((p, d), "normal", sd)
+            blocks["table.bias"] = Parameter((p, d), "normal", sd)
         if p and table.native_missing:
-            blocks["table.missing"] = Parameter((p, d), "normal", TOKEN_SD)
+            blocks["table.missing"] = Parameter((p, d), "normal", sd)
         for column, levels in enumerate(table.levels):
-            blocks[f"table.level{column}"] = Parameter((levels + 1, d), "normal", TOKEN_SD)
+            blocks[f"table.level{column}"] = Parameter((levels + 1, d), "normal", sd)
+    if shape.own_sequence:
+        return blocks | norm("own.norm", d, start=sd)
     for index, (length, features) in enumerate(table.sequences):
-        blocks |= linear(f"sequence{index}", features, d)
-        blocks[f"sequence{index}.position"] = Parameter((length, d), "normal", TOKEN_SD)
+        blocks |= linear(f"sequence{index}", features, d, sd=sd)
+        blocks[f"sequence{index}.position"] = Parameter((length, d), "normal", sd)
     return blocks
 
 
 def _action_blocks(actions: ActionShape, d: int) -> dict[str, Parameter]:
     blocks: dict[str, Parameter] = {}
     if actions.n_slots:
-        blocks["arm"] = Parameter((actions.n_arms + 1, d), "normal", TOKEN_SD)
+        blocks["arm"] = Parameter((actions.n_arms + 1, d), "normal", ACTION_SD)
     if any(actions.dosed):
         blocks |= linear("dose.in", 1 + 2 * N_WAVES, d) | linear("dose.out", d, d)
-        blocks["dose.scale"] = Parameter((actions.n_arms + 1, d), "ones")
+        blocks["dose.scale"] = Parameter((actions.n_arms + 1, d), scale=1.0)
     if actions.item_kind in ("vector", "sequence"):
         blocks |= linear("item.in", actions.item_features, d) | linear("item.out", d, d)
     elif actions.item_kind == "graph":
@@ -149,16 +161,11 @@ def _attention_blocks(name: str, d: int) -> dict[str, Parameter]:
     # Keys and values have no bias: that of keys cancels in the softmax, and its gradient would be
     # rounding alone, which Adam makes large; that of values adds to the one of the output.
     return (
-        norm(f"{name}.norm", d)
-        | linear(f"{name}.query", d, d)
+        linear(f"{name}.query", d, d)
         | linear(f"{name}.memory", d, 2 * d, bias=False)
         | linear(f"{name}.out", d, d)
     )
 
 
 def _feed_forward_blocks(name: str, d: int, width_ff: int) -> dict[str, Parameter]:
-    return (
-        norm(f"{name}.norm", d)
-        | linear(f"{name}.in", d, width_ff)
-        | linear(f"{name}.out", width_ff, d)
-    )
+    return linear(f"{name}.in", d, width_ff) | linear(f"{name}.out", width_ff, d)

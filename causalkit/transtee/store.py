@@ -9,7 +9,7 @@ import numpy as np
 from causalkit.transtee.actions import ActionArrays
 from causalkit.transtee.covariates import Covariates
 from causalkit.transtee.networks import Actions, Rows
-from causalkit.typing import Floats, Ints
+from causalkit.typing import Bools, Floats, Ints, Singles
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,6 +27,9 @@ class Scales:
         Of the outcome; 0 and 1 if its family is not standardised.
     low, width : (M, K + 1) tensors
         Range of the doses of each arm; 0 and 1 where it takes none.
+    step_centre, step_spread : (M, F) tensors
+        Of the features of the steps of all sequences, one sequence after the other; F is 0 if
+        they are left as they are.
     """
 
     centre: "Tensor"
@@ -35,6 +38,8 @@ class Scales:
     y_spread: "Tensor"
     low: "Tensor"
     width: "Tensor"
+    step_centre: "Tensor"
+    step_spread: "Tensor"
 
     def kept(self, members: "Tensor") -> "Scales":
         """Of some members."""
@@ -70,11 +75,25 @@ class Store:
             numeric=numeric,
             missing=missing,
             codes=None if self.codes is None else self.codes[index].expand(len(numeric), -1, -1),
-            sequences=tuple(
-                values[index].expand(len(numeric), -1, -1, -1) for values in self.sequences
-            ),
+            sequences=self._steps(index, scales),
             masks=tuple(mask[index].expand(len(numeric), -1, -1) for mask in self.masks),
         )
+
+    def _steps(self, index: "Tensor", scales: Scales) -> "tuple[Tensor, ...]":
+        """Sequences of rows, standardised if there are scales for them."""
+        import torch
+
+        found = [values[index].expand(len(scales.low), -1, -1, -1) for values in self.sequences]
+        if scales.step_centre.shape[1] == 0:
+            return tuple(found)
+        sizes = [values.shape[-1] for values in found]
+        scaled = zip(
+            found,
+            torch.split(scales.step_centre[:, None, None], sizes, dim=-1),
+            torch.split(scales.step_spread[:, None, None], sizes, dim=-1),
+            strict=True,
+        )
+        return tuple((values - centre) / spread for values, centre, spread in scaled)
 
     def actions(self, index: "Tensor", scales: Scales) -> Actions:
         """What each row ``(M, B)`` received, as one action (G = 1)."""
@@ -147,9 +166,13 @@ def learn_scales(
     dosed: Sequence[bool],
     standardise: bool,
     support: "tuple[float, float] | None",
+    raw_steps: bool,
     device: Any,
 ) -> Scales:
-    """Centres, spreads and dose ranges of every member, from its training rows only."""
+    """Centres, spreads and dose ranges of every member, from its training rows only.
+
+    With ``raw_steps`` sequences are left as they are.
+    """
     import torch
 
     found: dict[str, list[Any]] = {name: [] for name in Scales.__slots__}
@@ -165,12 +188,26 @@ def learn_scales(
         low, width = _ranges(actions, rows, dosed, support)
         found["low"].append(low)
         found["width"].append(width)
+        steps = [] if raw_steps else zip(covariates.sequences, covariates.masks, strict=True)
+        ends = [_step_scales(values, mask, rows) for values, mask in steps]
+        found["step_centre"].append(np.concatenate([np.empty(0), *(centre for centre, _ in ends)]))
+        found["step_spread"].append(np.concatenate([np.empty(0), *(spread for _, spread in ends)]))
     return Scales(
         **{
             name: torch.as_tensor(np.stack(values), dtype=torch.float32, device=device)
             for name, values in found.items()
         }
     )
+
+
+def _step_scales(values: Singles, mask: Bools, rows: Ints) -> tuple[Floats, Floats]:
+    """Mean and standard deviation ``(f,)`` of the steps ``(n, L, f)`` that are there."""
+    times = mask * np.bincount(rows, minlength=len(mask))[:, None]
+    weight = times / times.sum()
+    centre = np.einsum("nlf,nl->f", values, weight)
+    square = np.einsum("nlf,nlf,nl->f", values, values, weight) - centre**2
+    spread = np.sqrt(np.maximum(square, 0.0))
+    return centre, np.where(spread > 0, spread, 1.0)
 
 
 def _ranges(

@@ -169,7 +169,7 @@ def test_categories_and_levels_never_seen():
     data = ck.CausalData.from_frame(
         frame, outcome="y", treatment="t", covariates=["a", "b", "c", "place"]
     )
-    fit = ck.TransTEE(**(SMALL | {"max_epochs": 50})).fit(data)
+    fit = ck.TransTEE(**(SMALL | {"max_epochs": 100})).fit(data)
     north, south = (
         fit.predict(
             data.like(frame.assign(place=pd.Categorical([place] * 300))), treatment=0

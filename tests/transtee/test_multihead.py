@@ -19,17 +19,14 @@ def layer():
     flat = torch.randn(MEMBERS, layout.size, generator=torch.Generator().manual_seed(0)).double()
     p, peers = layout.unpack(flat), []
     for m in range(MEMBERS):
-        norm = nn.LayerNorm(WIDTH, dtype=torch.float64)
         module = nn.MultiheadAttention(WIDTH, HEADS, batch_first=True, dtype=torch.float64)
         with torch.no_grad():
-            norm.weight.copy_(p["a.norm.scale"][m])
-            norm.bias.copy_(p["a.norm.shift"][m])
             mixed = torch.cat([p["a.query.weight"][m], p["a.memory.weight"][m]], dim=1)
             module.in_proj_weight.copy_(mixed.T)
             module.in_proj_bias.zero_()[:WIDTH].copy_(p["a.query.bias"][m])
             module.out_proj.weight.copy_(p["a.out.weight"][m].T)
             module.out_proj.bias.copy_(p["a.out.bias"][m])
-        peers.append((norm, module))
+        peers.append(module)
     return p, peers
 
 
@@ -59,10 +56,9 @@ def test_self_attention_is_that_of_torch(layer, monkeypatch, name, share):
     way(monkeypatch, name)
     x, mask = drawn(MEMBERS, ROWS, TOKENS, WIDTH), masked(share)
     found = self_attention(p, "a", x, mask, HEADS)
-    for m, (norm, module) in enumerate(peers):
-        normed = norm(x[m])
+    for m, module in enumerate(peers):
         absent = None if mask is None else ~mask[m]
-        expected = module(normed, normed, normed, key_padding_mask=absent)[0]
+        expected = module(x[m], x[m], x[m], key_padding_mask=absent)[0]
         torch.testing.assert_close(found[m], expected)
 
 
@@ -77,7 +73,7 @@ def test_attention_to_a_memory_is_that_of_torch(layer, monkeypatch, name, n_quer
         query, looked = drawn(MEMBERS, n_rows, n_queries, WIDTH, seed=3), Looked()
         plain = attention(p, "a", query, memory, mask, HEADS)
         seen = attention(p, "a", query, memory, mask, HEADS, looked)
-        for m, (_, module) in enumerate(peers):
+        for m, module in enumerate(peers):
             absent = None if mask is None else ~mask[m]
             expected, weights = module(
                 query[m].expand(ROWS, -1, -1),

@@ -8,11 +8,13 @@ import xarray as xr
 from transtee_designs import SMALL, arms_data, arms_frame
 
 import causalkit as ck
+from causalkit.transtee.fitting import code_data, coding_of
 from causalkit.transtee.layout import Layout, apply_linear, linear
 from causalkit.transtee.networks import Actions, Rows, decode, encode, encode_graphs, graph_matrices
 from causalkit.transtee.predicting import attention_weights
 from causalkit.transtee.products import member_products
 from causalkit.transtee.shapes import ActionShape, NetShape, TableShape
+from causalkit.transtee.store import learn_scales
 
 
 def network(**changed):
@@ -199,23 +201,47 @@ def test_a_graph_is_its_own_whatever_graphs_are_beside_it():
     assert (cut - first).abs().max() > 1e-4
 
 
-def test_a_sequence_is_read():
+def visits(scale=1.0, shift=0.0):
+    """Outcomes that are sums of up to five steps, whose feature is given on some scale."""
     rng = np.random.default_rng(0)
     steps = rng.standard_normal((300, 5, 1)).astype(np.float32)
     steps[:150, 3:] = np.nan
     total = np.nansum(steps[:, :, 0], axis=1)
     frame = pd.DataFrame({"y": total, "t": rng.integers(0, 2, 300), "x": rng.standard_normal(300)})
-    data = ck.CausalData.from_frame(
+    return ck.CausalData.from_frame(
         frame,
         outcome="y",
         treatment="t",
         covariates=["x"],
-        arrays=xr.Dataset({"visits": (("obs", "step", "feature"), steps)}),
+        arrays=xr.Dataset({"visits": (("obs", "step", "feature"), shift + scale * steps)}),
         sequence="visits",
     )
-    fit = ck.TransTEE(**(SMALL | {"max_epochs": 60})).fit(data)
-    error = total - fit.predict(data, treatment=frame["t"].to_numpy())
-    assert 1.0 - error.var() / total.var() > 0.8
+
+
+def test_a_sequence_is_read_whatever_its_scale():
+    found = []
+    for data in (visits(), visits(scale=256.0, shift=1024.0)):
+        fit = ck.TransTEE(**(SMALL | {"max_epochs": 60})).fit(data)
+        found.append(fit.predict(data, treatment=data.frame["t"].to_numpy()))
+    total = data.frame["y"].to_numpy()
+    assert 1.0 - (total - found[0]).var() / total.var() > 0.8
+    np.testing.assert_allclose(*found, atol=0.05 * total.std())
+
+
+def test_steps_are_standardised_by_those_that_are_there_in_training_rows():
+    data = visits(scale=3.0, shift=5.0)
+    coded, rows = code_data(coding_of(data), data), np.r_[0:40, 200:280]
+    arguments = {"dosed": (False, False), "standardise": True, "support": None, "device": "cpu"}
+    scales = learn_scales(
+        coded.covariates, coded.actions, coded.y, [rows], raw_steps=False, **arguments
+    )
+    seen = data.arrays["visits"].to_numpy()[rows].ravel()
+    assert scales.step_centre.item() == pytest.approx(np.nanmean(seen), rel=1e-5)
+    assert scales.step_spread.item() == pytest.approx(np.nanstd(seen), rel=1e-5)
+    raw = learn_scales(
+        coded.covariates, coded.actions, coded.y, [rows], raw_steps=True, **arguments
+    )
+    assert raw.step_centre.shape == (1, 0)
 
 
 def test_structured_treatments_have_a_linear_level_that_no_action_touches():

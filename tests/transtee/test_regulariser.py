@@ -76,7 +76,7 @@ def confounded(seed=0, n=1500, pull=2.0):
 def skill_of(data, regularizer, weight=2.0, steps=5):
     """Share of the dose's variance that the representation still predicts."""
     fit = ck.TransTEE(
-        **(SMALL | {"max_epochs": 60}),
+        **(SMALL | {"max_epochs": 120}),
         regularizer=regularizer,
         regularizer_weight=weight,
         adversary_steps=steps,

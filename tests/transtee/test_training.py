@@ -132,6 +132,7 @@ def test_the_range_of_doses_is_that_of_the_training_rows(doses):
         dosed=(True,),
         standardise=True,
         support=None,
+        raw_steps=False,
         device="cpu",
     )
     inside = coded.actions.doses[rows, 0]
