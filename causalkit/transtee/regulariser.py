@@ -6,6 +6,7 @@ r, and the network is pushed to make it fail. TR predicts a point, PTR a density
 gradient are ours.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -23,6 +24,7 @@ HIDDEN = 50
 N_MIXED = 5
 LEAST_SD = 1e-3
 UNIFORM_VARIANCE = 1.0 / 12.0
+RAMP = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,4 +146,9 @@ def _centred_kernel(values: "Tensor") -> "Tensor":
 
 def ramp(progress: float) -> float:
     """Share of λ in force: from 0 to 1 over the first fifth of all steps."""
-    return min(1.0, progress / 0.2)
+    return min(1.0, progress / RAMP)
+
+
+def first_in_force(max_epochs: int) -> int:
+    """First epoch in which all of λ is in force."""
+    return math.ceil(RAMP * max_epochs)

@@ -11,7 +11,7 @@ from causalkit.inference.arguments import check_between
 from causalkit.transtee.baseline_shapes import Baseline
 from causalkit.transtee.families import FAMILIES
 from causalkit.transtee.own_modules import OwnModule
-from causalkit.transtee.regulariser import DENSITIES, REGULARIZERS
+from causalkit.transtee.regulariser import DENSITIES, REGULARIZERS, first_in_force
 from causalkit.transtee.shapes import ActionShape, NetShape, TableShape
 from causalkit.transtee.training import Plan
 
@@ -85,6 +85,7 @@ class Settings:
                 f"d_model={width} is not a multiple of n_heads={heads}; every head has d_model / "
                 "n_heads channels."
             )
+        epochs = check_count("max_epochs", e.max_epochs, least=1)
         return cls(
             treatment=treatment,
             outcome=e.outcome,
@@ -104,8 +105,9 @@ class Settings:
                 lr=check_between("lr", e.lr, 0.0, 10.0, start=False),
                 weight_decay=check_between("weight_decay", e.weight_decay, 0.0, 10.0),
                 batch_size=check_count("batch_size", e.batch_size, least=2),
-                max_epochs=check_count("max_epochs", e.max_epochs, least=1),
+                max_epochs=epochs,
                 patience=check_count("patience", e.patience, least=1),
+                settled=first_in_force(epochs) if e.regularizer is not None else 0,
             ),
             validation_fraction=check_between(
                 "validation_fraction", e.validation_fraction, 0.0, 1.0, start=False, end=False

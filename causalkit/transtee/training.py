@@ -71,6 +71,9 @@ class Plan:
     batch_size, max_epochs, patience : int
     clip : float
         Largest gradient norm.
+    settled : int
+        First epoch that is judged. Before, what is minimised still changes, and the least factual
+        loss would be that of a network which is not yet what was asked for.
     """
 
     lr: float = 2e-3
@@ -79,6 +82,7 @@ class Plan:
     max_epochs: int = 300
     patience: int = 20
     clip: float = 1.0
+    settled: int = 0
 
 
 @dataclass(slots=True)
@@ -221,7 +225,8 @@ def _epoch(
         _recover(state, objective, before, bad, members, losses, gradients)
         return state, objective
     trains = ~state.stopped[members]
-    better = trains if state.until is not None else trains & (found < state.best_loss[members])
+    judged = state.until is None and state.epoch >= plan.settled
+    better = trains & (found < state.best_loss[members]) if judged else trains
     train_loss = np.full(len(state.best_loss), np.nan)
     valid_loss = train_loss.copy()
     train_loss[members[trains]] = losses.mean(axis=0)[trains]
@@ -229,7 +234,7 @@ def _epoch(
     state.history.append((state.epoch, train_loss, valid_loss))
     for place in np.flatnonzero(better):
         state.best[members[place]] = state.mean[place]
-    state.best_loss[members[better]] = found[better]
+    state.best_loss[members[better]] = found[better] if judged else np.inf
     state.best_epoch[members[better]] = state.epoch
     state.last_epoch[members[trains]] = state.epoch
     state.epoch += 1

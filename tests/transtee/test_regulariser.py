@@ -14,6 +14,7 @@ from causalkit.transtee.regulariser import (
     N_MIXED,
     TreatmentModel,
     dose_loss,
+    first_in_force,
     hsic,
     ramp,
 )
@@ -92,6 +93,14 @@ def test_regularising_makes_the_representation_forget_the_dose(regularizer):
     assert plain > 0.4
     assert pushed < 0.5 * plain
     assert skill_of(confounded(), regularizer, steps=1) > 0.5 * plain
+
+
+def test_no_epoch_is_chosen_before_the_whole_penalty_is_in_force():
+    # An early epoch has the least factual loss, and has not yet been made to forget.
+    arguments = {"d_model": 32, "n_ensemble": 1, "max_epochs": 60, "patience": 3, "random_state": 0}
+    fit = ck.TransTEE(**arguments, regularizer="tr", regularizer_weight=2.0).fit(confounded())
+    assert fit.diagnostics_["best epoch"][0] > first_in_force(60) == 12
+    assert np.isfinite(fit.diagnostics_["validation loss"]).all()
 
 
 def test_nothing_is_found_where_treatment_is_random():
