@@ -19,8 +19,8 @@
 # of the IHDP trial, whose covariates are real and whose dose and outcome are simulated, so that
 # every answer can be held against the truth. Then it looks at the attention weights, and at what
 # they do not prove. The method is that of Zhang, Zhang, Lipton, Li and Xing (2022), the design that
-# of Nie et al. (2021); assumptions and all options are in `docs/transtee.md`. To open this file as a notebook: `jupytext --to notebook
-# notebooks/transtee_dose_response.py`. It needs torch.
+# of Nie et al. (2021); assumptions and all options are in `docs/transtee.md`. To open this file as a
+# notebook: `jupytext --to notebook notebooks/transtee_dose_response.py`. It needs torch.
 
 # %%
 import warnings

@@ -51,8 +51,8 @@ class TransTEE(NetworkEstimator):
         ``(rows, tokens, d_model)``, likewise.
     regularizer : {None, "tr", "ptr"}
         Train the representation against a model of the treatment: a point prediction, or a
-        density. It can delete confounders that adjustment needs, and the validation loss does not
-        see that.
+        density. The push grows over the first fifth of all epochs, which cannot be chosen. It can
+        delete confounders that adjustment needs, and the validation loss does not see that.
     regularizer_weight : float, default 0.5
     density : {"gaussian", "mixture", "beta"}
         Of a dose, for ``"ptr"``.
