@@ -6,8 +6,9 @@ action, d width. Actions of one row never see each other: m tokens attend within
 then to the memory.
 
 Zhang, Zhang, Lipton, Li & Xing (2022), arXiv:2202.01336; one token per covariate with weights of
-its own, an encoder without norms, a pre-norm decoder, a normalised last layer, and under structured
-treatments a linear level of the outcome are ours.
+its own, an encoder without norms, a pre-norm decoder and a normalised last layer are ours. Under
+structured treatments the outcome has a linear part in the covariates, whose slopes depend on the
+treatment: the product effect of Kaddour, Zhu, Liu, Kusner & Silva (2021), arXiv:2106.01939.
 """
 
 import math
@@ -81,13 +82,13 @@ class Memory:
     tokens : (M, B, S, d) tensor
     mask : (M, B, S) bool tensor or None
         Which tokens are there.
-    level : (M, B) tensor or None
-        Linear part of the outcome that is the same under all actions.
+    numeric : (M, B, p) tensor or None
+        Numeric covariates, as the linear part of the outcome takes them.
     """
 
     tokens: "Tensor"
     mask: "Tensor | None" = None
-    level: "Tensor | None" = None
+    numeric: "Tensor | None" = None
 
     def pooled(self) -> "Tensor":
         """Mean token ``(M, B, d)``: the representation that the treatment model sees."""
@@ -113,10 +114,9 @@ def encode(
         change = self_attention(p, f"{name}.attention", tokens, mask, shape.n_heads, looked)
         tokens = tokens + _dropped(change, drop)
         tokens = tokens + _dropped(_feed_forward(p, f"{name}.feed", tokens), drop)
-    level = apply_linear(p, "level", rows.numeric)[..., 0] if "level.weight" in p else None
     if "memory.scale" in p:
         tokens = apply_norm(p, "memory", tokens)
-    return Memory(tokens, mask, level)
+    return Memory(tokens, mask, rows.numeric)
 
 
 def decode(
@@ -142,7 +142,18 @@ def decode(
         tokens = tokens + _dropped(_feed_forward(p, f"{name}.feed", normed), drop)
     pooled = _pooled(tokens, actions.active)
     out = apply_linear(p, "head.out", apply_norm(p, "head.norm", pooled))[..., 0]
-    return out if memory.level is None else out + memory.level[:, :, None]
+    if "slopes.weight" not in p or memory.numeric is None or actions.items is None:
+        return out
+    return out + _linear_part(apply_linear(p, "slopes", actions.items), memory.numeric)
+
+
+def _linear_part(slopes: "Tensor", numeric: "Tensor") -> "Tensor":
+    """Products ``(M, B, G)`` of slopes ``(M, B or 1, G, p)`` and covariates ``(M, B, p)``."""
+    from causalkit.transtee.products import member_products
+
+    if slopes.shape[1] == 1:
+        return member_products(numeric, slopes[:, 0].transpose(1, 2))
+    return (slopes * numeric[:, :, None]).sum(dim=-1)
 
 
 def action_tokens(p: Params, actions: Actions) -> "Tensor":

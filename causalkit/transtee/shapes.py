@@ -111,7 +111,7 @@ class NetShape:
             blocks |= norm(f"{name}.norm", d) | _feed_forward_blocks(name, d, self.width_ff)
         blocks |= norm("head.norm", d) | linear("head.out", d, 1)
         if self.actions.item_features and self.table.n_numeric:
-            blocks["level.weight"] = Parameter((self.table.n_numeric, 1))
+            blocks |= linear("slopes", d, self.table.n_numeric, sd=0.0)
         return Layout(blocks)
 
 

@@ -244,7 +244,7 @@ def test_steps_are_standardised_by_those_that_are_there_in_training_rows():
     assert raw.step_centre.shape == (1, 0)
 
 
-def test_structured_treatments_have_a_linear_level_that_no_action_touches():
+def test_structured_treatments_have_slopes_that_depend_on_the_treatment():
     shape = NetShape(
         table=TableShape(n_numeric=4),
         actions=ActionShape(n_arms=0, dosed=(), n_slots=0, item_features=2, item_kind="vector"),
@@ -254,12 +254,18 @@ def test_structured_treatments_have_a_linear_level_that_no_action_touches():
     )
     layout = shape.layout()
     p = layout.unpack(layout.initial([torch.Generator().manual_seed(seed) for seed in (0, 1)]))
-    assert not p["level.weight"].any(), "training starts without a level"
-    x, items = rows(5), Actions(items=torch.randn(2, 1, 3, 8).expand(-1, 5, -1, -1))
-    plain = decode(p, shape, encode(p, shape, x), items)
-    slopes = torch.tensor([[1.0, -2.0, 0.0, 3.0], [0.5, 0.0, 4.0, -1.0]])
-    p["level.weight"] = slopes[:, :, None]
-    level = torch.einsum("mbp,mp->mb", x.numeric, slopes)
-    moved = decode(p, shape, encode(p, shape, x), items)
-    torch.testing.assert_close(moved - plain, level[:, :, None].expand(-1, -1, 3))
-    assert "level.weight" not in network()[1]
+    assert not torch.cat([p["slopes.weight"].flatten(), p["slopes.bias"].flatten()]).any()
+    x, items = rows(5), torch.randn(2, 1, 3, 8, generator=torch.Generator().manual_seed(2))
+    memory, asked = encode(p, shape, x), Actions(items=items)
+    plain = decode(p, shape, memory, asked)
+    g = torch.Generator().manual_seed(3)
+    p["slopes.weight"], p["slopes.bias"] = (
+        torch.randn(2, *size, generator=g) for size in ((8, 4), (4,))
+    )
+    slopes = torch.einsum("mgd,mdp->mgp", items[:, 0], p["slopes.weight"])
+    slopes = slopes + p["slopes.bias"][:, None]
+    moved = decode(p, shape, memory, asked)
+    torch.testing.assert_close(moved - plain, torch.einsum("mbp,mgp->mbg", x.numeric, slopes))
+    each = Actions(items=items.expand(-1, 5, -1, -1))
+    torch.testing.assert_close(decode(p, shape, memory, each), moved)
+    assert "slopes.weight" not in network()[1]
