@@ -196,6 +196,17 @@ def encode_actions(code: ActionCode, frame: pd.DataFrame) -> ActionArrays:
     )
 
 
+def at_doses(code: ActionCode, arm: Any, doses: Floats) -> ActionArrays:
+    """One arm, or the one continuous treatment, at doses ``(n,)``."""
+    place = 0 if code.kind == "continuous" else code.levels[code.columns[0]].index(arm)
+    shape = (doses.size, 1)
+    return ActionArrays(
+        np.full(shape, place, dtype=np.int64),
+        doses[:, None].astype(np.float32),
+        np.ones(shape, dtype=bool),
+    )
+
+
 def action_frame(code: ActionCode, action: Any, n: int) -> pd.DataFrame:
     """Table of treatment columns from an action as a user writes it.
 

@@ -9,7 +9,7 @@ from scipy.stats import norm
 from causalkit.errors import ArgumentError
 from causalkit.inference.bands import absolute_ratios, critical_values
 from causalkit.rng import stream
-from causalkit.transtee.actions import ActionArrays
+from causalkit.transtee.actions import ActionArrays, at_doses
 from causalkit.transtee.curve_store import free_path, new_store, opened
 from causalkit.transtee.model import Asked, Model
 from causalkit.typing import Floats
@@ -78,8 +78,8 @@ def _dataset(
     )
 
 
-def dose_grid(model: Model, arm: Any, grid: Any) -> tuple[Floats, list[Any]]:
-    """Doses and the actions that they are, for the arm asked about.
+def dose_grid(model: Model, arm: Any, grid: Any) -> tuple[Floats, list[ActionArrays]]:
+    """Doses and the actions that they are, for the arm asked about; warns beyond its range.
 
     Raises
     ------
@@ -105,8 +105,8 @@ def dose_grid(model: Model, arm: Any, grid: Any) -> tuple[Floats, list[Any]]:
         doses = np.asarray(grid, dtype=np.float64).ravel()
         if doses.size == 0 or not np.isfinite(doses).all():
             raise ArgumentError("grid must hold finite doses.")
-    actions = [float(d) if code.kind == "continuous" else (arm, float(d)) for d in doses]
-    return doses, actions
+    model.warn_outside(at_doses(code, arm, doses))
+    return doses, [at_doses(code, arm, doses[k : k + 1]) for k in range(doses.size)]
 
 
 def dose_response(
@@ -127,8 +127,7 @@ def dose_response(
     ``conf_low`` and ``conf_high`` hold at each dose, ``band_low`` and ``band_high`` for the whole
     curve at once.
     """
-    doses, listed = dose_grid(model, arm, grid)
-    _, actions = model.listed(listed, asked)
+    doses, actions = dose_grid(model, arm, grid)
     name = model.coding.actions.arms[0] if arm is None else str(arm)
     total = np.zeros((model.n_members, len(doses)))
     rows: list[Floats] = []
@@ -229,8 +228,7 @@ def _best_dose(
     model: Model, asked: Asked, arm: Any, grid: Any, memory_budget: int
 ) -> tuple[Floats, Floats]:
     """Best dose of one arm for every row, and the outcome there."""
-    doses, listed = dose_grid(model, arm, grid)
-    _, actions = model.listed(listed, asked)
+    doses, actions = dose_grid(model, arm, grid)
     mu = model.outcomes(
         asked,
         actions,
@@ -253,11 +251,6 @@ def _best_dose(
 
 def _at(model: Model, asked: Asked, arm: Any, doses: Floats) -> Floats:
     """Mean outcome of every row at a dose of its own."""
-    code = model.coding.actions
-    shape = (asked.n, 1)
-    arms = np.zeros(shape, dtype=np.int64)
-    if arm is not None:
-        arms += code.levels[code.columns[0]].index(arm)
-    action = ActionArrays(arms, doses[:, None].astype(np.float32), np.ones(shape, dtype=bool))
+    action = at_doses(model.coding.actions, arm, doses)
     values = model.outcomes(asked, [action], reduce=lambda m: m.mean(axis=0, keepdims=True))
     return np.asarray(values[0, :, 0])

@@ -126,10 +126,22 @@ def apply_linear(p: "Mapping[str, Tensor]", name: str, x: "Tensor") -> "Tensor":
     return out.view(*x.shape[:-1], -1)
 
 
+def fold_norm(p: "dict[str, Tensor]", norm: str, name: str) -> None:
+    """Put scale and shift of a norm into the linear map of its result, and nothing else's."""
+    from causalkit.transtee.products import member_products
+
+    scale, shift = p.pop(f"{norm}.scale"), p.pop(f"{norm}.shift")
+    weight, bias = p[f"{name}.weight"], p[f"{name}.bias"]
+    p[f"{name}.weight"] = weight * scale[:, :, None]
+    p[f"{name}.bias"] = member_products(shift[:, None], weight, bias)[:, 0]
+
+
 def apply_norm(p: "Mapping[str, Tensor]", name: str, x: "Tensor") -> "Tensor":
-    """Layer norm of the last axis of ``(M, ..., width)``."""
+    """Layer norm of the last axis of ``(M, ..., width)``; a folded one only standardises."""
     from torch.nn.functional import layer_norm
 
     shape = (x.shape[0], *([1] * (x.dim() - 2)), x.shape[-1])
     plain = layer_norm(x, (x.shape[-1],))
+    if f"{name}.scale" not in p:
+        return plain
     return plain * p[f"{name}.scale"].view(shape) + p[f"{name}.shift"].view(shape)

@@ -77,10 +77,11 @@ class Model:
             column = code.columns[code.kinds.index("structured")]
             items = asked.library.codes(made.items, column)
             made = ActionArrays(made.arms, made.doses, made.active, items)
-        self._warn_outside(made)
+        self.warn_outside(made)
         return made
 
-    def _warn_outside(self, action: ActionArrays) -> None:
+    def warn_outside(self, action: ActionArrays) -> None:
+        """Warn where doses lie outside of the training range."""
         for arm, (name, dosed) in enumerate(
             zip(self.coding.actions.arms, self.coding.action_shape.dosed, strict=True)
         ):

@@ -79,7 +79,7 @@ def _by_stack(
     device, network, scales = stack.flat.device, stack.network, stack.scales
     size = _rows_per_piece(network.shape, len(stack.members), len(actions), budget)
     with torch.inference_mode():
-        p = network.layout.unpack(stack.flat)
+        p = network.for_prediction(stack.flat)
         items = network.items(p, library)
         shared = all(len(action) == 1 for action in actions)
         grid = _joined_actions(actions, slice(None), scales, items, device) if shared else None

@@ -1,5 +1,7 @@
 """The network: who sees whom, what order and padding may change, and what it can tell apart."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,6 +13,7 @@ import causalkit as ck
 from causalkit.transtee.fitting import code_data, coding_of
 from causalkit.transtee.layout import Layout, apply_linear, linear
 from causalkit.transtee.networks import Actions, Rows, decode, encode, encode_graphs, graph_matrices
+from causalkit.transtee.objective import Network
 from causalkit.transtee.predicting import attention_weights
 from causalkit.transtee.products import member_products
 from causalkit.transtee.shapes import ActionShape, NetShape, TableShape
@@ -136,6 +139,24 @@ def test_products_of_members_have_the_derivatives_of_numerical_differences(biase
     assert torch.autograd.gradcheck(member_products, inputs)
     batched = torch.bmm(*inputs[:2]) + (inputs[2][:, None] if biased else 0.0)
     torch.testing.assert_close(member_products(*inputs), batched)
+
+
+def test_norms_folded_for_prediction_change_nothing():
+    shape = network(n_decoder_layers=2)[0]
+    whole = Network(shape, shape.layout(), "gaussian")
+    g = torch.Generator().manual_seed(4)
+    flat = torch.randn(2, whole.layout.size, generator=g, dtype=torch.float64)
+    p, folded = whole.layout.unpack(flat), whole.for_prediction(flat)
+    assert {name for name in p if name not in folded} == {
+        f"{norm}.{part}"
+        for norm in ("decoder0.feed.norm", "decoder1.feed.norm", "head.norm")
+        for part in ("scale", "shift")
+    }
+    x = Rows(numeric=rows(5).numeric.double())
+    made = asked(5, 3)
+    made = replace(made, doses=made.doses.double())
+    plain, quick = (whole.decode(q, whole.encode(q, x), made) for q in (p, folded))
+    torch.testing.assert_close(quick, plain)
 
 
 def test_attention_weights_sum_to_one(arms, arms_fit):
