@@ -127,7 +127,7 @@ def apply_linear(p: "Mapping[str, Tensor]", name: str, x: "Tensor") -> "Tensor":
 
 
 def fold_norm(p: "dict[str, Tensor]", norm: str, name: str) -> None:
-    """Put scale and shift of a norm into the linear map of its result, and nothing else's."""
+    """Move scale and shift of a norm into the linear map that alone takes its result."""
     from causalkit.transtee.products import member_products
 
     scale, shift = p.pop(f"{norm}.scale"), p.pop(f"{norm}.shift")
