@@ -44,8 +44,7 @@ def paired(ours: dict[str, Any], theirs: dict[str, Any]) -> str:
 
 def under_shift(kept: dict[str, Any]) -> list[str]:
     """AMSE of all networks where doses of the test lie in the range of training, and beyond."""
-    ours = {"h = 1": kept["t1"]["h = 1"], "1.9 to 2.0": kept["t2"]["1.9 to 2.0"]}
-    rows = {"TransTEE": ours} | kept["shift"]
+    rows = {"TransTEE": kept["t1"] | kept["t2"]} | kept["shift"]
     cells = {
         name: [np.array(one[setting]["errors"][:N_SHIFT]) for setting in SETTINGS]
         for name, one in rows.items()

@@ -18,8 +18,7 @@ def page(records: list[dict]) -> str:
         "",
         "Made by `python benchmarks/transtee.py`, which measures the released recipe, written anew",
         "in `benchmarks/transtee_released.py`, and causalkit in one run. Seconds are of the clock",
-        "unless they are said to be of the processor. During the first table the machine did",
-        "nothing else; during the others it was in use.",
+        "unless they are said to be of the processor. The machine did nothing else meanwhile.",
         "",
     ]
     for part, section in SECTIONS.items():

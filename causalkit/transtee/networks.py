@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from causalkit.transtee.layout import apply_linear, apply_norm
+from causalkit.transtee.layout import apply_linear, apply_norm, fold_norm
 from causalkit.transtee.multihead import Looked, attention, self_attention
 from causalkit.transtee.own_modules import OwnModule
 from causalkit.transtee.shapes import N_ROUNDS, N_WAVES, NetShape
@@ -145,6 +145,13 @@ def decode(
     if "slopes.weight" not in p or memory.numeric is None or actions.items is None:
         return out
     return out + _linear_part(apply_linear(p, "slopes", actions.items), memory.numeric)
+
+
+def fold_decoder(p: "dict[str, Tensor]", shape: NetShape) -> None:
+    """Fold the norms that :func:`decode` takes of every row under every action."""
+    for layer in range(shape.n_decoder_layers):
+        fold_norm(p, f"decoder{layer}.feed.norm", f"decoder{layer}.feed.in")
+    fold_norm(p, "head.norm", "head.out")
 
 
 def _linear_part(slopes: "Tensor", numeric: "Tensor") -> "Tensor":

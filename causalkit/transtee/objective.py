@@ -8,9 +8,17 @@ from causalkit.rng import seed_of
 from causalkit.transtee import baseline_networks
 from causalkit.transtee.families import STANDARDISED, outcome_loss
 from causalkit.transtee.items import Library
-from causalkit.transtee.layout import Layout, fold_norm
+from causalkit.transtee.layout import Layout
 from causalkit.transtee.multihead import Looked
-from causalkit.transtee.networks import Actions, Drop, Memory, Rows, decode, encode
+from causalkit.transtee.networks import (
+    Actions,
+    Drop,
+    Memory,
+    Rows,
+    decode,
+    encode,
+    fold_decoder,
+)
 from causalkit.transtee.optimiser import AdamW
 from causalkit.transtee.own_modules import OwnModule
 from causalkit.transtee.regulariser import TreatmentModel, hsic, ramp
@@ -38,12 +46,10 @@ class Network:
     covariate_encoder: OwnModule | None = None
 
     def for_prediction(self, flat: "Tensor") -> "dict[str, Tensor]":
-        """Parameters for many actions per row: norms of the decoder cost less when folded."""
+        """Parameters for many actions per row."""
         p = self.layout.unpack(flat)
         if self.shape.baseline is None:
-            for layer in range(self.shape.n_decoder_layers):
-                fold_norm(p, f"decoder{layer}.feed.norm", f"decoder{layer}.feed.in")
-            fold_norm(p, "head.norm", "head.out")
+            fold_decoder(p, self.shape)
         return p
 
     def items(self, p: "dict[str, Tensor]", library: Library | None = None) -> "Tensor | None":
