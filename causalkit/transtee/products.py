@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
+ALIGNMENT = 64
+
 
 def member_products(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """``x[m] @ weight[m] + bias[m]`` of ``(M, R, n)``, ``(M, n, k)`` and ``(M, k)``."""
@@ -27,10 +29,7 @@ class _Products(Function):
         ctx.save_for_backward(x, weight)
         out = x.new_empty(*x.shape[:2], weight.shape[2])
         for m in range(len(x)):
-            if bias is None:
-                torch.mm(x[m], weight[m], out=out[m])
-            else:
-                torch.addmm(bias[m], x[m], weight[m], out=out[m])
+            _write_product(x[m], weight[m], out[m], None if bias is None else bias[m])
         return out
 
     @staticmethod
@@ -42,9 +41,33 @@ class _Products(Function):
         to_bias = grad.new_empty(len(x), grad.shape[2]) if ctx.needs_input_grad[2] else None
         for m in range(len(x)):
             if to_x is not None:
-                torch.mm(grad[m], weight[m].T, out=to_x[m])
+                _write_product(grad[m], weight[m].T, to_x[m])
             if to_weight is not None:
-                torch.mm(x[m].T, grad[m], out=to_weight[m])
+                _write_product(x[m].T, grad[m], to_weight[m])
             if to_bias is not None:
                 torch.sum(grad[m], dim=0, out=to_bias[m])
         return to_x, to_weight, to_bias
+
+
+def _write_product(left: Tensor, right: Tensor, out: Tensor, bias: Tensor | None = None) -> None:
+    """Write ``left @ right + bias`` to ``out``; all may begin anywhere in larger tensors.
+
+    A product of the same numbers may be rounded otherwise where one of them does not begin at an
+    aligned address, and where a member's do depends on its place in the stack.
+    """
+    left, right = _aligned(left), _aligned(right)
+    place = out if _is_aligned(out) else None
+    if bias is None:
+        made = torch.mm(left, right, out=place)
+    else:
+        made = torch.addmm(bias, left, right, out=place)
+    if place is None:
+        out.copy_(made)
+
+
+def _is_aligned(values: Tensor) -> bool:
+    return values.data_ptr() % ALIGNMENT == 0
+
+
+def _aligned(values: Tensor) -> Tensor:
+    return values if _is_aligned(values) else values.clone()

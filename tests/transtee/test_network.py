@@ -141,6 +141,26 @@ def test_products_of_members_have_the_derivatives_of_numerical_differences(biase
     torch.testing.assert_close(member_products(*inputs), batched)
 
 
+@pytest.mark.parametrize("sizes", [(96, 50, 9), (96, 8, 8), (33, 5, 1)])
+def test_a_product_is_the_same_to_the_last_bit_wherever_it_stands(sizes):
+    # Results and gradients of later members do not begin at an aligned address.
+    rows, n_in, n_out = sizes
+
+    def all_of(*inputs):
+        leaves = [values.clone().requires_grad_() for values in inputs]
+        out = member_products(*leaves)
+        return out, *torch.autograd.grad(out.square().sum(), leaves)
+
+    draw = torch.Generator().manual_seed(0)
+    shapes = ((5, rows, n_in), (5, n_in, n_out), (5, n_out))
+    inputs = [torch.randn(shape, generator=draw) for shape in shapes]
+    together = all_of(*inputs)
+    for m in range(5):
+        alone = all_of(*(values[m : m + 1] for values in inputs))
+        for whole, one in zip(together, alone, strict=True):
+            assert torch.equal(whole[m], one[0])
+
+
 def test_norms_folded_for_prediction_change_nothing():
     shape = network(n_decoder_layers=2)[0]
     whole = Network(shape, shape.layout(), "gaussian")
