@@ -1,4 +1,4 @@
-"""Multi-head attention of M networks: three ways to the same numbers, the cheapest is taken.
+"""Multi-head attention of M networks: four ways to the same numbers, the cheapest is taken.
 
 Shapes: M members, B rows, Q queries and S tokens of a row, d width, H heads.
 """
@@ -74,6 +74,8 @@ def attention(
     q = apply_linear(p, f"{name}.query", query)
     if _few(n_queries, n_tokens, d, n_heads):
         joined = _carried(p, name, q, memory, mask, n_heads, looked)
+    elif query.shape[1] == 1 and looked is None and query.device.type == "cpu":
+        joined = _shared(q[:, 0], apply_linear(p, f"{name}.memory", memory), mask, n_heads)
     else:
         q = q.expand(-1, n_rows, -1, -1).reshape(n_members * n_rows, n_queries, d)
         kv = apply_linear(p, f"{name}.memory", memory).view(-1, n_tokens, 2 * d)
@@ -127,6 +129,30 @@ def _carried(
         ],
         dim=2,
     )
+
+
+def _shared(q: "Tensor", kv: "Tensor", mask: "Tensor | None", n_heads: int) -> "Tensor":
+    """Heads ``(M B, Q, d)`` of queries ``(M, Q, d)`` of all rows: one product with every key."""
+    import torch
+
+    from causalkit.transtee.products import member_products
+
+    n_members, n_rows, n_tokens, _ = kv.shape
+    n_queries, size = q.shape[1], q.shape[2] // n_heads
+    parts = torch.split(kv.view(n_members, n_rows * n_tokens, -1), size, dim=2)
+    heads = []
+    for part, key, value in zip(
+        torch.split(q / math.sqrt(size), size, dim=2),
+        parts[:n_heads],
+        parts[n_heads:],
+        strict=True,
+    ):
+        scores = member_products(key, part.transpose(1, 2)).view(-1, n_tokens, n_queries)
+        if mask is not None:
+            scores = scores.masked_fill(~mask.reshape(-1, n_tokens, 1), -math.inf)
+        values = value.reshape(-1, n_tokens, size)
+        heads.append(torch.bmm(scores.softmax(dim=1).transpose(1, 2), values))
+    return torch.cat(heads, dim=2)
 
 
 def _joined(

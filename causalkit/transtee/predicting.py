@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 MEMORY_BUDGET = 2**30
+# A piece whose tensors stay near a processor's caches takes two thirds of the time of a large one.
+NEAR = 2**25
 
 
 def mean_outcomes(
@@ -77,6 +79,8 @@ def _by_stack(
 
     n = len(covariates.numeric)
     device, network, scales = stack.flat.device, stack.network, stack.scales
+    if device.type == "cpu":
+        budget = min(budget, NEAR)
     size = _rows_per_piece(network.shape, len(stack.members), len(actions), budget)
     with torch.inference_mode():
         p = network.for_prediction(stack.flat)

@@ -87,6 +87,15 @@ def test_attention_to_a_memory_is_that_of_torch(layer, monkeypatch, name, n_quer
             torch.testing.assert_close(looked.weights["a"][m], weights)
 
 
+def test_queries_that_rows_share_are_not_copied_for_each_row(layer, monkeypatch):
+    p, _ = layer
+    way(monkeypatch, "by head")
+    memory, query = drawn(MEMBERS, ROWS, TOKENS, WIDTH), drawn(MEMBERS, 1, 4, WIDTH, seed=3)
+    apart = attention(p, "a", query.expand(-1, ROWS, -1, -1), memory, None, HEADS)
+    monkeypatch.delattr(multihead, "_joined")
+    torch.testing.assert_close(attention(p, "a", query, memory, None, HEADS), apart)
+
+
 def test_the_way_taken_is_the_one_of_fewer_products():
     assert multihead._few(1, 25, 32, 2)
     assert not multihead._few(100, 25, 32, 2)
