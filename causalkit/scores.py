@@ -223,30 +223,6 @@ def arm_means(y: Floats, arm: Ints, *, mu: Floats, propensity: Floats) -> Floats
     return found
 
 
-def dose_aipw(
-    y: Floats, *, mu: Floats, density: Floats, mean_density: Floats, mean_outcome: Floats
-) -> Floats:
-    """Pseudo-outcomes whose regression on the dose is the average dose-response, ``(n,)``.
-
-    Parameters
-    ----------
-    y : (n,) array
-    mu : (n,) array
-        E[Y | X, T] at the dose received.
-    density : (n,) array
-        π(T | X) at the dose received, positive.
-    mean_density, mean_outcome : (n,) arrays
-        ∫π(T | x)dP(x) and ∫μ(x, T)dP(x) at the dose received.
-
-    References
-    ----------
-    Kennedy, Ma, McHugh & Small (2017), JRSS B 79:1229, section 3.1.
-    """
-    if not (density > 0).all():
-        raise IdentificationError("a dose received has density 0 given the covariates.")
-    return np.asarray((y - mu) * mean_density / density + mean_outcome)
-
-
 def late(
     y: Floats,
     d: Floats,

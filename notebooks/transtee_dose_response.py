@@ -106,10 +106,10 @@ print(f"spread of the true curve: {average.std():.2f}")
 print(f"the band holds the truth at {held.sum()} of {held.size} doses")
 
 # %% [markdown]
-# Where the truth is outside, the networks agree with each other and are wrong together: all of
-# them smooth a sharp turn. **The band is the spread of training**, of other rows and other starts.
-# It does not see an error that all networks share, and it is no confidence band for the average.
-# For confidence intervals see the end.
+# **The band is the spread of training**, on other rows and from other starts, and is wide because
+# five networks tell little of a spread. It does not see an error that all networks share: here all
+# of them smooth a sharp turn at 0.5, where the truth lies at the edge of the band. It is no
+# confidence band for the average; for confidence intervals see the end.
 #
 # ## Infants
 #
@@ -236,7 +236,7 @@ print(result.notes[1])
 
 # %% [markdown]
 # The bandwidth matters little, as it should: smoothing is not what is wrong here. At 0.5 the
-# interval misses with both. The networks, trained for a short while on half of the rows, flatten
+# interval misses with both, and at 0.3 with the wider one. The networks, trained for a short while on half of the rows, flatten
 # the lowest part of the curve, and the density of the dose, which ought to make up for that, is a
 # simple model itself; an interval counts neither. Look at what changes with more rows and longer
 # training before believing an interval.

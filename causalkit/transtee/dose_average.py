@@ -9,7 +9,6 @@ from causalkit.inference.arguments import check_between
 from causalkit.inference.solve import Solution
 from causalkit.nuisance import DenseFeatures, Folds, Nuisance
 from causalkit.nuisance.fitter import Fitter
-from causalkit.scores import dose_aipw
 from causalkit.transtee.actions import action_frame, encode_actions
 from causalkit.transtee.conformal import flat_features
 from causalkit.transtee.crossfit import out_of_fold
@@ -22,6 +21,7 @@ from causalkit.warn import warn
 DEGREE = 2
 RATE = -1.0 / 5.0
 FLOOR = 1e-3
+LEAST_FREEDOM = 1e-3
 N_DOSES = 100
 N_DENSITY = 1000
 
@@ -100,9 +100,11 @@ def curve_at(
 ) -> Solution:
     """E[Y(t)] at doses ``at`` (k,) from cross-fitted nuisances, with influence values ``(n, k)``.
 
-    The mean over rows of μ(X, t), plus a local polynomial of the weighted residuals
-    (Y − μ(X, T)) E[π(T | X)] / π(T | X) at t. Only what μ gets wrong is smoothed; smoothing μ as
+    The mean over rows of μ(X, t), plus a local polynomial at t of the residuals Y − μ(X, T), in
+    which a row counts by E[π(T | X)] / π(T | X). Only what μ gets wrong is smoothed; smoothing μ as
     well, as in the pseudo-outcomes of Kennedy et al. (2017), would flatten every peak of the curve.
+    As weights of the regression the ratios add up to one, as those of Hájek: multiplied to the
+    residuals, as there, one row of little density given X moves the curve without limit.
     A local polynomial of degree 2 is a local line corrected by the curvature estimated with the
     same bandwidth, and its influence counts that correction.
 
@@ -118,13 +120,12 @@ def curve_at(
     Colangelo & Lee (2020), arXiv:2004.03036, section 2; Calonico, Cattaneo & Farrell (2018), JASA
     113:767, remark 7.
     """
-    left = dose_aipw(
-        y, mu=received, density=density, mean_density=mean_density, mean_outcome=np.zeros_like(y)
-    )
-    corrections = local_polynomial(t, left, at, width, weight=weight, degree=degree)
-    share = np.ones((y.size, 1)) if weight is None else (weight / weight.mean())[:, None]
-    plug_in = (share * curves).mean(axis=0)
-    return Solution(plug_in + corrections.theta, share * (curves - plug_in) + corrections.influence)
+    share = np.ones(y.size) if weight is None else weight / weight.mean()
+    ratio = share * mean_density / density
+    corrections = local_polynomial(t, y - received, at, width, weight=ratio, degree=degree)
+    plug_in = (share[:, None] * curves).mean(axis=0)
+    own = share[:, None] * (curves - plug_in)
+    return Solution(plug_in + corrections.theta, own + corrections.influence)
 
 
 def local_polynomial(
@@ -136,19 +137,27 @@ def local_polynomial(
     weight: Floats | None = None,
     degree: int = DEGREE,
 ) -> Solution:
-    """Local polynomial regression at some points, normal kernel, with influence values."""
+    """Local polynomial regression at some points, normal kernel, with influence values.
+
+    Residuals in the influence values are divided by what is left of one after their row's
+    leverage, so that their squares are those of MacKinnon & White (1985), HC3: a few rows carry the
+    fit at a point, and their residuals are the smaller for it.
+    """
     theta, influence = np.empty(at.size), np.empty((t.size, at.size))
     w = np.ones(t.size) if weight is None else weight / weight.mean()
     for place, point in enumerate(at):
         away = (t - point) / width
         kernel = w * np.exp(-0.5 * away**2)
         x = np.vander(away, degree + 1, increasing=True)
-        gram = (kernel[:, None] * x).T @ x / t.size
-        beta = np.linalg.solve(gram, (kernel[:, None] * x).T @ values / t.size)
+        weighted = kernel[:, None] * x / t.size
+        gram = weighted.T @ x
+        beta = np.linalg.solve(gram, weighted.T @ values)
         theta[place] = beta[0]
-        left = kernel * (values - x @ beta)
-        influence[:, place] = (left[:, None] * x) @ np.linalg.inv(gram)[0]
-    return Solution(theta, influence)
+        projected = np.linalg.solve(gram, weighted.T).T
+        freedom = 1.0 - (projected * x).sum(axis=1)
+        left = (values - x @ beta) / np.maximum(freedom, LEAST_FREEDOM)
+        influence[:, place] = t.size * projected[:, 0] * left
+    return Solution(theta, influence - influence.mean(axis=0))
 
 
 def _densities(

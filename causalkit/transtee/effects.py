@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.stats import norm
+from scipy.stats import t as student
 
 from causalkit.errors import ArgumentError
 from causalkit.inference.bands import absolute_ratios, critical_values
@@ -45,9 +45,10 @@ def effect(
 
     found = model.outcomes(asked, [*actions, against], reduce=contrast)
     mean, error = found[0], found[1]
+    critical = _critical(level, model.n_members)
     if not isinstance(treatment, list):
-        return _dataset(mean[:, 0], error[:, 0], level, ("obs",))
-    return _dataset(mean, error, level, ("obs", "treatment"), {"treatment": names})
+        return _dataset(mean[:, 0], error[:, 0], critical, ("obs",))
+    return _dataset(mean, error, critical, ("obs", "treatment"), {"treatment": names})
 
 
 def _moments(values: Floats) -> Floats:
@@ -57,16 +58,21 @@ def _moments(values: Floats) -> Floats:
     return np.stack([values.mean(axis=0), values.std(axis=0, ddof=1)])
 
 
+def _critical(level: float, n_members: int) -> float:
+    """Standard errors in half an interval: of Student's t, for few networks tell the spread."""
+    return float(student.ppf(0.5 + level / 2.0, n_members - 1)) if n_members > 1 else float("nan")
+
+
 def _dataset(
     mean: Floats,
     error: Floats,
-    level: float,
+    critical: float,
     dims: tuple[str, ...],
     coords: "dict[str, Any] | None" = None,
 ) -> "xr.Dataset":
     import xarray as xr
 
-    half = norm.ppf(0.5 + level / 2.0) * error
+    half = critical * error
     return xr.Dataset(
         {
             "effect": (dims, mean),
@@ -164,8 +170,9 @@ def _average_curve(
     import xarray as xr
 
     mean, error = _moments(curves)
-    half = norm.ppf(0.5 + level / 2.0) * error
-    wide = _uniform(curves, level, seed) * error
+    critical = _critical(level, len(curves))
+    half = critical * error
+    wide = max(critical, _uniform(curves, level, seed)) * error
     return xr.Dataset(
         {
             "adrf": ("dose", mean),
@@ -181,12 +188,18 @@ def _average_curve(
 
 
 def _uniform(curves: Floats, level: float, seed: int) -> float:
-    """Critical value of the largest ratio over the curve, from normal draws like the networks."""
+    """Critical value of the largest ratio over the curve, from draws like the networks.
+
+    Multivariate t: normal with the networks' covariance, over the root of χ²/ν of one fewer than
+    networks.
+    """
     if len(curves) < 2:
         return float("nan")
     centred = curves - curves.mean(axis=0)
-    weights = stream(seed, "band").standard_normal((N_BOOT, len(curves)))
-    draws = weights @ centred / np.sqrt(len(curves) - 1)
+    rng, freedom = stream(seed, "band"), len(curves) - 1
+    weights = rng.standard_normal((N_BOOT, len(curves)))
+    weights /= np.sqrt(rng.chisquare(freedom, (N_BOOT, 1)))
+    draws = weights @ centred
     scale = curves.std(axis=0, ddof=1)
     return float(critical_values(absolute_ratios(draws, scale, joint=True), level=level)[0])
 

@@ -147,15 +147,16 @@ class NetworkEstimator(Estimator):
         Returns
         -------
         xarray.Dataset
-            ``effect, std_error, conf_low, conf_high``, dims ``obs`` or ``obs, treatment``. With one
-            network the spread is NaN. ``interval="conformal"``: intervals for the difference of the
+            ``effect, std_error, conf_low, conf_high``, dims ``obs`` or ``obs, treatment``: the
+            spread over networks, by Student's t, NaN with one network; ``attrs["interval"]`` says
+            which rows these saw. ``interval="conformal"``: intervals for the difference of the
             two outcomes of a unit, not for its mean.
         """
         check_probability(level)
         model, asked = self._model(), self._asked(data)
         found = effects.effect(model, asked, treatment, baseline, level=level)
         if self._conformal is None:
-            return found
+            return found.assign_attrs(interval=self._spread())
         return conformal_effect(
             self._conformal, found, model, asked, treatment, baseline, level=level
         )
@@ -212,10 +213,13 @@ class NetworkEstimator(Estimator):
         Returns
         -------
         xarray.Dataset
-            ``adrf, std_error, conf_low, conf_high, band_low, band_high, extrapolated (dose)``.
+            ``adrf, std_error, conf_low, conf_high, band_low, band_high, extrapolated (dose)``. The
+            interval at a dose and the band of the whole curve are the spread over networks, by
+            Student's t; without ``bootstrap`` all networks see the same rows, whose chance is
+            then in neither, as ``attrs["interval"]`` says.
         """
         check_probability(level)
-        return effects.dose_response(
+        found = effects.dose_response(
             self._model(),
             self._asked(data),
             grid=grid,
@@ -226,6 +230,17 @@ class NetworkEstimator(Estimator):
             memory_budget=memory_budget,
             to_zarr=to_zarr,
         )
+        return found.assign_attrs(interval=self._spread())
+
+    def _spread(self) -> str:
+        """What an interval over networks counts."""
+        n_members = self._model().n_members
+        if n_members == 1:
+            return "none: one network has no spread"
+        rows = "the same rows, whose chance it does not count"
+        if self._settings.bootstrap:
+            rows = "bootstrap rows"
+        return f"spread over {n_members} networks on {rows}"
 
     def best_action(
         self, data: CausalData, *, grid: Any = effects.N_GRID, memory_budget: int = MEMORY_BUDGET

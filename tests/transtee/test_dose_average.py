@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import statsmodels.api as sm
 from sklearn.linear_model import LinearRegression
 from transtee_designs import SMALL
 
@@ -86,6 +87,19 @@ def test_local_polynomials_are_weighted_regressions():
     peer = LinearRegression().fit(powers, values, sample_weight=kernel)
     assert found.theta[0] == pytest.approx(peer.intercept_, rel=1e-9)
     assert abs(found.influence.mean()) < 1e-12
+
+
+def test_errors_of_local_polynomials_count_the_leverage_of_rows():
+    # Few rows near the point, some of great weight: those of White are a third smaller.
+    rng = np.random.default_rng(1)
+    t, values, weight = rng.random(40), rng.standard_normal(40), rng.random(40) ** 4
+    found = local_polynomial(t, values, np.array([0.9]), 0.1, weight=weight)
+    kernel = weight * np.exp(-0.5 * ((t - 0.9) / 0.1) ** 2)
+    peer = sm.WLS(values, np.vander(t - 0.9, 3, increasing=True), kernel).fit()
+    error = np.sqrt((found.influence**2).sum()) / 40
+    # Influence values are centred, which moves an error of forty rows by less than a hundredth.
+    assert error == pytest.approx(peer.HC3_se[0], rel=0.01)
+    assert error > 1.3 * peer.HC0_se[0]
 
 
 def test_a_weight_of_two_is_a_row_twice():
