@@ -16,7 +16,7 @@ from causalkit.data.levels import match_levels
 from causalkit.data.missing import keeps_missing
 from causalkit.data.roles import FRAME_ROLES, Roles, WeightKind, role_columns
 from causalkit.data.truth import Truth, truth_of_rows
-from causalkit.errors import ArgumentError, DataError, check_choice
+from causalkit.errors import ArgumentError, ArgumentTypeError, DataError, check_choice
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -46,7 +46,7 @@ def from_frame(
     graph: str | None = None,
     kinds: Columns | None = None,
     arrays: "xr.Dataset | None" = None,
-    tables: Mapping[str, pd.DataFrame] | None = None,
+    tables: Mapping[str, Any] | None = None,
     truth: Truth | None = None,
     name: str | None = None,
     missing: Any = "raise",
@@ -88,6 +88,8 @@ def from_frame(
     kinds : str or list of str, optional
         Kind of each treatment (``"binary"``, ``"multi"``, ``"continuous"``, ``"dose"``,
         ``"structured"``), where the inferred one is wrong.
+    tables : mapping of str to table, optional
+        Further tables: edges of a graph, or what describes the items of a structured treatment.
     truth : Truth, optional
         For simulated data.
     name : str, optional
@@ -141,7 +143,7 @@ def from_frame(
     for role in ("outcome", "treatment"):
         if not roles.columns(role):
             raise ArgumentError(f"name at least one {role} column: {role}=...")
-    known = dict(tables or {})
+    known = {key: _further(key, table) for key, table in (tables or {}).items()}
     if graph is not None and graph not in known:
         raise DataError(absent_column(graph, "graph, among the tables", list(known)))
     policy = Policy(
@@ -161,6 +163,17 @@ def from_frame(
         truth=truth,
         name=name,
     )
+
+
+def _further(name: str, table: Any) -> pd.DataFrame:
+    """Table beside the data as a pandas frame, with its name in the error if it is none."""
+    try:
+        return to_pandas(table)
+    except ArgumentTypeError as error:
+        raise ArgumentTypeError(
+            f"tables[{name!r}] must be a pandas, polars or pyarrow table with named columns, got "
+            f"{type(table).__name__}."
+        ) from error
 
 
 def built(

@@ -162,6 +162,15 @@ def test_tables_are_handed_out_the_same_way():
         )
 
 
+def test_tables_beside_the_data_may_be_of_any_library_and_nothing_else():
+    edges = pl.DataFrame({"src": [0, 1], "dst": [1, 0]})
+    roles = {"outcome": "y", "treatment": "d", "graph": "edges"}
+    data = CausalData.from_frame(usable(), **roles, tables={"edges": edges})
+    assert data.tables["edges"].to_numpy().tolist() == [[0, 1], [1, 0]]
+    with pytest.raises(ArgumentTypeError, match=r"tables\['edges'\] must be .* got ndarray"):
+        CausalData.from_frame(usable(), **roles, tables={"edges": edges.to_numpy()})
+
+
 def test_objects_that_are_booleans_decimals_or_dates_get_their_type():
     frame = pd.DataFrame(
         {
