@@ -3,7 +3,8 @@
     python benchmarks/transtee_evidence.py t1 t2 t4              # curves, minutes
     python benchmarks/transtee_evidence.py shift                 # other networks, ten minutes
     python benchmarks/transtee_evidence.py released              # the rival of T1, half an hour
-    python benchmarks/transtee_evidence.py bands                 # coverage of intervals
+    python benchmarks/transtee_evidence.py bands t7              # coverage of intervals
+    python benchmarks/transtee_evidence.py t8                    # forgetting the treatment
     python benchmarks/transtee_evidence.py t3 --splits FILE      # binary IHDP, 100 replications
     python benchmarks/transtee_evidence.py binary --splits FILE  # the recipe on some, an hour
 
@@ -22,7 +23,15 @@ from typing import Any
 import numpy as np
 import torch
 import transtee_released as released
-from transtee_evidence_page import N_BANDS, N_SHIFT, SETTINGS, page
+from sklearn.linear_model import LogisticRegression
+from transtee_evidence_page import (
+    N_AVERAGES,
+    N_BANDS,
+    N_FORGETTING,
+    N_SHIFT,
+    SETTINGS,
+    page,
+)
 
 import causalkit as ck
 from causalkit.generators.replications import ihdp_split
@@ -174,6 +183,62 @@ def bands(_: argparse.Namespace) -> dict[str, Any]:
     return {name: summary(values) for name, values in held.items()}
 
 
+def t7(_: argparse.Namespace) -> dict[str, Any]:
+    """Intervals of the average effect of an arm: outcome and log odds linear, noise normal."""
+    small = {"d_model": 8, "n_heads": 1, "n_encoder_layers": 0, "n_ensemble": 1, "lr": 1e-2}
+    errors, ses, held = [], [], []
+    for start in range(0, N_AVERAGES, 50):
+        numbers = range(start, start + 50)
+        datasets = [ck.generators.multi_arm(k, n=600, n_arms=2).blind() for k in numbers]
+        for fit in ck.TransTEE.fit_many(datasets, **small, max_epochs=60, random_state=start):
+            found = fit.estimate(propensity=LogisticRegression(C=1e6))
+            low, high = found.conf_int()
+            errors.append(found.estimate - 1.0)
+            ses.append(found.std_error)
+            held.append(float(low <= 1.0 <= high))
+    ratio = np.sqrt(np.square(ses).mean()) / np.std(errors, ddof=1)
+    return {"covers": summary(held), "bias": summary(errors), "se over sd": float(ratio)}
+
+
+def t8(_: argparse.Namespace) -> dict[str, Any]:
+    """What a regulariser leaves of the treatment in the representation, and what it costs."""
+    numbers = range(N_FORGETTING)
+    doses = np.array([0.3, 0.7])
+    designs: dict[str, Any] = {
+        "arms": [ck.generators.multi_arm(k, n_arms=2, selection=1.5) for k in numbers],
+        "arms, randomised": [ck.generators.multi_arm(k, n_arms=2, selection=0.0) for k in numbers],
+        "doses": [ck.generators.dose_synthetic(k, n=1000) for k in numbers],
+    }
+
+    def error(data: ck.CausalData, fit: Any) -> float:
+        if data.truth.unit_response is None:
+            effect, true = fit.effect(data.blind()), 1.0 + 0.5 * data.frame["x1"].to_numpy()
+        else:
+            effect = fit.effect(data.blind(), treatment=doses[1], baseline=doses[0])
+            true = np.diff(data.truth.unit_response(doses), axis=1)[:, 0]
+        return ck.metrics.pehe(effect["effect"].values.ravel(), true)
+
+    found: dict[str, Any] = {}
+    for name, datasets in designs.items():
+        for width in (8, 32):
+            for regularizer in (None, "tr", "ptr"):
+                fits = ck.TransTEE.fit_many(
+                    [data.blind() for data in datasets],
+                    d_model=width,
+                    n_ensemble=1,
+                    max_epochs=120,
+                    regularizer=regularizer,
+                    regularizer_weight=2.0,
+                    random_state=0,
+                )
+                left = [f.diagnostics_["treatment left in the representation, R²"] for f in fits]
+                found[f"{name}|{width}|{regularizer}"] = {
+                    "left": summary(left),
+                    "pehe": summary([error(*pair) for pair in zip(datasets, fits, strict=True)]),
+                }
+    return found
+
+
 def unit_errors(
     cls: Any, replications: range, table: str | None, *, tell: Any = None, **arguments: Any
 ) -> tuple[dict[str, Any], float]:
@@ -239,6 +304,8 @@ PARTS = {
     "binary": binary,
     "t4": t4,
     "bands": bands,
+    "t7": t7,
+    "t8": t8,
 }
 
 
