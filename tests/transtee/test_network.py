@@ -310,3 +310,32 @@ def test_structured_treatments_have_slopes_that_depend_on_the_treatment():
     each = Actions(items=items.expand(-1, 5, -1, -1))
     torch.testing.assert_close(decode(p, shape, memory, each), moved)
     assert "slopes.weight" not in network()[1]
+
+
+@pytest.mark.slow
+def test_slopes_find_effects_beneath_a_larger_outcome_that_treatments_share():
+    # Without slopes .84 of the standard deviation of the effects is left, with them .61.
+    left = []
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        x, shares = rng.uniform(-1.0, 1.0, (600, 10)), rng.random((3, 10))
+        shares /= np.linalg.norm(shares, axis=1, keepdims=True)
+        shared, curved, straight = (x @ shares.T).T
+        items = pd.DataFrame(rng.uniform(-1.0, 1.0, (30, 2)), columns=["g0", "g1"])
+        received = rng.integers(0, 30, 600)
+        effects = 2.0 * np.outer(curved, items["g0"] ** 2) + np.outer(straight, items["g1"])
+        y = 20.0 * shared + effects[np.arange(600), received] + 0.5 * rng.standard_normal(600)
+        frame = pd.DataFrame(x, columns=[f"x{j}" for j in range(10)]).assign(a=received, y=y)
+        data = ck.CausalData.from_frame(
+            frame,
+            outcome="y",
+            treatment="a",
+            kinds="structured",
+            covariates=list(frame.columns[:10]),
+            tables={"a_vectors": items.assign(a=range(30))},
+        )
+        fit = ck.TransTEE(n_ensemble=1, random_state=0).fit(data)
+        found = fit.effect(data, treatment=list(range(1, 10)), baseline=0)["effect"].values
+        true = effects[:, 1:10] - effects[:, :1]
+        left.append(np.sqrt(((found - true) ** 2).mean()) / true.std())
+    assert np.mean(left) < 0.72
