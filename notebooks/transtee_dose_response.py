@@ -236,10 +236,10 @@ print(result.notes[1])
 
 # %% [markdown]
 # The bandwidth matters little, as it should: smoothing is not what is wrong here. At 0.5 the
-# interval misses with both, and at 0.3 with the wider one. The networks, trained for a short while on half of the rows, flatten
-# the lowest part of the curve, and the density of the dose, which ought to make up for that, is a
-# simple model itself; an interval counts neither. Look at what changes with more rows and longer
-# training before believing an interval.
+# interval misses with both, and at 0.3 with the wider one. The networks, trained for a short while
+# on half of the rows, flatten the lowest part of the curve, and the density of the dose, which
+# ought to make up for that, is a simple model itself; an interval counts neither. Look at what
+# changes with more rows and longer training before believing an interval.
 #
 # All of it rests on the covariates being all that matters for the dose. Here that is so because the
 # dose was simulated that way; in your data no curve, band or weight can show it.

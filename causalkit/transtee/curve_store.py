@@ -16,6 +16,8 @@ from causalkit.typing import Floats
 if TYPE_CHECKING:
     import xarray as xr
 
+BLOCK = 2**22
+
 
 def free_path(to_zarr: Any) -> Path:
     """Where a new store may be written.
@@ -38,15 +40,24 @@ def free_path(to_zarr: Any) -> Path:
 
 
 class CurveStore:
-    """A store that is being written, one block of rows after the other."""
+    """A store that is being written, blocks of rows of some megabytes one after the other."""
 
     def __init__(self, folder: Path, doses: Floats) -> None:
         self.folder, self.doses, self.rows = folder, doses, 0
+        self._waiting: list[Floats] = []
 
-    def add(self, block: Floats) -> None:
-        """Write curves of the next rows, ``(rows, doses)``; the first block sizes the chunks."""
+    def add(self, piece: Floats) -> None:
+        """Take curves of the next rows, ``(rows, doses)``, and write when there are enough."""
+        self._waiting.append(piece)
+        if sum(one.nbytes for one in self._waiting) >= BLOCK:
+            self._write()
+
+    def _write(self) -> None:
+        """Append what waits; the first block sizes the chunks."""
         import xarray as xr
 
+        block = np.concatenate(self._waiting)
+        self._waiting.clear()
         part = xr.Dataset(
             {"individual": (("obs", "dose"), block)},
             coords={"obs": np.arange(self.rows, self.rows + len(block)), "dose": self.doses},
@@ -59,7 +70,9 @@ class CurveStore:
         self.rows += len(block)
 
     def close(self, averages: "xr.Dataset") -> None:
-        """Write what belongs to the doses alone."""
+        """Write the rest, and what belongs to the doses alone."""
+        if self._waiting:
+            self._write()
         averages.to_zarr(self.folder, mode="a", zarr_format=2, consolidated=True)
 
 

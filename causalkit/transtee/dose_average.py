@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from causalkit.errors import ArgumentError, OverlapWarning
+from causalkit.errors import ArgumentError, IdentificationError, OverlapWarning
 from causalkit.inference.arguments import check_between
 from causalkit.inference.solve import Solution
 from causalkit.nuisance import DenseFeatures, Folds, Nuisance
@@ -21,7 +21,7 @@ from causalkit.warn import warn
 DEGREE = 2
 RATE = -1.0 / 5.0
 FLOOR = 1e-3
-LEAST_FREEDOM = 1e-3
+LEAST_FREEDOM = 0.01
 N_DOSES = 100
 N_DENSITY = 1000
 
@@ -39,7 +39,9 @@ def dose_averages(
     """E[Y(t)] at some doses: names, estimates with influence values, and facts of the result."""
     t = coded.actions.doses[:, 0].astype(np.float64)
     at = np.quantile(t, (0.25, 0.5, 0.75)) if doses is None else np.asarray(doses, dtype=float)
-    if at.ndim != 1 or not np.isfinite(at).all() or at.min() < t.min() or at.max() > t.max():
+    # Doses are kept in single precision, in which the largest may be a little less than it was.
+    slack = 1e-6 * np.abs(t).max()
+    if at.ndim != 1 or not (np.abs(at - np.clip(at, t.min(), t.max())) <= slack).all():
         raise ArgumentError(
             f"doses must lie within those seen, {t.min():.4g} to {t.max():.4g}, got {doses!r}."
         )
@@ -142,6 +144,11 @@ def local_polynomial(
     Residuals in the influence values are divided by what is left of one after their row's
     leverage, so that their squares are those of MacKinnon & White (1985), HC3: a few rows carry the
     fit at a point, and their residuals are the smaller for it.
+
+    Raises
+    ------
+    IdentificationError
+        If one row, or none, carries the fit at a point.
     """
     theta, influence = np.empty(at.size), np.empty((t.size, at.size))
     w = np.ones(t.size) if weight is None else weight / weight.mean()
@@ -151,11 +158,20 @@ def local_polynomial(
         x = np.vander(away, degree + 1, increasing=True)
         weighted = kernel[:, None] * x / t.size
         gram = weighted.T @ x
-        beta = np.linalg.solve(gram, weighted.T @ values)
-        theta[place] = beta[0]
-        projected = np.linalg.solve(gram, weighted.T).T
+        try:
+            projected = np.linalg.solve(gram, weighted.T).T
+        except np.linalg.LinAlgError:
+            projected = np.full(x.shape, np.nan)
         freedom = 1.0 - (projected * x).sum(axis=1)
-        left = (values - x @ beta) / np.maximum(freedom, LEAST_FREEDOM)
+        if not (freedom >= LEAST_FREEDOM).all():
+            raise IdentificationError(
+                f"too few rows were seen near {point:.4g}: the local fit there goes through one of "
+                "them, or is not determined, so that no error can be told. Ask where more rows "
+                "are, or widen bandwidth."
+            )
+        beta = projected.T @ values
+        theta[place] = beta[0]
+        left = (values - x @ beta) / freedom
         influence[:, place] = t.size * projected[:, 0] * left
     return Solution(theta, influence - influence.mean(axis=0))
 

@@ -125,13 +125,14 @@ def dose_response(
     level: float,
     seed: int,
     memory_budget: int,
+    interval: str,
     to_zarr: Any = None,
 ) -> "xr.Dataset":
     """Average curve with a band over networks, and the curve of every row.
 
     ``adrf`` is the mean over rows; with several networks ``std_error`` is its spread over them,
     ``conf_low`` and ``conf_high`` hold at each dose, ``band_low`` and ``band_high`` for the whole
-    curve at once.
+    curve at once; ``interval`` says in words what these count.
     """
     doses, actions = dose_grid(model, arm, grid)
     name = model.coding.actions.arms[0] if arm is None else str(arm)
@@ -147,7 +148,8 @@ def dose_response(
             return np.empty((1, mu.shape[1], 0))
 
         model.outcomes(asked, actions, memory_budget=memory_budget, reduce=collect)
-        return _average_curve(total / asked.n, doses, level, seed, model.doses[name])
+        found = _average_curve(total / asked.n, doses, level, seed, model.doses[name])
+        return found.assign_attrs(interval=interval)
 
     if to_zarr is not None:
         if not individual:

@@ -72,7 +72,7 @@ class NetworkEstimator(Estimator):
 
         Networks whose data sets have as many rows train as one stack, on a processor by as many
         threads as ``torch.get_num_threads()``; each gets what it would get alone: to the last bit
-        on a processor, elsewhere to rounding.
+        on a processor where heads are a multiple of four wide, as by default, else to rounding.
 
         Parameters
         ----------
@@ -157,9 +157,10 @@ class NetworkEstimator(Estimator):
         found = effects.effect(model, asked, treatment, baseline, level=level)
         if self._conformal is None:
             return found.assign_attrs(interval=self._spread())
-        return conformal_effect(
+        found = conformal_effect(
             self._conformal, found, model, asked, treatment, baseline, level=level
         )
+        return found.assign_attrs(interval="conformal, for the difference of two outcomes")
 
     def outcome_interval(
         self, data: CausalData, *, treatment: Any, level: float = 0.95
@@ -205,7 +206,8 @@ class NetworkEstimator(Estimator):
             Whether to keep the curve of every row, ``individual (obs, dose)``.
         level : float
         memory_budget : int
-            Bytes to use beside the data and the result.
+            Bytes to use beside the data and the result; a processor takes less, as small pieces
+            are faster there.
         to_zarr : path, optional
             New zarr store, to which curves of rows go block by block; the result reads them from
             there when they are asked for.
@@ -215,11 +217,11 @@ class NetworkEstimator(Estimator):
         xarray.Dataset
             ``adrf, std_error, conf_low, conf_high, band_low, band_high, extrapolated (dose)``. The
             interval at a dose and the band of the whole curve are the spread over networks, by
-            Student's t; without ``bootstrap`` all networks see the same rows, whose chance is
-            then in neither, as ``attrs["interval"]`` says.
+            Student's t; without ``bootstrap`` all networks learn from parts of the same rows, whose
+            chance is then hardly in either, as ``attrs["interval"]`` says.
         """
         check_probability(level)
-        found = effects.dose_response(
+        return effects.dose_response(
             self._model(),
             self._asked(data),
             grid=grid,
@@ -228,16 +230,16 @@ class NetworkEstimator(Estimator):
             level=level,
             seed=self.seed_,
             memory_budget=memory_budget,
+            interval=self._spread(),
             to_zarr=to_zarr,
         )
-        return found.assign_attrs(interval=self._spread())
 
     def _spread(self) -> str:
         """What an interval over networks counts."""
         n_members = self._model().n_members
         if n_members == 1:
             return "none: one network has no spread"
-        rows = "the same rows, whose chance it does not count"
+        rows = "parts of the same rows, whose chance it hardly counts"
         if self._settings.bootstrap:
             rows = "bootstrap rows"
         return f"spread over {n_members} networks on {rows}"
@@ -275,6 +277,12 @@ class NetworkEstimator(Estimator):
         -------
         EffectResult
             Every arm against the first (AIPW), or E[Y(t)] at the doses.
+
+        Raises
+        ------
+        ArgumentError, NotFittedError
+        IdentificationError
+            If the treatment has no such average, or too few rows were seen near a dose.
         """
         self._check_fitted()
         used = self._need_data(data)

@@ -9,6 +9,12 @@ pytest.importorskip("zarr", reason="curves on disk need zarr")
 BUDGET = 2**21  # some tens of rows at once
 
 
+@pytest.fixture
+def small_blocks(monkeypatch):
+    monkeypatch.setattr("causalkit.transtee.curve_store.BLOCK", 2**11)
+
+
+@pytest.mark.usefixtures("small_blocks")
 def test_curves_in_a_store_are_those_in_memory(dose_fit, doses, tmp_path):
     kept = dose_fit.dose_response(doses, grid=9)
     stored = dose_fit.dose_response(doses, grid=9, to_zarr=tmp_path / "a", memory_budget=BUDGET)
@@ -18,14 +24,21 @@ def test_curves_in_a_store_are_those_in_memory(dose_fit, doses, tmp_path):
         np.testing.assert_allclose(stored[name], kept[name], atol=1e-5, err_msg=name)
     np.testing.assert_array_equal(stored["obs"], kept["obs"])
     np.testing.assert_array_equal(stored["dose"], kept["dose"])
+    assert stored.attrs["interval"] == kept.attrs["interval"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a"]
 
 
+@pytest.mark.usefixtures("small_blocks")
 def test_a_store_is_written_in_blocks_and_read_when_asked_for(dose_fit, doses, tmp_path):
     stored = dose_fit.dose_response(doses, grid=9, to_zarr=tmp_path / "a", memory_budget=BUDGET)
     rows, width = stored["individual"].encoding["chunks"]
     assert (width, rows < len(doses) / 3) == (9, True)
     assert not stored["individual"].variable._in_memory
+
+
+def test_pieces_wait_until_there_is_enough_for_a_block(dose_fit, doses, tmp_path):
+    stored = dose_fit.dose_response(doses, grid=9, to_zarr=tmp_path / "a", memory_budget=BUDGET)
+    assert stored["individual"].encoding["chunks"] == (len(doses), 9)
 
 
 def test_nothing_is_overwritten_and_nothing_is_left_half(dose_fit, doses, tmp_path, monkeypatch):

@@ -7,7 +7,7 @@ from sklearn.linear_model import LinearRegression
 from transtee_designs import SMALL
 
 import causalkit as ck
-from causalkit.errors import ArgumentError
+from causalkit.errors import ArgumentError, IdentificationError
 from causalkit.transtee.dose_average import RATE, curve_at, local_polynomial
 
 pytestmark = pytest.mark.filterwarnings("ignore::causalkit.errors.CausalKitWarning")
@@ -90,7 +90,7 @@ def test_local_polynomials_are_weighted_regressions():
 
 
 def test_errors_of_local_polynomials_count_the_leverage_of_rows():
-    # Few rows near the point, some of great weight: those of White are a third smaller.
+    # Few rows near the point, some of great weight: the error of White is a third of what it is.
     rng = np.random.default_rng(1)
     t, values, weight = rng.random(40), rng.standard_normal(40), rng.random(40) ** 4
     found = local_polynomial(t, values, np.array([0.9]), 0.1, weight=weight)
@@ -99,7 +99,16 @@ def test_errors_of_local_polynomials_count_the_leverage_of_rows():
     error = np.sqrt((found.influence**2).sum()) / 40
     # Influence values are centred, which moves an error of forty rows by less than a hundredth.
     assert error == pytest.approx(peer.HC3_se[0], rel=0.01)
-    assert error > 1.3 * peer.HC0_se[0]
+    assert error > 2.9 * peer.HC0_se[0]
+
+
+@pytest.mark.parametrize("point", [9.0, 5.0, 200.0])
+def test_a_fit_that_goes_through_one_row_has_no_error_and_is_refused(point):
+    # At a row that lies apart, in the gap before it, and beyond all.
+    rng = np.random.default_rng(1)
+    t = np.append(rng.random(100), 9.0)
+    with pytest.raises(IdentificationError, match=f"too few rows were seen near {point:.4g}"):
+        local_polynomial(t, rng.standard_normal(101), np.array([0.5, point]), 0.1)
 
 
 def test_a_weight_of_two_is_a_row_twice():
@@ -119,6 +128,8 @@ def test_a_curve_with_intervals_at_its_quartiles():
     assert found.estimand == "adrf"
     truth = data.truth.dose_response(np.quantile(data.column("treatment"), (0.25, 0.5, 0.75)))
     assert (np.abs(found.estimates - truth) < 4.0 * found.std_errors).all()
+    largest = data.column("treatment").max()
+    assert np.isfinite(fit.estimate(doses=[0.3, largest]).std_errors).all()
     with pytest.raises(ArgumentError, match="doses must lie within those seen"):
         fit.estimate(doses=[0.5, 3.0])
     with pytest.raises(ArgumentError, match="bandwidth must be a number"):

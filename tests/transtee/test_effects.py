@@ -85,7 +85,7 @@ def test_intervals_over_bootstrap_networks_hold_the_average_curve():
 
 def test_an_interval_says_what_its_networks_saw(doses, dose_fit):
     found = dose_fit.effect(doses, treatment=0.8, baseline=0.3)
-    assert found.attrs["interval"].endswith("the same rows, whose chance it does not count")
+    assert found.attrs["interval"].endswith("parts of the same rows, whose chance it hardly counts")
     drawn = ck.TransTEE(**(SMALL | {"n_ensemble": 2, "bootstrap": True})).fit(doses)
     curve = drawn.dose_response(doses, grid=3)
     assert curve.attrs["interval"] == "spread over 2 networks on bootstrap rows"
