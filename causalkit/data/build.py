@@ -88,8 +88,8 @@ def from_frame(
     kinds : str or list of str, optional
         Kind of each treatment (``"binary"``, ``"multi"``, ``"continuous"``, ``"dose"``,
         ``"structured"``), where the inferred one is wrong.
-    tables : mapping of str to table, optional
-        Further tables: edges of a graph, or what describes the items of a structured treatment.
+    tables : mapping of str to DataFrame or table, optional
+        As ``df``: edges of a graph, or what describes the items of a structured treatment.
     truth : Truth, optional
         For simulated data.
     name : str, optional
@@ -169,11 +169,8 @@ def _further(name: str, table: Any) -> pd.DataFrame:
     """Table beside the data as a pandas frame, with its name in the error if it is none."""
     try:
         return to_pandas(table)
-    except ArgumentTypeError as error:
-        raise ArgumentTypeError(
-            f"tables[{name!r}] must be a pandas, polars or pyarrow table with named columns, got "
-            f"{type(table).__name__}."
-        ) from error
+    except (ArgumentError, ArgumentTypeError) as error:
+        raise type(error)(f"tables[{name!r}]: {error}") from error
 
 
 def built(

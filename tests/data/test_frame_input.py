@@ -167,8 +167,11 @@ def test_tables_beside_the_data_may_be_of_any_library_and_nothing_else():
     roles = {"outcome": "y", "treatment": "d", "graph": "edges"}
     data = CausalData.from_frame(usable(), **roles, tables={"edges": edges})
     assert data.tables["edges"].to_numpy().tolist() == [[0, 1], [1, 0]]
-    with pytest.raises(ArgumentTypeError, match=r"tables\['edges'\] must be .* got ndarray"):
+    with pytest.raises(ArgumentTypeError, match=r"tables\['edges'\]: expected .* got ndarray"):
         CausalData.from_frame(usable(), **roles, tables={"edges": edges.to_numpy()})
+    nested = edges.to_pandas().set_index(["src", "dst"])
+    with pytest.raises(ArgumentError, match=r"tables\['edges'\]: the table has a MultiIndex"):
+        CausalData.from_frame(usable(), **roles, tables={"edges": nested})
 
 
 def test_objects_that_are_booleans_decimals_or_dates_get_their_type():
