@@ -51,8 +51,9 @@ def embedding_rct(
         Effects of the two types; equal ones are the null design.
     sigma : float, default 1
         Standard deviation of the noise.
-    noise : {"normal", "exponential"}, default "normal"
-        Exponential noise is centred, with skewness 2.
+    noise : {"normal", "exponential", "student_t"}, default "normal"
+        Exponential noise is centred, with skewness 2; Student's t has 3 degrees of freedom, scaled
+        to variance 1, and no kurtosis.
     overlap : bool, default True
         False treats units with E₃ > 0 and no other, so that propensities are 0 and 1 and treatment
         is confounded.

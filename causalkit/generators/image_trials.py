@@ -13,13 +13,14 @@ from causalkit.generators.image_store import Pictures, Shelf, kept
 from causalkit.generators.spec import as_rng
 from causalkit.typing import Floats, Ints
 
-Noise = Literal["normal", "exponential"]
+Noise = Literal["normal", "exponential", "student_t"]
 Units = int | Literal["poisson"]
 Assignment = float | Literal["unit", "image"]
 
 _NOISE: dict[str, Callable[[np.random.Generator, int], Floats]] = {
     "normal": lambda rng, n: rng.standard_normal(n),
     "exponential": lambda rng, n: rng.exponential(size=n) - 1.0,
+    "student_t": lambda rng, n: rng.standard_t(3.0, size=n) / np.sqrt(3.0),
 }
 _WEST, _SOUTH, _SIDE = 30.0, -1.0, 2.0
 
@@ -85,7 +86,7 @@ def drawn_trial(
         Whose coin decides, or the share of images whose units share one.
     rule : (n_images,) array, optional
         Without overlap: units of images where this is positive are treated, others are not.
-    noise : {"normal", "exponential"}
+    noise : {"normal", "exponential", "student_t"}
     """
     share = _share_by_image(assignment)
     check_choice("noise", noise, _NOISE)

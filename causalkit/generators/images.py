@@ -131,8 +131,9 @@ def image_rct(
         Effect of each type. Default: (−.5, 1.5) for two types, (−1, .5, 2) for three.
     sigma : float, default 1
         Standard deviation of the noise.
-    noise : {"normal", "exponential"}, default "normal"
-        Exponential noise is centred, with skewness 2.
+    noise : {"normal", "exponential", "student_t"}, default "normal"
+        Exponential noise is centred, with skewness 2; Student's t has 3 degrees of freedom, scaled
+        to variance 1, and no kurtosis.
     size, bands : int, default 32 and 3
         Height and width in pixels, and number of bands.
     units_per_image : int or "poisson", optional

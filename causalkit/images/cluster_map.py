@@ -1,15 +1,22 @@
 """What estimators of effect clusters share: effects of clusters, predictions, the model's view."""
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
 from causalkit.errors import RandomizationWarning, check_level
 from causalkit.images.balance import balance_test
-from causalkit.images.effect_map import EffectMap, cluster_table, evaluated, warn_of_clusters
+from causalkit.images.effect_map import (
+    EffectMap,
+    cluster_table,
+    evaluated,
+    warn_of_clusters,
+    warn_of_memory,
+)
 from causalkit.images.honest import honest_effect
+from causalkit.images.outcomes import arm_score
 from causalkit.images.posterior import Posterior
 from causalkit.images.predict import check_uncertain, mean_effect, mean_types, predicted
 from causalkit.images.splits import Parts
@@ -31,6 +38,7 @@ class ClusterMap(EffectMap):
     choice_: pd.DataFrame | None
     members_: tuple[Any, ...]
     parts_: Parts
+    _when_learned_by_heart: ClassVar[str]
 
     def cluster_effects(self) -> pd.DataFrame:
         """Clusters from the smallest to the largest effect.
@@ -139,8 +147,12 @@ class ClusterMap(EffectMap):
         control, cate, types = self._point(features, covariates)
         self.evaluation_ = evaluated(units, rows, control_mean=control, cate=cate, types=types)
         warn_of_clusters(self.evaluation_)
+        score = self.members_[0].score
+        by_arm = arm_score(units, self.parts_, self._posteriors[0].model.likelihood)
+        warn_of_memory(score, by_arm, self._when_learned_by_heart)
         self.diagnostics_ = {
-            "selection_score": self.members_[0].score,
+            "selection_score": score,
+            "selection_score_by_arm": by_arm,
             "n_clusters": self.n_clusters_,
             "choice": None if self.choice_ is None else self.choice_.to_dict("list"),
             "condition_of_types": self.evaluation_.condition(),

@@ -40,9 +40,10 @@ class ImageEffectClusters(PixelMap):
     n_clusters : int or "auto", default 2
         K, at most 8. ``"auto"`` takes the smallest K whose predictive density on the selection
         rows is within one standard error of the best of 1 to ``max_clusters``.
-    encoder : {"cnn", "random"} or ImageEncoder, default "cnn"
-        ``"cnn"`` is trained with the effects; ``"random"`` has fixed random filters; a module of
-        your own goes through :meth:`ImageEncoder.of`.
+    encoder : {"cnn", "filters", "random"} or ImageEncoder, default "cnn"
+        ``"cnn"`` is trained with the effects, and so is ``"filters"``, one layer that finds small
+        patterns in few images; ``"random"`` has fixed random filters; a module of your own goes
+        through :meth:`ImageEncoder.of`.
     likelihood : {"student_t", "normal", "bernoulli"}, default "student_t"
         Of the outcome. ``"bernoulli"``, for outcomes 0/1, reports risk differences.
     inference : {"svi_fullrank", "map"}, default "svi_fullrank"
@@ -125,6 +126,9 @@ class ImageEffectClusters(PixelMap):
     """
 
     requires = Requires(roles=("image",), treatment_kinds=("binary",), weight_kinds=())
+    _when_learned_by_heart = (
+        "Take an encoder with fewer weights ('filters' or 'random'), fewer epochs, or more images."
+    )
 
     def __init__(
         self,

@@ -26,6 +26,8 @@ from causalkit.warn import warn
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+# Some four standard errors of a mean log density over 400 rows.
+MARGIN = 0.1
 Estimand = Literal["clusters", "soft", "ate", "calibration"]
 
 
@@ -205,6 +207,26 @@ def warn_of_clusters(found: Evaluation) -> None:
                 "among the evaluation rows; its honest effect is not reported.",
                 CausalKitWarning,
             )
+
+
+def warn_of_memory(score: float, by_arm: float, advice: str) -> None:
+    """Warn of a model that has learned its training places by heart.
+
+    Parameters
+    ----------
+    score, by_arm : float
+        Mean log density of the selection rows by the model, and by the arm alone.
+    advice : str
+        What to change.
+    """
+    if score < by_arm - MARGIN:
+        warn(
+            "the model predicts the outcomes of the selection rows worse than their arm alone "
+            f"does, {score:.2f} against {by_arm:.2f} in mean log density: it has learned its "
+            "training places by heart, and its clusters and effects by place mean little. "
+            f"{advice} The honest effects hold all the same.",
+            CausalKitWarning,
+        )
 
 
 def facts_of(data: CausalData, estimator: str, seed: int, **more: Any) -> dict[str, Any]:

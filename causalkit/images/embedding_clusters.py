@@ -108,6 +108,7 @@ class EmbeddingEffectClusters(ClusterMap):
     requires = Requires(
         roles=("outcome", "treatment"), treatment_kinds=("binary",), weight_kinds=()
     )
+    _when_learned_by_heart = "Take fewer features, or more places."
 
     def __init__(
         self,

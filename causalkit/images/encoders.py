@@ -65,6 +65,28 @@ class ImageEncoder:
         return cls(f"cnn-{width}", build, trained=True)
 
     @classmethod
+    def filters(cls, *, n_filters: int = 32, size: int = 5) -> "ImageEncoder":
+        """One layer of filters with global pooling, trained with the effects.
+
+        For small patterns that matter wherever they are. With so few weights it learns patterns
+        from fewer images than :meth:`cnn`, and cannot learn what they form together.
+
+        Parameters
+        ----------
+        n_filters, size : int, default 32 and 5
+            Filters, and the side of each in pixels.
+        """
+        check_count("n_filters", n_filters, least=1)
+        check_count("size", size, least=1)
+
+        def build(bands: int) -> Any:
+            from causalkit.images.networks import FilterEncoder
+
+            return FilterEncoder(bands, n_filters, size)
+
+        return cls(f"filters-{n_filters}x{size}", build, trained=True)
+
+    @classmethod
     def random(
         cls, *, n_filters: int = 64, size: int = 5, seed: int = 0, centred: bool = False
     ) -> "ImageEncoder":
@@ -317,6 +339,7 @@ def resolve_encoder(encoder: Any) -> ImageEncoder:
     """
     named: dict[str, Callable[[], ImageEncoder]] = {
         "cnn": ImageEncoder.cnn,
+        "filters": ImageEncoder.filters,
         "random": ImageEncoder.random,
     }
     if isinstance(encoder, ImageEncoder):
@@ -326,6 +349,6 @@ def resolve_encoder(encoder: Any) -> ImageEncoder:
             raise unknown_name("encoder", encoder, named)
         return named[encoder]()
     raise ArgumentError(
-        f"encoder must be 'cnn', 'random' or an ImageEncoder (a module of your own: "
+        f"encoder must be 'cnn', 'filters', 'random' or an ImageEncoder (a module of your own: "
         f"ImageEncoder.of(module, name=...)); got {type(encoder).__name__}."
     )

@@ -49,6 +49,36 @@ class ConvEncoder(nn.Module):
         return pooled(self.layers(image))
 
 
+class FilterEncoder(nn.Module):
+    """One layer of trained filters: ``(b, band, y, x)`` to ``(b, 2 n_filters)``.
+
+    The best match of each filter in the image, and its mean. Filters stay inside the image.
+
+    Parameters
+    ----------
+    bands : int
+    n_filters : int
+    size : int
+        Side of a filter.
+    """
+
+    def __init__(self, bands: int, n_filters: int, size: int) -> None:
+        super().__init__()
+        self.filters = nn.Conv2d(bands, n_filters, size)
+        self.n_features = 2 * n_filters
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Vector of each image.
+
+        Raises
+        ------
+        ArgumentError
+            If the image is smaller than a filter.
+        """
+        check_room(image, self.filters.kernel_size[0], "filters")
+        return pooled(self.filters(image))
+
+
 class RandomConv(nn.Module):
     """Random filters, never trained: ``(b, band, y, x)`` to ``(b, 2 n_filters + band)``.
 
@@ -93,14 +123,18 @@ class RandomConv(nn.Module):
             If the image is smaller than a filter.
         """
         filters = self.get_buffer("filters")
-        if min(image.shape[-2:]) < filters.shape[-1]:
-            raise ArgumentError(
-                f"images or crops of {image.shape[-2]} by {image.shape[-1]} pixels are smaller "
-                f"than filters of {filters.shape[-1]}; choose smaller ones: "
-                "ImageEncoder.random(size=...)."
-            )
+        check_room(image, filters.shape[-1], "random")
         answers = nn.functional.conv2d(image, filters)
         return torch.cat([pooled(answers), image.mean(dim=(-2, -1))], dim=1)
+
+
+def check_room(image: Tensor, size: int, encoder: str) -> None:
+    """Refuse images that are smaller than the filters of an encoder."""
+    if min(image.shape[-2:]) < size:
+        raise ArgumentError(
+            f"images or crops of {image.shape[-2]} by {image.shape[-1]} pixels are smaller than "
+            f"filters of {size}; choose smaller ones: ImageEncoder.{encoder}(size=...)."
+        )
 
 
 def pooled(answers: Tensor) -> Tensor:

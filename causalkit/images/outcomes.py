@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import logit
-from scipy.stats import kurtosis, skew
+from scipy.stats import kurtosis, norm, skew
 
 from causalkit.errors import ArgumentError, CausalKitWarning, DataError, Problem
 from causalkit.images.splits import Parts
@@ -59,6 +59,27 @@ def standard_outcome(units: Units, train: Ints, covariates: Floats, likelihood: 
         scale=scale,
         difference=float((treated.mean() - centre) / scale),
     )
+
+
+def arm_score(units: Units, parts: Parts, likelihood: str) -> float:
+    """Mean log density of the selection rows by the arm alone, standardised outcome.
+
+    A mean, and a standard deviation if the outcome is not 0/1, for each arm of the training rows:
+    what a model that has seen images should not fall below.
+    """
+    design = standard_outcome(units, parts.train, np.empty((units.outcome.size, 0)), likelihood)
+    total = 0.0
+    for arm in (0.0, 1.0):
+        train, select = (
+            design.outcome[rows][design.treatment[rows] == arm]
+            for rows in (parts.train, parts.select)
+        )
+        if likelihood == "bernoulli":
+            share = np.clip(train.mean(), *_ENDS)
+            total += float(np.where(select == 1.0, np.log(share), np.log1p(-share)).sum())
+        else:
+            total += float(norm.logpdf(select, train.mean(), train.std()).sum())
+    return total / parts.select.size
 
 
 def orthogonalised(units: Units, parts: Parts, likelihood: str, *, seed: int) -> Units:

@@ -30,6 +30,7 @@ from causalkit.tensorfile import read_tensors, write_tensors
 SCHEMA = 2
 _PLAIN = (bool, int, float, str)
 _CNN = re.compile(r"cnn-(\d+)")
+_FILTERS = re.compile(r"filters-(\d+)x(\d+)")
 _RANDOM = re.compile(r"random(-centred)?-(\d+)x(\d+)-(\d+)")
 _FACTS = ("estimator", "outcome", "treatment", "seed", "data_digest", "dropped", "notes")
 
@@ -220,6 +221,8 @@ def _encoder(stored: dict[str, Any], given: Any) -> ImageEncoder:
         )
     if match := _CNN.fullmatch(name):
         return ImageEncoder.cnn(width=int(match[1]))
+    if match := _FILTERS.fullmatch(name):
+        return ImageEncoder.filters(n_filters=int(match[1]), size=int(match[2]))
     match = _RANDOM.fullmatch(name)
     if match is None:
         raise KeyError(f"encoder {name!r}")

@@ -4,7 +4,9 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import chi2
+from scipy.stats import chi2, kstest
+from scipy.stats import norm as normal
+from scipy.stats import t as student
 
 import causalkit as ck
 from causalkit.errors import ArgumentError
@@ -124,6 +126,14 @@ def test_noise_has_the_stated_moments(noise, skewness):
     assert near(error, 0.0)
     assert near(error**2, 1.0)
     assert near(error**3, skewness)
+
+
+def test_noise_with_heavy_tails_is_that_of_three_degrees_of_freedom():
+    data = G.image_rct(6, n_images=4000, sigma=2.0, noise="student_t", **SMALL)
+    truth, frame = data.truth, data.frame
+    error = (frame["y"] - np.where(frame["t"] == 1, truth.mu1, truth.mu0)).to_numpy() / 2.0
+    assert kstest(error * math.sqrt(3.0), student(3.0).cdf).pvalue > 0.01
+    assert kstest(error, normal.cdf).pvalue < 1e-6
 
 
 @pytest.mark.parametrize(("n_types", "tau"), [(2, (-0.5, 1.5)), (5, (0.0, 0.0, 3.0, 0.0, 0.0))])

@@ -9,6 +9,7 @@ from causalkit import ImageEncoder, embed_images, generators
 from causalkit.errors import ArgumentError
 from causalkit.images.networks import (
     ConvEncoder,
+    FilterEncoder,
     QueryPooling,
     RandomConv,
     SequenceEncoder,
@@ -51,6 +52,19 @@ def test_the_trained_encoder_has_fifteen_thousand_weights():
     """5 by 5 by 3 to 16, 3 by 3 by 16 to 32, 3 by 3 by 32 to 32, biases, and group norms."""
     layers = (75 * 16 + 16) + (9 * 16 * 32 + 32) + (9 * 32 * 32 + 32)
     assert count(ConvEncoder(3, 32)) == layers + 2 * (16 + 32 + 32) == 15_264
+
+
+def test_one_layer_finds_the_best_match_of_each_filter_and_its_mean():
+    network, images = FilterEncoder(3, 2, 5), drawn(4, 3, 9, 11)
+    weight = network.filters.weight.detach().numpy()
+    patches = np.lib.stride_tricks.sliding_window_view(images.numpy(), (3, 5, 5), axis=(1, 2, 3))
+    answers = np.einsum("byxcij,fcij->bfyx", patches[:, 0], weight, optimize=True)
+    answers += network.filters.bias.detach().numpy()[:, None, None]
+    expected = np.concatenate([answers.max(axis=(2, 3)), answers.mean(axis=(2, 3))], axis=1)
+    np.testing.assert_allclose(network(images).detach(), expected, atol=1e-5)
+    assert network.n_features == 4
+    with pytest.raises(ArgumentError, match=r"smaller than filters of 5.*ImageEncoder.filters"):
+        network(drawn(1, 3, 4, 9))
 
 
 def test_pooling_keeps_a_small_peak_and_the_mean():

@@ -89,10 +89,18 @@ def test_sequences_with_random_filters_and_a_chosen_number(sequences, tmp_path):
     assert loaded.members_[0].network is loaded.members_[1].network
 
 
-def test_random_filters_of_mean_zero_come_back(sequences, tmp_path):
-    encoder = ck.ImageEncoder.random(n_filters=4, size=3, seed=2, centred=True)
+@pytest.mark.filterwarnings("ignore:cluster:causalkit.errors.CausalKitWarning")
+@pytest.mark.parametrize(
+    "encoder",
+    [
+        ck.ImageEncoder.random(n_filters=4, size=3, seed=2, centred=True),
+        ck.ImageEncoder.filters(n_filters=4, size=3),
+    ],
+    ids=lambda encoder: encoder.name,
+)
+def test_filters_come_back(sequences, tmp_path, encoder):
     fit = ck.ImageEffectClusters(encoder=encoder, inference="map", n_ensemble=1, **FAST)
-    fit.fit(sequences.blind()).save(tmp_path / "fit")
+    fit.set_params(epochs=2).fit(sequences.blind()).save(tmp_path / "fit")
     loaded = ck.ImageEffectClusters.load(tmp_path / "fit")
     xr.testing.assert_identical(loaded.predict_cate(sequences), fit.predict_cate(sequences))
     assert loaded.get_params()["encoder"].name == encoder.name
