@@ -108,7 +108,7 @@ print(f"the band holds the truth at {held.sum()} of {held.size} doses")
 # %% [markdown]
 # **The band is the spread of training**, on other rows and from other starts, and is wide because
 # five networks tell little of a spread. It does not see an error that all networks share: here all
-# of them smooth a sharp turn at 0.5, where the truth lies at the edge of the band. It is no
+# of them smooth the trough, where the truth lies at the edge of the band. It is no
 # confidence band for the average; for confidence intervals see the end.
 #
 # ## Infants
