@@ -118,24 +118,20 @@ def forgetting(found: dict[str, Any]) -> list[str]:
         "| design | width | regulariser | left | √PEHE | half forgotten |",
         "|---|---:|---|---:|---:|---|",
     ]
+    halved: dict[str, list[bool]] = {}
     for key, one in found.items():
         design, width, regulariser = key.split("|")
         cells = [f"{one[what]['mean']:.3f} ({one[what]['mcse']:.3f})" for what in ("left", "pehe")]
         verdict = ""
         if regulariser != "None" and "randomised" not in design:
             plain = found[f"{design}|{width}|None"]["left"]["mean"]
-            verdict = "yes" if one["left"]["mean"] <= 0.5 * plain else "no"
+            half = one["left"]["mean"] <= 0.5 * plain
+            halved.setdefault(width, []).append(half)
+            verdict = "yes" if half else "no"
         lines.append(f"| {design} | {width} | {regulariser} | {' | '.join(cells)} | {verdict} |")
-    widths = {
-        width: all(
-            one["left"]["mean"] <= 0.5 * found[f"{design}|{width}|None"]["left"]["mean"]
-            for key, one in found.items()
-            for design, own, regulariser in [key.split("|")]
-            if own == width and regulariser != "None" and "randomised" not in design
-        )
-        for width in ("8", "32")
-    }
-    said = ", ".join(f"{'met' if fine else 'missed'} at width {w}" for w, fine in widths.items())
+    said = ", ".join(
+        f"{'met' if all(halves) else 'missed'} at width {width}" for width, halves in halved.items()
+    )
     return [*lines, "", f"Goal T8, half forgotten by both in both designs: {said}."]
 
 
