@@ -6,9 +6,8 @@ from causalkit.transtee.actions import ActionArrays
 from causalkit.transtee.fitting import Coded
 from causalkit.transtee.model import Asked, Model
 from causalkit.transtee.predicting import mean_outcomes, representation
-from causalkit.typing import Floats
 
-RIDGE = 1e-3
+PENALTIES = np.logspace(-3, 3, 7)
 
 
 def factual_r2(model: Model, coded: Coded) -> list[float]:
@@ -35,10 +34,13 @@ def factual_r2(model: Model, coded: Coded) -> list[float]:
 def treatment_left(model: Model, coded: Coded) -> float:
     """Share of the treatment's variance that the representation of the first network predicts.
 
-    A ridge regression of arms and doses on the mean encoder token, learned on training rows and
-    judged on validation rows. It does not depend on how good the treatment model of a regulariser
-    is. NaN without arms or doses.
+    A ridge regression of arms and doses on the standardised mean encoder token, learned on training
+    rows with a penalty of their choice and judged on validation rows. It depends neither on the
+    length of the token nor on how good the treatment model of a regulariser is. NaN without arms
+    or doses.
     """
+    from sklearn.linear_model import RidgeCV
+
     stack = model.stacks[0].one([0])
     member, actions = stack.members[0], coded.actions
     columns = [actions.arms == arm for arm in range(len(model.coding.actions.arms))]
@@ -49,16 +51,14 @@ def treatment_left(model: Model, coded: Coded) -> float:
         return float("nan")
     y = np.column_stack(varied)
     y = (y - y[member.train].mean(axis=0)) / y[member.train].std(axis=0)
-    train, valid = (
-        _with_constant(representation(stack, coded.covariates.rows(rows))[0].astype(np.float64))
+    seen, unseen = (
+        representation(stack, coded.covariates.rows(rows))[0].astype(np.float64)
         for rows in (member.train, member.valid)
     )
-    gram = train.T @ train + RIDGE * len(train) * np.eye(train.shape[1])
-    hat = valid @ np.linalg.solve(gram, train.T @ y[member.train])
+    centre, spread = seen.mean(axis=0), seen.std(axis=0)
+    spread = np.where(spread > 0, spread, 1.0)
+    probe = RidgeCV(PENALTIES).fit((seen - centre) / spread, y[member.train])
+    hat = probe.predict((unseen - centre) / spread).reshape(y[member.valid].shape)
     left = ((y[member.valid] - hat) ** 2).mean(axis=0)
     alone = ((y[member.valid] - y[member.valid].mean(axis=0)) ** 2).mean(axis=0)
     return float(1.0 - (left / np.where(alone > 0, alone, 1.0)).mean())
-
-
-def _with_constant(values: Floats) -> Floats:
-    return np.column_stack([np.ones(len(values)), values])

@@ -12,9 +12,9 @@ from causalkit.transtee.optimiser import AdamW
 from causalkit.transtee.training import State
 
 if TYPE_CHECKING:
-    from causalkit.transtee.objective import Adversary
+    from causalkit.transtee.adversary import Adversary
 
-SCHEMA = 2
+SCHEMA = 3
 _ARRAYS = ("best_loss", "best_epoch", "last_epoch", "stopped", "lr_scale")
 
 
@@ -41,10 +41,10 @@ def saver(
         if adversary is not None:
             tensors |= {
                 "adversary": adversary.flat,
-                "adversary.first": adversary.adam.first,
-                "adversary.second": adversary.adam.second,
+                "adversary.seen": adversary.seen,
+                "adversary.rows": adversary.rows,
             }
-            where["adversary_step"] = adversary.adam.step
+            where["adversary_batches"] = adversary.n_batches
         write_tensors(folder, tensors, where)
 
     return save
@@ -76,9 +76,9 @@ def restored(
     device = fresh.flat.device
     if adversary is not None:
         adversary.flat.copy_(tensors["adversary"])
-        adversary.adam.first.copy_(tensors["adversary.first"])
-        adversary.adam.second.copy_(tensors["adversary.second"])
-        adversary.adam.step = where["adversary_step"]
+        adversary.seen.copy_(tensors["adversary.seen"])
+        adversary.rows.copy_(tensors["adversary.rows"])
+        adversary.n_batches = where["adversary_batches"]
     history = tensors["history"].numpy()
     return State(
         members=tensors["members"].to(device),

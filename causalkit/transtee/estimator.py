@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 class TransTEE(NetworkEstimator):
     """Mean outcome under any action, μ(x, a) = E[Y | X = x, A = a], by a transformer.
 
-    Covariates become tokens that attend to each other; an action becomes tokens that attend to
-    them. Arms are rows of a table, doses are waves, several treatments are several tokens, and
-    structured treatments (vectors, sequences, graphs) are encoded from what they are made of, so
-    that new ones can be asked about.
+    Covariates (columns, steps of a sequence, nodes of a graph) become tokens that attend to each
+    other; an action becomes tokens that attend to them. Arms are rows of a table, doses are waves,
+    several treatments are several tokens, and structured treatments (vectors, sequences, graphs)
+    are encoded from what they are made of, so that new ones can be asked about.
 
     Effects are causal under consistency, no unmeasured confounding given the covariates, and
     overlap at the actions asked about.
@@ -51,14 +51,14 @@ class TransTEE(NetworkEstimator):
         ``(rows, tokens, d_model)``, likewise.
     regularizer : {None, "tr", "ptr"}
         Train the representation against a model of the treatment: a point prediction, or a
-        density. The push grows over the first fifth of all epochs, which cannot be chosen. It can
-        delete confounders that adjustment needs, and the validation loss does not see that.
+        density. The push grows over the first fifth of all epochs, and the best of the last tenth
+        is taken. It can delete confounders that adjustment needs, and the validation loss does not
+        see that.
     regularizer_weight : float, default 0.5
     density : {"gaussian", "mixture", "beta"}
         Of a dose, for ``"ptr"``.
     adversary_steps : int, default 5
-        Updates of the treatment model per batch; with one it lags behind the network, and the
-        representation keeps the treatment.
+        Newton steps by which the treatment model is fitted anew for every batch.
     lr, weight_decay, batch_size, max_epochs, patience : numbers
         AdamW with 50 steps of warm-up and a cosine to zero; early stopping on the factual outcome
         loss of the validation rows, whose best weights are kept.

@@ -19,6 +19,7 @@ from causalkit.transtee.actions import (
     check_arm_counts,
     encode_actions,
 )
+from causalkit.transtee.adversary import Adversary, first_parameters
 from causalkit.transtee.checkpoint import restored, saver
 from causalkit.transtee.covariates import (
     CovariateCode,
@@ -30,15 +31,14 @@ from causalkit.transtee.families import STANDARDISED
 from causalkit.transtee.items import Library, library_of
 from causalkit.transtee.layout import Layout
 from causalkit.transtee.membership import with_validation
-from causalkit.transtee.objective import Adversary, NetObjective, Network
-from causalkit.transtee.optimiser import AdamW
+from causalkit.transtee.objective import NetObjective, Network
 from causalkit.transtee.own_modules import OwnModule
 from causalkit.transtee.regulariser import TreatmentModel
 from causalkit.transtee.settings import Settings
 from causalkit.transtee.shapes import ActionShape, NetShape
 from causalkit.transtee.stack import Member, Stack
 from causalkit.transtee.store import Scales, Store, learn_scales, make_store
-from causalkit.transtee.training import State, train
+from causalkit.transtee.training import State, batch_size, train
 from causalkit.typing import Floats, Ints
 from causalkit.warn import warn
 
@@ -364,20 +364,14 @@ def _adversary(
     shape: NetShape, settings: Settings, members: Sequence[Member], device: Any
 ) -> Adversary | None:
     """Treatment models, if there is a regulariser and a treatment to predict."""
-    import torch
-
     if settings.regularizer is None or not shape.actions.n_slots:
         return None
     model = TreatmentModel(shape.actions, shape.width, settings.regularizer, settings.density)
-    generators = [
-        torch.Generator().manual_seed(seed_of(member.seed, "adversary")) for member in members
-    ]
-    flat = model.layout.initial(generators).to(device)
-    return Adversary(
+    seeds = [seed_of(member.seed, "adversary") for member in members]
+    return Adversary.of(
         model,
-        flat,
-        AdamW.of(flat),
-        settings.regularizer_weight,
-        settings.adversary_steps,
-        torch.arange(len(members), device=device),
+        first_parameters(model, seeds).to(device),
+        batch=batch_size(members[0].train.size, settings.plan),
+        weight=settings.regularizer_weight,
+        steps=settings.adversary_steps,
     )

@@ -66,6 +66,12 @@ class Layout:
             for (name, block), part in zip(self.blocks.items(), parts, strict=True)
         }
 
+    def pack(self, blocks: "Mapping[str, Tensor]") -> "Tensor":
+        """Parameter matrix ``(M, size)`` of blocks ``(M, *shape)``."""
+        import torch
+
+        return torch.cat([blocks[name].flatten(1) for name in self.blocks], dim=1)
+
     def initial(self, generators: "Sequence[Generator]") -> "Tensor":
         """Starting values ``(M, size)``, each row from its own generator."""
         import torch

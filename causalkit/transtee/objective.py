@@ -1,11 +1,12 @@
 """Objective of TransTEE: factual outcome loss, and a treatment model trained against it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from causalkit.rng import seed_of
 from causalkit.transtee import baseline_networks
+from causalkit.transtee.adversary import Adversary
 from causalkit.transtee.families import STANDARDISED, outcome_loss
 from causalkit.transtee.items import Library
 from causalkit.transtee.layout import Layout
@@ -19,18 +20,14 @@ from causalkit.transtee.networks import (
     encode,
     fold_decoder,
 )
-from causalkit.transtee.optimiser import AdamW
 from causalkit.transtee.own_modules import OwnModule
-from causalkit.transtee.regulariser import TreatmentModel, hsic, ramp
+from causalkit.transtee.regulariser import hsic, ramp
 from causalkit.transtee.shapes import NetShape
 from causalkit.transtee.store import Scales, Store
 from causalkit.typing import Floats
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-ADVERSARY_LR = 1e-3
-ADVERSARY_DECAY = 1e-2
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,55 +85,6 @@ class Network:
 
 
 @dataclass(slots=True)
-class Adversary:
-    """The treatment models of all members, of which some still train.
-
-    Attributes
-    ----------
-    model : TreatmentModel
-    flat : (M, P) tensor
-        Changed in place.
-    adam : AdamW
-    weight : float
-        λ.
-    steps : int
-        Updates per batch.
-    places : (A,) integer tensor
-        Members that train.
-    """
-
-    model: TreatmentModel
-    flat: "Tensor"
-    adam: AdamW
-    weight: float
-    steps: int
-    places: "Tensor"
-
-    def kept(self, members: "Tensor") -> "Adversary":
-        """Of some of the members that train."""
-        return replace(self, places=self.places[members])
-
-    def part(self) -> "Adversary":
-        """The same parameters with a count of updates of its own, for a thread of its own."""
-        return replace(self, adam=self.adam.part(slice(None)))
-
-    def learn(self, loss: "Callable[[Tensor], Tensor]") -> None:
-        """Descend ``loss``, a function of the parameters of the members that train."""
-        import torch
-
-        decay = self.model.layout.decay_mask().to(self.flat) * ADVERSARY_DECAY
-        for _ in range(self.steps):
-            phi = self.flat[self.places].requires_grad_()
-            (gradient,) = torch.autograd.grad(loss(phi), phi)
-            with torch.no_grad():
-                own, phi = self.adam.kept(self.places), phi.detach()
-                own.update(phi, gradient, lr=ADVERSARY_LR, decay=decay)
-                self.flat[self.places], self.adam.step = phi, own.step
-                self.adam.first[self.places] = own.first
-                self.adam.second[self.places] = own.second
-
-
-@dataclass(slots=True)
 class NetObjective:
     """Loss and gradient of a stack of networks; see :class:`causalkit.transtee.training.Objective`.
 
@@ -166,7 +114,6 @@ class NetObjective:
     autocast: Any = None
     _strength: float = 0.0
     _drop: Drop | None = None
-    _seen: "tuple[Tensor, Actions] | None" = None
 
     @property
     def apart(self) -> bool:
@@ -178,13 +125,13 @@ class NetObjective:
 
     def part(self, members: "Tensor") -> "NetObjective":
         """Some members, for a thread of their own during one epoch."""
-        adversary = None if self.adversary is None else self.adversary.part()
+        adversary = None if self.adversary is None else replace(self.adversary)
         return replace(self, adversary=adversary).kept(members)
 
     def joined(self, parts: "Sequence[NetObjective]") -> None:
         """Take over what the parts have counted."""
         if self.adversary is not None and parts[0].adversary is not None:
-            self.adversary.adam.step = parts[0].adversary.adam.step
+            self.adversary.n_batches = parts[0].adversary.n_batches
 
     def kept(self, members: "Tensor") -> "NetObjective":
         """The same for some members."""
@@ -217,20 +164,7 @@ class NetObjective:
             (push,) = torch.autograd.grad(penalty.sum(), flat)
             size = push.norm(dim=1, keepdim=True).clamp(min=1.0)
             gradient = gradient + push / size
-            self._seen = (memory.pooled().detach(), actions)
         return loss.detach(), gradient
-
-    def after_step(self, rows: "Tensor") -> None:
-        """Let the treatment model learn from the same batch, with the network as it was."""
-        if self.adversary is None or self._seen is None:
-            return
-        model, (r, actions) = self.adversary.model, self._seen
-
-        def loss(phi: "Tensor") -> "Tensor":
-            each = model.loss(model.layout.unpack(phi), r, actions)
-            return self._weighted(each, rows).sum()
-
-        self.adversary.learn(loss)
 
     def validation(self, flat: "Tensor") -> "Tensor":
         """Factual outcome loss ``(M,)`` on the validation rows."""
@@ -278,8 +212,16 @@ class NetObjective:
         """Weighted mean over rows, ``(M,)``."""
         if self.store.weight is None:
             return each.mean(dim=1)
+        return (each * self._weights(rows)).sum(dim=1)
+
+    def _weights(self, rows: "Tensor") -> "Tensor":
+        """Weights ``(M, B)`` of rows, summing to one for each member."""
+        import torch
+
+        if self.store.weight is None:
+            return torch.full(rows.shape, 1.0 / rows.shape[1], device=rows.device)
         weight = self.store.weight[rows]
-        return (each * weight).sum(dim=1) / weight.sum(dim=1)
+        return weight / weight.sum(dim=1, keepdim=True)
 
     def _penalty(
         self, memory: Memory, actions: Actions, items: "Tensor | None", rows: "Tensor"
@@ -289,8 +231,11 @@ class NetObjective:
             return self.hsic_weight * self._strength * hsic(memory.pooled(), items.detach())
         if self.adversary is None:
             return None
-        phi = self.adversary.model.layout.unpack(self.adversary.flat[self.adversary.places])
-        each = self.adversary.model.loss(phi, memory.pooled(), actions)
+        r = memory.pooled()
+        seen, held = self.adversary.remember(r.detach(), rows)
+        weight = self._weights(held)
+        self.adversary.learn(seen, self.store.actions(held, self.scales), weight)
+        each = self.adversary.model.loss(self.adversary.parameters(), r.float(), actions)
         return -self.adversary.weight * self._strength * self._weighted(each, rows)
 
 

@@ -21,6 +21,15 @@ def member_products(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Te
     return torch.bmm(x, weight) if bias is None else torch.baddbmm(bias[:, None], x, weight)
 
 
+def member_inverses(gram: Tensor) -> Tensor:
+    """Inverses of positive definite matrices ``(M, n, n)``."""
+    if gram.device.type != "cpu":
+        return torch.cholesky_inverse(torch.linalg.cholesky_ex(gram)[0])
+    # A copy begins at an aligned address, wherever the member is in the stack.
+    factors = (torch.linalg.cholesky_ex(one.clone())[0] for one in gram)
+    return torch.stack([torch.cholesky_inverse(factor) for factor in factors])
+
+
 class _Products(Function):
     """The product and its derivatives, written member by member into one tensor each."""
 

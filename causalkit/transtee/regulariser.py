@@ -2,8 +2,8 @@
 
 ``min_θ max_φ L_y(θ) − λ L_π(θ, φ)``: a model φ predicts the treatment from the mean encoder token
 r, and the network is pushed to make it fail. TR predicts a point, PTR a density. Zhang et al.
-(2022), section on treatment regularisation; r from the encoder's output, the ramp and the clipped
-gradient are ours.
+(2022), section on treatment regularisation; r from the encoder's output, the ramp, the clipped
+gradient and how φ is fitted (:mod:`causalkit.transtee.adversary`) are ours.
 """
 
 import math
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from causalkit.transtee.layout import Layout, apply_linear, linear
+from causalkit.transtee.layout import Layout, Parameter
 from causalkit.transtee.networks import Actions
 from causalkit.transtee.shapes import ActionShape
 
@@ -23,13 +23,15 @@ REGULARIZERS = (None, "tr", "ptr")
 HIDDEN = 50
 N_MIXED = 5
 LEAST_SD = 1e-3
+MOST_CONCENTRATED = 10.0  # logarithm
 UNIFORM_VARIANCE = 1.0 / 12.0
 RAMP = 0.2
+JUDGED = 0.9
 
 
 @dataclass(frozen=True, slots=True)
 class TreatmentModel:
-    """One hidden layer of 50 from r to what describes the treatment.
+    """From r and 50 hidden units to what describes the treatment, by a linear map.
 
     Attributes
     ----------
@@ -60,17 +62,44 @@ class TreatmentModel:
 
     @property
     def layout(self) -> Layout:
-        """Parameters: classes of every slot, and a dose for every arm."""
-        out = self.actions.n_slots * (self.n_classes + self.n_classes * self.n_dose)
-        return Layout(linear("hidden", self.width, HIDDEN) | linear("out", HIDDEN, out))
+        """Scales of r, hidden units, and a map to classes of every slot and doses of every arm."""
+        out = self.actions.n_slots * self.n_classes * (1 + self.n_dose)
+        return Layout(
+            {
+                "centre": Parameter((self.width,)),
+                "spread": Parameter((self.width,), scale=1.0),
+                "hidden.weight": Parameter(
+                    (self.width, HIDDEN), "normal", 1.0 / math.sqrt(self.width)
+                ),
+                "hidden.bias": Parameter((HIDDEN,), "normal", 1.0),
+                "out.weight": Parameter((1 + self.width + HIDDEN, out)),
+            }
+        )
+
+    def features(self, phi: "Mapping[str, Tensor]", r: "Tensor") -> "Tensor":
+        """One, r on its scales and the hidden units, ``(M, B, 1 + d + 50)``."""
+        import torch
+
+        from causalkit.transtee.products import member_products
+
+        z = (r - phi["centre"][:, None]) / phi["spread"][:, None]
+        hidden = member_products(z, phi["hidden.weight"], phi["hidden.bias"]).relu()
+        return torch.cat([torch.ones_like(z[..., :1]), z, hidden], dim=-1)
 
     def loss(self, phi: "Mapping[str, Tensor]", r: "Tensor", actions: Actions) -> "Tensor":
-        """L_π of every row ``(M, B)``: cross-entropy of arms, plus the loss of doses given arms.
+        """L_π of every row ``(M, B)``, from representations ``(M, B, d)``."""
+        from causalkit.transtee.products import member_products
+
+        out = member_products(self.features(phi, r), phi["out.weight"])
+        return self.loss_of(out, actions)
+
+    def loss_of(self, out: "Tensor", actions: Actions) -> "Tensor":
+        """Cross-entropy of arms, plus the loss of doses given arms, ``(M, B)``.
 
         Parameters
         ----------
-        phi : mapping of str to tensors ``(M, ...)``
-        r : (M, B, d) tensor
+        out : (M, B, k) tensor
+            Outputs of the linear map.
         actions : Actions
             As received, G = 1.
         """
@@ -78,11 +107,10 @@ class TreatmentModel:
         from torch.nn.functional import cross_entropy
 
         assert actions.arms is not None
-        out = apply_linear(phi, "out", apply_linear(phi, "hidden", r).relu())
         arms = actions.arms[:, :, 0]
         slots = self.actions.n_slots
-        out = out.view(*r.shape[:2], slots, self.n_classes, 1 + self.n_dose)
-        total = r.new_zeros(r.shape[:2])
+        out = out.view(*out.shape[:2], slots, self.n_classes, 1 + self.n_dose)
+        total = out.new_zeros(out.shape[:2])
         if self.actions.n_arms > 1 or slots > 1:
             flat = cross_entropy(
                 out[..., 0].reshape(-1, self.n_classes), arms.reshape(-1), reduction="none"
@@ -116,7 +144,9 @@ def dose_loss(kind: str, density: str, about: "Tensor", dose: "Tensor") -> "Tens
         sd = softplus(raw) + LEAST_SD
         log_density = -((dose[..., None] - mean) ** 2) / (2.0 * sd**2) - sd.log()
         return -torch.logsumexp(share.log_softmax(dim=-1) + log_density, dim=-1)
-    alpha, beta = (softplus(about) + LEAST_SD).unbind(-1)
+    # By mean and concentration, which are learned apart; the two exponents are not.
+    mean, size = about[..., 0].sigmoid(), about[..., 1].clamp(max=MOST_CONCENTRATED).exp()
+    alpha, beta = mean * size + LEAST_SD, (1.0 - mean) * size + LEAST_SD
     inside = dose.clamp(1e-4, 1.0 - 1e-4)
     norm = torch.lgamma(alpha) + torch.lgamma(beta) - torch.lgamma(alpha + beta)
     return norm - (alpha - 1.0) * inside.log() - (beta - 1.0) * (1.0 - inside).log()
@@ -149,6 +179,10 @@ def ramp(progress: float) -> float:
     return min(1.0, progress / RAMP)
 
 
-def first_in_force(max_epochs: int) -> int:
-    """First epoch in which all of λ is in force."""
-    return math.ceil(RAMP * max_epochs)
+def first_judged(max_epochs: int) -> int:
+    """First epoch among which the best is chosen.
+
+    Network and treatment model go round each other until the learning rate is small; what an
+    earlier epoch has forgotten the next may remember.
+    """
+    return math.ceil(JUDGED * max_epochs)

@@ -11,7 +11,7 @@ from causalkit.inference.arguments import check_between
 from causalkit.transtee.baseline_shapes import Baseline
 from causalkit.transtee.families import FAMILIES
 from causalkit.transtee.own_modules import OwnModule
-from causalkit.transtee.regulariser import DENSITIES, REGULARIZERS, first_in_force
+from causalkit.transtee.regulariser import DENSITIES, REGULARIZERS, first_judged
 from causalkit.transtee.shapes import ActionShape, NetShape, TableShape
 from causalkit.transtee.training import Plan
 
@@ -107,7 +107,7 @@ class Settings:
                 batch_size=check_count("batch_size", e.batch_size, least=2),
                 max_epochs=epochs,
                 patience=check_count("patience", e.patience, least=1),
-                settled=first_in_force(epochs) if e.regularizer is not None else 0,
+                settled=first_judged(epochs) if e.regularizer is not None else 0,
             ),
             validation_fraction=check_between(
                 "validation_fraction", e.validation_fraction, 0.0, 1.0, start=False, end=False

@@ -51,9 +51,6 @@ class Objective(Protocol):
     def gradient(self, flat: "Tensor", rows: "Tensor") -> "tuple[Tensor, Tensor]":
         """Training loss ``(M,)`` on rows ``(M, B)``, and its gradient ``(M, P)``."""
 
-    def after_step(self, rows: "Tensor") -> None:
-        """Whatever else learns from the same batch."""
-
     def validation(self, flat: "Tensor") -> "Tensor":
         """Factual loss ``(M,)`` on the validation rows."""
 
@@ -188,7 +185,7 @@ def train(
     import torch
 
     objective = objective.kept(state.members)
-    n_steps = max(1, math.ceil(len(rows[0]) / plan.batch_size))
+    n_steps = _steps(len(rows[0]), plan)
     mask = decay.to(state.flat) * plan.weight_decay
     started = time.perf_counter()
     first = state.epoch
@@ -300,7 +297,6 @@ def _pass(
         with torch.no_grad():
             size = adam.update(flat, gradient, lr=lr * scale, decay=mask, clip=plan.clip)
         mean.lerp_(flat, 1.0 - min(MEMORY, (1 + adam.step) / (10 + adam.step)))
-        objective.after_step(rows)
         losses.append(loss)
         sizes.append(size)
     judged = (
@@ -313,6 +309,16 @@ def _schedule(step: int, total: int) -> float:
     """Linear warm-up, then a cosine to zero."""
     warm = min(1.0, (step + 1) / WARM_UP)
     return warm * 0.5 * (1.0 + math.cos(math.pi * step / max(1, total)))
+
+
+def batch_size(n_rows: int, plan: Plan) -> int:
+    """Rows of a batch: the same for all, and at most ``plan.batch_size``."""
+    return n_rows // _steps(n_rows, plan)
+
+
+def _steps(n_rows: int, plan: Plan) -> int:
+    """Batches of an epoch."""
+    return max(1, math.ceil(n_rows / plan.batch_size))
 
 
 def _batches(state: State, rows: Sequence[Ints], seeds: Sequence[int], n_steps: int) -> Ints:

@@ -57,7 +57,8 @@ def test_two_threads_train_the_networks_that_one_trains(regularizer):
         assert torch.get_num_threads() == 2
         torch.set_num_threads(1)
         one = clone(estimator).fit(arms_data())
-    assert len(set(one.diagnostics_["epochs trained"])) > 1
+    # With a regulariser all of them train to the end.
+    assert regularizer or len(set(one.diagnostics_["epochs trained"])) > 1
     assert torch.equal(two, flat(one))
 
 
@@ -196,9 +197,6 @@ class Breaks:
             gradient[1] = float("nan")
         self.calls += 1
         return loss, gradient
-
-    def after_step(self, rows):
-        pass
 
     def validation(self, flat):
         return ((flat - 1.0) ** 2).sum(dim=1)
