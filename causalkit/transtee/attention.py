@@ -1,5 +1,6 @@
 """What the network looks at, and whether looking there matters."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 WHICH = ("cross", "encoder", "rollout")
 
 
-def token_names(model: Model) -> list[str]:
-    """One name per token of the memory.
+def token_names(model: Model, covariates: Covariates) -> list[str]:
+    """One name per token of the memory of these rows.
 
     Raises
     ------
@@ -43,6 +44,9 @@ def token_names(model: Model) -> list[str]:
     names = list(model.coding.covariates.names)
     for name, (length, _) in model.coding.covariates.sequences.items():
         names += [f"{name}[{step}]" for step in range(length)]
+    graph = model.coding.covariates.graph
+    if graph is not None and covariates.graphs is not None:
+        names += [f"{graph[0]}[{node}]" for node in range(covariates.graphs.mask.shape[1])]
     return names
 
 
@@ -62,7 +66,7 @@ def attention(
     unknown = set(average) - {"head"}
     if unknown:
         raise ArgumentError(f"average may hold 'head' only, got {', '.join(sorted(unknown))}.")
-    names = token_names(model)
+    names = token_names(model, asked.covariates)
     parts = [attention_weights(stack, asked.covariates, action) for stack in model.stacks]
     blocks = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     encoder = [values for name, values in blocks.items() if name.startswith("encoder")]
@@ -158,4 +162,4 @@ def _shuffled(covariates: Covariates, place: int, order: Any) -> Covariates:
     else:
         codes = codes.copy()
         codes[:, place - numeric.shape[1]] = codes[order, place - numeric.shape[1]]
-    return Covariates(numeric, codes, covariates.sequences, covariates.masks)
+    return replace(covariates, numeric=numeric, codes=codes)

@@ -39,7 +39,10 @@ def encode(p: Params, shape: NetShape, rows: Rows, *, drop: Drop | None = None) 
     for column, levels in enumerate(shape.table.levels):
         assert rows.codes is not None
         parts.append(one_hot(rows.codes[:, :, column], levels + 1).to(rows.numeric.dtype))
-    for steps, mask in zip(rows.sequences, rows.masks, strict=True):
+    seen = [*zip(rows.sequences, rows.masks, strict=True)]
+    if rows.graph is not None:
+        seen.append((rows.graph.nodes, rows.graph.mask))
+    for steps, mask in seen:
         weight = mask[..., None].to(steps.dtype)
         parts.append((steps * weight).sum(dim=2) / weight.sum(dim=2).clamp(min=1.0))
     r = torch.cat(parts, dim=-1)

@@ -112,7 +112,7 @@ def _check_actions(name: str, actions: "ActionShape") -> None:
 
 
 def n_features(table: "TableShape") -> int:
-    """Columns of the table as one vector, with the mean step of every sequence."""
+    """Columns of the table as one vector, with the mean step of sequences and node of graphs."""
     numeric = table.n_numeric * (1 + table.native_missing)
     steps = sum(features for _, features in table.sequences)
-    return numeric + sum(levels + 1 for levels in table.levels) + steps
+    return numeric + sum(levels + 1 for levels in table.levels) + steps + table.node_features

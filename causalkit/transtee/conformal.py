@@ -151,13 +151,23 @@ class Propensity:
 
 
 def flat_features(covariates: Covariates, levels: "tuple[int, ...]") -> Floats:
-    """Covariates ``(n, p)`` for a linear model: means for missing numbers, indicators of levels."""
+    """Covariates ``(n, p)`` for a model of a table.
+
+    Missing numbers are means, levels are indicators, sequences their mean step and graphs their
+    mean node.
+    """
     numeric = covariates.numeric.astype(np.float64)
     if np.isnan(numeric).any():
         numeric = np.where(np.isnan(numeric), np.nanmean(numeric, axis=0), numeric)
     parts = [numeric]
     for column, count in enumerate(levels):
         parts.append((covariates.codes[:, [column]] == np.arange(1, count + 1)).astype(np.float64))
+    seen = [*zip(covariates.sequences, covariates.masks, strict=True)]
+    if covariates.graphs is not None:
+        seen.append((covariates.graphs.nodes, covariates.graphs.mask))
+    for steps, mask in seen:
+        total = (steps * mask[..., None]).sum(axis=1, dtype=np.float64)
+        parts.append(total / mask.sum(axis=1, keepdims=True))
     return np.hstack(parts)
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 
 from causalkit.data import CausalData
 from causalkit.errors import DataError, Problem
+from causalkit.transtee.covariate_graphs import Graphs, graph_column, graphs_of
 from causalkit.transtee.shapes import TableShape
 from causalkit.typing import Bools, Ints, Singles
 
@@ -26,12 +27,14 @@ class CovariateCode:
         Levels of each categorical column, in order.
     native_missing : bool
     sequences : mapping of str to (length, features)
+    graph : (column, features of a node), optional
     """
 
     numeric: tuple[str, ...]
     levels: dict[str, tuple[str, ...]]
     native_missing: bool
     sequences: dict[str, tuple[int, int]]
+    graph: tuple[str, int] | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -46,6 +49,7 @@ class CovariateCode:
             levels=tuple(len(levels) for levels in self.levels.values()),
             native_missing=self.native_missing,
             sequences=tuple(self.sequences.values()),
+            node_features=0 if self.graph is None else self.graph[1],
         )
 
 
@@ -61,12 +65,14 @@ class Covariates:
         Levels of categories from 1; 0 is unknown or missing.
     sequences : tuple of (n, L, f) float32 arrays
     masks : tuple of (n, L) bool arrays
+    graphs : Graphs or None
     """
 
     numeric: Singles
     codes: Ints
     sequences: tuple[Singles, ...] = ()
     masks: tuple[Bools, ...] = ()
+    graphs: Graphs | None = None
 
     def rows(self, chosen: Ints | slice) -> "Covariates":
         """Some rows."""
@@ -75,6 +81,7 @@ class Covariates:
             self.codes[chosen],
             tuple(values[chosen] for values in self.sequences),
             tuple(mask[chosen] for mask in self.masks),
+            None if self.graphs is None else self.graphs.rows(chosen),
         )
 
 
@@ -84,7 +91,7 @@ def covariate_code(data: CausalData) -> CovariateCode:
     Raises
     ------
     DataError
-        If there is neither a covariate nor a sequence.
+        If there is neither a covariate nor a sequence nor a graph.
     """
     numeric: list[str] = []
     levels: dict[str, tuple[str, ...]] = {}
@@ -97,15 +104,17 @@ def covariate_code(data: CausalData) -> CovariateCode:
         else:
             numeric.append(name)
     sequences = {name: _sizes(_steps(data, name)) for name in data.roles.sequence}
-    if not numeric and not levels and not sequences:
+    owner = graph_column(data)
+    graph = None if owner is None else (owner, graphs_of(data, owner).nodes.shape[2])
+    if not numeric and not levels and not sequences and graph is None:
         raise DataError(
             Problem(
                 "E01-missing-column",
-                "TransTEE needs covariates or a sequence; name them: "
+                "TransTEE needs covariates, a sequence or a graph; name them: "
                 "CausalData.from_frame(..., covariates=[...]).",
             )
         )
-    return CovariateCode(tuple(numeric), levels, data.missing == "native", sequences)
+    return CovariateCode(tuple(numeric), levels, data.missing == "native", sequences, graph)
 
 
 def encode_covariates(code: CovariateCode, data: CausalData) -> Covariates:
@@ -132,6 +141,7 @@ def encode_covariates(code: CovariateCode, data: CausalData) -> Covariates:
         codes=np.column_stack(codes) if codes else np.zeros((len(data), 0), dtype=np.int64),
         sequences=tuple(values for values, _ in steps),
         masks=tuple(mask for _, mask in steps),
+        graphs=None if code.graph is None else _graphs(code.graph, data),
     )
 
 
@@ -143,8 +153,8 @@ def _is_category(column: "pd.Series[Any]") -> bool:
 
 
 def _check_columns(code: CovariateCode, data: CausalData) -> None:
-    present = (*data.roles.columns("covariates"), *data.roles.sequence)
-    wanted = (*code.names, *code.sequences)
+    present = (*data.roles.columns("covariates"), *data.roles.sequence, *_graph_name(data))
+    wanted = (*code.names, *code.sequences, *(() if code.graph is None else code.graph[:1]))
     absent = [name for name in wanted if name not in present]
     if absent:
         raise DataError(
@@ -209,6 +219,26 @@ def _steps(data: CausalData, name: str) -> tuple[Singles, Bools]:
             )
         )
     return np.where(there[:, :, None], np.nan_to_num(values), 0.0).astype(np.float32), there
+
+
+def _graph_name(data: CausalData) -> tuple[str, ...]:
+    column = graph_column(data)
+    return () if column is None else (column,)
+
+
+def _graphs(learned: tuple[str, int], data: CausalData) -> Graphs:
+    column, n_features = learned
+    graphs = graphs_of(data, column)
+    if graphs.nodes.shape[2] != n_features:
+        raise DataError(
+            Problem(
+                "E01-missing-column",
+                f"nodes of {column!r} had {n_features} features in training and have "
+                f"{graphs.nodes.shape[2]} here.",
+                column,
+            )
+        )
+    return graphs
 
 
 def _sizes(steps: tuple[Singles, Bools]) -> tuple[int, int]:

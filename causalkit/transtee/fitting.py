@@ -21,6 +21,7 @@ from causalkit.transtee.actions import (
 )
 from causalkit.transtee.adversary import Adversary, first_parameters
 from causalkit.transtee.checkpoint import restored, saver
+from causalkit.transtee.covariate_graphs import joined_graphs
 from causalkit.transtee.covariates import (
     CovariateCode,
     Covariates,
@@ -268,7 +269,10 @@ def _facts(data: Sequence[Coded], members: Sequence[Member], settings: Settings)
     """What tells one training from another: how, on which rows, of which data."""
     digest = hashlib.sha256()
     for one in data:
-        for values in (one.covariates.numeric, one.covariates.codes, one.actions.arms, one.y):
+        arrays = [one.covariates.numeric, one.covariates.codes, *one.covariates.sequences]
+        if one.covariates.graphs is not None:
+            arrays += [one.covariates.graphs.nodes, one.covariates.graphs.edges]
+        for values in (*arrays, one.actions.arms, one.y):
             digest.update(np.ascontiguousarray(values).tobytes())
         digest.update(np.ascontiguousarray(one.actions.doses).tobytes())
     for member in members:
@@ -300,6 +304,7 @@ def _joined(data: Sequence[Coded], device: Any) -> Store:
             rows([one.covariates.masks[k] for one in data])
             for k in range(len(first.covariates.masks))
         ),
+        joined_graphs([one.covariates.graphs for one in data]),
     )
     actions = ActionArrays(
         rows([one.actions.arms for one in data]),

@@ -19,6 +19,7 @@ import pandas as pd
 
 from causalkit.data import CausalData
 from causalkit.errors import DataError, Problem
+from causalkit.transtee.graph_tables import features, places, read_graphs
 from causalkit.transtee.networks import (
     Params,
     encode_graphs,
@@ -142,7 +143,7 @@ def library_of(data: CausalData, column: str) -> Library:
     tables = data.tables
     if f"{column}_vectors" in tables:
         frame = tables[f"{column}_vectors"].sort_values(column, ignore_index=True)
-        return Library("vector", _places(frame[column]), _features(frame, (column,)))
+        return Library("vector", places(frame[column]), features(frame, (column,)))
     if f"{column}_steps" in tables:
         return _sequences(tables[f"{column}_steps"], column)
     if f"{column}_nodes" in tables:
@@ -159,50 +160,19 @@ def library_of(data: CausalData, column: str) -> Library:
     )
 
 
-def _places(names: "pd.Series[Any]") -> dict[Any, int]:
-    return {name: position for position, name in enumerate(dict.fromkeys(names.tolist()))}
-
-
-def _features(frame: pd.DataFrame, others: tuple[str, ...]) -> Singles:
-    values: Singles = frame.drop(columns=list(others)).to_numpy(dtype=np.float32)
-    return values
-
-
 def _sequences(frame: pd.DataFrame, column: str) -> Library:
     frame = frame.sort_values([column, "step"], ignore_index=True)
-    place = _places(frame[column])
+    place = places(frame[column])
     owner = frame[column].map(place).to_numpy(dtype=np.int64)
     position = frame.groupby(owner).cumcount().to_numpy()
-    values = _features(frame, (column, "step"))
-    features = np.zeros((len(place), int(position.max()) + 1, values.shape[1]), dtype=np.float32)
-    mask = np.zeros(features.shape[:2], dtype=bool)
-    features[owner, position], mask[owner, position] = values, True
-    return Library("sequence", place, features, mask=mask)
+    values = features(frame, (column, "step"))
+    steps = np.zeros((len(place), int(position.max()) + 1, values.shape[1]), dtype=np.float32)
+    mask = np.zeros(steps.shape[:2], dtype=bool)
+    steps[owner, position], mask[owner, position] = values, True
+    return Library("sequence", place, steps, mask=mask)
 
 
 def _graphs(nodes: pd.DataFrame, edges: pd.DataFrame, column: str) -> Library:
-    nodes = nodes.sort_values([column, "node"], ignore_index=True)
-    place = _places(nodes[column])
-    owner = nodes[column].map(place).to_numpy(dtype=np.int64)
-    number = pd.Series(
-        np.arange(len(nodes)), index=pd.MultiIndex.from_frame(nodes[[column, "node"]])
-    )
-    ends = [
-        number.reindex(pd.MultiIndex.from_arrays([edges[column], edges[end]])).to_numpy()
-        for end in ("source", "target")
-    ]
-    lost = np.flatnonzero(np.isnan(ends[0].astype(float)) | np.isnan(ends[1].astype(float)))
-    if lost.size:
-        first = edges.iloc[lost[0]]
-        raise DataError(
-            Problem(
-                "E05-nan-treatment",
-                f"{lost.size} edges name nodes that their graph lacks; first: graph "
-                f"{first[column]!r}, edge {first['source']} to {first['target']}.",
-                column,
-                tuple(int(row) for row in lost[:10]),
-            )
-        )
-    pair = np.stack([values.astype(np.int64) for values in ends])
-    both = np.concatenate([pair, pair[::-1]], axis=1)
-    return Library("graph", place, _features(nodes, (column, "node")), edges=both, owner=owner)
+    found = read_graphs(nodes, edges, column, code="E05-nan-treatment")
+    both = np.concatenate([found.edges, found.edges[::-1]], axis=1)
+    return Library("graph", found.place, found.features, edges=both, owner=found.owner)

@@ -76,6 +76,7 @@ def _check_same(datasets: Sequence[CausalData]) -> None:
             and data.roles.kinds == first.kinds
             and data.roles.covariates == first.covariates
             and data.roles.sequence == first.sequence
+            and data.roles.graph == first.graph
         )
         if not same:
             raise ArgumentError(

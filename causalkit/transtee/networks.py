@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from causalkit.transtee.covariate_graphs import GraphRows, graph_tokens
 from causalkit.transtee.layout import apply_linear, apply_norm, fold_norm
 from causalkit.transtee.multihead import Looked, attention, self_attention
 from causalkit.transtee.own_modules import OwnModule
@@ -42,6 +43,7 @@ class Rows:
     sequences : tuple of (M, B, L, f) tensors
     masks : tuple of (M, B, L) bool tensors
         True where a step is there.
+    graph : GraphRows or None
     """
 
     numeric: "Tensor"
@@ -49,6 +51,7 @@ class Rows:
     codes: "Tensor | None" = None
     sequences: "tuple[Tensor, ...]" = ()
     masks: "tuple[Tensor, ...]" = ()
+    graph: GraphRows | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,7 +282,7 @@ def _tokens(
     """Covariate tokens ``(M, B, S, d)``, and which are there if some may not be."""
     import torch
 
-    found, masks = [], []
+    found, masks = [], [*rows.masks]
     if shape.bottleneck:
         found.append(_reduced(p, shape, rows))
     else:
@@ -299,16 +302,20 @@ def _tokens(
         seen = (rows.sequences[0], rows.masks[0])
         tokens = own.tokens(p, seen, width=shape.width, dims=3)
         found.append(apply_norm(p, "own.norm", tokens))
-        return torch.cat(found, dim=2), None
-    for index, steps in enumerate(rows.sequences):
-        position = p[f"sequence{index}.position"][:, None, : steps.shape[2]]
-        found.append(apply_linear(p, f"sequence{index}", steps) + position)
+        masks = []
+    else:
+        for index, steps in enumerate(rows.sequences):
+            position = p[f"sequence{index}.position"][:, None, : steps.shape[2]]
+            found.append(apply_linear(p, f"sequence{index}", steps) + position)
+    if rows.graph is not None:
+        found.append(graph_tokens(p, rows.graph))
+        masks.append(rows.graph.mask)
     tokens = found[0] if len(found) == 1 else torch.cat(found, dim=2)
-    if not rows.masks:
+    if not masks:
         return tokens, None
-    n_first = tokens.shape[2] - sum(mask.shape[2] for mask in rows.masks)
-    masks = [torch.ones_like(rows.masks[0][:, :, :1]).expand(-1, -1, n_first), *rows.masks]
-    return tokens, torch.cat(masks, dim=2)
+    n_first = tokens.shape[2] - sum(mask.shape[2] for mask in masks)
+    first = torch.ones_like(masks[0][:, :, :1]).expand(-1, -1, n_first)
+    return tokens, torch.cat([first, *masks], dim=2)
 
 
 def _reduced(p: Params, shape: NetShape, rows: Rows) -> "Tensor":

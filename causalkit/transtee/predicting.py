@@ -81,7 +81,8 @@ def _by_stack(
     device, network, scales = stack.flat.device, stack.network, stack.scales
     if device.type == "cpu":
         budget = min(budget, NEAR)
-    size = _rows_per_piece(network.shape, len(stack.members), len(actions), budget)
+    tokens = _n_tokens(network.shape, covariates)
+    size = _rows_per_piece(network.shape, tokens, len(stack.members), len(actions), budget)
     with torch.inference_mode():
         p = network.for_prediction(stack.flat)
         items = network.items(p, library)
@@ -99,10 +100,17 @@ def _by_stack(
             yield mean_outcome(network.family, out, centre, spread).cpu().numpy()
 
 
-def _rows_per_piece(shape: NetShape, n_members: int, n_actions: int, budget: int) -> int:
-    """Rows whose largest tensors fit the budget: a handful of each kind are alive at once."""
+def _n_tokens(shape: NetShape, covariates: Covariates) -> int:
+    """Tokens of the memory of a row."""
     tokens = shape.table.n_columns if not shape.bottleneck else shape.bottleneck
     tokens += sum(length for length, _ in shape.table.sequences)
+    return tokens + (0 if covariates.graphs is None else covariates.graphs.mask.shape[1])
+
+
+def _rows_per_piece(
+    shape: NetShape, tokens: int, n_members: int, n_actions: int, budget: int
+) -> int:
+    """Rows whose largest tensors fit the budget: a handful of each kind are alive at once."""
     wide = shape.width_ff + 4 * shape.width
     row = tokens * (wide + shape.n_heads * tokens)
     copies = 1 if shape.baseline is None else shape.baseline.n_copies(shape.actions)
@@ -180,7 +188,8 @@ def attention_weights(
     network, scales, device = stack.network, stack.scales, stack.flat.device
     if network.shape.baseline is not None:
         raise ArgumentError(f"{network.shape.baseline.name} has no attention to show.")
-    size = _rows_per_piece(network.shape, len(stack.members), 1, memory_budget)
+    tokens = _n_tokens(network.shape, covariates)
+    size = _rows_per_piece(network.shape, tokens, len(stack.members), 1, memory_budget)
     pieces: dict[str, list[Floats]] = {}
     with torch.inference_mode():
         p = network.layout.unpack(stack.flat)

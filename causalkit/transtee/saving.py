@@ -25,7 +25,7 @@ from causalkit.transtee.shapes import ActionShape, NetShape, TableShape
 from causalkit.transtee.stack import Member, Stack
 from causalkit.transtee.store import Scales
 
-SCHEMA = 2
+SCHEMA = 3
 _PLAIN = (bool, int, float, str)
 _LIBRARY = ("features", "mask", "edges", "owner")
 
@@ -177,6 +177,7 @@ def _model(
         {name: tuple(levels) for name, levels in c["levels"].items()},
         c["native_missing"],
         {name: tuple(sizes) for name, sizes in c["sequences"].items()},
+        None if c["graph"] is None else tuple(c["graph"]),
     )
     actions = ActionCode(
         tuple(a["columns"]),

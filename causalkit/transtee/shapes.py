@@ -27,12 +27,15 @@ class TableShape:
         Whether a numeric covariate may be missing, and then has a token of its own for that.
     sequences : tuple of (length, features)
         Of each sequence or text.
+    node_features : int
+        Of a graph for every row; 0 if there is none.
     """
 
     n_numeric: int
     levels: tuple[int, ...] = ()
     native_missing: bool = False
     sequences: tuple[tuple[int, int], ...] = ()
+    node_features: int = 0
 
     @property
     def n_columns(self) -> int:
@@ -132,6 +135,8 @@ def _covariate_blocks(shape: NetShape) -> dict[str, Parameter]:
             blocks["table.missing"] = Parameter((p, d), "normal", sd)
         for column, levels in enumerate(table.levels):
             blocks[f"table.level{column}"] = Parameter((levels + 1, d), "normal", sd)
+    if table.node_features:
+        blocks |= _graph_blocks("graph", table.node_features, d) | norm("graph.norm", d, start=sd)
     if shape.own_sequence:
         return blocks | norm("own.norm", d, start=sd)
     for index, (length, features) in enumerate(table.sequences):
@@ -150,10 +155,15 @@ def _action_blocks(actions: ActionShape, d: int) -> dict[str, Parameter]:
     if actions.item_kind in ("vector", "sequence"):
         blocks |= linear("item.in", actions.item_features, d) | linear("item.out", d, d)
     elif actions.item_kind == "graph":
-        blocks |= linear("item.in", actions.item_features, d)
-        for step in range(N_ROUNDS):
-            blocks |= linear(f"item.own{step}", d, d) | linear(f"item.near{step}", d, d)
-        blocks |= linear("item.out", d, d)
+        blocks |= _graph_blocks("item", actions.item_features, d) | linear("item.out", d, d)
+    return blocks
+
+
+def _graph_blocks(name: str, n_features: int, d: int) -> dict[str, Parameter]:
+    """Features of nodes, and rounds of sums over their neighbours."""
+    blocks = linear(f"{name}.in", n_features, d)
+    for step in range(N_ROUNDS):
+        blocks |= linear(f"{name}.own{step}", d, d) | linear(f"{name}.near{step}", d, d)
     return blocks
 
 

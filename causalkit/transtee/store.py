@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from causalkit.transtee.actions import ActionArrays
+from causalkit.transtee.covariate_graphs import GraphStore
 from causalkit.transtee.covariates import Covariates
 from causalkit.transtee.networks import Actions, Rows
 from causalkit.typing import Bools, Floats, Ints, Singles
@@ -30,6 +31,8 @@ class Scales:
     step_centre, step_spread : (M, F) tensors
         Of the features of the steps of all sequences, one sequence after the other; F is 0 if
         they are left as they are.
+    node_centre, node_spread : (M, f) tensors
+        Of the features of nodes of graphs.
     """
 
     centre: "Tensor"
@@ -40,6 +43,8 @@ class Scales:
     width: "Tensor"
     step_centre: "Tensor"
     step_spread: "Tensor"
+    node_centre: "Tensor"
+    node_spread: "Tensor"
 
     def kept(self, members: "Tensor") -> "Scales":
         """Of some members."""
@@ -61,6 +66,7 @@ class Store:
     items: "Tensor | None" = None
     y: "Tensor | None" = None
     weight: "Tensor | None" = None
+    graphs: GraphStore | None = None
 
     def rows(self, index: "Tensor", scales: Scales) -> Rows:
         """Standardised covariates of rows ``(M, B)``, or ``(1, B)`` for every member."""
@@ -77,6 +83,9 @@ class Store:
             codes=None if self.codes is None else self.codes[index].expand(len(numeric), -1, -1),
             sequences=self._steps(index, scales),
             masks=tuple(mask[index].expand(len(numeric), -1, -1) for mask in self.masks),
+            graph=None
+            if self.graphs is None
+            else self.graphs.rows(index, scales.node_centre, scales.node_spread),
         )
 
     def _steps(self, index: "Tensor", scales: Scales) -> "tuple[Tensor, ...]":
@@ -145,6 +154,7 @@ def make_store(
         masks=tuple(put(mask, torch.bool) for mask in covariates.masks),
         y=None if y is None else put(y),
         weight=None if weight is None else put(weight),
+        graphs=None if covariates.graphs is None else GraphStore.of(covariates.graphs, device),
     )
     if actions is None:
         return store
@@ -192,6 +202,11 @@ def learn_scales(
         ends = [_step_scales(values, mask, rows) for values, mask in steps]
         found["step_centre"].append(np.concatenate([np.empty(0), *(centre for centre, _ in ends)]))
         found["step_spread"].append(np.concatenate([np.empty(0), *(spread for _, spread in ends)]))
+        node_ends = (np.empty(0), np.empty(0))
+        if covariates.graphs is not None:
+            node_ends = _step_scales(covariates.graphs.nodes, covariates.graphs.mask, rows)
+        found["node_centre"].append(node_ends[0])
+        found["node_spread"].append(node_ends[1])
     return Scales(
         **{
             name: torch.as_tensor(np.stack(values), dtype=torch.float32, device=device)

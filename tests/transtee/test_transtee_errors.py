@@ -116,7 +116,7 @@ def test_tiny_data_warn(arms):
 
 
 def test_no_covariates():
-    with pytest.raises(DataError, match="needs covariates or a sequence"):
+    with pytest.raises(DataError, match="needs covariates, a sequence or a graph"):
         ck.TransTEE(**SMALL).fit(build(arms_frame(), ()))
 
 

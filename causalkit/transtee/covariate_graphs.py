@@ -1,0 +1,232 @@
+"""A graph for every row among the covariates, whose nodes are tokens.
+
+The data carry the graphs as tables, ``<column>_nodes`` with ``<column>, node`` and features, and
+``<column>_edges`` with ``<column>, source, target``, each edge once. The role ``graph`` names the
+second, and the column of the data says which graph a row has.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from causalkit.data import CausalData
+from causalkit.errors import DataError, Problem
+from causalkit.transtee.graph_tables import read_graphs
+from causalkit.transtee.layout import apply_linear, apply_norm
+from causalkit.transtee.shapes import N_ROUNDS
+from causalkit.typing import Bools, Ints, Singles
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from torch import Tensor
+
+SUFFIX = "_edges"
+# A product of matrices whose parts begin at aligned addresses is rounded alike for every member.
+_MULTIPLE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Graphs:
+    """Graphs of n rows, padded to L nodes and E edges.
+
+    Attributes
+    ----------
+    nodes : (n, L, f) float32 array
+        Zero where padded.
+    mask : (n, L) bool array
+        Which nodes are there.
+    edges : (n, E) int32 array
+        Source · L + target, in both directions; L² where padded.
+    """
+
+    nodes: Singles
+    mask: Bools
+    edges: NDArray[np.int32]
+
+    def rows(self, chosen: "Ints | slice") -> "Graphs":
+        """Some rows."""
+        return Graphs(self.nodes[chosen], self.mask[chosen], self.edges[chosen])
+
+
+@dataclass(frozen=True, slots=True)
+class GraphRows:
+    """Graphs of a batch: features ``(M, B, L, f)``, mask ``(M, B, L)``, edges ``(M, B, L, L)``."""
+
+    nodes: "Tensor"
+    mask: "Tensor"
+    adjacency: "Tensor"
+
+
+@dataclass(frozen=True, slots=True)
+class GraphStore:
+    """Graphs of all rows on a device."""
+
+    nodes: "Tensor"
+    mask: "Tensor"
+    edges: "Tensor"
+
+    @classmethod
+    def of(cls, graphs: Graphs, device: Any) -> "GraphStore":
+        """Tensors of the arrays."""
+        import torch
+
+        parts = (graphs.nodes, graphs.mask, graphs.edges)
+        return cls(*(torch.tensor(np.array(values), device=device) for values in parts))
+
+    def rows(self, index: "Tensor", centre: "Tensor", spread: "Tensor") -> GraphRows:
+        """Standardised graphs of rows ``(M, B)``, or ``(1, B)`` for every member.
+
+        Parameters
+        ----------
+        index : integer tensor
+        centre, spread : (M, f) tensors
+        """
+        import torch
+
+        n_members, size = len(centre), self.nodes.shape[1]
+        shape = (n_members, *index.shape[1:])
+        mask = self.mask[index].expand(*shape, -1)
+        nodes = (self.nodes[index] - centre[:, None, None]) / spread[:, None, None]
+        nodes = torch.where(mask[..., None], nodes, 0.0)
+        edges = self.edges[index].long()
+        flat = nodes.new_zeros(*index.shape, size * size + 1)
+        flat.scatter_(-1, edges, 1.0)
+        adjacency = flat[..., :-1].view(*index.shape, size, size)
+        return GraphRows(nodes, mask, adjacency.expand(*shape, -1, -1))
+
+
+def graph_column(data: CausalData) -> str | None:
+    """Column that says which graph each row has, if there are graphs among the covariates.
+
+    Raises
+    ------
+    DataError
+        If the table of edges has no column, or no table of nodes, to go with it.
+    """
+    table = data.roles.graph
+    if table is None:
+        return None
+    column = table.removesuffix(SUFFIX)
+    if column in data.roles.treatment:
+        return None
+    wanted = (
+        (table.endswith(SUFFIX), f"must be named after a column, as <column>{SUFFIX}"),
+        (column in data.frame, f"goes with a column {column!r} that says which graph a row has"),
+        (f"{column}_nodes" in data.tables, f"goes with a table {column + '_nodes'!r}"),
+    )
+    for there, words in wanted:
+        if not there:
+            raise DataError(
+                Problem(
+                    "E01-missing-column",
+                    f"graph={table!r} {words}, and the data have none. Pass tables="
+                    f"{{'{column}_nodes': nodes, '{column}{SUFFIX}': edges}}, "
+                    f"graph='{column}{SUFFIX}', and the column in a role, such as extra.",
+                    column,
+                )
+            )
+    return column
+
+
+def graphs_of(data: CausalData, column: str) -> Graphs:
+    """Graphs of every row.
+
+    Raises
+    ------
+    DataError
+        If a row names a graph that is not there, a feature is not a finite number, or an edge names
+        a node that is not there.
+    """
+    nodes = data.tables[f"{column}_nodes"]
+    found = read_graphs(nodes, data.tables[f"{column}{SUFFIX}"], column, code="E07-nan-covariate")
+    names = data.frame[column]
+    place = names.map(found.place).to_numpy(dtype=float, na_value=np.nan)
+    lost = np.flatnonzero(np.isnan(place))
+    if lost.size:
+        raise DataError(
+            Problem(
+                "E07-nan-covariate",
+                f"{lost.size} rows name graphs that {column}_nodes lacks; first: row {lost[0]}, "
+                f"{names.iloc[lost[0]]!r}.",
+                column,
+                tuple(int(row) for row in lost[:10]),
+            )
+        )
+    bad = np.flatnonzero(~np.isfinite(found.features).all(axis=1))
+    if bad.size:
+        name = list(found.place)[found.owner[bad[0]]]
+        raise DataError(
+            Problem(
+                "E07-nan-covariate",
+                f"{bad.size} nodes of {column}_nodes have features that are not finite numbers; "
+                f"first: one of graph {name!r}.",
+                column,
+            )
+        )
+    return _padded(found.features, found.edges, found.owner, len(found.place)).rows(
+        place.astype(np.int64)
+    )
+
+
+def _padded(features: Singles, edges: Ints, owner: Ints, n_graphs: int) -> Graphs:
+    """One row for each graph."""
+    counts = np.bincount(owner, minlength=n_graphs)
+    size = -(-int(counts.max()) // _MULTIPLE) * _MULTIPLE
+    position = np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)
+    nodes = np.zeros((n_graphs, size, features.shape[1]), dtype=np.float32)
+    mask = np.zeros((n_graphs, size), dtype=bool)
+    nodes[owner, position], mask[owner, position] = features, True
+    both = np.concatenate([edges, edges[::-1]], axis=1)
+    order = np.argsort(owner[both[0]], kind="stable")
+    source, target = both[:, order]
+    graph = owner[source]
+    n_edges = np.bincount(graph, minlength=n_graphs)
+    place = np.arange(len(graph)) - np.repeat(np.cumsum(n_edges) - n_edges, n_edges)
+    wide = np.full((n_graphs, max(1, int(n_edges.max(initial=0)))), size * size, dtype=np.int32)
+    wide[graph, place] = position[source] * size + position[target]
+    return Graphs(nodes, mask, wide)
+
+
+def joined_graphs(parts: "Sequence[Graphs | None]") -> Graphs | None:
+    """Graphs of several data sets, one after the other, padded alike."""
+    some = [part for part in parts if part is not None]
+    if not some:
+        return None
+    size = max(part.nodes.shape[1] for part in some)
+    wide = [_widened(part, size, max(one.edges.shape[1] for one in some)) for part in some]
+    return Graphs(
+        np.concatenate([part.nodes for part in wide]),
+        np.concatenate([part.mask for part in wide]),
+        np.concatenate([part.edges for part in wide]),
+    )
+
+
+def _widened(part: Graphs, size: int, n_edges: int) -> Graphs:
+    old = part.nodes.shape[1]
+    source, target = part.edges // old, part.edges % old
+    edges = np.where(part.edges == old * old, size * size, source * size + target)
+    more = ((0, 0), (0, size - old))
+    return Graphs(
+        np.pad(part.nodes, (*more, (0, 0))),
+        np.pad(part.mask, more),
+        np.pad(edges, ((0, 0), (0, n_edges - edges.shape[1])), constant_values=size * size).astype(
+            np.int32
+        ),
+    )
+
+
+def graph_tokens(p: "Mapping[str, Tensor]", graph: GraphRows) -> "Tensor":
+    """Tokens ``(M, B, L, d)`` of the nodes, after three rounds of sums over neighbours."""
+    import torch
+    from torch.nn.functional import gelu
+
+    hidden = apply_linear(p, "graph.in", graph.nodes)
+    for step in range(N_ROUNDS):
+        near = torch.matmul(graph.adjacency, hidden)
+        hidden = hidden + gelu(
+            apply_linear(p, f"graph.own{step}", hidden) + apply_linear(p, f"graph.near{step}", near)
+        )
+    return apply_norm(p, "graph.norm", hidden)
