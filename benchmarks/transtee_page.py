@@ -139,7 +139,8 @@ def _together_section(rows: list[dict]) -> list[str]:
         f"{r['gpu']}, 30 epochs: one replication {r['one_s']:.1f} s, a hundred together "
         f"{r['hundred_s']:.1f} s, {r['ratio']:.1f} times as long. Goal at most {GOAL_TOGETHER:g}: "
         f"{verdict(r['ratio'] <= GOAL_TOGETHER)}. With encoder and decoder compiled: "
-        f"{r['compiled_s']:.1f} s.",
+        f"{r['compiled_s']:.1f} s; effects of one replication differ by at most "
+        f"{r['compiled_gap_sd']:.1g} sd (goal .001).",
         "",
     ]
 

@@ -81,6 +81,10 @@ class TransTEE(NetworkEstimator):
     device : str, default "auto"
         A GPU if there is one.
     precision : {"auto", "float32", "bf16"}
+    compile : bool, default False
+        On a GPU, send encoder and decoder through torch.compile. On a processor it is left out,
+        with a warning: small products are nearly all of the time there, and compiling takes
+        minutes.
     deterministic : bool, default False
         Refuse kernels whose sums depend on order; on a CPU results are reproducible anyway.
     checkpoint : path, optional
@@ -134,6 +138,7 @@ class TransTEE(NetworkEstimator):
         support: tuple[float, float] | None = None,
         device: str = "auto",
         precision: str = "auto",
+        compile: bool = False,
         deterministic: bool = False,
         checkpoint: str | Path | None = None,
         random_state: RandomState = None,
@@ -169,6 +174,7 @@ class TransTEE(NetworkEstimator):
         self.support = support
         self.device = device
         self.precision = precision
+        self.compile = compile
         self.deterministic = deterministic
         self.checkpoint = checkpoint
         self.random_state = random_state

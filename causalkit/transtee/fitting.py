@@ -353,7 +353,13 @@ def _network(coding: Coding, settings: Settings, data: Sequence[Coded]) -> Netwo
         item_scales = (features.mean(axis=0), np.where(spread > 0, spread, 1.0))
     own = (settings.action_encoder, settings.covariate_encoder)
     return Network(
-        shape, layout_of(shape, own), settings.outcome, coding.library, item_scales, *own
+        shape,
+        layout_of(shape, own),
+        settings.outcome,
+        coding.library,
+        item_scales,
+        *own,
+        compile=settings.compile and settings.device.type != "cpu",
     )
 
 

@@ -116,6 +116,11 @@ def _say(settings: Settings, coding: Coding, data: CausalData) -> None:
             "a linear model.",
             CausalKitWarning,
         )
+    if settings.compile and settings.device.type == "cpu":
+        warn(
+            "compile=True is left out on a processor, where compiling takes longer than it saves.",
+            CausalKitWarning,
+        )
     if settings.regularizer is not None and settings.regularizer_weight > 0:
         warn(
             f"regularizer={settings.regularizer!r} pushes the representation to forget the "

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from causalkit.rng import seed_of
 from causalkit.transtee import baseline_networks
 from causalkit.transtee.adversary import Adversary
+from causalkit.transtee.compiled import compiled
 from causalkit.transtee.families import STANDARDISED, outcome_loss
 from causalkit.transtee.items import Library
 from causalkit.transtee.layout import Layout
@@ -32,7 +33,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """A shape with its layout, the outcome family, and what encodes items and sequences."""
+    """A shape with its layout, the outcome family, and what encodes items and sequences.
+
+    With ``compile`` encoder and decoder go through torch.compile.
+    """
 
     shape: NetShape
     layout: Layout
@@ -41,6 +45,7 @@ class Network:
     item_scales: tuple[Floats, Floats] | None = None
     action_encoder: OwnModule | None = None
     covariate_encoder: OwnModule | None = None
+    compile: bool = False
 
     def for_prediction(self, flat: "Tensor") -> "dict[str, Tensor]":
         """Parameters for many actions per row."""
@@ -67,7 +72,8 @@ class Network:
         """Memory of a batch of rows."""
         if self.shape.baseline is not None:
             return baseline_networks.encode(p, self.shape, rows, drop=drop)
-        return encode(p, self.shape, rows, drop=drop, looked=looked, own=self.covariate_encoder)
+        run = compiled(encode) if self.compile else encode
+        return run(p, self.shape, rows, drop=drop, looked=looked, own=self.covariate_encoder)
 
     def decode(
         self,
@@ -81,7 +87,8 @@ class Network:
         """Output ``(M, B, G)`` of every row under every action."""
         if self.shape.baseline is not None:
             return baseline_networks.decode(p, self.shape, memory, actions, drop=drop)
-        return decode(p, self.shape, memory, actions, drop=drop, looked=looked)
+        run = compiled(decode) if self.compile else decode
+        return run(p, self.shape, memory, actions, drop=drop, looked=looked)
 
 
 @dataclass(slots=True)

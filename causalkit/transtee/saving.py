@@ -240,7 +240,15 @@ def _stack(
         for place, m in enumerate(one["members"])
     )
     return Stack(
-        network=Network(shape, layout, one["family"], library, scales, *own),
+        network=Network(
+            shape,
+            layout,
+            one["family"],
+            library,
+            scales,
+            action_encoder=own[0],
+            covariate_encoder=own[1],
+        ),
         flat=flat.to(device),
         scales=Scales(*(tensors[f"{number}.{name}"].to(device) for name in Scales.__slots__)),
         members=members,

@@ -48,6 +48,7 @@ class Settings:
     support: tuple[float, float] | None
     device: Any
     precision: str
+    compile: bool
     deterministic: bool
     checkpoint: Path | None
     seed: int
@@ -69,7 +70,7 @@ class Settings:
         if e.regularizer not in REGULARIZERS:
             raise ArgumentError(f"regularizer must be None, 'tr' or 'ptr', got {e.regularizer!r}.")
         refit = getattr(e, "refit", False)
-        for name in ("bootstrap", "deterministic", "refit"):
+        for name in ("bootstrap", "compile", "deterministic", "refit"):
             value = getattr(e, name, False)
             if not isinstance(value, bool):
                 raise ArgumentTypeError(f"{name} must be True or False, got {value!r}.")
@@ -120,6 +121,7 @@ class Settings:
             support=_support(e.support),
             device=resolve_device(e.device),
             precision=e.precision,
+            compile=getattr(e, "compile", False),
             deterministic=e.deterministic,
             checkpoint=None if e.checkpoint is None else Path(e.checkpoint),
             seed=seed,
