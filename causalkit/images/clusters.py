@@ -1,6 +1,7 @@
 """ImageEffectClusters: types of places that react differently, found in their images."""
 
 import time
+from collections.abc import Sequence
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -10,7 +11,7 @@ from causalkit.data.images import ImageStore
 from causalkit.data.roles import Requires
 from causalkit.images.batches import Images
 from causalkit.images.effect_map import facts_of
-from causalkit.images.encoders import ImageEncoder, resolve_encoder
+from causalkit.images.encoders import ImageEncoder, candidate_encoders
 from causalkit.images.fitting import fit_members
 from causalkit.images.model import LatentLevel, Likelihood
 from causalkit.images.outcomes import check_outcome, orthogonalised
@@ -40,10 +41,11 @@ class ImageEffectClusters(PixelMap):
     n_clusters : int or "auto", default 2
         K, at most 8. ``"auto"`` takes the smallest K whose predictive density on the selection
         rows is within one standard error of the best of 1 to ``max_clusters``.
-    encoder : {"cnn", "filters", "random"} or ImageEncoder, default "cnn"
+    encoder : {"cnn", "filters", "random", "auto"}, ImageEncoder or a list, default "cnn"
         ``"cnn"`` is trained with the effects, and so is ``"filters"``, one layer that finds small
         patterns in few images; ``"random"`` has fixed random filters; a module of your own goes
-        through :meth:`ImageEncoder.of`.
+        through :meth:`ImageEncoder.of`. Of a list, or of ``"cnn"`` and ``"filters"`` for
+        ``"auto"``, the one with the best predictive density on the selection rows is kept.
     likelihood : {"student_t", "normal", "bernoulli"}, default "student_t"
         Of the outcome. ``"bernoulli"``, for outcomes 0/1, reports risk differences.
     inference : {"svi_fullrank", "map"}, default "svi_fullrank"
@@ -104,6 +106,8 @@ class ImageEffectClusters(PixelMap):
     result_ : EffectResult
     evaluation_ : Evaluation
         Scores and predictions of the evaluation rows.
+    encoder_ : ImageEncoder
+        The one that was kept.
     members_ : tuple of Member
         Encoders with their posteriors, best first.
     parts_ : Parts
@@ -126,6 +130,7 @@ class ImageEffectClusters(PixelMap):
     """
 
     requires = Requires(roles=("image",), treatment_kinds=("binary",), weight_kinds=())
+    encoder_: ImageEncoder
     _when_learned_by_heart = (
         "Take an encoder with fewer weights ('filters' or 'random'), fewer epochs, or more images."
     )
@@ -134,7 +139,7 @@ class ImageEffectClusters(PixelMap):
         self,
         *,
         n_clusters: int | Literal["auto"] = 2,
-        encoder: str | ImageEncoder = "cnn",
+        encoder: str | ImageEncoder | Sequence[str | ImageEncoder] = "cnn",
         likelihood: Likelihood = "student_t",
         inference: Literal["svi_fullrank", "map"] = "svi_fullrank",
         latent_level: LatentLevel = "unit",
@@ -216,9 +221,10 @@ class ImageEffectClusters(PixelMap):
         data.require(self.requires, by=type(self).__name__)
         settings = Settings.of(self, seed=as_seed(self.random_state))
         with collect_warnings() as caught:
-            encoder = resolve_encoder(self.encoder)
+            encoders = candidate_encoders(self.encoder)
             store = ImageStore.of(data, self.image)
-            encoder.check(store.bands)
+            for encoder in encoders:
+                encoder.check(store.bands)
             check_times(store, self.treatment_date, allow_later=self.allow_later_frames)
             seen = survey(store, progress=self.progress)
             check_pixels(seen, store, nan_policy=self.nan_policy)
@@ -227,12 +233,20 @@ class ImageEffectClusters(PixelMap):
             images = Images.of(store)
             if self.orthogonalize:
                 units = orthogonalised(units, parts, self.likelihood, seed=settings.plan.seed)
-            fitted = fit_members(self, images, seen, units, parts, encoder, settings)
-            self._set_fitted(fitted, parts, settings.plan.seed)
-            self._evaluate_pixels(units, images)
+            tried = [
+                fit_members(self, images, seen, units, parts, encoder, settings)
+                for encoder in encoders
+            ]
+            scores = [fitted.members[0].score for fitted in tried]
+            best = int(np.argmax(scores))
+            self.encoder_ = encoders[best]
+            self._set_fitted(tried[best], parts, settings.plan.seed)
+            names = [encoder.name for encoder in encoders]
+            self._evaluate_pixels(units, images, dict(zip(names, scores, strict=True)))
             self._facts = facts_of(
                 data,
-                f"ImageEffectClusters(n_clusters={self.n_clusters_}, encoder={encoder.name!r})",
+                f"ImageEffectClusters(n_clusters={self.n_clusters_}, "
+                f"encoder={self.encoder_.name!r})",
                 settings.plan.seed,
                 notes=self._notes(parts),
                 diagnostics=self.diagnostics_,
@@ -256,7 +270,7 @@ class ImageEffectClusters(PixelMap):
         )
         return units, units.parts(self.split, seed=seed)
 
-    def _evaluate_pixels(self, units: Units, images: Images) -> None:
+    def _evaluate_pixels(self, units: Units, images: Images, encoders: dict[str, float]) -> None:
         rows = self.parts_.evaluate
         positions, place = np.unique(units.image[rows], return_inverse=True)
         self._evaluate(
@@ -264,6 +278,7 @@ class ImageEffectClusters(PixelMap):
             [found[place] for found in self._fitted.features(images, positions)],
             self._fitted.standard.apply(units.covariates[rows]),
             history=tuple(member.history for member in self.members_),
+            encoders=encoders,
         )
 
     def _notes(self, parts: Parts) -> tuple[str, ...]:

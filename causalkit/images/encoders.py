@@ -329,6 +329,14 @@ class ImageEncoder:
         return np.asarray(self.mean, dtype=np.float64), np.asarray(self.sd, dtype=np.float64)
 
 
+def _named() -> dict[str, Callable[[], ImageEncoder]]:
+    return {
+        "cnn": ImageEncoder.cnn,
+        "filters": ImageEncoder.filters,
+        "random": ImageEncoder.random,
+    }
+
+
 def resolve_encoder(encoder: Any) -> ImageEncoder:
     """Encoder behind a name, a module, or itself.
 
@@ -337,14 +345,10 @@ def resolve_encoder(encoder: Any) -> ImageEncoder:
     ArgumentError
         If it is neither.
     """
-    named: dict[str, Callable[[], ImageEncoder]] = {
-        "cnn": ImageEncoder.cnn,
-        "filters": ImageEncoder.filters,
-        "random": ImageEncoder.random,
-    }
     if isinstance(encoder, ImageEncoder):
         return encoder
     if isinstance(encoder, str):
+        named = _named()
         if encoder not in named:
             raise unknown_name("encoder", encoder, named)
         return named[encoder]()
@@ -352,3 +356,26 @@ def resolve_encoder(encoder: Any) -> ImageEncoder:
         f"encoder must be 'cnn', 'filters', 'random' or an ImageEncoder (a module of your own: "
         f"ImageEncoder.of(module, name=...)); got {type(encoder).__name__}."
     )
+
+
+def candidate_encoders(encoder: Any) -> tuple[ImageEncoder, ...]:
+    """The encoder, or those to choose from: of a list, or both that are trained for ``"auto"``.
+
+    Raises
+    ------
+    ArgumentError
+        If one is no encoder, the list is empty, or two have one name.
+    """
+    if isinstance(encoder, str) and encoder == "auto":
+        return ImageEncoder.cnn(), ImageEncoder.filters()
+    if isinstance(encoder, str) and encoder not in _named():
+        raise unknown_name("encoder", encoder, ["auto", *_named()])
+    if not isinstance(encoder, list | tuple):
+        return (resolve_encoder(encoder),)
+    found = tuple(resolve_encoder(one) for one in encoder)
+    names = [one.name for one in found]
+    if not found or len(set(names)) < len(names):
+        raise ArgumentError(
+            f"encoder as a list must name encoders, each once, got {', '.join(names) or 'none'}."
+        )
+    return found

@@ -44,7 +44,7 @@ def save(estimator: Any, folder: Path) -> None:
     for number, network in enumerate(networks):
         for name, values in network.state_dict().items():
             tensors[f"network.{number}.{name}"] = values
-    encoder = resolve_encoder(estimator.encoder)
+    encoder = estimator.encoder_
     facts = {
         "schema": SCHEMA,
         "class": type(estimator).__name__,
@@ -107,6 +107,7 @@ def _loaded(
     if device is not None:
         arguments["device"] = device
     estimator = cls(**arguments)
+    estimator.encoder_ = chosen
     settings = Settings.of(estimator, seed=facts["seed"])
     estimator._set_fitted(
         _fitted(estimator, tensors, facts, chosen, settings),
