@@ -3,141 +3,35 @@
     python benchmarks/transtee_released.py                           # a few epochs of each design
     python benchmarks/transtee_released.py ihdp_continuous --full    # whole, with its error
 
-One network for each data set, an eager loop over batches, raw outcomes, no validation rows, the
-weights of the last epoch. One embedding shared by all covariates; post-norm with batch norms whose
-channels are the covariates; a decoder without norms; SGD with Nesterov momentum and a cosine by
-epoch. Batches are cut from a permutation, which is faster than the released data loader. Training
-of binary IHDP is not in the release; it takes the recipe of IHDP with doses.
+One network for each data set and an eager loop over batches; the network and the loop are those of
+``causalkit.transtee.released_network``. Training of binary IHDP is not in the release; it takes the
+recipe of IHDP with doses.
 
-Sources: Zhang et al. (2022), arXiv:2202.01336, and how its released code behaves. No line of it is
-used; at 25 covariates and width 10 there are 3,597 parameters, as there.
+Sources: Zhang et al. (2022), arXiv:2202.01336, and how its released code behaves.
 """
 
 import argparse
 import time
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 import torch
-from torch import Tensor, nn
 
 import causalkit as ck
 from causalkit.metrics import amse, pehe
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Hyper-parameters of one design."""
-
-    lr: float = 5e-4
-    batch: int = 128
-    epochs: int = 1500
-    dropout: float = 0.0
-    width: int = 10
-    heads: int = 2
-    feed_forward: int = 50
-
+from causalkit.transtee.released_network import RECIPES as shipped
+from causalkit.transtee.released_network import Released, answers, train
 
 RECIPES = {
-    "binary": Recipe(),
-    "ihdp_continuous": Recipe(),
-    "synthetic": Recipe(lr=0.01, batch=500, epochs=1600, dropout=0.1),
+    "binary": shipped["ihdp"],
+    "ihdp_continuous": shipped["ihdp"],
+    "synthetic": shipped["synthetic"],
 }
 
 
-def attention(width: int, heads: int, dropout: float) -> nn.MultiheadAttention:
-    return nn.MultiheadAttention(width, heads, dropout=dropout, batch_first=True)
-
-
-def feed_forward(width: int, hidden: int, dropout: float) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Linear(width, hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, width)
-    )
-
-
-def token(width: int, sd: float) -> nn.Linear:
-    """A number becomes a token; the same map for every number."""
-    made = nn.Linear(1, width)
-    nn.init.normal_(made.weight, 0.0, sd)
-    nn.init.zeros_(made.bias)
-    return made
-
-
-class Encoder(nn.Module):
-    """Attention, sum, norm, feed-forward, sum, norm."""
-
-    def __init__(self, n_covariates: int, recipe: Recipe) -> None:
-        super().__init__()
-        self.attention = attention(recipe.width, recipe.heads, recipe.dropout)
-        self.feed = feed_forward(recipe.width, recipe.feed_forward, recipe.dropout)
-        self.drop = nn.Dropout(recipe.dropout)
-        self.norms = nn.ModuleList(nn.BatchNorm1d(n_covariates) for _ in range(2))
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.norms[0](x + self.drop(self.attention(x, x, x)[0]))
-        return self.norms[1](x + self.drop(self.feed(x)))
-
-
-class Decoder(nn.Module):
-    """Attention within the one token, then to the memory, then feed-forward; norms stand by."""
-
-    def __init__(self, recipe: Recipe) -> None:
-        super().__init__()
-        self.within = attention(recipe.width, recipe.heads, recipe.dropout)
-        self.across = attention(recipe.width, recipe.heads, recipe.dropout)
-        self.feed = feed_forward(recipe.width, recipe.feed_forward, recipe.dropout)
-        self.drop = nn.Dropout(recipe.dropout)
-        self.norms = nn.ModuleList(nn.BatchNorm1d(1) for _ in range(3))
-
-    def forward(self, t: Tensor, memory: Tensor) -> Tensor:
-        t = t + self.drop(self.within(t, t, t)[0])
-        t = t + self.drop(self.across(t, memory, memory)[0])
-        return t + self.drop(self.feed(t))
-
-
-class Released(nn.Module):
-    """E[Y | x, t] from covariates ``(n, p)`` and numbers t ``(n,)``; arms are 0 and 1."""
-
-    def __init__(self, n_covariates: int, recipe: Recipe) -> None:
-        super().__init__()
-        self.covariate = token(recipe.width, 0.1)
-        self.treatment = token(recipe.width, 0.2)
-        self.encoder = Encoder(n_covariates, recipe)
-        self.decoder = Decoder(recipe)
-        self.head = nn.Linear(recipe.width, 1)
-
-    def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        memory = self.encoder(self.covariate(x[:, :, None]))
-        return self.head(self.decoder(self.treatment(t[:, None, None]), memory))[:, 0, 0]
-
-
-def train(x, t, y, recipe: Recipe, *, seed: int, epochs: int | None = None) -> Released:
-    """Train on all rows given; ``epochs`` cuts the recipe short without changing its schedule."""
-    torch.manual_seed(seed)
-    x, t, y = (torch.as_tensor(np.array(values), dtype=torch.float32) for values in (x, t, y))
-    model = Released(x.shape[1], recipe)
-    sgd = torch.optim.SGD(
-        model.parameters(), lr=recipe.lr, momentum=0.9, weight_decay=5e-3, nesterov=True
-    )
-    cosine = torch.optim.lr_scheduler.CosineAnnealingLR(sgd, recipe.epochs)
-    model.train()
-    for _ in range(recipe.epochs if epochs is None else epochs):
-        for rows in torch.randperm(len(x)).split(recipe.batch):
-            sgd.zero_grad()
-            loss = ((model(x[rows], t[rows]) - y[rows]) ** 2).mean()
-            loss.backward()
-            sgd.step()
-        cosine.step()
-    return model
-
-
-@torch.no_grad()
 def predict(model: Released, x, t) -> np.ndarray:
     """Outcomes of all rows: one pass for each treatment asked about, as there."""
-    model.eval()
-    x = torch.as_tensor(np.array(x), dtype=torch.float32)
-    passes = [model(x, torch.full((len(x),), float(value))) for value in np.atleast_1d(t)]
+    passes = [answers(model, x, float(value)) for value in np.atleast_1d(t)]
     return torch.stack(passes, dim=1).double().numpy()
 
 

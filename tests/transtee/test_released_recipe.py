@@ -1,4 +1,4 @@
-"""The released recipe of ``benchmarks/transtee_released.py`` has the traits of the release."""
+"""The released recipe has the traits of the release, and answers as every other estimator does."""
 
 import numpy as np
 import pytest
@@ -7,12 +7,20 @@ torch = pytest.importorskip("torch")
 
 import causalkit as ck  # noqa: E402
 from benchmarks import transtee_released as released  # noqa: E402
+from causalkit.errors import (  # noqa: E402
+    ArgumentError,
+    CausalKitWarning,
+    DataError,
+    ExtrapolationWarning,
+)
+from causalkit.transtee import released_network  # noqa: E402
+from causalkit.transtee.released import ReleasedTransTEE  # noqa: E402
 
 
 @pytest.fixture
 def model():
     torch.manual_seed(0)
-    return released.Released(25, released.Recipe())
+    return released_network.Released(25, released_network.Recipe())
 
 
 def test_it_has_3597_parameters_of_which_six_never_learn(model):
@@ -38,7 +46,7 @@ def test_the_schedule_is_that_of_the_whole_recipe_where_it_is_cut_short(monkeypa
     monkeypatch.setattr(torch.optim.lr_scheduler.CosineAnnealingLR, "step", watched)
     rng = np.random.default_rng(0)
     x, t, y = rng.standard_normal((64, 3)), rng.random(64), rng.standard_normal(64)
-    released.train(x, t, y, released.Recipe(epochs=100), seed=0, epochs=10)
+    released_network.train(x, t, y, released_network.Recipe(epochs=100), seed=0, epochs=10)
     expected = 5e-4 * 0.5 * (1 + np.cos(np.pi * np.arange(11) / 100))
     np.testing.assert_allclose(rates, expected, rtol=1e-6)
 
@@ -55,6 +63,85 @@ def test_an_oracle_has_no_error_and_a_network_that_diverged_has_nan():
         "synthetic", data, lambda test, t: np.full((len(test), len(t)), np.nan)
     )
     assert np.isnan(nothing)
+
+
+FEW = {"max_epochs": 3, "random_state": 0}
+
+
+@pytest.fixture(scope="module")
+def arms():
+    return ck.generators.multi_arm(0, n=300, n_arms=3).blind()
+
+
+@pytest.fixture(scope="module")
+def doses():
+    return ck.generators.dose_synthetic(0, n=300).blind()
+
+
+def test_it_answers_what_the_network_says_of_arms_as_numbers(arms):
+    fit = ReleasedTransTEE(**FEW).fit(arms)
+    x = torch.tensor(arms.matrix("covariates"), dtype=torch.float32)
+    with torch.no_grad():
+        said = [fit.model_.network(x, torch.full((300,), float(arm))) for arm in range(3)]
+    levels = list(fit.model_.coding.actions.levels["t"])
+    np.testing.assert_allclose(
+        fit.predict(arms, treatment=levels), torch.stack(said, dim=1), rtol=1e-6
+    )
+    effect = fit.effect(arms, treatment=levels[2], baseline=levels[0])
+    np.testing.assert_allclose(effect["effect"], said[2] - said[0], atol=1e-5)
+    assert np.isnan(effect["std_error"]).all()
+
+
+def test_curves_and_best_doses_of_the_release(doses):
+    fit = ReleasedTransTEE(**FEW, recipe="synthetic").fit(doses)
+    curve = fit.dose_response(doses, grid=[0.2, 0.7])
+    np.testing.assert_allclose(
+        curve["individual"][:, 1], fit.predict(doses, treatment=0.7), rtol=1e-6
+    )
+    best = fit.best_action(doses)
+    assert (best["outcome"] >= fit.predict(doses, treatment=0.7) - 1e-6).all()
+    with pytest.warns(ExtrapolationWarning, match="outside of the"):
+        fit.predict(doses, treatment=9.0)
+
+
+def test_one_seed_is_one_network_and_the_global_stream_is_left_alone(arms):
+    before = torch.random.get_rng_state()
+    one, two = ReleasedTransTEE.fit_many([arms, arms], **FEW)
+    again = ReleasedTransTEE(**FEW).fit(arms)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    level = arms.frame["t"].iloc[0]
+    first = one.predict(arms, treatment=level)
+    np.testing.assert_array_equal(first, again.predict(arms, treatment=level))
+    assert (first != two.predict(arms, treatment=level)).any()
+
+
+def test_a_network_that_diverged_says_so(arms):
+    frame = arms.frame.assign(y=1e6 * arms.frame["y"])
+    large = ck.CausalData.from_frame(
+        frame, outcome="y", treatment="t", covariates=list(arms.roles.covariates)
+    )
+    with pytest.warns(CausalKitWarning, match="training diverged"):
+        fit = ReleasedTransTEE(**FEW, recipe="news").fit(large)
+    assert np.isnan(fit.predict(large, treatment=frame["t"].iloc[0])).all()
+
+
+def test_what_the_release_lacks_is_refused(arms, tmp_path):
+    fit = ReleasedTransTEE(**FEW).fit(arms)
+    for call in (fit.estimate, lambda: fit.save(tmp_path)):
+        with pytest.raises(ArgumentError, match="ReleasedTransTEE"):
+            call()
+    text = ck.CausalData.from_frame(
+        arms.frame.assign(kind=(arms.frame["y"] > 0).astype("category")),
+        outcome="y",
+        treatment="t",
+        covariates=["kind"],
+    )
+    with pytest.raises(ArgumentError, match="numbers only, and kind is something else"):
+        ReleasedTransTEE(**FEW).fit(text)
+    with pytest.raises(ArgumentError, match="recipe"):
+        ReleasedTransTEE(recipe="text").fit(arms)
+    with pytest.raises(DataError, match="treatment"):
+        ReleasedTransTEE(**FEW).fit(ck.generators.dosage(0, n=60, n_genes=20).blind())
 
 
 @pytest.mark.slow
