@@ -135,7 +135,7 @@ def encode_covariates(code: CovariateCode, data: CausalData) -> Covariates:
     numeric = np.empty((len(data), len(code.numeric)), dtype=np.float32)
     for j, name in enumerate(code.numeric):
         numeric[:, j] = data.frame[name].to_numpy(dtype=np.float32, na_value=np.nan)
-    steps = [_steps(data, name) for name in code.sequences]
+    steps = [_known_steps(data, name, sizes) for name, sizes in code.sequences.items()]
     return Covariates(
         numeric=numeric,
         codes=np.column_stack(codes) if codes else np.zeros((len(data), 0), dtype=np.int64),
@@ -239,6 +239,35 @@ def _graphs(learned: tuple[str, int], data: CausalData) -> Graphs:
             )
         )
     return graphs
+
+
+def _known_steps(data: CausalData, name: str, sizes: tuple[int, int]) -> tuple[Singles, Bools]:
+    """Steps of a sequence, none of which is later or wider than those of training."""
+    values, there = _steps(data, name)
+    length, n_features = sizes
+    if values.shape[2] != n_features:
+        raise DataError(
+            Problem(
+                "E03-non-numeric",
+                f"steps of sequence {name!r} had {n_features} features in training and have "
+                f"{values.shape[2]} here.",
+                name,
+            )
+        )
+    late = np.flatnonzero(there[:, length:].any(axis=1))
+    if late.size:
+        last = int(np.flatnonzero(there[late[0]])[-1]) + 1
+        raise DataError(
+            Problem(
+                "E03-non-numeric",
+                f"sequence {name!r} had at most {length} steps in training, and {late.size} rows "
+                f"have more (first: row {late[0]} with {last}); there is nothing learned about "
+                "later steps. Shorten them, or train on sequences of that length.",
+                name,
+                tuple(int(row) for row in late[:10]),
+            )
+        )
+    return values[:, :length], there[:, :length]
 
 
 def _sizes(steps: tuple[Singles, Bools]) -> tuple[int, int]:

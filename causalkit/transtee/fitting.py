@@ -39,7 +39,7 @@ from causalkit.transtee.settings import Settings
 from causalkit.transtee.shapes import ActionShape, NetShape
 from causalkit.transtee.stack import Member, Stack
 from causalkit.transtee.store import Scales, Store, learn_scales, make_store
-from causalkit.transtee.training import State, batch_size, train
+from causalkit.transtee.training import State, train
 from causalkit.typing import Floats, Ints
 from causalkit.warn import warn
 
@@ -382,7 +382,7 @@ def _adversary(
     return Adversary.of(
         model,
         first_parameters(model, seeds).to(device),
-        batch=batch_size(members[0].train.size, settings.plan),
+        batch=settings.plan.rows_per_batch(members[0].train.size),
         weight=settings.regularizer_weight,
         steps=settings.adversary_steps,
     )

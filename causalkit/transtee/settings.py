@@ -11,9 +11,9 @@ from causalkit.inference.arguments import check_between
 from causalkit.transtee.baseline_shapes import Baseline
 from causalkit.transtee.families import FAMILIES
 from causalkit.transtee.own_modules import OwnModule
+from causalkit.transtee.plan import Plan
 from causalkit.transtee.regulariser import DENSITIES, REGULARIZERS, first_judged
 from causalkit.transtee.shapes import ActionShape, NetShape, TableShape
-from causalkit.transtee.training import Plan
 
 TREATMENTS = ("auto", "binary", "multi", "continuous", "dose", "several", "structured")
 INTERVALS = ("ensemble", "conformal")

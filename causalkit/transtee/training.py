@@ -8,23 +8,24 @@ trains beside it; a member that has stopped leaves the stack.
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from causalkit.errors import TrainingError
+from causalkit.errors import CausalKitWarning, TrainingError
 from causalkit.rng import stream
 from causalkit.transtee.crew import Crew, crew
 from causalkit.transtee.optimiser import AdamW
+from causalkit.transtee.plan import Plan
 from causalkit.typing import Bools, Floats, Ints
+from causalkit.warn import warn
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-WARM_UP = 50
 MEMORY = 0.98  # of the running mean, less in the first updates
 _SHRINK = 0.75  # the stack is made smaller when fewer than this share of it still train
 
@@ -56,30 +57,6 @@ class Objective(Protocol):
 
     def largest_outcome(self) -> float:
         """Largest |y|, for messages."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """How to train.
-
-    Attributes
-    ----------
-    lr, weight_decay : float
-    batch_size, max_epochs, patience : int
-    clip : float
-        Largest gradient norm.
-    settled : int
-        First epoch that is judged. Before, what is minimised still changes, and the least factual
-        loss would be that of a network which is not yet what was asked for.
-    """
-
-    lr: float = 2e-3
-    weight_decay: float = 1e-2
-    batch_size: int = 128
-    max_epochs: int = 300
-    patience: int = 20
-    clip: float = 1.0
-    settled: int = 0
 
 
 @dataclass(slots=True)
@@ -180,20 +157,24 @@ def train(
     Raises
     ------
     TrainingError
-        If a member's loss is not finite again after its learning rate was halved.
+        If a member's loss is not finite again after its learning rate was halved, or memory does
+        not suffice after the batches were.
     """
     import torch
 
     objective = objective.kept(state.members)
-    n_steps = _steps(len(rows[0]), plan)
     mask = decay.to(state.flat) * plan.weight_decay
     started = time.perf_counter()
     first = state.epoch
     try:
         with crew(state.flat.device, len(state.members), apart=objective.apart) as workers:
             while state.epoch < plan.max_epochs and len(state.members):
-                batches = _batches(state, rows, seeds, n_steps)
-                state, objective = _epoch(state, objective, batches, plan, mask, workers)
+                batches = _batches(state, rows, seeds, plan.n_steps(len(rows[0])))
+                try:
+                    state, objective = _epoch(state, objective, batches, plan, mask, workers)
+                except torch.OutOfMemoryError:
+                    plan = _smaller(plan, batches.shape[-1])
+                    continue
                 if tell is not None:
                     tell(_line(state, plan, time.perf_counter() - started, first))
                 if save is not None:
@@ -213,9 +194,15 @@ def _epoch(
     workers: Crew,
 ) -> tuple[State, Any]:
     """One pass over the training rows of the members that still train, and what follows from it."""
+    import torch
+
     members = state.members.cpu().numpy()
     before = (state.flat.clone(), state.mean.clone(), state.adam.copied())
-    losses, gradients, found = _side_by_side(state, objective, batches, plan, mask, workers)
+    try:
+        losses, gradients, found = _side_by_side(state, objective, batches, plan, mask, workers)
+    except torch.OutOfMemoryError:
+        state.flat, state.mean, state.adam = before
+        raise
     bad = ~(np.isfinite(losses).all(axis=0) & np.isfinite(gradients).all(axis=0))
     bad &= ~state.stopped[members]
     if bad.any():
@@ -293,7 +280,7 @@ def _pass(
         if workers.leave.is_set():
             raise KeyboardInterrupt
         loss, gradient = objective.gradient(flat, rows)
-        lr = plan.lr * _schedule(state.epoch * n_steps + step, plan.max_epochs * n_steps)
+        lr = plan.rate(state.epoch * n_steps + step, n_steps)
         with torch.no_grad():
             size = adam.update(flat, gradient, lr=lr * scale, decay=mask, clip=plan.clip)
         mean.lerp_(flat, 1.0 - min(MEMORY, (1 + adam.step) / (10 + adam.step)))
@@ -305,20 +292,19 @@ def _pass(
     return torch.stack(losses), torch.stack(sizes), judged
 
 
-def _schedule(step: int, total: int) -> float:
-    """Linear warm-up, then a cosine to zero."""
-    warm = min(1.0, (step + 1) / WARM_UP)
-    return warm * 0.5 * (1.0 + math.cos(math.pi * step / max(1, total)))
-
-
-def batch_size(n_rows: int, plan: Plan) -> int:
-    """Rows of a batch: the same for all, and at most ``plan.batch_size``."""
-    return n_rows // _steps(n_rows, plan)
-
-
-def _steps(n_rows: int, plan: Plan) -> int:
-    """Batches of an epoch."""
-    return max(1, math.ceil(n_rows / plan.batch_size))
+def _smaller(plan: Plan, size: int) -> Plan:
+    """Half the batch, once: what does not fit then is too large for other reasons."""
+    if plan.halved or size < 2:
+        raise TrainingError(
+            f"the device is out of memory with batches of {size} rows, after they were halved. "
+            "Take a smaller d_model or batch_size, fewer networks at once, or device='cpu'."
+        )
+    warn(
+        f"the device is out of memory with batches of {size} rows; training goes on with "
+        f"{size // 2}.",
+        CausalKitWarning,
+    )
+    return replace(plan, batch_size=size // 2, halved=True)
 
 
 def _batches(state: State, rows: Sequence[Ints], seeds: Sequence[int], n_steps: int) -> Ints:

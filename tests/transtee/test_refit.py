@@ -8,7 +8,8 @@ from transtee_designs import SMALL, arms_data
 
 import causalkit as ck
 from causalkit.errors import ArgumentError, CausalKitWarning
-from causalkit.transtee.training import Plan, State, train
+from causalkit.transtee.plan import Plan
+from causalkit.transtee.training import State, train
 
 QUICK = SMALL | {"max_epochs": 8}
 TWO = QUICK | {"n_ensemble": 2}

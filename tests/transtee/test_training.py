@@ -14,9 +14,10 @@ import causalkit as ck
 from causalkit.errors import CausalKitWarning, StorageError, TrainingError
 from causalkit.transtee.fitting import code_data, coding_of
 from causalkit.transtee.optimiser import AdamW
+from causalkit.transtee.plan import Plan
 from causalkit.transtee.split import split_rows, strata_of
 from causalkit.transtee.store import learn_scales
-from causalkit.transtee.training import Plan, State, train
+from causalkit.transtee.training import State, train
 
 
 def flat(fit):
@@ -210,6 +211,44 @@ def trained(at):
     plan = Plan(lr=0.05, batch_size=10, max_epochs=30, patience=30)
     start = State.of(torch.zeros(2, 3))
     return train(start, Breaks(at), rows, [0, 1], plan, torch.zeros(3))
+
+
+class Fills(Breaks):
+    """An objective that fits into memory only with batches of a given size at most."""
+
+    def __init__(self, most):
+        super().__init__(at=())
+        self.most, self.seen = most, []
+
+    def gradient(self, flat, rows):
+        flat += 1.0  # what an epoch that came to nothing must not leave behind
+        if self.calls % 3 == 2 and rows.shape[1] > self.most:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        flat -= 1.0
+        self.seen.append(rows.shape[1])
+        return super().gradient(flat, rows)
+
+
+def filled(most, size=10):
+    objective = Fills(most)
+    plan = Plan(lr=0.05, batch_size=size, max_epochs=30, patience=30)
+    rows = [np.arange(40), np.arange(40)]
+    start = State.of(torch.zeros(2, 3))
+    return objective, train(start, objective, rows, [0, 1], plan, torch.zeros(3))
+
+
+def test_out_of_memory_halves_the_batch_once_and_says_so():
+    with pytest.warns(CausalKitWarning, match="out of memory with batches of 10 rows; training"):
+        objective, state = filled(most=5)
+    whole, plain = filled(most=10, size=5)
+    # The epoch that failed left nothing: what follows is training in small batches from the start.
+    assert objective.seen[2:] == whole.seen
+    torch.testing.assert_close(state.best, plain.best)
+    with (
+        pytest.warns(CausalKitWarning, match="goes on with 5"),
+        pytest.raises(TrainingError, match="batches of 5 rows, after they were halved"),
+    ):
+        filled(most=4)
 
 
 def test_a_loss_that_is_not_finite_goes_back_and_halves_the_learning_rate():

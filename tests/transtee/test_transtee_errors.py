@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 from sklearn.base import clone
 from transtee_designs import SMALL, arms_data, arms_frame
 
@@ -113,6 +114,40 @@ def test_an_arm_with_one_row_and_one_with_few():
 def test_tiny_data_warn(arms):
     with pytest.warns(CausalKitWarning, match="only 40 rows"):
         ck.TransTEE(**SMALL).fit(arms.subset(np.arange(40)))
+
+
+def visits(n_steps, n_features=2, n=60):
+    rng = np.random.default_rng(0)
+    values = rng.standard_normal((n, n_steps, n_features)).astype("float32")
+    frame = pd.DataFrame({"y": values[:, 0, 0], "t": np.arange(n) % 2, "x": rng.random(n)})
+    return ck.CausalData.from_frame(
+        frame,
+        outcome="y",
+        treatment="t",
+        covariates="x",
+        sequence="v",
+        arrays=xr.Dataset({"v": (("obs", "step", "feature"), values)}),
+    )
+
+
+def test_sequences_longer_or_wider_than_those_of_training():
+    fit = ck.TransTEE(**(SMALL | {"max_epochs": 1})).fit(visits(3))
+    assert fit.effect(visits(2)).sizes["obs"] == 60
+    with pytest.raises(DataError, match=r"at most 3 steps in training, and 60 rows have more \(fi"):
+        fit.effect(visits(5))
+    with pytest.raises(DataError, match="had 2 features in training and have 4 here"):
+        fit.effect(visits(3, 4))
+    padded = visits(5)
+    short = padded.arrays.assign(v=padded.arrays["v"].where(padded.arrays["step"] < 3))
+    long = ck.CausalData.from_frame(
+        padded.frame,
+        outcome="y",
+        treatment="t",
+        covariates="x",
+        sequence="v",
+        arrays=short,
+    )
+    assert fit.effect(long).sizes["obs"] == 60
 
 
 def test_no_covariates():
