@@ -1,6 +1,7 @@
 """What turns an image into a vector: built in, of random filters, or a module of the user's own."""
 
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -147,7 +148,7 @@ class ImageEncoder:
         size : int, optional
             Side to which images are resized.
         trained : bool, default False
-            Go on training it with the effects.
+            Go on training it with the effects, a copy of it for every start.
         trained_on : sequence of keys, optional
             Images with whose outcomes the weights were trained: embeddings of these are refused.
 
@@ -169,8 +170,10 @@ class ImageEncoder:
         def build(count: int) -> Any:
             from causalkit.images.pretrained import Flat
 
-            made = module if isinstance(module, torch.nn.Module) else module(count)
-            return Flat(made)
+            if not isinstance(module, torch.nn.Module):
+                return Flat(module(count))
+            # Every start trains weights of its own, and the user keeps those of the module.
+            return Flat(deepcopy(module) if trained else module)
 
         return cls(
             name,
@@ -352,9 +355,13 @@ def resolve_encoder(encoder: Any) -> ImageEncoder:
         if encoder not in named:
             raise unknown_name("encoder", encoder, named)
         return named[encoder]()
-    raise ArgumentError(
-        f"encoder must be 'cnn', 'filters', 'random' or an ImageEncoder (a module of your own: "
-        f"ImageEncoder.of(module, name=...)); got {type(encoder).__name__}."
+    raise _no_encoder(encoder, "")
+
+
+def _no_encoder(encoder: Any, more: str) -> ArgumentError:
+    return ArgumentError(
+        f"encoder must be {more}'cnn', 'filters', 'random' or an ImageEncoder (a module of your "
+        f"own: ImageEncoder.of(module, name=...)); got {type(encoder).__name__}."
     )
 
 
@@ -370,8 +377,12 @@ def candidate_encoders(encoder: Any) -> tuple[ImageEncoder, ...]:
         return ImageEncoder.cnn(), ImageEncoder.filters()
     if isinstance(encoder, str) and encoder not in _named():
         raise unknown_name("encoder", encoder, ["auto", *_named()])
-    if not isinstance(encoder, list | tuple):
+    if isinstance(encoder, str | ImageEncoder):
         return (resolve_encoder(encoder),)
+    if not isinstance(encoder, list | tuple):
+        raise _no_encoder(encoder, "a list, 'auto', ")
+    if "auto" in [one for one in encoder if isinstance(one, str)]:
+        raise ArgumentError("encoder='auto' stands alone; a list names the encoders themselves.")
     found = tuple(resolve_encoder(one) for one in encoder)
     names = [one.name for one in found]
     if not found or len(set(names)) < len(names):

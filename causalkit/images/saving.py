@@ -163,7 +163,7 @@ def _fitted(
                 one["score"],
                 part["row_scores"],
                 history,
-                part["mode"],
+                mode=part["mode"],
             )
         )
     return Fitted(

@@ -72,3 +72,29 @@ def test_auto_is_both_that_are_trained():
 def test_a_list_that_is_none_is_refused(encoder, words):
     with pytest.raises(ArgumentError, match=words):
         candidate_encoders(encoder)
+
+
+@pytest.mark.parametrize("encoder", [None, {"cnn"}, np.array(["cnn"])])
+def test_what_is_neither_an_encoder_nor_a_list_is_refused(encoder):
+    with pytest.raises(ArgumentError, match="must be a list, 'auto', 'cnn'"):
+        candidate_encoders(encoder)
+
+
+def test_auto_is_no_encoder_of_a_list():
+    with pytest.raises(ArgumentError, match="'auto' stands alone"):
+        candidate_encoders(["auto", "random"])
+
+
+def test_every_start_trains_a_copy_of_the_users_module(motif_rct):
+    torch.manual_seed(0)
+    module = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 5), torch.nn.ReLU())
+    before = [values.clone() for values in module.parameters()]
+    own = ImageEncoder.of(module, name="mine", trained=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fit = ck.ImageEffectClusters(
+            encoder=own, **(FAST | {"n_restarts": 2, "n_ensemble": 2, "epochs": 2})
+        ).fit(motif_rct.blind())
+    first, second = (member.network.module[0].weight for member in fit.members_)
+    assert not torch.equal(first, second)
+    assert all(map(torch.equal, before, module.parameters()))

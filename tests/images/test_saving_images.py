@@ -41,6 +41,13 @@ def folder(motif_fit, tmp_path_factory):
     return path
 
 
+def test_a_loaded_fit_is_saved_again(folder, motif_rct, tmp_path):
+    ck.ImageEffectClusters.load(folder).save(tmp_path / "again")
+    one, two = (ck.ImageEffectClusters.load(path) for path in (folder, tmp_path / "again"))
+    xr.testing.assert_identical(one.effect(motif_rct), two.effect(motif_rct))
+    assert np.array_equal(one.members_[0].mode, two.members_[0].mode)
+
+
 @pytest.fixture(scope="module")
 def sequences():
     return ck.generators.image_sequence_rct(0, n_images=520, size=8)
@@ -53,6 +60,10 @@ def test_a_trained_encoder_comes_back_to_the_bit(folder, motif_rct, motif_fit):
     assert soft[0] == soft[1]
     for name in ("train", "select", "evaluate"):
         assert np.array_equal(getattr(loaded.parts_, name), getattr(motif_fit.parts_, name))
+    image = motif_rct.arrays["image"]
+    some = image.isel({image.dims[0]: slice(0, 3)})
+    modes = [one.salience(some, at="mode") for one in (motif_fit, loaded)]
+    xr.testing.assert_identical(*modes)
     assert loaded.epochs == 15
     assert loaded.get_params()["encoder"].name == "cnn-32"
     frame = loaded.plot_clusters(motif_rct.blind(), n_images=2).plot_data
