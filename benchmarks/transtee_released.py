@@ -55,7 +55,7 @@ def fitted(design: str, data: ck.CausalData, *, epochs: int | None = None) -> Re
     training, _ = parts(data)
     name = training.roles.treatment[0]
     x, t = training.matrix("covariates"), training.frame[name].to_numpy(dtype=float)
-    return train(x, t, training.column("outcome"), RECIPES[design], seed=0, epochs=epochs)
+    return train(x, t, training.column("outcome"), RECIPES[design], seed=0, epochs=epochs)[0]
 
 
 def error(design: str, data: ck.CausalData, answer) -> float:

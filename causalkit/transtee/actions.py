@@ -104,6 +104,7 @@ class ActionArrays:
     doses : (n, m) float32 array
         In the user's units; 0 where the arm takes none.
     active : (n, m) bool array
+        The first slot is active where no other is, and then holds nothing.
     items : (n,) int array or None
         Row of the library of structured treatments.
     """
@@ -112,6 +113,10 @@ class ActionArrays:
     doses: Floats
     active: Bools
     items: Ints | None = None
+
+    def arrays(self) -> tuple[Any, ...]:
+        """All arrays; None where there are no items."""
+        return self.arms, self.doses, self.active, self.items
 
     def __len__(self) -> int:
         return len(self.arms) if self.items is None else len(self.items)
@@ -188,6 +193,9 @@ def encode_actions(code: ActionCode, frame: pd.DataFrame) -> ActionArrays:
         active.append(there)
         offset += len(code._own(name))
     n = len(frame)
+    if len(active) > 1 and items is None:
+        # An action without any treatment is one token too: that of nothing.
+        active[0] = active[0] | ~np.any(active, axis=0)
     return ActionArrays(
         np.column_stack(arms_).astype(np.int64) if arms_ else np.zeros((n, 0), dtype=np.int64),
         np.column_stack(doses_).astype(np.float32) if doses_ else np.zeros((n, 0), np.float32),

@@ -18,14 +18,13 @@ SCHEMA = 3
 _ARRAYS = ("best_loss", "best_epoch", "last_epoch", "stopped", "lr_scale")
 
 
-def saver(
-    folder: Path, facts: dict[str, Any], adversary: "Adversary | None"
-) -> Callable[[State], None]:
+def saver(folder: Path, facts: dict[str, Any]) -> Callable[[State, Any], None]:
     """Function that writes the state after an epoch; the former stays until the new is whole."""
 
-    def save(state: State) -> None:
+    def save(state: State, objective: Any) -> None:
         import torch
 
+        adversary: Adversary | None = objective.adversary
         tensors = {
             "members": state.members,
             "flat": state.flat,
@@ -37,7 +36,13 @@ def saver(
             "epochs": torch.as_tensor([epoch for epoch, _, _ in state.history]),
             "history": torch.as_tensor(np.array([[a, b] for _, a, b in state.history])),
         }
-        where = {"schema": SCHEMA, "epoch": state.epoch, "step": state.adam.step, "of": facts}
+        where = {
+            "schema": SCHEMA,
+            "epoch": state.epoch,
+            "step": state.adam.step,
+            "batch_size": state.batch_size,
+            "of": facts,
+        }
         if adversary is not None:
             tensors |= {
                 "adversary": adversary.flat,
@@ -87,6 +92,7 @@ def restored(
         adam=AdamW(tensors["first"].to(device), tensors["second"].to(device), where["step"]),
         best=tensors["best"].to(device),
         **{name: tensors[name].numpy().copy() for name in _ARRAYS},
+        batch_size=where["batch_size"],
         epoch=where["epoch"],
         history=[
             (int(epoch), pair[0], pair[1])

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from causalkit.data import CausalData
 from causalkit.errors import DataError, Problem
-from causalkit.transtee.graph_tables import read_graphs
+from causalkit.transtee.graph_tables import other_types, read_graphs, shown
 from causalkit.transtee.layout import apply_linear, apply_norm
 from causalkit.transtee.shapes import N_ROUNDS
 from causalkit.typing import Bools, Ints, Singles
@@ -131,44 +131,53 @@ def graph_column(data: CausalData) -> str | None:
     return column
 
 
-def graphs_of(data: CausalData, column: str) -> Graphs:
-    """Graphs of every row.
+def graphs_of(
+    data: CausalData, column: str, names: "Sequence[str] | None" = None
+) -> tuple[Graphs, tuple[str, ...]]:
+    """Graphs of every row, and the names of the features of nodes.
+
+    Parameters
+    ----------
+    data : CausalData
+    column : str
+    names : sequence of str, optional
+        Features to read; default all.
 
     Raises
     ------
     DataError
-        If a row names a graph that is not there, a feature is not a finite number, or an edge names
-        a node that is not there.
+        If a row names a graph that is not there, a feature is not a finite number, or the tables
+        do not go together.
     """
     nodes = data.tables[f"{column}_nodes"]
-    found = read_graphs(nodes, data.tables[f"{column}{SUFFIX}"], column, code="E07-nan-covariate")
-    names = data.frame[column]
-    place = names.map(found.place).to_numpy(dtype=float, na_value=np.nan)
+    edges = data.tables[f"{column}{SUFFIX}"]
+    found = read_graphs(nodes, edges, column, code="E07-nan-covariate", names=names)
+    owners = data.frame[column]
+    place = owners.map(found.place).to_numpy(dtype=float, na_value=np.nan)
     lost = np.flatnonzero(np.isnan(place))
     if lost.size:
         raise DataError(
             Problem(
                 "E07-nan-covariate",
                 f"{lost.size} rows name graphs that {column}_nodes lacks; first: row {lost[0]}, "
-                f"{names.iloc[lost[0]]!r}.",
+                f"{shown(owners.iloc[lost[0]])}.{other_types(nodes[column], owners)}",
                 column,
                 tuple(int(row) for row in lost[:10]),
             )
         )
     bad = np.flatnonzero(~np.isfinite(found.features).all(axis=1))
     if bad.size:
-        name = list(found.place)[found.owner[bad[0]]]
+        name = shown(list(found.place)[found.owner[bad[0]]])
         raise DataError(
             Problem(
                 "E07-nan-covariate",
                 f"{bad.size} nodes of {column}_nodes have features that are not finite numbers; "
-                f"first: one of graph {name!r}.",
+                f"first: one of graph {name}.",
                 column,
             )
         )
-    return _padded(found.features, found.edges, found.owner, len(found.place)).rows(
-        place.astype(np.int64)
-    )
+    every = _padded(found.features, found.edges, found.owner, len(found.place))
+    return every.rows(place.astype(np.int64)), found.names
 
 
 def _padded(features: Singles, edges: Ints, owner: Ints, n_graphs: int) -> Graphs:

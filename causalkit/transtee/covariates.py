@@ -27,14 +27,14 @@ class CovariateCode:
         Levels of each categorical column, in order.
     native_missing : bool
     sequences : mapping of str to (length, features)
-    graph : (column, features of a node), optional
+    graph : (column, names of the features of a node), optional
     """
 
     numeric: tuple[str, ...]
     levels: dict[str, tuple[str, ...]]
     native_missing: bool
     sequences: dict[str, tuple[int, int]]
-    graph: tuple[str, int] | None = None
+    graph: tuple[str, tuple[str, ...]] | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -49,7 +49,7 @@ class CovariateCode:
             levels=tuple(len(levels) for levels in self.levels.values()),
             native_missing=self.native_missing,
             sequences=tuple(self.sequences.values()),
-            node_features=0 if self.graph is None else self.graph[1],
+            node_features=0 if self.graph is None else max(1, len(self.graph[1])),
         )
 
 
@@ -73,6 +73,12 @@ class Covariates:
     sequences: tuple[Singles, ...] = ()
     masks: tuple[Bools, ...] = ()
     graphs: Graphs | None = None
+
+    def arrays(self) -> tuple[Any, ...]:
+        """All arrays that there are."""
+        graphs = self.graphs
+        own = () if graphs is None else (graphs.nodes, graphs.mask, graphs.edges)
+        return (self.numeric, self.codes, *self.sequences, *self.masks, *own)
 
     def rows(self, chosen: Ints | slice) -> "Covariates":
         """Some rows."""
@@ -105,7 +111,7 @@ def covariate_code(data: CausalData) -> CovariateCode:
             numeric.append(name)
     sequences = {name: _sizes(_steps(data, name)) for name in data.roles.sequence}
     owner = graph_column(data)
-    graph = None if owner is None else (owner, graphs_of(data, owner).nodes.shape[2])
+    graph = None if owner is None else (owner, graphs_of(data, owner)[1])
     if not numeric and not levels and not sequences and graph is None:
         raise DataError(
             Problem(
@@ -135,13 +141,31 @@ def encode_covariates(code: CovariateCode, data: CausalData) -> Covariates:
     numeric = np.empty((len(data), len(code.numeric)), dtype=np.float32)
     for j, name in enumerate(code.numeric):
         numeric[:, j] = data.frame[name].to_numpy(dtype=np.float32, na_value=np.nan)
+    _check_holes(code, numeric)
     steps = [_known_steps(data, name, sizes) for name, sizes in code.sequences.items()]
     return Covariates(
         numeric=numeric,
         codes=np.column_stack(codes) if codes else np.zeros((len(data), 0), dtype=np.int64),
         sequences=tuple(values for values, _ in steps),
         masks=tuple(mask for _, mask in steps),
-        graphs=None if code.graph is None else _graphs(code.graph, data),
+        graphs=None if code.graph is None else graphs_of(data, code.graph[0], code.graph[1])[0],
+    )
+
+
+def _check_holes(code: CovariateCode, numeric: Singles) -> None:
+    """Refuse missing values where the training data had said that there are none."""
+    holes = np.isnan(numeric)
+    if code.native_missing or not holes.any():
+        return
+    row, column = (int(part) for part in np.argwhere(holes)[0])
+    name = code.numeric[column]
+    raise DataError(
+        Problem(
+            "E07-nan-covariate",
+            f"{name!r} is missing in row {row}, and the network was trained on data without "
+            'missing values; train it on data built with missing="native".',
+            name,
+        )
     )
 
 
@@ -162,7 +186,8 @@ def _check_columns(code: CovariateCode, data: CausalData) -> None:
                 "E01-missing-column",
                 f"the network was trained on {', '.join(wanted)}, and these data lack "
                 f"{', '.join(absent)} (they have {', '.join(present)}). Build them with "
-                "training_data.like(df).",
+                "training_data.like(df), or, where there are sequences or graphs, with "
+                "CausalData.from_frame and any outcome.",
                 absent[0],
             )
         )
@@ -226,23 +251,8 @@ def _graph_name(data: CausalData) -> tuple[str, ...]:
     return () if column is None else (column,)
 
 
-def _graphs(learned: tuple[str, int], data: CausalData) -> Graphs:
-    column, n_features = learned
-    graphs = graphs_of(data, column)
-    if graphs.nodes.shape[2] != n_features:
-        raise DataError(
-            Problem(
-                "E01-missing-column",
-                f"nodes of {column!r} had {n_features} features in training and have "
-                f"{graphs.nodes.shape[2]} here.",
-                column,
-            )
-        )
-    return graphs
-
-
 def _known_steps(data: CausalData, name: str, sizes: tuple[int, int]) -> tuple[Singles, Bools]:
-    """Steps of a sequence, none of which is later or wider than those of training."""
+    """Steps of a sequence, padded to the length that it had in training, or longer."""
     values, there = _steps(data, name)
     length, n_features = sizes
     if values.shape[2] != n_features:
@@ -254,20 +264,36 @@ def _known_steps(data: CausalData, name: str, sizes: tuple[int, int]) -> tuple[S
                 name,
             )
         )
-    late = np.flatnonzero(there[:, length:].any(axis=1))
-    if late.size:
-        last = int(np.flatnonzero(there[late[0]])[-1]) + 1
-        raise DataError(
-            Problem(
-                "E03-non-numeric",
-                f"sequence {name!r} had at most {length} steps in training, and {late.size} rows "
-                f"have more (first: row {late[0]} with {last}); there is nothing learned about "
-                "later steps. Shorten them, or train on sequences of that length.",
-                name,
-                tuple(int(row) for row in late[:10]),
+    short = max(0, length - values.shape[1])
+    keep = length if not there[:, length:].any() else values.shape[1]
+    return (
+        np.pad(values, ((0, 0), (0, short), (0, 0)))[:, :keep],
+        np.pad(there, ((0, 0), (0, short)))[:, :keep],
+    )
+
+
+def check_steps(code: CovariateCode, covariates: Covariates) -> None:
+    """Refuse steps later than those of training, for networks that learn their positions.
+
+    Raises
+    ------
+    DataError
+        With the first row that has some.
+    """
+    for (name, (length, _)), mask in zip(code.sequences.items(), covariates.masks, strict=True):
+        late = np.flatnonzero(mask[:, length:].any(axis=1))
+        if late.size:
+            last = int(np.flatnonzero(mask[late[0]])[-1]) + 1
+            raise DataError(
+                Problem(
+                    "E03-non-numeric",
+                    f"sequence {name!r} had at most {length} steps in training, and {late.size} "
+                    f"rows have more (first: row {late[0]} with {last}); nothing was learned about "
+                    "later steps. Shorten them, or train on sequences of that length.",
+                    name,
+                    tuple(int(row) for row in late[:10]),
+                )
             )
-        )
-    return values[:, :length], there[:, :length]
 
 
 def _sizes(steps: tuple[Singles, Bools]) -> tuple[int, int]:

@@ -82,9 +82,8 @@ class TransTEE(NetworkEstimator):
         A GPU if there is one.
     precision : {"auto", "float32", "bf16"}
     compile : bool, default False
-        On a GPU, send encoder and decoder through torch.compile. On a processor it is left out,
-        with a warning: small products are nearly all of the time there, and compiling takes
-        minutes.
+        On a GPU, send encoder and decoder through torch.compile. On a processor, where compiling
+        takes minutes, and with dropout it is left out, with a warning.
     deterministic : bool, default False
         Refuse kernels whose sums depend on order; on a CPU results are reproducible anyway.
     checkpoint : path, optional

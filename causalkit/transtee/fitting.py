@@ -200,6 +200,7 @@ def _fit_stack(
         tell=tell,
         checkpoint=None if checkpoint is None else checkpoint / "refit",
         until=stack.best_epoch,
+        batch_size=state.batch_size,
     )
     if state.partial:
         warn(
@@ -219,6 +220,7 @@ def _trained(
     tell: Callable[[str], None] | None,
     checkpoint: Path | None,
     until: Ints | None = None,
+    batch_size: int = 0,
 ) -> tuple[Network, Scales, State]:
     """Networks from their first parameters to the best, or to those of given epochs."""
     import torch
@@ -249,8 +251,9 @@ def _trained(
         else 0.0,
         autocast=autocast_type(settings.precision, device, network.shape.width),
     )
-    facts = _facts(data, members, settings) if checkpoint is not None else {}
-    state = restored(checkpoint, State.of(flat, until), facts, objective.adversary)
+    facts = _facts(network, data, members, settings) if checkpoint is not None else {}
+    fresh = State.of(flat, until, batch_size)
+    state = restored(checkpoint, fresh, facts, objective.adversary)
     state.until = until
     state = train(
         state,
@@ -260,21 +263,20 @@ def _trained(
         settings.plan,
         layout.decay_mask(),
         tell=tell,
-        save=None if checkpoint is None else saver(checkpoint, facts, objective.adversary),
+        save=None if checkpoint is None else saver(checkpoint, facts),
     )
     return network, scales, state
 
 
-def _facts(data: Sequence[Coded], members: Sequence[Member], settings: Settings) -> dict[str, Any]:
+def _facts(
+    network: Network, data: Sequence[Coded], members: Sequence[Member], settings: Settings
+) -> dict[str, Any]:
     """What tells one training from another: how, on which rows, of which data."""
     digest = hashlib.sha256()
     for one in data:
-        arrays = [one.covariates.numeric, one.covariates.codes, *one.covariates.sequences]
-        if one.covariates.graphs is not None:
-            arrays += [one.covariates.graphs.nodes, one.covariates.graphs.edges]
-        for values in (*arrays, one.actions.arms, one.y):
-            digest.update(np.ascontiguousarray(values).tobytes())
-        digest.update(np.ascontiguousarray(one.actions.doses).tobytes())
+        for values in (*one.covariates.arrays(), *one.actions.arrays(), one.y, one.weight):
+            if values is not None:
+                digest.update(np.ascontiguousarray(values).tobytes())
     for member in members:
         digest.update(member.train.tobytes() + member.valid.tobytes())
     plan = settings.plan
@@ -282,7 +284,13 @@ def _facts(data: Sequence[Coded], members: Sequence[Member], settings: Settings)
         **{name: getattr(plan, name) for name in plan.__slots__},
         "seeds": [member.seed for member in members],
         "data": digest.hexdigest(),
-        "regularizer": [settings.regularizer, settings.regularizer_weight, settings.density],
+        "network": f"{network.shape} {network.family} {settings.precision} {settings.support}",
+        "regularizer": [
+            settings.regularizer,
+            settings.regularizer_weight,
+            settings.density,
+            settings.adversary_steps,
+        ],
     }
 
 
@@ -359,7 +367,7 @@ def _network(coding: Coding, settings: Settings, data: Sequence[Coded]) -> Netwo
         coding.library,
         item_scales,
         *own,
-        compile=settings.compile and settings.device.type != "cpu",
+        compile=settings.compiles,
     )
 
 

@@ -1,5 +1,6 @@
 """Graphs from two tables: a row for every node, and a row for every edge."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,8 @@ class GraphTables:
     ----------
     place : mapping of name to int
         Position of each graph.
+    names : tuple of str
+        Of the features; none of nodes that are all alike, which have a one.
     features : (nodes, f) float32 array
     edges : (2, E) int array
         Nodes at both ends, each edge once.
@@ -26,12 +29,20 @@ class GraphTables:
     """
 
     place: dict[Any, int]
+    names: tuple[str, ...]
     features: Singles
     edges: Ints
     owner: Ints
 
 
-def read_graphs(nodes: pd.DataFrame, edges: pd.DataFrame, column: str, *, code: str) -> GraphTables:
+def read_graphs(
+    nodes: pd.DataFrame,
+    edges: pd.DataFrame,
+    column: str,
+    *,
+    code: str,
+    names: Sequence[str] | None = None,
+) -> GraphTables:
     """Graphs of tables ``column, node, features...`` and ``column, source, target``.
 
     Parameters
@@ -40,40 +51,123 @@ def read_graphs(nodes: pd.DataFrame, edges: pd.DataFrame, column: str, *, code: 
     column : str
         Names the graph, in both.
     code : str
-        Of the error.
+        Of the errors.
+    names : sequence of str, optional
+        Features to read, in this order; default all, in that of the table.
 
     Raises
     ------
     DataError
-        If an edge names a node that its graph lacks.
+        If a table lacks a column or a value, a node is there twice, a feature is no number, or an
+        edge names a node that its graph lacks.
     """
+    if edges.empty:
+        edges = pd.DataFrame({column: [], "source": [], "target": []})
+    for table, kept, wanted in (
+        (nodes, f"{column}_nodes", (column, "node", *(names or ()))),
+        (edges, f"{column}_edges", (column, "source", "target")),
+    ):
+        _check_columns(table, kept, wanted, column, code)
+    _check_once(nodes, column, code)
     nodes = nodes.sort_values([column, "node"], ignore_index=True)
     place = places(nodes[column])
+    if names is None:
+        names = [str(name) for name in nodes if name not in (column, "node")]
+    return GraphTables(
+        place,
+        tuple(names),
+        _numbers(nodes, names, column, code),
+        _ends(nodes, edges, column, code),
+        nodes[column].map(place).to_numpy(dtype=np.int64),
+    )
+
+
+def _ends(nodes: pd.DataFrame, edges: pd.DataFrame, column: str, code: str) -> Ints:
+    """Nodes at both ends of every edge, ``(2, E)``."""
     number = pd.Series(
         np.arange(len(nodes)), index=pd.MultiIndex.from_frame(nodes[[column, "node"]])
     )
     ends = [
-        number.reindex(pd.MultiIndex.from_arrays([edges[column], edges[end]])).to_numpy()
+        number.reindex(pd.MultiIndex.from_arrays([edges[column], edges[end]])).to_numpy(dtype=float)
         for end in ("source", "target")
     ]
-    lost = np.flatnonzero(np.isnan(ends[0].astype(float)) | np.isnan(ends[1].astype(float)))
+    lost = np.flatnonzero(np.isnan(ends[0]) | np.isnan(ends[1]))
     if lost.size:
         first = edges.iloc[lost[0]]
+        pairs = ((column, column), ("node", "source"), ("node", "target"))
+        source, target = (shown(first[name]) for name in ("source", "target"))
         raise DataError(
             Problem(
                 code,
                 f"{lost.size} edges name nodes that their graph lacks; first: graph "
-                f"{first[column]!r}, edge {first['source']} to {first['target']}.",
+                f"{shown(first[column])}, edge {source} to {target}."
+                + "".join(other_types(nodes[one], edges[two]) for one, two in pairs),
                 column,
                 tuple(int(row) for row in lost[:10]),
             )
         )
-    return GraphTables(
-        place,
-        features(nodes, (column, "node")),
-        np.stack([values.astype(np.int64) for values in ends]),
-        nodes[column].map(place).to_numpy(dtype=np.int64),
-    )
+    return np.stack([values.astype(np.int64) for values in ends])
+
+
+def _check_columns(
+    table: pd.DataFrame, name: str, wanted: Sequence[str], column: str, code: str
+) -> None:
+    absent = [one for one in wanted if one not in table]
+    if absent:
+        raise DataError(
+            Problem(
+                code,
+                f"table {name!r} needs the columns {', '.join(wanted)}, and lacks "
+                f"{', '.join(absent)} (it has {', '.join(map(str, table.columns))}).",
+                column,
+            )
+        )
+    keys = table[[one for one in wanted if one in (column, "node", "source", "target")]]
+    holes = np.flatnonzero(keys.isna().any(axis=1))
+    if holes.size:
+        whole = ", ".join(map(str, keys))
+        raise DataError(
+            Problem(
+                code,
+                f"table {name!r} has {holes.size} rows without a {whole} (first: row {holes[0]}); "
+                "leave them out.",
+                column,
+                tuple(int(row) for row in holes[:10]),
+            )
+        )
+
+
+def _check_once(nodes: pd.DataFrame, column: str, code: str) -> None:
+    again = np.flatnonzero(nodes.duplicated([column, "node"]))
+    if again.size:
+        first = nodes.iloc[again[0]]
+        raise DataError(
+            Problem(
+                code,
+                f"table {column + '_nodes'!r} has {again.size} nodes twice; first: node "
+                f"{shown(first['node'])} of graph {shown(first[column])}.",
+                column,
+            )
+        )
+
+
+def _numbers(nodes: pd.DataFrame, names: Sequence[str], column: str, code: str) -> Singles:
+    """Features ``(nodes, f)``; a one where there are none."""
+    for name in names:
+        kind = nodes[name].dtype
+        if not (pd.api.types.is_numeric_dtype(kind) or pd.api.types.is_bool_dtype(kind)):
+            raise DataError(
+                Problem(
+                    code,
+                    f"feature {name!r} of table {column + '_nodes'!r} is {kind}, and a number is "
+                    "needed; make indicators of it, or leave it out.",
+                    column,
+                )
+            )
+    if not names:
+        return np.ones((len(nodes), 1), dtype=np.float32)
+    values: Singles = nodes[list(names)].to_numpy(dtype=np.float32, na_value=np.nan)
+    return values
 
 
 def places(names: "pd.Series[Any]") -> dict[Any, int]:
@@ -85,3 +179,15 @@ def features(frame: pd.DataFrame, others: tuple[str, ...]) -> Singles:
     """The other columns as float32 numbers."""
     values: Singles = frame.drop(columns=list(others)).to_numpy(dtype=np.float32)
     return values
+
+
+def shown(value: Any) -> str:
+    """A value of a table as its user would write it."""
+    return repr(value.item() if isinstance(value, np.generic) else value)
+
+
+def other_types(one: "pd.Series[Any]", two: "pd.Series[Any]") -> str:
+    """A word on columns that are to name the same things, if they are of different types."""
+    if one.dtype == two.dtype or not len(two):
+        return ""
+    return f" {one.name!r} is {one.dtype}, and {two.name!r} beside it is {two.dtype}."

@@ -43,6 +43,7 @@ def fit_together(estimators: Sequence[Any], datasets: Sequence[CausalData]) -> N
         _check_modules(settings, coding)
         _say(settings, coding, datasets[0])
         coded = [code_data(coding, data) for data in datasets]
+        _check_lengths(coding, coded)
         members = [
             member
             for place, (one, seed) in enumerate(zip(coded, seeds, strict=True))
@@ -85,6 +86,18 @@ def _check_same(datasets: Sequence[CausalData]) -> None:
             )
 
 
+def _check_lengths(coding: Coding, coded: Sequence[Coded]) -> None:
+    for place, one in enumerate(coded):
+        for (name, (length, _)), mask in zip(
+            coding.covariates.sequences.items(), one.covariates.masks, strict=True
+        ):
+            if mask.shape[1] > length:
+                raise ArgumentError(
+                    f"data set {place} has {mask.shape[1]} steps in {name!r} and the first has "
+                    f"{length}; put the one with the longest sequences first, or fit it on its own."
+                )
+
+
 def _check_kind(declared: str, coding: Coding) -> None:
     kind = coding.actions.kind
     if declared not in ("auto", kind):
@@ -116,11 +129,11 @@ def _say(settings: Settings, coding: Coding, data: CausalData) -> None:
             "a linear model.",
             CausalKitWarning,
         )
-    if settings.compile and settings.device.type == "cpu":
-        warn(
-            "compile=True is left out on a processor, where compiling takes longer than it saves.",
-            CausalKitWarning,
-        )
+    if settings.compile and not settings.compiles:
+        why = "on a processor, where compiling takes longer than it saves"
+        if settings.dropout:
+            why = "with dropout, whose streams cannot be compiled"
+        warn(f"compile=True is left out {why}.", CausalKitWarning)
     if settings.regularizer is not None and settings.regularizer_weight > 0:
         warn(
             f"regularizer={settings.regularizer!r} pushes the representation to forget the "

@@ -14,7 +14,7 @@ from causalkit.transtee.actions import (
     action_name,
     encode_actions,
 )
-from causalkit.transtee.covariates import Covariates, encode_covariates
+from causalkit.transtee.covariates import Covariates, check_steps, encode_covariates
 from causalkit.transtee.fitting import Coding
 from causalkit.transtee.items import Library, library_of
 from causalkit.transtee.predicting import MEMORY_BUDGET, mean_outcomes
@@ -67,7 +67,10 @@ class Model:
         if self.coding.library is not None:
             kinds = self.coding.actions.kinds
             library = library_of(data, self.coding.actions.columns[kinds.index("structured")])
-        return Asked(encode_covariates(self.coding.covariates, data), len(data), library)
+        covariates = encode_covariates(self.coding.covariates, data)
+        if any("sequence0.position" in stack.network.layout.blocks for stack in self.stacks):
+            check_steps(self.coding.covariates, covariates)
+        return Asked(covariates, len(data), library)
 
     def action(self, treatment: Any, asked: Asked) -> ActionArrays:
         """Arrays of one action as a user writes it; warns where a dose was never seen."""

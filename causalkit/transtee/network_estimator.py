@@ -72,7 +72,8 @@ class NetworkEstimator(Estimator):
 
         Networks whose data sets have as many rows train as one stack, on a processor by as many
         threads as ``torch.get_num_threads()``; each gets what it would get alone: to the last bit
-        on a processor where heads are a multiple of four wide, as by default, else to rounding.
+        on a processor where heads are a multiple of four wide, as by default, and graphs among the
+        covariates are padded alike, else to rounding.
 
         Parameters
         ----------
@@ -92,11 +93,9 @@ class NetworkEstimator(Estimator):
         Raises
         ------
         ArgumentError
-            If there is no data set, or their columns differ.
+            If there is no data set, their columns differ, or estimators are not as many.
         """
         require("torch", extra="deep", needed_by=cls.__name__)
-        from causalkit.transtee.many import fit_together
-
         if not datasets:
             raise ArgumentError("fit_many needs at least one data set.")
         if estimators is None:
@@ -104,11 +103,23 @@ class NetworkEstimator(Estimator):
             estimators = [
                 cls(**arguments, random_state=seed + place) for place in range(len(datasets))
             ]
+        if len(estimators) != len(datasets):
+            raise ArgumentError(
+                f"fit_many needs an estimator for each of the {len(datasets)} data sets, got "
+                f"{len(estimators)}."
+            )
         for estimator, data in zip(estimators, datasets, strict=True):
             estimator._check_data(data)
             data.require(estimator.requires, by=cls.__name__)
-        fit_together(estimators, datasets)
+        cls._train(estimators, datasets)
         return list(estimators)
+
+    @classmethod
+    def _train(cls, estimators: "Sequence[Self]", datasets: Sequence[CausalData]) -> None:
+        """Train checked estimators on checked data sets."""
+        from causalkit.transtee.many import fit_together
+
+        fit_together(estimators, datasets)
 
     def predict(self, data: CausalData, *, treatment: Any) -> Floats:
         """Mean outcome of every row under an action.

@@ -140,6 +140,11 @@ class NetObjective:
         if self.adversary is not None and parts[0].adversary is not None:
             self.adversary.n_batches = parts[0].adversary.n_batches
 
+    def undone(self) -> None:
+        """Let the treatment model forget what it has seen, which may be what broke the epoch."""
+        if self.adversary is not None:
+            self.adversary.n_batches = 0
+
     def kept(self, members: "Tensor") -> "NetObjective":
         """The same for some members."""
         if len(members) == len(self.seeds):

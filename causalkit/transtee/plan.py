@@ -19,8 +19,6 @@ class Plan:
     settled : int
         First epoch that is judged. Before, what is minimised still changes, and the least factual
         loss would be that of a network which is not yet what was asked for.
-    halved : bool
-        Whether batches were made smaller for want of memory.
     """
 
     lr: float = 2e-3
@@ -30,7 +28,6 @@ class Plan:
     patience: int = 20
     clip: float = 1.0
     settled: int = 0
-    halved: bool = False
 
     def n_steps(self, n_rows: int) -> int:
         """Batches of an epoch."""

@@ -185,4 +185,4 @@ def first_judged(max_epochs: int) -> int:
     Network and treatment model go round each other until the learning rate is small; what an
     earlier epoch has forgotten the next may remember.
     """
-    return math.ceil(JUDGED * max_epochs)
+    return min(math.ceil(JUDGED * max_epochs), max_epochs - 1)

@@ -3,25 +3,30 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
+import pandas as pd
 
 from causalkit.data import CausalData, Requires
 from causalkit.errors import ArgumentError, CausalKitWarning, check_choice, check_count
-from causalkit.optional import require
 from causalkit.progress import teller
 from causalkit.provenance import record
 from causalkit.results import EffectResult
-from causalkit.rng import RandomState, as_seed
+from causalkit.rng import RandomState, as_seed, seed_of
 from causalkit.transtee.actions import CATEGORICAL, ActionArrays
+from causalkit.transtee.covariates import Covariates
 from causalkit.transtee.fitting import Coding, code_data, coding_of
 from causalkit.transtee.model import Asked, Model
 from causalkit.transtee.network_estimator import ROLES, NetworkEstimator
-from causalkit.typing import Floats
+from causalkit.typing import Floats, Singles
 from causalkit.warn import collect_warnings, warn
 
+if TYPE_CHECKING:
+    import xarray as xr
+
 DESIGNS = ("ihdp", "news", "synthetic")
+_AGAIN = "it is for comparisons; fit again with the same random_state"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +57,7 @@ class ReleasedModel(Model):
         from causalkit.transtee.released_network import answers
 
         x = asked.covariates.numeric
+        _check_holes(self.coding, x)
         passes = [answers(self.network, x, number_of(self.coding, one)).numpy() for one in actions]
         found: Floats = np.stack(passes, axis=1)[None].astype(np.float64)
         return found if reduce is None else reduce(found)
@@ -87,6 +93,8 @@ class ReleasedTransTEE(NetworkEstimator):
     Attributes
     ----------
     model_ : ReleasedModel
+    history_ : DataFrame
+        ``network, epoch, train_loss, validation_loss``, the last NaN.
     n_parameters_ : int
 
     References
@@ -122,17 +130,13 @@ class ReleasedTransTEE(NetworkEstimator):
         self.random_state = random_state
         self.progress = progress
 
-    def fit(self, data: CausalData) -> Self:
-        """Train on all rows.
+    @classmethod
+    def _train(cls, estimators: "Sequence[Self]", datasets: Sequence[CausalData]) -> None:
+        """One after the other; nothing is shared."""
+        for estimator, data in zip(estimators, datasets, strict=True):
+            estimator._train_alone(data)
 
-        Raises
-        ------
-        DataError, ArgumentError
-            If the data, or an argument, does not do; says what to change.
-        MissingDependencyError
-            If torch is not installed.
-        """
-        require("torch", extra="deep", needed_by=type(self).__name__)
+    def _train_alone(self, data: CausalData) -> None:
         from causalkit.transtee.released_network import RECIPES, train
 
         started = time.perf_counter()
@@ -141,85 +145,82 @@ class ReleasedTransTEE(NetworkEstimator):
         epochs = chosen.epochs
         if self.max_epochs is not None:
             epochs = min(epochs, check_count("max_epochs", self.max_epochs, least=1))
-        self._check_data(data)
-        data.require(self.requires, by=type(self).__name__)
         self.seed_ = as_seed(self.random_state)
         with collect_warnings() as caught:
             coding = coding_of(data)
-            _check_covariates(coding)
             coded = code_data(coding, data)
+            _check_covariates(coding, coded.covariates)
             t = number_of(coding, coded.actions)
-            network = train(
+            network, losses = train(
                 coded.covariates.numeric,
                 t,
                 coded.y,
                 chosen,
-                seed=self.seed_,
+                seed=seed_of(self.seed_, "released"),
                 epochs=epochs,
                 tell=teller(self.progress, type(self).__name__, unit="epoch", total=epochs),
             )
-            doses = {}
-            if coding.actions.kind == "continuous":
-                doses = {coding.actions.columns[0]: (float(t.min()), float(t.max()))}
-            self.model_ = ReleasedModel(coding=coding, stacks=(), doses=doses, network=network)
             _warn_if_diverged(network)
+        doses = {}
+        if coding.actions.kind == "continuous":
+            doses = {coding.actions.columns[0]: (float(t.min()), float(t.max()))}
+        self.model_ = ReleasedModel(coding=coding, stacks=(), doses=doses, network=network)
+        self.history_ = pd.DataFrame(
+            {
+                "network": 0,
+                "epoch": np.arange(epochs),
+                "train_loss": losses,
+                "validation_loss": np.nan,
+            }
+        )
         self.n_parameters_ = sum(values.numel() for values in network.parameters())
         self.feature_names_in_ = np.array(coding.covariates.names, dtype=object)
+        self.partial_ = False
         self.diagnostics_ = {"epochs trained": [epochs]}
         self.provenance_ = record(seed=self.seed_, wall_s=time.perf_counter() - started)
         self.warnings_ = tuple(caught)
         self._conformal, self._data, self._digest = None, data, data.digest()
-        return self
-
-    @classmethod
-    def fit_many(
-        cls,
-        datasets: Sequence[CausalData],
-        *,
-        estimators: "Sequence[Self] | None" = None,
-        **arguments: Any,
-    ) -> "list[Self]":
-        """Train on one data set after the other; see :meth:`causalkit.TransTEE.fit_many`."""
-        if estimators is None:
-            seed = as_seed(arguments.pop("random_state", None))
-            estimators = [
-                cls(**arguments, random_state=seed + place) for place in range(len(datasets))
-            ]
-        return [one.fit(data) for one, data in zip(estimators, datasets, strict=True)]
 
     def estimate(self, **_: Any) -> EffectResult:
-        """Not there.
+        """Not there; raises ArgumentError."""
+        raise _absent("estimate", "the release has no intervals; use TransTEE")
 
-        Raises
-        ------
-        ArgumentError
-            Always.
-        """
-        raise ArgumentError(
-            "ReleasedTransTEE has no estimate(): the release has no intervals. Use TransTEE."
-        )
+    def outcome_interval(self, *_: Any, **__: Any) -> "xr.Dataset":
+        """Not there; raises ArgumentError."""
+        raise _absent("outcome_interval", "the release has no intervals; use TransTEE")
 
     def save(self, path: Any) -> None:  # noqa: ARG002
-        """Not there.
+        """Not there; raises ArgumentError."""
+        raise _absent("save", _AGAIN)
 
-        Raises
-        ------
-        ArgumentError
-            Always.
-        """
-        raise ArgumentError(
-            "ReleasedTransTEE is for comparisons and is not saved; fit it again with the same "
-            "random_state, or keep model_.network.state_dict()."
-        )
+    @classmethod
+    def load(cls, path: Any, **_: Any) -> Self:  # noqa: ARG003
+        """Not there; raises ArgumentError."""
+        raise _absent("load", _AGAIN)
 
 
-def _check_covariates(coding: Coding) -> None:
+def _absent(name: str, why: str) -> ArgumentError:
+    return ArgumentError(f"ReleasedTransTEE has no {name}(): {why}.")
+
+
+def _check_covariates(coding: Coding, covariates: Covariates) -> None:
     code = coding.covariates
     if code.levels or code.sequences or code.graph is not None:
         others = [*code.levels, *code.sequences, *(code.graph or ())[:1]]
         raise ArgumentError(
-            f"the release knows numbers only, and {', '.join(others)} is something else; leave it "
-            "out, or make indicators of it."
+            f"the release knows numbers only, and {', '.join(map(str, others))} is something else; "
+            "leave it out, or make indicators of it."
+        )
+    _check_holes(coding, covariates.numeric)
+
+
+def _check_holes(coding: Coding, numeric: Singles) -> None:
+    holes = np.argwhere(np.isnan(numeric))
+    if holes.size:
+        name = coding.covariates.numeric[int(holes[0, 1])]
+        raise ArgumentError(
+            f"the release knows no missing values, and {name!r} is missing in row "
+            f"{int(holes[0, 0])}; leave those rows out, or fill them in."
         )
 
 

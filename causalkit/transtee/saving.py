@@ -142,7 +142,7 @@ def load(cls: Any, folder: Path, modules: dict[str, Any]) -> Any:
     device = resolve_device("auto" if estimator.device == "auto" else estimator.device)
     settings = Settings.of(estimator, seed=facts["seed"])
     try:
-        model = _model(tensors, facts, device, _own(settings))
+        model = _model(tensors, facts, device, _own(settings), compiles=settings.compiles)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise StorageError(
             f"{folder} does not fit together ({type(error).__name__}: {error}); it was changed."
@@ -169,7 +169,12 @@ def _record(kind: Any, part: str, tensors: dict[str, Any]) -> Any:
 
 
 def _model(
-    tensors: dict[str, Any], facts: dict[str, Any], device: Any, own: tuple[OwnModule | None, ...]
+    tensors: dict[str, Any],
+    facts: dict[str, Any],
+    device: Any,
+    own: tuple[OwnModule | None, ...],
+    *,
+    compiles: bool,
 ) -> Model:
     c, a = facts["covariates"], facts["actions"]
     covariates = CovariateCode(
@@ -177,7 +182,7 @@ def _model(
         {name: tuple(levels) for name, levels in c["levels"].items()},
         c["native_missing"],
         {name: tuple(sizes) for name, sizes in c["sequences"].items()},
-        None if c["graph"] is None else tuple(c["graph"]),
+        None if c["graph"] is None else (c["graph"][0], tuple(c["graph"][1])),
     )
     actions = ActionCode(
         tuple(a["columns"]),
@@ -195,7 +200,7 @@ def _model(
         place = {name: row for row, name in enumerate(facts["library"]["names"])}
         library = Library(facts["library"]["kind"], place, **arrays)
     stacks = tuple(
-        _stack(number, one, tensors, library, device, own)
+        _stack(number, one, tensors, library, device, own, compiles=compiles)
         for number, one in enumerate(facts["stacks"])
     )
     doses = {name: tuple(ends) for name, ends in facts["doses"].items()}
@@ -209,6 +214,8 @@ def _stack(
     library: Library | None,
     device: Any,
     own: tuple[OwnModule | None, ...],
+    *,
+    compiles: bool,
 ) -> Stack:
     s = dict(one["shape"])
     s["table"] = TableShape(
@@ -248,6 +255,7 @@ def _stack(
             scales,
             action_encoder=own[0],
             covariate_encoder=own[1],
+            compile=compiles,
         ),
         flat=flat.to(device),
         scales=Scales(*(tensors[f"{number}.{name}"].to(device) for name in Scales.__slots__)),

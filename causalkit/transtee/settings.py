@@ -134,6 +134,11 @@ class Settings:
             label=type(e).__name__,
         )
 
+    @property
+    def compiles(self) -> bool:
+        """Whether networks are compiled: on a GPU, and without dropout, which breaks the graph."""
+        return self.compile and self.device.type != "cpu" and not self.dropout
+
     def net_shape(self, table: TableShape, actions: ActionShape, n: int) -> NetShape:
         """Sizes of the network for n rows; ``"auto"`` is 64 from 5,000 and 128 from 50,000 rows."""
         width = self.width

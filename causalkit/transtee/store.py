@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from causalkit.transtee.actions import ActionArrays
-from causalkit.transtee.covariate_graphs import GraphStore
+from causalkit.transtee.covariate_graphs import Graphs, GraphStore
 from causalkit.transtee.covariates import Covariates
 from causalkit.transtee.networks import Actions, Rows
 from causalkit.typing import Bools, Floats, Ints, Singles
@@ -204,7 +204,7 @@ def learn_scales(
         found["step_spread"].append(np.concatenate([np.empty(0), *(spread for _, spread in ends)]))
         node_ends = (np.empty(0), np.empty(0))
         if covariates.graphs is not None:
-            node_ends = _step_scales(covariates.graphs.nodes, covariates.graphs.mask, rows)
+            node_ends = _node_scales(covariates.graphs, rows)
         found["node_centre"].append(node_ends[0])
         found["node_spread"].append(node_ends[1])
     return Scales(
@@ -213,6 +213,13 @@ def learn_scales(
             for name, values in found.items()
         }
     )
+
+
+def _node_scales(graphs: Graphs, rows: Ints) -> tuple[Floats, Floats]:
+    """As of steps; what is the same for all nodes stays, for sums over neighbours to count it."""
+    centre, spread = _step_scales(graphs.nodes, graphs.mask, rows)
+    seen = graphs.nodes[rows][graphs.mask[rows]]
+    return np.where(np.ptp(seen, axis=0) > 0, centre, 0.0), spread
 
 
 def _step_scales(values: Singles, mask: Bools, rows: Ints) -> tuple[Floats, Floats]:

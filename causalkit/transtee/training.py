@@ -43,6 +43,9 @@ class Objective(Protocol):
     def joined(self, parts: "Sequence[Any]") -> None:
         """Called after an epoch with what :meth:`part` gave."""
 
+    def undone(self) -> None:
+        """Called after an epoch that came to nothing."""
+
     def kept(self, members: "Tensor") -> "Objective":
         """The same for some members of the stack."""
 
@@ -82,6 +85,8 @@ class State:
         1, or a half after a loss that was not finite.
     until : (M,) int array, optional
         Epoch after which each member is done, whatever the validation rows say.
+    batch_size : int
+        Rows of a batch if they were halved for want of memory, else 0.
     epoch : int
         Next epoch.
     history : list of (epoch, train (M,), validation (M,))
@@ -99,12 +104,13 @@ class State:
     stopped: Bools
     lr_scale: Floats
     until: Ints | None = None
+    batch_size: int = 0
     epoch: int = 0
     history: list[tuple[int, Floats, Floats]] = field(default_factory=list)
     partial: bool = False
 
     @classmethod
-    def of(cls, flat: "Tensor", until: Ints | None = None) -> "State":
+    def of(cls, flat: "Tensor", until: Ints | None = None, batch_size: int = 0) -> "State":
         """State before the first epoch."""
         import torch
 
@@ -121,6 +127,7 @@ class State:
             stopped=np.zeros(m, dtype=bool),
             lr_scale=np.ones(m),
             until=until,
+            batch_size=batch_size,
         )
 
 
@@ -133,7 +140,7 @@ def train(
     decay: "Tensor",
     *,
     tell: Callable[[str], None] | None = None,
-    save: Callable[[State], None] | None = None,
+    save: Callable[[State, Any], None] | None = None,
 ) -> State:
     """Train from ``state`` until every member has stopped.
 
@@ -152,7 +159,7 @@ def train(
     tell : callable, optional
         Told a line after every epoch.
     save : callable, optional
-        Given the state after every epoch.
+        Given the state and the objective after every epoch.
 
     Raises
     ------
@@ -169,16 +176,19 @@ def train(
     try:
         with crew(state.flat.device, len(state.members), apart=objective.apart) as workers:
             while state.epoch < plan.max_epochs and len(state.members):
+                if state.batch_size:
+                    plan = replace(plan, batch_size=state.batch_size)
                 batches = _batches(state, rows, seeds, plan.n_steps(len(rows[0])))
                 try:
                     state, objective = _epoch(state, objective, batches, plan, mask, workers)
                 except torch.OutOfMemoryError:
-                    plan = _smaller(plan, batches.shape[-1])
+                    objective.undone()
+                    state.batch_size = _smaller(batches.shape[-1], halved=state.batch_size > 0)
                     continue
                 if tell is not None:
                     tell(_line(state, plan, time.perf_counter() - started, first))
                 if save is not None:
-                    save(state)
+                    save(state, objective)
     except KeyboardInterrupt:
         state.partial = True
     state.members = torch.arange(0, device=state.flat.device)
@@ -292,19 +302,20 @@ def _pass(
     return torch.stack(losses), torch.stack(sizes), judged
 
 
-def _smaller(plan: Plan, size: int) -> Plan:
+def _smaller(size: int, *, halved: bool) -> int:
     """Half the batch, once: what does not fit then is too large for other reasons."""
-    if plan.halved or size < 2:
+    if halved or size < 2:
         raise TrainingError(
-            f"the device is out of memory with batches of {size} rows, after they were halved. "
-            "Take a smaller d_model or batch_size, fewer networks at once, or device='cpu'."
+            f"the device is out of memory with batches of {size} rows"
+            f"{', after they were halved' if halved else ''}. Take a smaller d_model or "
+            "batch_size, fewer networks at once, or device='cpu'."
         )
     warn(
         f"the device is out of memory with batches of {size} rows; training goes on with "
         f"{size // 2}.",
         CausalKitWarning,
     )
-    return replace(plan, batch_size=size // 2, halved=True)
+    return size // 2
 
 
 def _batches(state: State, rows: Sequence[Ints], seeds: Sequence[int], n_steps: int) -> Ints:
@@ -343,6 +354,7 @@ def _recover(
         )
     state.flat, state.mean, state.adam = before
     state.lr_scale[members[bad]] = 0.5
+    objective.undone()
 
 
 def _without_stopped(state: State, objective: Any, members: Ints, plan: Plan) -> tuple[State, Any]:

@@ -7,7 +7,6 @@ batched products, by a compiler that needs no other tool.
 import numpy as np
 import pytest
 import torch
-from torch._dynamo.exc import BackendCompilerFailed
 from torch._dynamo.utils import counters
 from transtee_designs import SMALL, arms_data
 
@@ -66,7 +65,6 @@ def test_what_cannot_be_compiled_goes_on_and_says_why(monkeypatch):
     assert sum("compile failed" in str(one.message) for one in said) <= 2  # encoder and decoder
     plain = ck.TransTEE(**(SMALL | {"max_epochs": 2})).fit(data)
     np.testing.assert_array_equal(fused.effect(data)["effect"], plain.effect(data)["effect"])
-    assert issubclass(BackendCompilerFailed, RuntimeError)
 
 
 def test_on_a_processor_it_is_left_out_with_a_word():
@@ -75,5 +73,7 @@ def test_on_a_processor_it_is_left_out_with_a_word():
             arms_data()
         )
     assert not fit.model_.stacks[0].network.compile
+    with pytest.warns(CausalKitWarning, match="compile=True is left out with dropout"):
+        ck.TransTEE(**(SMALL | {"max_epochs": 1}), compile=True, dropout=0.1).fit(arms_data())
     with pytest.raises(ArgumentTypeError, match="compile must be True or False, got 'auto'"):
         ck.TransTEE(**SMALL, compile="auto").fit(arms_data())

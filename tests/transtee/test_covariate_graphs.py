@@ -116,7 +116,7 @@ def test_larger_graphs_beside_it_change_nothing_for_a_graph(parts, data, fitted)
     found = fitted.predict(more, treatment=1)[:300]
     alone = with_graphs(more.frame.iloc[:300], nodes, edges)
     np.testing.assert_allclose(found, fitted.predict(alone, treatment=1), atol=2e-4)
-    sizes = [graphs_of(one, "site").nodes.shape[1] for one in (more, alone)]
+    sizes = [graphs_of(one, "site")[0].nodes.shape[1] for one in (more, alone)]
     assert sizes == [40, 8]
 
 
@@ -126,7 +126,7 @@ def test_tokens_are_what_a_loop_over_neighbours_gives(parts, data):
     shape = NetShape(TableShape(1, node_features=1), actions, width=8)
     layout = Layout({k: v for k, v in shape.layout().blocks.items() if k.startswith("graph.")})
     p = layout.unpack(layout.initial([torch.Generator().manual_seed(m) for m in range(2)]))
-    store = GraphStore.of(graphs_of(data, "site"), "cpu")
+    store = GraphStore.of(graphs_of(data, "site")[0], "cpu")
     rows = store.rows(torch.tensor([[5, 17]]), torch.zeros(2, 1), torch.ones(2, 1))
     found = graph_tokens(p, rows)
     for place, site in enumerate(("s5", "s17")):
@@ -166,7 +166,7 @@ def test_data_sets_with_graphs_of_other_sizes_train_together_as_alone():
 
 
 def test_graphs_of_several_data_sets_keep_their_edges():
-    parts = [graphs_of(data_of(*graphs(10, seed, 5 + 4 * seed)), "site") for seed in range(2)]
+    parts = [graphs_of(data_of(*graphs(10, seed, 5 + 4 * seed)), "site")[0] for seed in range(2)]
     both = joined_graphs(parts)
     places = [0, 10]
     for place, part in zip(places, parts, strict=True):
@@ -203,9 +203,26 @@ def test_a_model_of_a_table_has_the_mean_node(parts, data, fitted):
     effect = TARNet(max_epochs=1, n_ensemble=1, random_state=0).fit(data).effect(data)["effect"]
     moved = data_of(nodes.assign(f=nodes["f"] + 5.0), parts[1], parts[2])
     assert effect.shape == (300,)
-    with pytest.raises(DataError, match="1 features in training and have 2"):
-        fitted.predict(data_of(nodes.assign(g=1.0), parts[1], parts[2]), treatment=1)
     assert (fitted.predict(moved, treatment=1) != fitted.predict(data, treatment=1)).any()
+
+
+def test_features_of_nodes_are_found_by_name(parts, data, fitted):
+    nodes, edges, degree = parts
+    more = nodes.assign(g=np.arange(len(nodes)))[["g", "site", "f", "node"]]
+    np.testing.assert_array_equal(
+        fitted.predict(data_of(more, edges, degree), treatment=1), fitted.predict(data, treatment=1)
+    )
+    other = data_of(nodes.rename(columns={"f": "h"}), edges, degree)
+    with pytest.raises(DataError, match="'site_nodes' needs the columns site, node, f, and lacks"):
+        fitted.predict(other, treatment=1)
+
+
+def test_nodes_that_are_all_alike_need_no_features(parts):
+    nodes, edges, degree = parts
+    bare = data_of(nodes[["site", "node"]], edges, degree)
+    fit = ck.TransTEE(**(SMALL | {"d_model": 16, "max_epochs": 100})).fit(bare)
+    error = fit.effect(bare)["effect"].values.ravel() - degree
+    assert error.std() < 0.5 * degree.std()
 
 
 def without(table, site):
@@ -231,6 +248,48 @@ def test_a_feature_that_is_no_number_is_refused_with_its_graph(parts):
     holes = nodes.assign(f=nodes["f"].where(nodes["site"] != "s3"))
     with pytest.raises(DataError, match="not finite numbers; first: one of graph 's3'"):
         ck.TransTEE(**SMALL).fit(data_of(holes, edges, degree))
+
+
+def spoiled(nodes, edges, how):
+    if how == "node":
+        return nodes.drop(columns="node"), edges
+    if how == "key":
+        return nodes, edges.drop(columns="site")
+    if how == "source":
+        return nodes, edges.drop(columns="source")
+    if how == "twice":
+        return pd.concat([nodes, nodes.iloc[[3]]]), edges
+    if how == "hole":
+        return nodes.assign(site=nodes["site"].where(nodes["site"] != "s2")), edges
+    if how == "text":
+        return nodes.assign(f="a"), edges
+    if how == "date":
+        return nodes.assign(f=pd.Timestamp("2020-01-01")), edges
+    return nodes, edges.assign(source=edges["source"].astype(str))
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ("node", "'site_nodes' needs the columns site, node, and lacks node"),
+        ("key", "'site_edges' needs the columns site, source, target, and lacks site"),
+        ("source", "'site_edges' needs the columns site, source, target, and lacks source"),
+        ("twice", "'site_nodes' has 1 nodes twice; first: node 3 of graph 's0'"),
+        ("hole", "'site_nodes' has . rows without a site, node"),
+        ("text", "feature 'f' of table 'site_nodes' is str, and a number is needed"),
+        ("date", r"feature 'f' of table 'site_nodes' is datetime64\[us\]"),
+        ("type", "'node' is int64, and 'source' beside it is str"),
+    ],
+)
+def test_tables_that_are_no_graphs_are_refused_by_name(parts, how, words):
+    nodes, edges, degree = parts
+    with pytest.raises(DataError, match=words):
+        ck.TransTEE(**SMALL).fit(data_of(*spoiled(nodes, edges, how), degree))
+
+
+def test_a_table_of_no_edges_may_be_empty(parts):
+    nodes, _, degree = parts
+    assert graphs_of(data_of(nodes, pd.DataFrame(), degree), "site")[0].edges.shape == (300, 1)
 
 
 @pytest.mark.parametrize(

@@ -167,6 +167,22 @@ def test_several_treatments_at_once_and_none_of_them():
         fit.predict(data, treatment=1)
 
 
+@pytest.mark.filterwarnings("ignore:regularizer")
+def test_two_treatments_may_both_be_absent():
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"a": rng.standard_normal(400)})
+    frame["drug"], frame["diet"] = rng.integers(0, 2, 400), rng.integers(0, 2, 400)
+    frame["y"] = frame["a"] + 2.0 * frame["drug"] - frame["diet"]
+    data = ck.CausalData.from_frame(
+        frame, outcome="y", treatment=["drug", "diet"], covariates="a", kinds=("binary", "binary")
+    )
+    fit = ck.TransTEE(**(SMALL | {"max_epochs": 60})).fit(data)
+    found = fit.effect(data, treatment=[(1, 0), (0, 1), (1, 1)], baseline=(0, 0))
+    np.testing.assert_allclose(found["effect"].mean("obs"), [2.0, -1.0, 1.0], atol=0.3)
+    pushed = ck.TransTEE(**SMALL, regularizer="tr").fit(data)
+    assert np.isfinite(pushed.predict(data, treatment=(0, 0))).all()
+
+
 def test_binary_outcomes_have_effects_on_the_probability():
     frame = arms_frame(600)
     frame["y"] = (frame["y"] > 0).astype(int)

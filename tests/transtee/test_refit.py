@@ -24,7 +24,7 @@ def toy(until, save=None):
 
 def test_weights_are_those_after_the_epoch_that_is_named():
     means = {}
-    toy(None, save=lambda state: means.update({state.epoch - 1: state.mean.clone()}))
+    toy(None, save=lambda state, _: means.update({state.epoch - 1: state.mean.clone()}))
     found = toy(np.array([3, 7]))
     assert torch.equal(found.best[0], means[3][0])
     assert torch.equal(found.best[1], means[7][1])

@@ -119,6 +119,11 @@ def test_epochs_are_judged_when_network_and_treatment_model_have_settled():
     assert np.isfinite(fit.diagnostics_["validation loss"]).all()
 
 
+@pytest.mark.parametrize("epochs", [1, 2, 9, 10, 40, 300])
+def test_some_epoch_is_judged_however_few_there_are(epochs):
+    assert 0 <= first_judged(epochs) < epochs
+
+
 def test_nothing_is_found_where_treatment_is_random():
     assert abs(remembered([confounded(pull=0.0)], None, max_epochs=30)[0]) < 0.05
 

@@ -115,6 +115,21 @@ def test_one_seed_is_one_network_and_the_global_stream_is_left_alone(arms):
     assert (first != two.predict(arms, treatment=level)).any()
 
 
+def test_missing_values_are_refused_in_training_and_after(arms):
+    first = arms.roles.covariates[0]
+    holes = arms.frame.assign(**{first: arms.frame[first].where(arms.frame.index != 5)})
+    roles = {"outcome": "y", "treatment": "t", "covariates": list(arms.roles.covariates)}
+    some = ck.CausalData.from_frame(holes, **roles, missing="native")
+    words = f"the release knows no missing values, and '{first}' is missing in row 5"
+    with pytest.raises(ArgumentError, match=words):
+        ReleasedTransTEE(**FEW).fit(some)
+    whole = ck.CausalData.from_frame(arms.frame, **roles, missing="native")
+    fit = ReleasedTransTEE(**(FEW | {"random_state": 2**70})).fit(whole)
+    with pytest.raises(ArgumentError, match=words):
+        fit.predict(some, treatment=arms.frame["t"].iloc[0])
+    assert fit.history_["train_loss"].notna().all()
+
+
 def test_a_network_that_diverged_says_so(arms):
     frame = arms.frame.assign(y=1e6 * arms.frame["y"])
     large = ck.CausalData.from_frame(
@@ -127,9 +142,19 @@ def test_a_network_that_diverged_says_so(arms):
 
 def test_what_the_release_lacks_is_refused(arms, tmp_path):
     fit = ReleasedTransTEE(**FEW).fit(arms)
-    for call in (fit.estimate, lambda: fit.save(tmp_path)):
-        with pytest.raises(ArgumentError, match="ReleasedTransTEE"):
+    missing = {
+        "estimate": fit.estimate,
+        "outcome_interval": lambda: fit.outcome_interval(arms, treatment=0),
+        "save": lambda: fit.save(tmp_path),
+        "load": lambda: ReleasedTransTEE.load(tmp_path),
+    }
+    for name, call in missing.items():
+        with pytest.raises(ArgumentError, match=f"ReleasedTransTEE has no {name}"):
             call()
+    with pytest.raises(ArgumentError, match="at least one data set"):
+        ReleasedTransTEE.fit_many([])
+    with pytest.raises(ArgumentError, match="for each of the 2 data sets, got 1"):
+        ReleasedTransTEE.fit_many([arms, arms], estimators=[fit])
     text = ck.CausalData.from_frame(
         arms.frame.assign(kind=(arms.frame["y"] > 0).astype("category")),
         outcome="y",

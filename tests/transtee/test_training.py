@@ -188,6 +188,9 @@ class Breaks:
     def joined(self, parts):
         pass
 
+    def undone(self):
+        pass
+
     def start_epoch(self, epoch, progress):
         pass
 
@@ -230,11 +233,18 @@ class Fills(Breaks):
 
 
 def filled(most, size=10):
-    objective = Fills(most)
+    objective, sizes = Fills(most), []
     plan = Plan(lr=0.05, batch_size=size, max_epochs=30, patience=30)
     rows = [np.arange(40), np.arange(40)]
     start = State.of(torch.zeros(2, 3))
-    return objective, train(start, objective, rows, [0, 1], plan, torch.zeros(3))
+
+    def save(state, _):
+        sizes.append(state.batch_size)
+
+    state = train(start, objective, rows, [0, 1], plan, torch.zeros(3), save=save)
+    # What is kept of the state says so too, or training would go on with batches too large.
+    assert set(sizes) == {0 if most >= size else size // 2}
+    return objective, state
 
 
 def test_out_of_memory_halves_the_batch_once_and_says_so():

@@ -15,6 +15,7 @@ from causalkit.errors import (
     IdentificationError,
     NotFittedError,
 )
+from causalkit.transtee.baselines import TARNet
 
 
 def build(frame, covariates=("a", "b", "c"), **roles):
@@ -137,6 +138,13 @@ def test_sequences_longer_or_wider_than_those_of_training():
         fit.effect(visits(5))
     with pytest.raises(DataError, match="had 2 features in training and have 4 here"):
         fit.effect(visits(3, 4))
+    # Without positions of their own, networks read sequences of any length.
+    mean = TARNet(max_epochs=1, n_ensemble=1, random_state=0).fit(visits(3))
+    assert mean.effect(visits(5)).sizes["obs"] == 60
+    together = ck.TransTEE.fit_many([visits(3), visits(2)], **(SMALL | {"max_epochs": 1}))
+    assert together[1].effect(visits(2)).sizes["obs"] == 60
+    with pytest.raises(ArgumentError, match="data set 1 has 5 steps in 'v' and the first has 3"):
+        ck.TransTEE.fit_many([visits(3), visits(5)], **(SMALL | {"max_epochs": 1}))
     padded = visits(5)
     short = padded.arrays.assign(v=padded.arrays["v"].where(padded.arrays["step"] < 3))
     long = ck.CausalData.from_frame(
@@ -148,6 +156,13 @@ def test_sequences_longer_or_wider_than_those_of_training():
         arrays=short,
     )
     assert fit.effect(long).sizes["obs"] == 60
+
+
+def test_rows_with_holes_where_training_had_none(arms):
+    fit = ck.TransTEE(**(SMALL | {"max_epochs": 1})).fit(arms)
+    frame = arms.frame.assign(b=arms.frame["b"].where(arms.frame.index != 7))
+    with pytest.raises(DataError, match="'b' is missing in row 7, and the network was trained"):
+        fit.effect(build(frame, missing="native"))
 
 
 def test_no_covariates():

@@ -1,0 +1,101 @@
+"""Training against a treatment model: weights, too little memory, interruption, resumption."""
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from test_training import flat
+from transtee_designs import SMALL, arms_data, arms_frame
+
+import causalkit as ck
+from causalkit.errors import CausalKitWarning, StorageError
+from causalkit.transtee.adversary import Adversary
+from causalkit.transtee.objective import NetObjective
+
+
+def test_a_treatment_model_forgets_what_it_saw_in_an_epoch_that_failed(monkeypatch):
+    held, calls = [], []
+    gradient, remember = NetObjective.gradient, Adversary.remember
+
+    def once(self, flat, rows):
+        calls.append(rows)
+        if len(calls) == 6:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return gradient(self, flat, rows)
+
+    def watched(self, r, rows):
+        found = remember(self, r, rows)
+        held.append(found[1].shape[1] // rows.shape[1])
+        return found
+
+    monkeypatch.setattr(NetObjective, "gradient", once)
+    monkeypatch.setattr(Adversary, "remember", watched)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        ck.TransTEE(**SMALL, batch_size=64, regularizer="tr").fit(arms_data())
+    assert any("out of memory with batches of 64" in str(one.message) for one in said)
+    assert held[:10] == [1, 2, 3, 4, 4, 1, 2, 3, 4, 4]
+
+
+@pytest.mark.filterwarnings("ignore::causalkit.errors.CausalKitWarning")
+def test_resumed_is_as_if_never_interrupted_where_some_have_stopped(tmp_path):
+    arguments = SMALL | {"n_ensemble": 4, "patience": 1, "max_epochs": 40, "batch_size": 40}
+    arguments |= {"regularizer": "tr", "lr": 2e-2, "dropout": 0.2}
+    whole = ck.TransTEE(**arguments).fit(arms_data())
+    assert min(whole.diagnostics_["epochs trained"]) < 40
+    assert max(whole.diagnostics_["epochs trained"]) == 40
+
+    def stop(text):
+        if text.startswith("epoch 40/"):
+            raise KeyboardInterrupt
+
+    ck.TransTEE(**arguments, checkpoint=tmp_path, progress=stop).fit(arms_data())
+    again = ck.TransTEE(**arguments, checkpoint=tmp_path).fit(arms_data())
+    torch.testing.assert_close(flat(again), flat(whole), atol=0, rtol=0)
+
+
+@pytest.mark.filterwarnings("ignore::causalkit.errors.CausalKitWarning")
+@pytest.mark.parametrize(
+    "change",
+    [{"outcome": "huber"}, {"dropout": 0.1}, {"n_heads": 4}, {"adversary_steps": 2}, "weights"],
+    ids=str,
+)
+def test_a_checkpoint_of_a_training_by_other_arguments_is_refused(tmp_path, change):
+    arguments = SMALL | {"max_epochs": 2, "regularizer": "tr"}
+    ck.TransTEE(**arguments, checkpoint=tmp_path).fit(arms_data())
+    data = arms_data()
+    if change == "weights":
+        frame = arms_frame().assign(w=np.linspace(1.0, 2.0, 240))
+        roles = {"weights": "w", "weight_kind": "sampling"}
+        data = ck.CausalData.from_frame(
+            frame, outcome="y", treatment="t", covariates=["a", "b", "c"], **roles
+        )
+        change = {}
+    with pytest.raises(StorageError, match="training with other arguments or data"):
+        ck.TransTEE(**(arguments | change), checkpoint=tmp_path).fit(data)
+
+
+def test_row_weights_reach_the_treatment_model(monkeypatch):
+    frame = arms_frame().assign(w=np.linspace(1.0, 2.0, 240))
+    data = ck.CausalData.from_frame(
+        frame,
+        outcome="y",
+        treatment="t",
+        covariates=["a", "b", "c"],
+        weights="w",
+        weight_kind="sampling",
+    )
+    seen = []
+    learn = Adversary.learn
+
+    def watched(self, r, actions, weight):
+        seen.append(weight)
+        learn(self, r, actions, weight)
+
+    monkeypatch.setattr(Adversary, "learn", watched)
+    with pytest.warns(CausalKitWarning, match="forget the treatment"):
+        ck.TransTEE(**(SMALL | {"max_epochs": 1}), regularizer="tr").fit(data)
+    for weight in seen:
+        torch.testing.assert_close(weight.sum(dim=1), torch.ones(1))
+        assert weight.max() > 1.2 * weight.min()
