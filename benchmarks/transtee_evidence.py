@@ -217,7 +217,7 @@ def left_to_a_forest(data: ck.CausalData, fit: Any) -> float:
 
 def t8(_: argparse.Namespace) -> dict[str, Any]:
     """What a regulariser leaves of the treatment in the representation, and what it costs."""
-    numbers = range(N_FORGETTING)
+    numbers = range(100, 100 + N_FORGETTING)
     doses = np.array([0.3, 0.7])
     designs: dict[str, Any] = {
         "arms": [ck.generators.multi_arm(k, n_arms=2, selection=1.5) for k in numbers],
