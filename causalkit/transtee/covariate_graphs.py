@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from causalkit.data import CausalData
 from causalkit.errors import DataError, Problem
-from causalkit.transtee.graph_tables import other_types, read_graphs, shown
-from causalkit.transtee.layout import apply_linear, apply_norm
-from causalkit.transtee.shapes import N_ROUNDS
+from causalkit.transtee.graph_tables import check_columns, other_types, read_graphs, shown
+from causalkit.transtee.layout import apply_norm
+from causalkit.transtee.messages import passed_messages
 from causalkit.typing import Bools, Ints, Singles
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+CODE = "E07-nan-covariate"
 SUFFIX = "_edges"
 # A product of matrices whose parts begin at aligned addresses is rounded alike for every member.
 _MULTIPLE = 4
@@ -131,17 +132,28 @@ def graph_column(data: CausalData) -> str | None:
     return column
 
 
-def graphs_of(
-    data: CausalData, column: str, names: "Sequence[str] | None" = None
-) -> tuple[Graphs, tuple[str, ...]]:
-    """Graphs of every row, and the names of the features of nodes.
+def node_features(data: CausalData, column: str) -> tuple[str, ...]:
+    """Names of the features of nodes, in the order of their table.
+
+    Raises
+    ------
+    DataError
+        If the table does not say which node of which graph a row is.
+    """
+    nodes = data.tables[f"{column}_nodes"]
+    check_columns(nodes, f"{column}_nodes", (column, "node"), column, CODE)
+    return tuple(str(name) for name in nodes if name not in (column, "node"))
+
+
+def graphs_of(data: CausalData, column: str, names: "Sequence[str]") -> Graphs:
+    """Graphs of every row.
 
     Parameters
     ----------
     data : CausalData
     column : str
-    names : sequence of str, optional
-        Features to read; default all.
+    names : sequence of str
+        Features of nodes to read.
 
     Raises
     ------
@@ -151,14 +163,14 @@ def graphs_of(
     """
     nodes = data.tables[f"{column}_nodes"]
     edges = data.tables[f"{column}{SUFFIX}"]
-    found = read_graphs(nodes, edges, column, code="E07-nan-covariate", names=names)
+    found = read_graphs(nodes, edges, column, code=CODE, names=names)
     owners = data.frame[column]
     place = owners.map(found.place).to_numpy(dtype=float, na_value=np.nan)
     lost = np.flatnonzero(np.isnan(place))
     if lost.size:
         raise DataError(
             Problem(
-                "E07-nan-covariate",
+                CODE,
                 f"{lost.size} rows name graphs that {column}_nodes lacks; first: row {lost[0]}, "
                 f"{shown(owners.iloc[lost[0]])}.{other_types(nodes[column], owners)}",
                 column,
@@ -170,14 +182,14 @@ def graphs_of(
         name = shown(list(found.place)[found.owner[bad[0]]])
         raise DataError(
             Problem(
-                "E07-nan-covariate",
+                CODE,
                 f"{bad.size} nodes of {column}_nodes have features that are not finite numbers; "
                 f"first: one of graph {name}.",
                 column,
             )
         )
     every = _padded(found.features, found.edges, found.owner, len(found.place))
-    return every.rows(place.astype(np.int64)), found.names
+    return every.rows(place.astype(np.int64))
 
 
 def _padded(features: Singles, edges: Ints, owner: Ints, n_graphs: int) -> Graphs:
@@ -228,14 +240,6 @@ def _widened(part: Graphs, size: int, n_edges: int) -> Graphs:
 
 
 def graph_tokens(p: "Mapping[str, Tensor]", graph: GraphRows) -> "Tensor":
-    """Tokens ``(M, B, L, d)`` of the nodes, after three rounds of sums over neighbours."""
-    import torch
-    from torch.nn.functional import gelu
-
-    hidden = apply_linear(p, "graph.in", graph.nodes)
-    for step in range(N_ROUNDS):
-        near = torch.matmul(graph.adjacency, hidden)
-        hidden = hidden + gelu(
-            apply_linear(p, f"graph.own{step}", hidden) + apply_linear(p, f"graph.near{step}", near)
-        )
+    """Tokens ``(M, B, L, d)`` of the nodes, after rounds of sums over neighbours."""
+    hidden = passed_messages(p, "graph", graph.nodes, graph.adjacency.matmul)
     return apply_norm(p, "graph.norm", hidden)

@@ -8,7 +8,7 @@ import pandas as pd
 
 from causalkit.data import CausalData
 from causalkit.errors import DataError, Problem
-from causalkit.transtee.covariate_graphs import Graphs, graph_column, graphs_of
+from causalkit.transtee.covariate_graphs import Graphs, graph_column, graphs_of, node_features
 from causalkit.transtee.shapes import TableShape
 from causalkit.typing import Bools, Ints, Singles
 
@@ -111,7 +111,7 @@ def covariate_code(data: CausalData) -> CovariateCode:
             numeric.append(name)
     sequences = {name: _sizes(_steps(data, name)) for name in data.roles.sequence}
     owner = graph_column(data)
-    graph = None if owner is None else (owner, graphs_of(data, owner)[1])
+    graph = None if owner is None else (owner, node_features(data, owner))
     if not numeric and not levels and not sequences and graph is None:
         raise DataError(
             Problem(
@@ -148,17 +148,16 @@ def encode_covariates(code: CovariateCode, data: CausalData) -> Covariates:
         codes=np.column_stack(codes) if codes else np.zeros((len(data), 0), dtype=np.int64),
         sequences=tuple(values for values, _ in steps),
         masks=tuple(mask for _, mask in steps),
-        graphs=None if code.graph is None else graphs_of(data, code.graph[0], code.graph[1])[0],
+        graphs=None if code.graph is None else graphs_of(data, *code.graph),
     )
 
 
 def _check_holes(code: CovariateCode, numeric: Singles) -> None:
     """Refuse missing values where the training data had said that there are none."""
-    holes = np.isnan(numeric)
-    if code.native_missing or not holes.any():
+    hole = first_hole(code, numeric)
+    if code.native_missing or hole is None:
         return
-    row, column = (int(part) for part in np.argwhere(holes)[0])
-    name = code.numeric[column]
+    name, row = hole
     raise DataError(
         Problem(
             "E07-nan-covariate",
@@ -167,6 +166,12 @@ def _check_holes(code: CovariateCode, numeric: Singles) -> None:
             name,
         )
     )
+
+
+def first_hole(code: CovariateCode, numeric: Singles) -> tuple[str, int] | None:
+    """Column and row of the first missing value, if there is one."""
+    holes = np.argwhere(np.isnan(numeric))
+    return (code.numeric[int(holes[0, 1])], int(holes[0, 0])) if len(holes) else None
 
 
 def _is_category(column: "pd.Series[Any]") -> bool:

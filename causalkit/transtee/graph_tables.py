@@ -19,9 +19,8 @@ class GraphTables:
     ----------
     place : mapping of name to int
         Position of each graph.
-    names : tuple of str
-        Of the features; none of nodes that are all alike, which have a one.
     features : (nodes, f) float32 array
+        A one of nodes that are all alike.
     edges : (2, E) int array
         Nodes at both ends, each edge once.
     owner : (nodes,) int array
@@ -29,7 +28,6 @@ class GraphTables:
     """
 
     place: dict[Any, int]
-    names: tuple[str, ...]
     features: Singles
     edges: Ints
     owner: Ints
@@ -67,7 +65,7 @@ def read_graphs(
         (nodes, f"{column}_nodes", (column, "node", *(names or ()))),
         (edges, f"{column}_edges", (column, "source", "target")),
     ):
-        _check_columns(table, kept, wanted, column, code)
+        check_columns(table, kept, wanted, column, code)
     _check_once(nodes, column, code)
     nodes = nodes.sort_values([column, "node"], ignore_index=True)
     place = places(nodes[column])
@@ -75,7 +73,6 @@ def read_graphs(
         names = [str(name) for name in nodes if name not in (column, "node")]
     return GraphTables(
         place,
-        tuple(names),
         _numbers(nodes, names, column, code),
         _ends(nodes, edges, column, code),
         nodes[column].map(place).to_numpy(dtype=np.int64),
@@ -109,9 +106,10 @@ def _ends(nodes: pd.DataFrame, edges: pd.DataFrame, column: str, code: str) -> I
     return np.stack([values.astype(np.int64) for values in ends])
 
 
-def _check_columns(
+def check_columns(
     table: pd.DataFrame, name: str, wanted: Sequence[str], column: str, code: str
 ) -> None:
+    """Refuse a table that lacks a column, or a value in those that name graphs and nodes."""
     absent = [one for one in wanted if one not in table]
     if absent:
         raise DataError(

@@ -15,13 +15,15 @@ import math
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from causalkit.transtee.covariate_graphs import GraphRows, graph_tokens
 from causalkit.transtee.layout import apply_linear, apply_norm, fold_norm
+from causalkit.transtee.messages import passed_messages
 from causalkit.transtee.multihead import Looked, attention, self_attention
 from causalkit.transtee.own_modules import OwnModule
-from causalkit.transtee.shapes import N_ROUNDS, N_WAVES, NetShape
+from causalkit.transtee.shapes import N_WAVES, NetShape
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -254,15 +256,8 @@ def encode_graphs(p: Params, nodes: "Tensor", near: "Tensor", mean: "Tensor") ->
     near, mean : sparse tensors
         Of :func:`graph_matrices`.
     """
-    from torch.nn.functional import gelu
-
     wide = nodes.expand(p["item.in.weight"].shape[0], *nodes.shape)
-    hidden = apply_linear(p, "item.in", wide)
-    for step in range(N_ROUNDS):
-        hidden = hidden + gelu(
-            apply_linear(p, f"item.own{step}", hidden)
-            + apply_linear(p, f"item.near{step}", _summed(near, hidden))
-        )
+    hidden = passed_messages(p, "item", wide, partial(_summed, near))
     return apply_linear(p, "item.out", _summed(mean, hidden))
 
 

@@ -15,7 +15,7 @@ from causalkit.provenance import record
 from causalkit.results import EffectResult
 from causalkit.rng import RandomState, as_seed, seed_of
 from causalkit.transtee.actions import CATEGORICAL, ActionArrays
-from causalkit.transtee.covariates import Covariates
+from causalkit.transtee.covariates import Covariates, first_hole
 from causalkit.transtee.fitting import Coding, code_data, coding_of
 from causalkit.transtee.model import Asked, Model
 from causalkit.transtee.network_estimator import ROLES, NetworkEstimator
@@ -25,7 +25,6 @@ from causalkit.warn import collect_warnings, warn
 if TYPE_CHECKING:
     import xarray as xr
 
-DESIGNS = ("ihdp", "news", "synthetic")
 _AGAIN = "it is for comparisons; fit again with the same random_state"
 
 
@@ -140,7 +139,7 @@ class ReleasedTransTEE(NetworkEstimator):
         from causalkit.transtee.released_network import RECIPES, train
 
         started = time.perf_counter()
-        check_choice("recipe", self.recipe, DESIGNS)
+        check_choice("recipe", self.recipe, RECIPES)
         chosen = RECIPES[self.recipe]
         epochs = chosen.epochs
         if self.max_epochs is not None:
@@ -215,12 +214,12 @@ def _check_covariates(coding: Coding, covariates: Covariates) -> None:
 
 
 def _check_holes(coding: Coding, numeric: Singles) -> None:
-    holes = np.argwhere(np.isnan(numeric))
-    if holes.size:
-        name = coding.covariates.numeric[int(holes[0, 1])]
+    hole = first_hole(coding.covariates, numeric)
+    if hole is not None:
+        name, row = hole
         raise ArgumentError(
-            f"the release knows no missing values, and {name!r} is missing in row "
-            f"{int(holes[0, 0])}; leave those rows out, or fill them in."
+            f"the release knows no missing values, and {name!r} is missing in row {row}; leave "
+            "those rows out, or fill them in."
         )
 
 

@@ -2,11 +2,10 @@
 
 import warnings
 
-import numpy as np
 import pytest
 import torch
 from test_training import flat
-from transtee_designs import SMALL, arms_data, arms_frame
+from transtee_designs import SMALL, arms_data, weighted_arms
 
 import causalkit as ck
 from causalkit.errors import CausalKitWarning, StorageError
@@ -66,26 +65,13 @@ def test_a_checkpoint_of_a_training_by_other_arguments_is_refused(tmp_path, chan
     ck.TransTEE(**arguments, checkpoint=tmp_path).fit(arms_data())
     data = arms_data()
     if change == "weights":
-        frame = arms_frame().assign(w=np.linspace(1.0, 2.0, 240))
-        roles = {"weights": "w", "weight_kind": "sampling"}
-        data = ck.CausalData.from_frame(
-            frame, outcome="y", treatment="t", covariates=["a", "b", "c"], **roles
-        )
+        data = weighted_arms()
         change = {}
     with pytest.raises(StorageError, match="training with other arguments or data"):
         ck.TransTEE(**(arguments | change), checkpoint=tmp_path).fit(data)
 
 
 def test_row_weights_reach_the_treatment_model(monkeypatch):
-    frame = arms_frame().assign(w=np.linspace(1.0, 2.0, 240))
-    data = ck.CausalData.from_frame(
-        frame,
-        outcome="y",
-        treatment="t",
-        covariates=["a", "b", "c"],
-        weights="w",
-        weight_kind="sampling",
-    )
     seen = []
     learn = Adversary.learn
 
@@ -95,7 +81,7 @@ def test_row_weights_reach_the_treatment_model(monkeypatch):
 
     monkeypatch.setattr(Adversary, "learn", watched)
     with pytest.warns(CausalKitWarning, match="forget the treatment"):
-        ck.TransTEE(**(SMALL | {"max_epochs": 1}), regularizer="tr").fit(data)
+        ck.TransTEE(**(SMALL | {"max_epochs": 1}), regularizer="tr").fit(weighted_arms())
     for weight in seen:
         torch.testing.assert_close(weight.sum(dim=1), torch.ones(1))
         assert weight.max() > 1.2 * weight.min()

@@ -16,6 +16,19 @@ def arms_frame(n=240, seed=0):
     return pd.DataFrame({"y": y, "t": t, "a": x[:, 0], "b": x[:, 1], "c": x[:, 2]})
 
 
+def weighted_arms():
+    """Arms whose rows have weights from one to two."""
+    frame = arms_frame().assign(w=np.linspace(1.0, 2.0, 240))
+    return ck.CausalData.from_frame(
+        frame,
+        outcome="y",
+        treatment="t",
+        covariates=["a", "b", "c"],
+        weights="w",
+        weight_kind="sampling",
+    )
+
+
 def arms_data(n=240, seed=0, **roles):
     return ck.CausalData.from_frame(
         arms_frame(n, seed), outcome="y", treatment="t", covariates=["a", "b", "c"], **roles
