@@ -9,7 +9,7 @@ from typing import Any
 
 from causalkit.data import CausalData
 from causalkit.data.truth import Truth
-from causalkit.errors import ArgumentTypeError
+from causalkit.errors import ArgumentError, ArgumentTypeError
 from causalkit.results import EffectResult
 from causalkit.study.design import EstimatorSpec
 from causalkit.study.resolve import built, estimator_of
@@ -105,6 +105,11 @@ def estimated(
     A result of one term is matched by its estimand, or to the only estimand there is; several terms
     by ``"estimand[term]"`` or the term's name. What matches nothing keeps the first of these names
     and has no truth.
+
+    Raises
+    ------
+    ArgumentError
+        If two numbers have one name.
     """
     known = () if truth is None else tuple(truth.estimands)
     found = []
@@ -124,6 +129,12 @@ def estimated(
                     n_obs=int(result.n),
                 )
             )
+    twice = {one.estimand for one in found if sum(one.estimand == o.estimand for o in found) > 1}
+    if twice:
+        raise ArgumentError(
+            f"the estimator returned two results of the estimand {min(twice)!r}; give each result "
+            "its own name: EffectResult(estimand=...)."
+        )
     return found
 
 

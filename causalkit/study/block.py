@@ -14,10 +14,11 @@ from typing import Any
 import pandas as pd
 
 from causalkit.data import CausalData
-from causalkit.errors import NonFiniteError
+from causalkit.data.truth import Truth
+from causalkit.errors import CausalKitWarning, NonFiniteError
 from causalkit.study.attempt import Estimated, estimated, fit_of
 from causalkit.study.design import EstimatorSpec, Job, data_stream, estimator_seed
-from causalkit.study.extras import extra_metrics
+from causalkit.study.extras import effect_metrics, reported_metrics
 from causalkit.study.meter import Cost, OverMemory, OverTime, Watchdog
 from causalkit.study.resolve import generator_of
 from causalkit.study.store_read import TABLES
@@ -94,11 +95,9 @@ def lost_block(job: Job) -> Block:
     tables = _Tables(job)
     message = "the worker died during this fit, twice; the second time it ran alone"
     trouble = _Trouble("killed", "", message, "")
-    generator = generator_of(job.cell.generator)
-    data = _data(generator, job, job.first)
-    names = _estimands(data) if isinstance(data, CausalData) else ("",)
+    # Drawing the data again for the names of the estimands could kill this process too.
     for spec in job.estimators:
-        tables.add_failure(spec, job.first, trouble, Cost(_NAN, _NAN, _NAN), names, "")
+        tables.add_failure(spec, job.first, trouble, Cost(_NAN, _NAN, _NAN), ("",), "")
     return tables.block(0.0)
 
 
@@ -138,8 +137,10 @@ def _fit(
         try:
             results, fitted = watchdog.run(lambda: fit_of(spec, shown, seed), cost)
             numbers = estimated(results, data.truth, level=job.level, null=job.null)
-            extra = extra_metrics(results, fitted, data, shown, treatment_cost=job.treatment_cost)
             trouble = _wanting(numbers, results)
+            extra = reported_metrics(results, data)
+            if data.truth is not None:
+                extra |= _of_effects(job, fitted, data.truth, shown, watchdog)
         except OverTime:
             trouble = _Trouble("timeout", "OverTime", f"the fit took over {job.task_s:g} s", "")
         except OverMemory:
@@ -153,6 +154,24 @@ def _fit(
         tables.add_metrics(spec, rep, numbers[0].estimand, extra)
     else:
         tables.add_failure(spec, rep, trouble, cost, _estimands(data), told, n=len(data))
+
+
+def _of_effects(
+    job: Job, fitted: Any, truth: Truth, shown: CausalData, watchdog: Watchdog
+) -> dict[str, float]:
+    """Errors of predicted effects; without them the estimate stands, with a warning."""
+    try:
+        return watchdog.run(
+            lambda: effect_metrics(fitted, truth, shown, treatment_cost=job.treatment_cost), Cost()
+        )
+    except OverTime:
+        why = f"effect() took over {job.task_s:g} s"
+    except OverMemory:
+        why = f"the process held over {job.rss_mb:g} MB during effect()"
+    except Exception as error:
+        why = f"effect() raised {type(error).__name__}: {error}"
+    warnings.warn(f"no metrics of effects: {why}", CausalKitWarning, stacklevel=2)
+    return {}
 
 
 def _wanting(numbers: Sequence[Estimated], results: Sequence[Any]) -> _Trouble | None:

@@ -1,6 +1,7 @@
 """The commands of ``causalkit sim``: parse, call, print."""
 
 import json
+import re
 import signal
 import sys
 import threading
@@ -37,8 +38,9 @@ def new(path: Path, *, seed: int) -> None:
     path = path if path.suffix else path.with_suffix(".toml")
     if path.exists():
         raise ArgumentError(f"{path} exists; name another file, or remove it.")
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "_", path.stem).strip("._-") or "study"
     text = files("causalkit.study").joinpath("template.toml").read_text(encoding="utf-8")
-    filled = text.format(name=path.stem, seed=seed, file=path.name, results=f"results/{path.stem}")
+    filled = text.format(name=name, seed=seed, file=path.name, results=f"results/{name}")
     try:
         path.write_text(filled, encoding="utf-8")
     except OSError as error:

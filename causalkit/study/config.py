@@ -1,15 +1,22 @@
 """Study files: TOML (or YAML) to a Study and back."""
 
+import inspect
 import math
 import sys
 import tomllib
-from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, Field, fields
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import MISSING, Field, fields, replace
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from causalkit.errors import ArgumentError, ArgumentTypeError, StorageError, unknown_name
+from causalkit.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    CausalKitError,
+    StorageError,
+    unknown_name,
+)
 from causalkit.optional import require
 from causalkit.study.design import (
     Budget,
@@ -58,6 +65,8 @@ def read(path: str | Path) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise StorageError(f"study file {path}: {error.strerror or error}.") from error
+    except UnicodeDecodeError as error:
+        raise ArgumentError(f"study file {path} is not UTF-8 ({error}); save it so.") from error
     if path.suffix in (".yaml", ".yml"):
         yaml = require("yaml", extra="", needed_by=f"reading {path.name}")
         try:
@@ -83,6 +92,9 @@ def arguments(tables: Any, *, where: str) -> dict[str, Any]:
         _known(key, _TABLES, where=where)
     for key in tables["study"]:
         _known(key, _HEADER, where=f"{where}, [study]")
+    absent = [key for key in ("name", "seed", "aims") if key not in tables["study"]]
+    if absent:
+        raise ArgumentError(f"{where}, [study] lacks {', '.join(absent)}.")
     given = dict(tables["study"])
     given["generators"] = tables.get("generator", [])
     given["estimators"] = tables.get("estimator", [])
@@ -98,7 +110,7 @@ def to_toml(study: "Study") -> str:
     Raises
     ------
     ArgumentError
-        If an estimator is an object that no import path leads to.
+        If an estimator is an object that no import path leads to, or a value is None.
     """
     nowhere = [spec.label for spec in study.estimators if spec.target is not None]
     if nowhere:
@@ -119,7 +131,25 @@ def to_toml(study: "Study") -> str:
     import tomli_w
 
     kept = {key: table for key, table in tables.items() if table}
+    absent = next(_nothings(kept, ""), None)
+    if absent is not None:
+        raise ArgumentError(
+            f"{absent} is None, which a study file cannot hold; leave it out if that is its "
+            "default, or keep the study in Python."
+        )
     return tomli_w.dumps(plain(kept, where="study"))
+
+
+def _nothings(value: Any, where: str) -> Iterator[str]:
+    """Where a None stands."""
+    if value is None:
+        yield where
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _nothings(item, f"{where}.{key}" if where else key)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _nothings(item, where)
 
 
 def _stated(fact: Any) -> dict[str, Any]:
@@ -190,7 +220,24 @@ def run_options_of(value: Any) -> RunOptions:
 
 def grids_of(values: Any) -> tuple[GeneratorGrid, ...]:
     """Grids of generators from tables."""
-    return many(GeneratorGrid, values, where="generator")
+    grids = many(GeneratorGrid, values, where="generator")
+    return tuple(
+        replace(
+            grid,
+            grid=_listed(grid.grid),
+            fixed=_listed(grid.fixed),
+            exclude=tuple(_listed(item) for item in grid.exclude),
+        )
+        for grid in grids
+    )
+
+
+def _listed(value: Any) -> Any:
+    """Value as a file would give it back; what no file can hold stays for the plan to refuse."""
+    try:
+        return plain(value, where="grid")
+    except CausalKitError:
+        return value
 
 
 def estimators_of(values: Any) -> tuple[EstimatorSpec, ...]:
@@ -225,7 +272,9 @@ def _settings(instance: Any) -> dict[str, Any]:
         raise ArgumentTypeError(
             f"{instance!r} is neither a function, a class nor an estimator with get_params."
         )
-    defaults = type(instance)().get_params(deep=False)
+    defaults = {
+        name: item.default for name, item in inspect.signature(type(instance)).parameters.items()
+    }
     return {
         key: value
         for key, value in instance.get_params(deep=False).items()

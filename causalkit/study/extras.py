@@ -32,32 +32,19 @@ from causalkit.results import EffectResult
 Numbers = dict[str, float]
 
 
-def extra_metrics(
-    results: Sequence[EffectResult],
-    fitted: Any,
-    data: CausalData,
-    blind: CausalData,
-    *,
-    treatment_cost: float = 0.0,
-) -> Numbers:
-    """Metrics of one fit by name.
+def reported_metrics(results: Sequence[EffectResult], data: CausalData) -> Numbers:
+    """Metrics of the results of one fit by name.
 
     An estimator reports its own under ``diagnostics["metrics"]``. Judged by the truth, as far as
-    it holds them, are the effects by row that ``fitted.effect`` predicts, and of the diagnostics
-    ``cluster_labels`` (by row), ``valid_instruments`` (one flag per instrument) and
-    ``dose_response`` (``{"dose": ..., "outcome": ...}``: a curve over the range to be judged).
+    it holds them, are of the diagnostics ``cluster_labels`` (by row), ``valid_instruments`` (one
+    flag per instrument) and ``dose_response`` (``{"dose": ..., "outcome": ...}``: a curve over the
+    range to be judged).
 
     Parameters
     ----------
     results : sequence of EffectResult
-    fitted : object
-        Fitted estimator, or None for a function.
     data : CausalData
         With the truth.
-    blind : CausalData
-        What the estimator saw.
-    treatment_cost : float
-        Of treating a unit: a policy treats where the effect is larger.
     """
     found: Numbers = {}
     for result in results:
@@ -72,7 +59,7 @@ def extra_metrics(
             known = getattr(data.truth, name)
             if said is not None and known is not None:
                 found |= judge(said, known)
-    return found | _of_effects(fitted, data.truth, blind, treatment_cost)
+    return found
 
 
 def _of_labels(said: Any, known: Any) -> Numbers:
@@ -108,8 +95,21 @@ JUDGES = {
 }
 
 
-def _of_effects(fitted: Any, truth: Truth, blind: CausalData, treatment_cost: float) -> Numbers:
-    """Effects by row against the true ones: errors, calibration, ranking, policy and intervals."""
+def effect_metrics(
+    fitted: Any, truth: Truth, blind: CausalData, *, treatment_cost: float = 0.0
+) -> Numbers:
+    """Effects by row against the true ones: errors, calibration, ranking, policy and intervals.
+
+    Parameters
+    ----------
+    fitted : object
+        Fitted estimator whose ``effect`` predicts; None for a function.
+    truth : Truth
+    blind : CausalData
+        What the estimator saw.
+    treatment_cost : float
+        Of treating a unit: a policy treats where the effect is larger.
+    """
     if truth.cate is None or callable(truth.cate) or not hasattr(fitted, "effect"):
         return {}
     predicted = fitted.effect(blind)

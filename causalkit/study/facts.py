@@ -10,6 +10,8 @@ from causalkit.errors import ArgumentError
 from causalkit.study.design import Reps, canonical_json, plain
 from causalkit.study.verdict import StoppingRule
 
+CELL_COLUMNS = ("cell_id", "generator", "version")
+
 if TYPE_CHECKING:
     from causalkit.study.plan import Plan
     from causalkit.study.study import Study
@@ -48,7 +50,11 @@ def facts_of(study: "Study", made: "Plan") -> dict[str, Any]:
         "header": study.header,
         "reference": study.reference,
         "study_folder": None if study.folder is None else str(study.folder),
-        "sources": dict(made.sources),
+        "sources": {
+            source_name(cell.generator, cell.version): made.sources[cell.generator]
+            for cell in made.cells
+            if cell.generator in made.sources
+        },
         "run": {"backend": study.run_options.backend, "workers": study.run_options.workers},
     }
 
@@ -65,21 +71,30 @@ def stopping_rule(facts: Mapping[str, Any]) -> StoppingRule:
     )
 
 
-def check_sources(before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> None:
+def source_name(generator: str, version: int) -> str:
+    """Name of a generator's version among the sources of a study."""
+    return f"{generator}@{version}"
+
+
+def check_sources(before: Mapping[str, str], now: Mapping[str, Any]) -> None:
     """Refuse to mix records of a generator whose source changed while its version did not.
+
+    Parameters
+    ----------
+    before : mapping of str to str
+        Digest of each generator's version that has ever been part of the study.
+    now : mapping
+        Facts of the study.
 
     Raises
     ------
     ArgumentError
         Names the generator and both ways out.
     """
-    if before is None:
-        return
-    versions = {cell["generator"]: cell["version"] for cell in before["cells"].values()}
     for cell in now["cells"].values():
         name = cell["generator"]
-        known, found = before["sources"].get(name), now["sources"].get(name)
-        if known and known != found and versions.get(name) == cell["version"]:
+        key = source_name(name, cell["version"])
+        if key in before and before[key] != now["sources"].get(key):
             raise ArgumentError(
                 f"the source of generator {name!r} has changed since its records were made, and "
                 f"its version is still {cell['version']}. If its numbers changed, raise the "
@@ -90,7 +105,7 @@ def check_sources(before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> N
 def cells_frame(facts: Mapping[str, Any]) -> pd.DataFrame:
     """One row per cell: ``cell_id, generator, version`` and a column per parameter."""
     rows = [
-        {"cell_id": key, "generator": cell["generator"], "version": cell["version"]}
+        dict(zip(CELL_COLUMNS, (key, cell["generator"], cell["version"]), strict=True))
         | dict(cell["params"])
         for key, cell in facts["cells"].items()
     ]

@@ -66,9 +66,8 @@ def group_records(
 ) -> Groups:
     """Sort records and cut them into groups; the order of the rows does not matter.
 
-    A failure that names no estimand is a failure of every estimand which the estimator reports in
-    that cell. An estimand that has no rows but those of replications which failed altogether is
-    none that the estimator reports, and is left out.
+    A fit that failed is a failure of every estimand which the estimator reports in that cell; if
+    it has reported none, of those that its failures name, or that other estimators report.
 
     Parameters
     ----------
@@ -90,17 +89,13 @@ def group_records(
     estimand, names = pd.factorize(records["estimand"].to_numpy(dtype=object), sort=True)
     rep = records["rep"].to_numpy(dtype=np.int64)
     ok = (records["status"] == "ok").to_numpy(dtype=bool)
-    blank = ~ok & (records["estimand"] == "").to_numpy(dtype=bool)
-    row, estimand = _spread_blank(pair, estimand.astype(np.int64), blank)
+    blank = (records["estimand"] == "").to_numpy(dtype=bool)
+    row, estimand = _spread_failures(cell, pair, estimand.astype(np.int64), rep, ok, blank)
     key = pair[row] * max(len(names), 1) + estimand
     order = np.lexsort((rep[row], key))
     row, key = row[order], key[order]
     keys, group = np.unique(key, return_inverse=True)
     pairs = keys // max(len(names), 1)
-    keep = _reported(group, ok[row], pairs)
-    if not keep.all():
-        row, keys, pairs = row[keep[group]], keys[keep], pairs[keep]
-        group = (np.cumsum(keep) - 1)[group[keep[group]]]
     groups = Groups(
         cell=pairs // max(len(estimators), 1),
         estimator=pairs % max(len(estimators), 1),
@@ -133,27 +128,40 @@ def _positions(records: pd.DataFrame, column: str, known: list[str]) -> Ints:
     return np.array([place[name] for name in ids], dtype=np.int64)[codes]
 
 
-def _spread_blank(pair: Ints, estimand: Ints, blank: Bools) -> tuple[Ints, Ints]:
-    """Rows and their estimands, failures without one repeated for each that the pair reports."""
+def _spread_failures(
+    cell: Ints, pair: Ints, estimand: Ints, rep: Ints, ok: Bools, blank: Bools
+) -> tuple[Ints, Ints]:
+    """Rows and their estimands; a fit that failed stands once for each that its pair reports."""
     row = np.arange(pair.size)
-    if not blank.any():
+    failed = np.flatnonzero(~ok)
+    if not failed.size:
         return row, estimand
-    named = pd.DataFrame({"pair": pair[~blank], "estimand": estimand[~blank]}).drop_duplicates()
-    lost = pd.DataFrame({"pair": pair[blank], "row": row[blank]}).merge(named, on="pair")
-    moved = blank & np.isin(pair, named["pair"])
-    rows = np.concatenate([row[~moved], lost["row"].to_numpy(dtype=np.int64)])
-    return rows, np.concatenate([estimand[~moved], lost["estimand"].to_numpy(dtype=np.int64)])
+    fit = pair * (int(rep.max()) + 1) + rep
+    failed = failed[~np.isin(fit[failed], fit[ok])]
+    whole = np.zeros(pair.size, dtype=bool)
+    whole[failed] = True
+    told = pd.DataFrame({"cell": cell, "pair": pair, "estimand": estimand})
+    told["rank"] = np.where(~whole, 0, np.where(blank, 2, 1))
+    once = failed[np.unique(fit[failed], return_index=True)[1]]
+    lost = pd.DataFrame({"pair": pair[once], "row": once}).merge(_reported(told), on="pair")
+    kept = row[~whole]
+    rows = np.concatenate([kept, lost["row"].to_numpy(dtype=np.int64)])
+    return rows, np.concatenate([estimand[kept], lost["estimand"].to_numpy(dtype=np.int64)])
 
 
-def _reported(group: Ints, ok: Bools, pairs: Ints) -> Bools:
-    """Which groups hold an estimand that its estimator reports; see :func:`group_records`."""
-    rows = np.bincount(group, minlength=pairs.size)
-    good = np.bincount(group[ok], minlength=pairs.size)
-    first = np.flatnonzero(np.r_[True, pairs[1:] != pairs[:-1]]) if pairs.size else pairs
-    most = np.maximum.reduceat(rows, first) if pairs.size else rows
-    best = np.maximum.reduceat(good, first) if pairs.size else good
-    which = np.cumsum(np.r_[True, pairs[1:] != pairs[:-1]]) - 1 if pairs.size else pairs
-    return np.asarray((good > 0) | (best[which] == 0) | (rows == most[which]))
+def _reported(told: pd.DataFrame) -> pd.DataFrame:
+    """Estimands of each pair of cell and estimator, best known first.
+
+    Those that it reports; or else those that its failures name; or else those of the others there.
+    """
+    told = told.drop_duplicates()
+    told = told[told["rank"] == told.groupby("pair")["rank"].transform("min")]
+    bare = told["rank"] == 2
+    known = told.loc[~bare, ["cell", "estimand"]].drop_duplicates()
+    filled = told[bare].merge(known, on="cell", how="left", suffixes=("_bare", ""))
+    if len(filled):
+        filled["estimand"] = filled["estimand"].fillna(filled["estimand_bare"]).astype(np.int64)
+    return pd.concat([told[~bare], filled])[["pair", "estimand"]].drop_duplicates()
 
 
 def _check_once(groups: Groups, records: pd.DataFrame, row: Ints) -> None:

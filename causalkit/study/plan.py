@@ -13,14 +13,9 @@ from causalkit.errors import ArgumentError, CausalKitError, unknown_name
 from causalkit.metrics import replications_for_share
 from causalkit.registry import GENERATORS
 from causalkit.study.design import Cell, EstimatorSpec, GeneratorGrid, canonical_json, plain
-from causalkit.study.resolve import (
-    built,
-    estimator_of,
-    generator_spec,
-    module_digest,
-    reach,
-    source_digest,
-)
+from causalkit.study.facts import CELL_COLUMNS
+from causalkit.study.resolve import built, estimator_of, generator_spec, reach
+from causalkit.study.sources import module_digest, source_digest
 
 if TYPE_CHECKING:
     from causalkit.study.study import Study
@@ -138,6 +133,11 @@ def _wrong_names(grid: GeneratorGrid, known: Mapping[str, inspect.Parameter]) ->
     for key in [*grid.grid, *grid.fixed]:
         if key not in known:
             yield str(unknown_name("parameter", key, known))
+        elif key in CELL_COLUMNS:
+            yield (
+                f"parameter {key} would hide the column {key} of the tables of results; rename it "
+                "in the generator."
+            )
     for key in grid.grid.keys() & grid.fixed.keys():
         yield f"{key} is in grid and in fixed; keep one."
     for without in grid.exclude:

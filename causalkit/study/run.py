@@ -108,7 +108,7 @@ def run(
     rule = stopping_rule(facts)
     store = open_store(study.results_folder, facts, study.to_toml_or_none(), fresh=fresh)
     with store.lock() as said:
-        check_sources(store.facts(), facts)
+        check_sources(store.sources(), facts)
         drop_summary(store.folder)
         store.begin(facts)
         repairs = [*store.notes, *said, *store.repair()]

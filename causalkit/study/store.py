@@ -4,7 +4,6 @@ import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -17,12 +16,12 @@ from causalkit.study import lock
 from causalkit.study.design import SCHEMA, canonical_json, plain
 from causalkit.study.store_read import BlockName, block_names, merged, read_blocks, read_texts
 from causalkit.study.store_read import canonical_bytes as canonical_bytes
-from causalkit.study.store_repair import IDENTITY, repaired, stated
+from causalkit.study.store_repair import IDENTITY, MANIFEST, repaired, set_aside, stated
 from causalkit.study.store_write import refused, write_file
 from causalkit.study.store_write import write_block as write_block
 
 _FORMAT = "causalkit study"
-_MANIFEST, _STUDY_FILE = "manifest.json", "study.toml"
+_STUDY_FILE = "study.toml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +73,9 @@ class Store:
             kind: {
                 key: known
                 for key, known in (manifest["former"].get(kind, {}) | before.get(kind, {})).items()
-                if key not in now[kind]
+                if key not in now.get(kind, {})
             }
-            for kind in ("cells", "estimators")
+            for kind in ("cells", "estimators", "sources")
         }
         here = info()
         others = [machine for machine in manifest["machines"] if machine != here]
@@ -107,6 +106,14 @@ class Store:
         if manifest is None and self._declared is not None:
             return dict(self._declared)
         return dict(self._manifest()["study"])
+
+    def sources(self) -> dict[str, str]:
+        """Digest of each version of a generator that was ever part of the study."""
+        manifest = _manifest(self.folder)
+        if manifest is None:
+            return {}
+        kept = (manifest["former"], manifest["study"])
+        return {name: digest for part in kept for name, digest in part.get("sources", {}).items()}
 
     def provenance(self) -> dict[str, Any]:
         """Versions and host facts of the last run, and under ``earlier`` those that differed."""
@@ -257,7 +264,7 @@ class Store:
 
     def _write_manifest(self, manifest: Mapping[str, Any]) -> None:
         text = json.dumps(manifest, indent=1, ensure_ascii=False, allow_nan=False)
-        write_file(self.folder / _MANIFEST, (text + "\n").encode())
+        write_file(self.folder / MANIFEST, (text + "\n").encode())
 
 
 def open_store(
@@ -290,7 +297,7 @@ def open_store(
     """
     folder = Path(folder)
     facts = plain(study_facts, where="the study")
-    notes = _set_aside(folder) if fresh else ()
+    notes = set_aside(folder) if fresh else ()
     manifest = _manifest(folder)
     if manifest is None:
         _check_empty(folder)
@@ -319,7 +326,7 @@ def read_store(folder: str | Path) -> Store:
 
 def _manifest(folder: Path) -> dict[str, Any] | None:
     """Content of the manifest, of a layout that this code knows; None if there is none."""
-    path = folder / _MANIFEST
+    path = folder / MANIFEST
     try:
         manifest: Any = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
@@ -368,30 +375,13 @@ def _check_empty(folder: Path) -> None:
     )
     if others:
         raise ArgumentError(
-            f"{str(folder)!r} holds other files ({others[0]!r}) and no {_MANIFEST}; give the study "
+            f"{str(folder)!r} holds other files ({others[0]!r}) and no {MANIFEST}; give the study "
             "another name or another folder (run.out), or move those files away."
         )
 
 
-def _set_aside(folder: Path) -> tuple[str, ...]:
-    """Rename a results folder."""
-    if not (folder / _MANIFEST).exists():
-        return ()
-    lock.refuse_if_locked(folder)
-    stem = f"{folder.name}.old-{datetime.now().astimezone():%Y%m%d-%H%M%S}"
-    aside, n = folder.with_name(stem), 1
-    while aside.exists():
-        n += 1
-        aside = folder.with_name(f"{stem}-{n}")
-    try:
-        folder.rename(aside)
-    except OSError as error:
-        raise refused(folder, error) from error
-    return (f"The earlier results were moved to {aside}.",)
-
-
 def _no_study(folder: Path) -> ArgumentError:
     return ArgumentError(
-        f"{str(folder)!r} holds no results of a study (no {_MANIFEST}); run the study first, or "
+        f"{str(folder)!r} holds no results of a study (no {MANIFEST}); run the study first, or "
         "give the folder <out>/<name> of one that was run."
     )

@@ -2,15 +2,18 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from causalkit.study import lock
 from causalkit.study.design import SCHEMA
 from causalkit.study.store_read import TABLES, BlockName, Fault, load_block, parsed
+from causalkit.study.store_write import refused
 
-ASIDE = "damaged"
+ASIDE, MANIFEST = "damaged", "manifest.json"
 IDENTITY = ("seed", "level", "null", "treatment_cost")
 _FOOTER = {"schema", "seed", "level", "null", "attempt", "rows"}
 _SIDE = tuple(name for name in TABLES if name != "records")
@@ -166,3 +169,20 @@ def _moved(folder: Path, path: Path, why: str, name: BlockName | None = None) ->
     if name is not None:
         again = f"; replications {name.first} to {name.last} are missing until the study is run"
     return f"{path.as_posix()} {why}: moved to {target.relative_to(folder).as_posix()}{again}."
+
+
+def set_aside(folder: Path) -> tuple[str, ...]:
+    """Rename a results folder and say so; nothing where there is none."""
+    if not (folder / MANIFEST).exists():
+        return ()
+    lock.refuse_if_locked(folder)
+    stem = f"{folder.name}.old-{datetime.now().astimezone():%Y%m%d-%H%M%S}"
+    aside, n = folder.with_name(stem), 1
+    while aside.exists():
+        n += 1
+        aside = folder.with_name(f"{stem}-{n}")
+    try:
+        folder.rename(aside)
+    except OSError as error:
+        raise refused(folder, error) from error
+    return (f"The earlier results were moved to {aside}.",)

@@ -144,9 +144,11 @@ class Study:
         return replace(self, run_options=replace(self.run_options, **given))
 
     def to_toml_or_none(self) -> str | None:
-        """Text of the study file; None if an estimator is an object that no file can name."""
-        has_objects = any(spec.target is not None for spec in self.estimators)
-        return None if has_objects else self.to_toml()
+        """Text of the study file; None if no file can hold the study."""
+        try:
+            return self.to_toml()
+        except ArgumentError:
+            return None
 
     @property
     def results_folder(self) -> Path:

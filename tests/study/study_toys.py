@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,13 @@ def toy(rng: np.random.Generator, *, n: int = 20, theta: float = 1.0) -> CausalD
     return CausalData.from_frame(
         frame, outcome="y", treatment="d", extra="secret", truth=Truth({"ate": theta})
     )
+
+
+@generator("ranked", version=1, cite="test")
+def ranked(rng: np.random.Generator, *, n: int = 20) -> CausalData:
+    """As ``toy``, with the effect of each row in the truth."""
+    data = toy(rng, n=n)
+    return replace(data, truth=Truth({"ate": 1.0}, cate=np.linspace(0.0, 2.0, n)))
 
 
 @generator("broken", version=1, cite="test")

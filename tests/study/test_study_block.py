@@ -15,7 +15,7 @@ from causalkit.data.truth import Truth
 from causalkit.study.attempt import estimated
 from causalkit.study.block import lost_block, run_block
 from causalkit.study.design import Cell, EstimatorSpec, Job, data_stream, estimator_seed
-from causalkit.study.extras import extra_metrics
+from causalkit.study.extras import effect_metrics, reported_metrics
 from causalkit.study.meter import Cost, OverTime, Watchdog
 from causalkit.study.store import canonical_bytes
 
@@ -225,12 +225,54 @@ def test_a_profiler_does_not_hang_a_block():
     assert sys.getprofile() is None
 
 
-def test_a_killed_fit_is_a_record_with_the_estimands_of_the_truth():
+def test_a_killed_fit_is_a_record_for_which_no_data_are_drawn(monkeypatch):
+    # Whatever killed the worker, be it the generator, must not be done in this process.
+    drawn = []
+    monkeypatch.setattr("causalkit.study.block.generator_of", drawn.append)
     spec = EstimatorSpec("deadly", "study_toys:deadly")
     block = lost_block(Job(9, 0.95, 0.0, CELL, (spec,), 7, 7, attempt=2))
     assert block.records["status"].to_list() == ["killed"]
-    assert block.records["estimand"].to_list() == ["ate"]
+    assert block.records["estimand"].to_list() == [""]
     assert block.records["attempt"].to_list() == [2]
+    assert drawn == []
+
+
+class Predicts:
+    """Estimates as ``difference`` does; its effects cannot be had."""
+
+    def fit(self, data):
+        self.result = difference(data)
+        return self
+
+    def get_params(self, *, deep=False):
+        return {}
+
+    def estimate(self):
+        return self.result
+
+    def effect(self, data):
+        raise NotImplementedError("no effects by row")
+
+
+class Dawdles(Predicts):
+    def effect(self, data):
+        while True:
+            time.sleep(0.01)
+
+
+def test_effects_that_fail_or_take_too_long_do_not_cost_the_estimate():
+    cell = Cell("study_toys:ranked", 1, {"n": 40})
+    cases = ((Predicts(), "raised NotImplementedError: no effects"), (Dawdles(), "took over 1 s"))
+    for target, words in cases:
+        block = block_of(spec_of(target), last=0, cell=cell, task_s=1.0)
+        assert block.records["status"].to_list() == ["ok"]
+        assert any(words in text for text in block.warnings.values())
+
+
+def test_two_results_of_one_estimand_are_a_failure_of_that_fit():
+    status, failure, _ = one(lambda data: [difference(data), difference(data)])
+    assert status["status"] == "error"
+    assert "two results of the estimand 'ate'" in failure["message"]
 
 
 def test_terms_are_matched_by_name_and_never_guessed():
@@ -294,7 +336,7 @@ def test_what_an_estimator_says_of_rows_instruments_and_doses_is_judged_by_the_t
     }
     known = dataclasses.replace(data, truth=truth)
     result = result_of(0.0, 1.0, 4, diagnostics=said)
-    assert extra_metrics([result], None, known, known.blind()) == pytest.approx(
+    assert reported_metrics([result], known) == pytest.approx(
         {
             "own": 7.0,
             "ari": 1.0,
@@ -304,7 +346,7 @@ def test_what_an_estimator_says_of_rows_instruments_and_doses_is_judged_by_the_t
             "dose_response_mse": 9.0,
         }
     )
-    assert extra_metrics([result], None, data, data.blind()) == {"own": 7.0}
+    assert reported_metrics([result], data) == {"own": 7.0}
 
 
 def test_effects_by_row_are_ranked_and_their_intervals_judged():
@@ -318,7 +360,7 @@ def test_effects_by_row_are_ranked_and_their_intervals_judged():
             low = effects - np.array([0.5, 0.5, 0.5, -0.1])
             return {"effect": effects + 1.0, "conf_low": low, "conf_high": effects + 1.0}
 
-    found = extra_metrics([], Fitted(), known, known.blind())
+    found = effect_metrics(Fitted(), known.truth, known.blind())
     assert found == pytest.approx(
         {
             "pehe": 1.0,

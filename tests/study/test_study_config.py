@@ -2,11 +2,15 @@
 
 import json
 
+import numpy as np
 import pytest
+from study_toys import difference
 
 import causalkit as ck
 from causalkit.errors import ArgumentError, CausalKitError, StorageError
 from causalkit.study import EstimatorSpec, GeneratorGrid
+from causalkit.study.adapters import FromFunction
+from causalkit.study.config import estimators_of
 from causalkit.study.study import Study
 
 FULL = """
@@ -175,6 +179,7 @@ def changed(old, new):
         (changed("min = 20", "min = 600"), "reps.min is 600 and reps.max is 500"),
         (changed("seed = 20260101", "seed = -1"), "seed must be a whole number ≥ 0, got -1"),
         (changed('"Does it cover?"', '" "'), "aims is empty"),
+        (changed('aims = "Does it cover?"\n', ""), r"\[study\] lacks aims"),
         (changed('"panel-coverage"', '"../elsewhere"'), "name must be made of letters"),
         (changed("level = 0.9", "level = 95"), "95"),
         (changed("level = 0.9", 'level = "a"'), "level must be a finite number, got 'a'"),
@@ -204,6 +209,43 @@ def changed(old, new):
 def test_a_wrong_file_is_refused_with_its_mend(text, message):
     with pytest.raises(CausalKitError, match=message):
         Study.from_toml(text)
+
+
+def test_a_grid_of_tuples_comes_back_from_its_file():
+    study = Study(
+        name="s",
+        seed=1,
+        aims="a",
+        generators=[{"name": "panel_cp2025", "grid": {"n_units": (40, np.int64(80))}}],
+        estimators=[{"label": "r", "use": "panel-dml"}],
+    )
+    assert Study.from_toml(study.to_toml()) == study
+
+
+def test_a_study_with_a_none_runs_but_has_no_file(tmp_path):
+    study = Study(
+        name="s",
+        seed=1,
+        aims="a",
+        generators=[{"name": "study_toys:toy"}],
+        estimators={"none": ck.PanelDML(learner="linear", ssc=None)},
+    )
+    with pytest.raises(ArgumentError, match=r"args\.ssc is None, which a study file cannot hold"):
+        study.to_toml()
+    assert study.to_toml_or_none() is None
+    assert study.plan().estimators[0].args == {"learner": "linear", "ssc": None}
+
+
+def test_an_instance_whose_class_needs_an_argument_is_taken():
+    (spec,) = estimators_of({"f": FromFunction(difference)})
+    assert spec.label == "f"
+
+
+def test_a_file_of_other_bytes_is_refused(tmp_path):
+    path = tmp_path / "latin.toml"
+    path.write_bytes('[study]\naims = "é"\n'.encode("latin-1"))
+    with pytest.raises(ArgumentError, match=r"latin\.toml is not UTF-8"):
+        Study.from_toml(path)
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path):

@@ -1,9 +1,12 @@
 """Plans: cells of a grid, and everything wrong with a declaration in one message."""
 
+import sys
+
 import pytest
 
 from causalkit.errors import ArgumentError
-from causalkit.study.resolve import built, module_digest
+from causalkit.generators import generator
+from causalkit.study.resolve import built
 from causalkit.study.study import Study
 
 
@@ -116,21 +119,11 @@ def test_tables_in_arguments_become_objects():
     assert made["plain"] == {"a": 1}
 
 
-def test_the_digest_of_a_module_follows_what_it_imports(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(tmp_path)
-    (tmp_path / "lonely_estimator.py").write_text("import lonely_helper\nimport numpy\n")
-    helper = tmp_path / "lonely_helper.py"
-    digests = []
-    for text in ("x = 1\n", "x = 2\n", "x = 1\n"):
-        helper.write_text(text)
-        module_digest.cache_clear()
-        digests.append(module_digest("lonely_estimator"))
-    assert digests[0] == digests[2] != digests[1]
+def test_a_parameter_named_as_a_column_of_the_results_is_refused(monkeypatch):
+    @generator("columns", version=1, cite="test")
+    def columns(rng, *, version: int = 1): ...
 
-
-def test_closures_that_only_their_surroundings_tell_apart_are_refused():
-    def made(shift):
-        return lambda data: data + shift
-
-    with pytest.raises(ArgumentError, match="estimators 'one' and 'two' are the same"):
-        declared(estimators={"one": made(1), "two": made(2)}).plan()
+    monkeypatch.setattr(sys.modules[__name__], "columns", columns, raising=False)
+    study = declared(generators=[{"name": f"{__name__}:columns", "grid": {"version": [1, 2]}}])
+    with pytest.raises(ArgumentError, match="parameter version would hide the column version"):
+        study.plan()

@@ -361,7 +361,7 @@ def test_blocks_of_a_changed_estimator_stay_and_are_told_as_stale(store):
     store.begin(facts_of(specs=(changed, *SPECS)))
     assert len(store.stale()) == 0
     manifest = json.loads((store.folder / "manifest.json").read_text())
-    assert manifest["former"] == {"cells": {}, "estimators": {}}
+    assert manifest["former"] == {"cells": {}, "estimators": {}, "sources": {}}
 
 
 def test_stale_blocks_of_unknown_origin_have_no_label(store):

@@ -230,11 +230,26 @@ def test_an_estimator_that_always_fails_is_there_with_its_count():
     results = results_of(records_of("c", "a", np.arange(50.0)), lost)
     summary = summarise(results, measures=["bias", "failure_share"])
     row = pick(summary, estimator="B", measure="bias")
-    assert (row["estimand"], row["n_ok"], row["n_failed"]) == ("", 0, 50)
+    assert (row["estimand"], row["n_ok"], row["n_failed"]) == ("ate", 0, 50)
     assert math.isnan(row["value"])
     assert pick(summary, estimator="B", measure="failure_share")["value"] == 1.0
     worst = summarise(results, measures=["bias", "coverage"], analysis="worst")
     assert pick(worst, estimator="B", measure="coverage")["value"] == 0.0
+
+
+def test_failures_count_where_the_truth_has_other_estimands_than_the_estimator():
+    good = records_of("c", "a", np.arange(28.0), estimand="late")
+    lost = [
+        records_of("c", "a", np.zeros(12), status="error", estimand=name).assign(
+            rep=np.arange(28, 40)
+        )
+        for name in ("ate", "att")
+    ]
+    summary = summarise(results_of(good, *lost), measures=["failure_share"])
+    row = pick(summary, estimator="A", measure="failure_share")
+    assert (row["estimand"], row["n_ok"], row["n_failed"]) == ("late", 28, 12)
+    assert row["value"] == pytest.approx(12 / 40)
+    assert set(summary["estimand"]) == {"late"}
 
 
 def test_failures_without_an_estimand_count_for_all_that_the_estimator_reports():

@@ -1,0 +1,237 @@
+"""Digests of the source that estimators and generators run on: other source, other records."""
+
+import ast
+import functools
+import hashlib
+import inspect
+import sys
+import types
+from collections.abc import Iterator, Mapping
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from causalkit.errors import ArgumentError
+from causalkit.registry import ESTIMATORS
+from causalkit.study.design import EstimatorSpec
+
+_INSTALLED = ("site-packages", "dist-packages")
+_LOADED: dict[str, tuple[Any, str]] = {}
+
+
+def source_digest(spec: EstimatorSpec) -> str:
+    """Digest of the source that an estimator runs on, with that of the objects in its arguments.
+
+    Of an installed package it is its version; of causalkit, and of code that is not installed, the
+    text of the module and of all modules of the same package that it imports, directly or not. Of
+    an object in memory it is that of its class or function, with the values that it holds.
+
+    Raises
+    ------
+    ArgumentError
+        If a module has changed since this session imported it, or an object holds what two
+        sessions could not tell apart.
+    """
+    if spec.target is not None:
+        return _hash(list(_told(spec.target, {})))
+    used = [ESTIMATORS.get(spec.use, spec.use), *_used(spec.args)]
+    digests = [module_digest(name.partition(":")[0]) for name in used]
+    return digests[0] if len(digests) == 1 else _hash([digest.encode() for digest in digests])
+
+
+def _used(value: Any) -> Iterator[str]:
+    """Objects that tables ``{use = "module:object"}`` inside arguments name."""
+    if isinstance(value, Mapping):
+        if isinstance(value.get("use"), str):
+            yield value["use"]
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for item in value:
+            yield from _used(item)
+
+
+def _told(value: Any, seen: dict[int, Any]) -> Iterator[bytes]:
+    """What tells an object in memory from another, in every session alike."""
+    if isinstance(value, bool | int | float | complex | str | bytes | types.NoneType):
+        yield repr(value).encode()
+        return
+    yield type(value).__qualname__.encode()
+    if id(value) in seen:
+        return
+    seen[id(value)] = value
+    for part in _parts(value):
+        if isinstance(part, bytes):
+            yield part
+        else:
+            yield from _told(part, seen)
+
+
+def _parts(value: Any) -> list[Any]:
+    """Bytes, and objects that are to be told in their turn."""
+    if isinstance(value, types.ModuleType):
+        return [module_digest(value.__name__).encode()]
+    if isinstance(value, types.BuiltinFunctionType | types.FunctionType | type):
+        return _code_parts(value)
+    if isinstance(value, types.MethodType):
+        return [value.__func__, value.__self__]
+    if isinstance(value, functools.partial):
+        return [value.func, value.args, value.keywords]
+    if isinstance(value, Mapping):
+        return [item for pair in value.items() for item in pair]
+    if isinstance(value, list | tuple):
+        return list(value)
+    if hasattr(value, "get_params"):
+        params = value.get_params(deep=False)
+        return [type(value), {key: params[key] for key in sorted(params) if key != "random_state"}]
+    return [type(value), _state(value)]
+
+
+def _code_parts(value: Any) -> list[Any]:
+    """Of a class or function: where its source is known from, or its text, and what it holds."""
+    held = []
+    if isinstance(value, types.FunctionType):
+        held += [cell.cell_contents for cell in value.__closure__ or ()]
+        held += [value.__defaults__, value.__kwdefaults__]
+    if not _in_session(value):
+        return [value.__qualname__.encode(), module_digest(value.__module__).encode(), *held]
+    if isinstance(value, type):
+        methods = [item for item in vars(value).values() if inspect.isfunction(item)]
+        return [_source_text(value), *value.__bases__, *map(_globals, methods)]
+    return [_source_text(value), *held, _globals(value)]
+
+
+def _in_session(value: Any) -> bool:
+    """Whether no file of a module holds a function or class, as in a notebook."""
+    return value.__module__ == "__main__" or (
+        value.__module__ != "builtins" and find_module(value.__module__) is None
+    )
+
+
+def _source_text(value: Any) -> bytes:
+    return inspect.getsource(value).encode()
+
+
+def _globals(function: types.FunctionType) -> list[Any]:
+    """Values of the session that a function refers to by name."""
+    codes, names = [function.__code__], set()
+    while codes:
+        code = codes.pop()
+        names |= set(code.co_names)
+        codes += [item for item in code.co_consts if isinstance(item, types.CodeType)]
+    return [function.__globals__[name] for name in sorted(names & function.__globals__.keys())]
+
+
+def _state(value: Any) -> bytes:
+    from joblib import hash as digest_of
+
+    try:
+        return str(digest_of(value)).encode()
+    except Exception as error:
+        raise ArgumentError(
+            f"a {type(value).__name__} that the estimator holds cannot be told from another in a "
+            f'later session ({error}); move the estimator to a file and give use="that_file:name".'
+        ) from error
+
+
+def module_digest(module: str) -> str:
+    """Digest of a module's source; see :func:`source_digest`.
+
+    Raises
+    ------
+    ArgumentError
+        If it is another than when this session imported the module.
+    """
+    path = find_module(module)
+    own = module.startswith("causalkit.")
+    if path is None or own or _is_installed(path):
+        return _settled_digest(module)
+    digest = _text_digest(module, path)
+    spec = getattr(sys.modules.get(module), "__spec__", None)
+    known, before = _LOADED.setdefault(module, (spec, digest))
+    if spec is not None and spec is known and before != digest:
+        raise ArgumentError(
+            f"the source of {module!r} has changed since this session imported it; start a new "
+            f"session, or importlib.reload it and what it imports, so that what runs is what is "
+            "recorded."
+        )
+    _LOADED[module] = (spec, digest)
+    return digest
+
+
+@functools.cache
+def _settled_digest(module: str) -> str:
+    """Digest of what does not change during a session."""
+    path = find_module(module)
+    if path is None or not module.startswith("causalkit."):
+        return _hash([_version(module).encode()])
+    return _text_digest(module, path)
+
+
+def _text_digest(module: str, path: Path) -> str:
+    """Digest of the text of a module and of those that it imports."""
+    root = path.parents[module.count(".") + (path.name == "__init__.py")]
+    seen: dict[str, Path] = {}
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        if name in seen or not _is_own(name, module):
+            continue
+        stem = root.joinpath(*name.split("."))
+        for place in (stem.with_suffix(".py"), stem / "__init__.py"):
+            if place.exists():
+                seen[name] = place
+                waiting.extend(_imported(name, place))
+    return _hash([seen[name].read_bytes() for name in sorted(seen)])
+
+
+def _is_own(name: str, module: str) -> bool:
+    """Whether a name belongs to the package of ``module``; any file belongs to a lone module."""
+    return "." not in module or name.partition(".")[0] == module.partition(".")[0]
+
+
+def _hash(parts: list[bytes]) -> str:
+    """16 hexadecimal digits of the parts, in order."""
+    total = hashlib.sha256()
+    for part in parts:
+        total.update(hashlib.sha256(part).digest())
+    return total.hexdigest()[:16]
+
+
+def find_module(module: str) -> Path | None:
+    """Python file of a module, without running it."""
+    try:
+        spec = find_spec(module)
+    except (ImportError, ValueError, AttributeError):
+        return None
+    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
+        return None
+    return Path(spec.origin)
+
+
+def _is_installed(path: Path) -> bool:
+    return any(part in _INSTALLED for part in path.parts)
+
+
+def _version(module: str) -> str:
+    """Distribution and version that a module comes from."""
+    top = module.split(".")[0]
+    names = packages_distributions().get(top, [top])
+    try:
+        return f"{names[0]}=={version(names[0])}"
+    except PackageNotFoundError:
+        return top
+
+
+def _imported(module: str, path: Path) -> Iterator[str]:
+    """Names that a module may import, also inside functions; some are objects, not modules."""
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parents = package.split(".")[: len(package.split(".")) - node.level + 1]
+            base = ".".join([*parents, *([node.module] if node.module else [])])
+            start = base if node.level else (node.module or "")
+            yield start
+            yield from (f"{start}.{alias.name}" for alias in node.names)
