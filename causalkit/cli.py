@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from causalkit.errors import ArgumentError, CausalKitError
+from causalkit.errors import ArgumentError, CausalKitError, StorageError
 from causalkit.optional import require
 from causalkit.provenance import __version__
 from causalkit.registry import ESTIMATORS, load
@@ -123,15 +123,40 @@ def show_data(name: str, *, as_json: bool) -> None:
         click.echo(f"{key:<10} {data.published[key]}")
 
 
+@data_group.command("export")
+@click.argument("name")
+@click.argument("path", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path))
+def export_data(name: str, path: Path) -> None:
+    """Write the example data set NAME to FILE, a .parquet or .csv file."""
+    from causalkit.data import load_dataset
+
+    frame = load_dataset(name).frame
+    writers: dict[str, Callable[[Path], Any]] = {
+        ".parquet": frame.to_parquet,
+        ".csv": lambda target: frame.to_csv(target, index=False),
+    }
+    if path.suffix.lower() not in writers:
+        raise ArgumentError(f"cannot tell the format of {path.name!r}; end it in .parquet or .csv.")
+    try:
+        writers[path.suffix.lower()](path)
+    except OSError as error:
+        raise StorageError(f"cannot write {path}: {error.strerror or error}.") from error
+    click.echo(f"wrote {path}: {len(frame)} rows of {', '.join(map(str, frame))}")
+
+
 @main.command("fit")
 @click.argument("path", metavar="DATA", type=INPUT)
 @click.option("--estimator", required=True, help=f"One of: {', '.join(ESTIMATORS)}.")
 @click.option("--outcome", required=True, help="Column.")
 @click.option("--treatment", required=True, multiple=True, help="Column; may be repeated.")
 @click.option("--covariate", "covariates", multiple=True, help="Column; may be repeated.")
+@click.option("--instrument", "instruments", multiple=True, help="Column; may be repeated.")
 @click.option("--unit", help="Column that identifies the unit of a panel.")
 @click.option("--time", help="Column that identifies the period.")
 @click.option("--cluster", multiple=True, help="Column; at most two. Default: the unit.")
+@click.option("--weights", help="Column of row weights.")
+@click.option("--weight-kind", help="sampling, frequency or precision.")
+@click.option("--strata", help="Column of the blocks within which treatment was drawn.")
 @click.option("--image", help="Variable of a zarr store that holds images.")
 @click.option("--image-key", help="Column that says which image a row has.")
 @click.option("--learner", help="auto, lasso, ridge, boosting, forest or linear.")
@@ -254,7 +279,6 @@ def _read(path: Path) -> "pd.DataFrame":
 
 def _write(result: "EffectResult", out: Path) -> None:
     """Write a result in every format that somebody may want next."""
-    out.mkdir(parents=True, exist_ok=True)
     files = {
         "result.json": result.to_json(indent=2),
         "tidy.csv": result.tidy().to_csv(index=False),
@@ -262,8 +286,12 @@ def _write(result: "EffectResult", out: Path) -> None:
         "table.tex": result.to_latex(),
         "table.md": result.to_markdown() + "\n",
     }
-    for name, text in files.items():
-        (out / name).write_text(text, encoding="utf-8")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            (out / name).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise StorageError(f"cannot write into {out}: {error.strerror or error}.") from error
 
 
 if __name__ == "__main__":

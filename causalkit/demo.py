@@ -13,7 +13,7 @@ from causalkit.data import CausalData, load_dataset
 from causalkit.demo_doses import known_curve
 from causalkit.demo_images import effects_by_image
 from causalkit.demo_parts import SEED, Chapter, Say, new_axes
-from causalkit.errors import IdentificationWarning
+from causalkit.errors import IdentificationWarning, StorageError
 from causalkit.generators import invalid_iv, panel_fp2024
 from causalkit.iv import InvalidIV
 from causalkit.iv.plots import plot_delta_v
@@ -61,6 +61,8 @@ def run_demo(out_dir: Path, *, echo: Say, progress: Say) -> Path:
     ------
     MissingDependencyError
         If matplotlib or the package with the real data is absent; before anything is computed.
+    StorageError
+        If the folder cannot be made, before anything is computed.
 
     Examples
     --------
@@ -69,6 +71,10 @@ def run_demo(out_dir: Path, *, echo: Say, progress: Say) -> Path:
     """
     require("matplotlib.figure", extra="plots", needed_by="causalkit demo")
     started = time.perf_counter()
+    try:
+        out_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"cannot write into {out_dir}: {error.strerror or error}.") from error
     wages, plans = load_dataset("wage_panel"), load_dataset("401k")
     parts: tuple[Callable[[], Chapter], ...] = (
         lambda: real_panel(wages, progress),
@@ -88,7 +94,6 @@ def run_demo(out_dir: Path, *, echo: Say, progress: Say) -> Path:
         [section for chapter in chapters for section in chapter.sections],
         provenance={"seed": SEED, "seconds": round(time.perf_counter() - started)},
     )
-    out_dir.mkdir(parents=True, exist_ok=True)
     files = {name: text for chapter in chapters for name, text in chapter.files.items()}
     for name, text in {**files, "report.html": page}.items():
         (out_dir / name).write_text(text, encoding="utf-8")

@@ -29,8 +29,8 @@ def require(name: str, *, extra: str, needed_by: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is None or name.split(".")[0] != error.name.split(".")[0]:
             raise
-        target = f"causalkit[{extra}]" if extra else "causalkit"
+        target = f".[{extra}]" if extra else "."
         raise MissingDependencyError(
             f"{needed_by} needs the package {error.name!r}, which is not installed. "
-            f'Type: pip install "{target}"'
+            f'In the folder of causalkit type: pip install "{target}"'
         ) from error

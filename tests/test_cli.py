@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 import causalkit as ck
 from causalkit import cli, demo
-from causalkit.errors import FewClustersWarning
+from causalkit.errors import ArgumentError, FewClustersWarning
 
 ROLES = ["--outcome", "y", "--treatment", "d", "--covariate", "x", "--unit", "firm"]
 FAST = ["--estimator", "panel-dml", "--learner", "linear"]
@@ -273,3 +273,40 @@ def test_the_module_runs_as_a_program():
         [sys.executable, "-m", "causalkit", "--help"], capture_output=True, text=True, check=True
     )
     assert "sim" in done.stdout
+
+
+def test_a_data_set_is_written_to_a_file_that_fit_reads(tmp_path):
+    path = tmp_path / "wages.parquet"
+    assert run("data", "export", "mroz", path).exit_code == 0
+    pd.testing.assert_frame_equal(pd.read_parquet(path), ck.load_dataset("mroz").frame)
+    refused = run("data", "export", "mroz", tmp_path / "wages.xlsx")
+    assert refused.exit_code == 2
+    assert "end it in .parquet or .csv" in refused.stderr
+    assert "cannot write" in run("data", "export", "mroz", tmp_path / "no" / "wages.csv").stderr
+
+
+def test_fit_takes_instruments_weights_and_strata(tmp_path, monkeypatch):
+    frame = ck.generators.invalid_iv(0, n=200).blind().frame
+    path = tmp_path / "trial.csv"
+    frame.assign(w=np.linspace(1.0, 2.0, 200), block=np.arange(200) % 4).to_csv(path, index=False)
+    seen = []
+
+    def fit(_, data):
+        seen.append(data.roles)
+        raise ArgumentError("seen")
+
+    monkeypatch.setattr(ck.InvalidIV, "fit", fit)
+    asked = ["--outcome", "y", "--treatment", "a", "--instrument", "z", "--strata", "block"]
+    asked += ["--weights", "w", "--weight-kind", "sampling"]
+    assert "seen" in run("fit", path, "--estimator", "invalid-iv", *asked).stderr
+    (roles,) = seen
+    assert (roles.instruments, roles.weights, roles.weight_kind) == (("z",), "w", "sampling")
+    assert roles.strata == "block"
+
+
+def test_a_folder_that_cannot_be_made_is_named(csv, tmp_path):
+    blocked = tmp_path / "file"
+    blocked.write_text("", encoding="utf-8")
+    result = run("fit", csv, *FAST, *ROLES, "--out", blocked / "under")
+    assert result.exit_code == 2
+    assert f"cannot write into {blocked / 'under'}" in result.stderr

@@ -25,11 +25,11 @@ def test_an_absent_package_is_named_with_who_needs_it_and_the_command(name):
     text = str(caught.value)
     assert "TransTEE" in text
     assert "'no_such_package'" in text
-    assert 'pip install "causalkit[deep]"' in text
+    assert 'pip install ".[deep]"' in text
 
 
 def test_a_core_package_is_mended_by_the_plain_install():
-    with pytest.raises(MissingDependencyError, match=r'pip install "causalkit"$'):
+    with pytest.raises(MissingDependencyError, match=r'pip install "\."$'):
         require("no_such_package", extra="", needed_by="from_formula")
 
 

@@ -69,9 +69,13 @@ def duplicate_role(given: Candidate) -> Iterator[Problem]:
                 message = f"column {name!r} is named {where}; a column has one role. Remove one."
                 yield Problem("E02-duplicate-role", message, name)
     repeated = given.frame.columns[given.frame.columns.duplicated()]
-    for name in dict.fromkeys(repeated):
-        message = f"the table has several columns called {name!r}; rename all but one."
-        yield Problem("E02-duplicate-role", message, str(name))
+    yield from (several_columns(str(name)) for name in dict.fromkeys(repeated))
+
+
+def several_columns(name: str) -> Problem:
+    """E02 for a name that several columns of the table have."""
+    message = f"the table has several columns called {name!r}; rename all but one."
+    return Problem("E02-duplicate-role", message, name)
 
 
 def non_numeric(given: Candidate) -> Iterator[Problem]:
@@ -118,7 +122,9 @@ def missing_values(given: Candidate) -> Iterator[Problem]:
 
 def infinite_values(given: Candidate) -> Iterator[Problem]:
     """E08: infinite values."""
-    for name in given.numeric_columns():
+    time = given.roles.time
+    timed = [] if time is None or not is_number(given.frame[time]) else [time]
+    for name in [*given.numeric_columns(), *timed]:
         values = numbers(given.frame[name])
         if all_finite(values):
             continue

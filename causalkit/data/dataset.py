@@ -1,5 +1,6 @@
 """CausalData: columns with roles, checked once and never changed."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
@@ -99,7 +100,7 @@ class CausalData:
         put(self, "frame", passed.frame)
         put(self, "roles", passed.roles)
         put(self, "arrays", passed.arrays)
-        put(self, "dropped", {**self.dropped, **passed.dropped})
+        put(self, "dropped", dict(Counter(self.dropped) + Counter(passed.dropped)))
         put(self, "dropped_ids", (*self.dropped_ids, *passed.dropped_ids))
         put(self, "_admitted", True)
         self._memo.update(passed.memo)
@@ -145,8 +146,8 @@ class CausalData:
 
     @classmethod
     def from_arrays(cls, Y: Any, T: Any, X: Any = None, Z: Any = None, **more: Any) -> "CausalData":
-        """Data from arrays; see :func:`causalkit.data.build.from_arrays`."""
-        from causalkit.data.build import from_arrays
+        """Data from arrays; see :func:`causalkit.data.from_arrays.from_arrays`."""
+        from causalkit.data.from_arrays import from_arrays
 
         return from_arrays(Y, T, X, Z, **more)
 
@@ -297,7 +298,7 @@ class CausalData:
         made, hidden = replace(self, truth=None), list(self.roles.extra)
         if self.truth is not None and hidden:
             roles, frame = replace(self.roles, extra=()), self.frame.drop(columns=hidden)
-            made = replace(made, roles=roles, frame=frame)
+            return replace(made, roles=roles, frame=frame)
         made._memo.update(self._memo)
         return made
 

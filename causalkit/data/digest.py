@@ -50,7 +50,10 @@ def _type(values: "pd.Series[Any]") -> str:
 def _column(values: "pd.Series[Any]") -> bytes:
     if isinstance(values.dtype, np.dtype) and values.dtype.kind in "iufbMm":
         return hashlib.sha256(_bytes(values.to_numpy())).digest()
-    hashed = pd.util.hash_pandas_object(values, index=False).to_numpy()
+    try:
+        hashed = pd.util.hash_pandas_object(values, index=False).to_numpy()
+    except TypeError:  # lists of tokens and the like, which have no hash
+        hashed = pd.util.hash_pandas_object(values.map(repr), index=False).to_numpy()
     return hashlib.sha256(_bytes(hashed)).digest()
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from causalkit.data.admit import Policy
 from causalkit.data.build import built
-from causalkit.data.checks import absent_column
+from causalkit.data.checks import absent_column, several_columns
 from causalkit.data.dataset import CausalData
 from causalkit.data.intake import column_names, to_pandas
 from causalkit.data.roles import FRAME_ROLES, Roles, role_columns
@@ -16,8 +16,8 @@ from causalkit.data.terms import Term, read_part, split_formula
 from causalkit.errors import ArgumentError, DataError
 
 _PARTS = ("outcome", "treatment", "covariates", "instruments")
-_OPTIONS = ("missing", "on_duplicate", "freq", "nested")
-_FACTS = ("truth", "tables", "name")
+_OPTIONS = ("missing", "on_duplicate", "freq", "nested", "max_nan_pixels")
+_FACTS = ("truth", "arrays", "tables", "name")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +148,9 @@ def _learn(
     if absent:
         raise DataError([absent_column(v, role, known) for v, role in sorted(absent.items())])
     used = sorted({v for names in variables.values() for v in names})
+    twice = [name for name in used if known.count(name) > 1]
+    if twice:
+        raise DataError([several_columns(name) for name in twice])
     frame = to_pandas(df, {*used, *roles.all_columns()})
     return learned(formula, frame[used]), frame
 

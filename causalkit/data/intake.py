@@ -90,7 +90,7 @@ def _from_pandas(df: pd.DataFrame, wanted: Collection[str] | None) -> pd.DataFra
 
 
 def _plain(frame: pd.DataFrame) -> pd.DataFrame:
-    """Objects that are booleans, decimals or dates in columns of that type; the rest as it is."""
+    """Objects that are booleans, numbers or dates in columns of that type; the rest as it is."""
     if not frame.columns.is_unique:
         return frame
     changed: dict[Any, Any] = {}
@@ -100,7 +100,9 @@ def _plain(frame: pd.DataFrame) -> pd.DataFrame:
         kind = pd.api.types.infer_dtype(frame[name], skipna=True)
         if kind == "boolean":
             changed[name] = frame[name].astype("boolean")
-        elif kind == "decimal":
+        elif kind == "integer":
+            changed[name] = frame[name].astype("Int64")
+        elif kind in ("decimal", "floating", "mixed-integer-float"):
             changed[name] = frame[name].astype("float64")
         elif kind in ("date", "datetime"):
             changed[name] = pd.to_datetime(frame[name])

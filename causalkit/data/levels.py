@@ -15,14 +15,25 @@ def match_levels(
     Raises
     ------
     DataError
-        If levels are new and ``on_new_levels`` is ``"raise"``.
+        If levels are new and ``on_new_levels`` is ``"raise"``, or a number has become a category.
     """
     types = {
         str(name): dtype
         for name, dtype in held.dtypes.items()
         if isinstance(dtype, pd.CategoricalDtype)
     }
-    problems: list[Problem] = []
+    problems = [
+        Problem(
+            "E03-non-numeric",
+            f"column {name!r} is a category here and a number in the data; convert it, for "
+            f"example with df[{name!r}].astype({str(dtype)!r}).",
+            str(name),
+        )
+        for name, dtype in held.dtypes.items()
+        if name in new
+        and isinstance(new[name].dtype, pd.CategoricalDtype)
+        and pd.api.types.is_numeric_dtype(dtype)
+    ]
     changed: dict[str, Any] = {}
     for name, dtype in types.items():
         if name not in new:

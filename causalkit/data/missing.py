@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from causalkit.data.roles import Roles
+from causalkit.data.candidate import ID_ROLES, plain
+from causalkit.data.roles import Roles, with_kinds
 from causalkit.errors import ArgumentError, ArgumentTypeError, DataError, Problem, unknown_name
 from causalkit.typing import Bools, Ints
 
@@ -120,6 +121,9 @@ def row_ids(frame: pd.DataFrame, roles: Roles, rows: Ints) -> tuple[Any, ...]:
 def average_repeats(frame: pd.DataFrame, roles: Roles) -> tuple[pd.DataFrame, Ints, int]:
     """One row per (unit, time): means of numbers, the common value of everything else.
 
+    Identifiers and treatments with levels are no numbers: their mean would be another unit's
+    cluster, or no treatment that anybody had.
+
     Returns
     -------
     frame : DataFrame
@@ -142,11 +146,16 @@ def average_repeats(frame: pd.DataFrame, roles: Roles) -> tuple[pd.DataFrame, In
             f"on_duplicate='mean' cannot tell what the weights {roles.weights!r} of an average "
             "are; aggregate the repeated rows before building the data."
         )
-    groups = frame.groupby(keys, sort=False, observed=True)
+    groups = frame.groupby(keys, sort=False, observed=True, dropna=False)
+    named = {name for role in ID_ROLES for name in roles.columns(role)}
+    kinds = zip(roles.treatment, with_kinds(roles, frame).kinds, strict=True)
+    whole = named | {name for name, kind in kinds if kind in ("binary", "multi")}
     number = groups.ngroup().to_numpy()
     kept = frame.iloc[first].reset_index(drop=True)
     merged = {
-        name: kept[name] if name in keys else _averaged(frame[name], groups[name], kept[name])
+        name: kept[name]
+        if name in keys
+        else _averaged(frame[name], groups[name], kept[name], whole=name in whole)
         for name in frame.columns
     }
     # Groups are numbered by first appearance, as the kept rows are.
@@ -154,19 +163,20 @@ def average_repeats(frame: pd.DataFrame, roles: Roles) -> tuple[pd.DataFrame, In
     return pd.DataFrame(merged), first, int(repeated.sum())
 
 
-def _averaged(values: "pd.Series[Any]", groups: Any, kept: "pd.Series[Any]") -> Any:
-    """Mean of numbers by group; for anything else the value that the group shares."""
+def _averaged(values: "pd.Series[Any]", groups: Any, kept: "pd.Series[Any]", *, whole: bool) -> Any:
+    """Mean of numbers by group; of anything else, and if whole, the value that a group shares."""
     numeric = pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values)
-    if numeric:
+    if numeric and not whole:
         return groups.mean().to_numpy(dtype=np.float64, na_value=np.nan)
     several = groups.nunique(dropna=False) > 1
     if several.any():
-        where = several.index[several][0]
+        where = tuple(plain(key) for key in several.index[several][0])
+        mend = "choose one row" if whole else "make it numeric, or choose one row"
         raise DataError(
             Problem(
                 "E12-duplicate-unit-time",
                 f"column {values.name!r} has several values for (unit, time) {where!r}, which "
-                "cannot be averaged; make it numeric, or choose one row.",
+                f"cannot be averaged; {mend}.",
                 str(values.name),
             )
         )

@@ -147,7 +147,8 @@ def _truth_facts(truth: Truth) -> dict[str, Any]:
             f"the truth holds a function ({', '.join(functions)}), which no file can keep. Save "
             "data.blind(), or replace it by its values at the rows."
         )
-    return {"estimands": to_plain(truth.estimands, what="truth.estimands"), "scope": truth.scope}
+    values = {name: getattr(truth, name) for name in ("estimands", "mcse", "scope")}
+    return {name: to_plain(value, what=f"truth.{name}") for name, value in values.items()}
 
 
 def _truth_arrays(truth: Truth) -> dict[str, Any]:

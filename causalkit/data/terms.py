@@ -297,6 +297,12 @@ def _matrix(source: Any, table: pd.DataFrame) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("error", surprise)
             return source.get_model_matrix(table, na_action="ignore", output="pandas")
+    except TypeError as error:
+        columns = ", ".join(f"{name} ({table[name].dtype})" for name in table)
+        raise ArgumentError(
+            f"the formula cannot be evaluated on these columns: {error}; columns: {columns}. Make "
+            "numbers of dates and other objects, or C(...) in the formula."
+        ) from error
     except (formulaic.errors.FormulaicError, surprise) as error:
         reason = str(error).splitlines()[0]
         raise ArgumentError(

@@ -1,5 +1,6 @@
 """Other views of data: some rows, more columns, other roles. Each is a new object."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -31,7 +32,7 @@ def subset(data: "CausalData", rows: Any) -> "CausalData":
 def keep_where(data: "CausalData", keep: Any) -> "CausalData":
     """Rows where a condition holds, checked as a sample of its own."""
     if isinstance(keep, str):
-        mask = data.frame.eval(keep)
+        mask = _evaluated(data.frame, keep)
     else:
         mask = keep(data.frame) if callable(keep) else keep
     mask = np.asarray(mask)
@@ -46,6 +47,15 @@ def keep_where(data: "CausalData", keep: Any) -> "CausalData":
     pairs = zip(kept.roles.kinds, found, strict=True)
     kinds = tuple(new if old == "multi" else old for old, new in pairs)
     return replace(kept, roles=replace(kept.roles, kinds=kinds))
+
+
+def _evaluated(frame: pd.DataFrame, keep: str) -> Any:
+    try:
+        return frame.eval(keep)
+    except Exception as error:
+        raise ArgumentError(
+            f"filter cannot evaluate {keep!r}: {error}; columns: {', '.join(map(str, frame))}."
+        ) from error
 
 
 def assign(data: "CausalData", columns: Mapping[str, Any]) -> "CausalData":
@@ -91,7 +101,7 @@ def rebuilt(
         made,
         frame=passed.frame,
         roles=replace(roles, kinds=passed.roles.kinds),
-        dropped={**data.dropped, **passed.dropped},
+        dropped=dict(Counter(data.dropped) + Counter(passed.dropped)),
         dropped_ids=(*data.dropped_ids, *passed.dropped_ids),
     )
 

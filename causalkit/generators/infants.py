@@ -55,7 +55,7 @@ def _shipped(needed_by: str) -> Path:
     if spec is None or spec.origin is None:
         raise MissingDependencyError(
             f"the generator {needed_by} needs the package 'econml', which ships the covariates and "
-            'is not installed. Type: pip install "causalkit[econml]"'
+            'is not installed. In the folder of causalkit type: pip install ".[econml]"'
         )
     return Path(spec.origin).parent / "data" / "ihdp" / "sim.csv"
 

@@ -95,3 +95,11 @@ def test_text_is_not_run_together():
         CausalData(frame=frame, roles=roles, arrays=xr.Dataset({"k": ("obs", key)})) for key in keys
     )
     assert first.digest() != second.digest()
+
+
+def test_lists_of_tokens_have_a_digest():
+    def digest(*tokens):
+        frame = pd.DataFrame({"y": [1.0, 2.0, 4.0], "d": [0, 1, 1], "tokens": list(tokens)})
+        return CausalData.from_frame(frame, outcome="y", treatment="d", extra="tokens").digest()
+
+    assert digest(["a"], [], ["b"]) == digest(["a"], [], ["b"]) != digest(["a"], ["b"], [])

@@ -307,7 +307,7 @@ def test_missing_package_names_the_command(name, package, monkeypatch):
     for module in [m for m in sys.modules if m.split(".")[0] == package]:
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(MissingDependencyError, match=r'pip install "causalkit\[data\]"') as e:
+    with pytest.raises(MissingDependencyError, match=r'pip install "\.\[data\]"') as e:
         load_dataset(name)
     assert f"load_dataset('{name}')" in str(e.value)
     assert package in str(e.value)

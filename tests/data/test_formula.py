@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 from scipy.interpolate import BSpline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
@@ -222,3 +223,21 @@ def test_an_absent_variable_is_named_and_a_role_is_not_given_twice():
         made("y ~ d | bs(wx, 4)")
     with pytest.raises(ArgumentError, match="the formula names the covariates"):
         made("y ~ d | x", covariates=["w"])
+
+
+def test_a_name_of_several_columns_is_refused():
+    frame = pd.DataFrame(np.arange(16.0).reshape(4, 4) ** 2, columns=["y", "d", "x", "x"])
+    with pytest.raises(DataError, match="several columns called 'x'"):
+        CausalData.from_formula("y ~ d | x", frame)
+
+
+def test_a_date_as_a_covariate_is_named_with_its_type():
+    frame = table().assign(day=pd.Timestamp("2020-01-01"))
+    with pytest.raises(ArgumentError, match=r"day \(datetime64.*Make numbers of dates"):
+        CausalData.from_formula("y ~ d | day", frame)
+
+
+def test_a_formula_takes_images():
+    images = xr.Dataset({"image": (("obs", "band", "y", "x"), np.ones((40, 1, 2, 2)))})
+    data = CausalData.from_formula("y ~ d | x", table(), image="image", arrays=images)
+    assert data.arrays["image"].shape == (40, 1, 2, 2)

@@ -228,3 +228,31 @@ def test_an_xarray_dataset_gives_columns_and_images():
     np.testing.assert_array_equal(data.arrays["tile"], ds["tile"])
     with pytest.raises(ArgumentError, match="no 'obs'; rename"):
         CausalData.from_xarray(ds.rename(obs="row"), outcome="y", treatment="d")
+
+
+def test_columns_of_an_array_of_several_types_keep_theirs():
+    x = pd.DataFrame(
+        {
+            "age": [30, 40, 50, 60],
+            "old": [True, False, False, True],
+            "g": pd.Categorical(list("abca")),
+        }
+    )
+    data = CausalData.from_arrays([1.0, 2.0, 3.0, 5.0], [0, 1, 0, 1], x)
+    expected = [[30, 1, 0, 0], [40, 0, 1, 0], [50, 0, 0, 1], [60, 1, 0, 0]]
+    assert data.matrix("covariates").tolist() == expected
+
+
+def test_numbers_in_columns_of_objects_are_numbers():
+    frame = pd.DataFrame(
+        {"y": [1.5, None, 3.0, 4.0], "d": [0, 1, 0, 1], "x": [1, 2, 4, 3]}, dtype=object
+    )
+    data = CausalData.from_frame(frame, outcome="y", treatment="d", covariates="x", missing="drop")
+    assert data.column("outcome").tolist() == [1.5, 3.0, 4.0]
+    assert data.matrix("covariates").ravel().tolist() == [1.0, 4.0, 3.0]
+
+
+def test_an_infinite_time_is_refused():
+    frame = pd.DataFrame({"y": [1.0, 2.0, 3.0], "d": [0, 1, 0], "t": [1.0, np.inf, 2.0]})
+    with pytest.raises(DataError, match=r"\[E08-inf\] column 't' is infinite in row 1"):
+        CausalData.from_frame(frame, outcome="y", treatment="d", unit=None, time="t")

@@ -178,3 +178,48 @@ def test_imputers_are_fitted_on_training_folds_only():
     ck.PanelDML(approach="pooled", learner="linear", n_folds=3, random_state=0).fit(data)
     assert Recorder.seen
     assert all(rows.shape[0] == 2 * n // 3 for rows in Recorder.seen)
+
+
+def repeated(**columns):
+    """Two units over two periods, the first row once more."""
+    frame = pd.DataFrame(
+        {
+            "u": [1, 1, 2, 2, 1],
+            "t": [1, 2, 1, 2, 1],
+            "y": [1.0, 2.0, 3.0, 4.0, 5.0],
+            "d": [0, 1, 0, 1, 0],
+            "x": [1.0, 2.0, 3.0, 4.0, 3.0],
+            "c": [1, 1, 2, 2, 1],
+        }
+    ).assign(**columns)
+    return CausalData.from_frame(
+        frame,
+        outcome="y",
+        treatment="d",
+        covariates="x",
+        unit="u",
+        time="t",
+        cluster="c",
+        on_duplicate="mean",
+    )
+
+
+def test_repeats_are_averaged_but_for_identifiers_and_arms():
+    data = repeated()
+    assert data.frame["y"].tolist() == [3.0, 2.0, 3.0, 4.0]
+    assert data.frame["x"].tolist() == [2.0, 2.0, 3.0, 4.0]
+    assert data.frame["c"].tolist() == [1, 1, 2, 2]
+    assert data.roles.kinds == ("binary",)
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"c": [1, 1, 2, 2, 3]}, r"'c' has several values for \(unit, time\) \(1, 1\)"),
+        ({"d": [0, 1, 0, 1, 1]}, r"'d' has several values .* cannot be averaged; choose one row"),
+        ({"u": [1.0, 1.0, np.nan, 2.0, 1.0]}, r"\[E06-nan-id\] column 'u'"),
+    ],
+)
+def test_what_has_no_mean_is_not_averaged(columns, message):
+    with pytest.raises(DataError, match=message):
+        repeated(**columns)

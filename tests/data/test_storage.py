@@ -340,7 +340,7 @@ def with_image():
 
 def test_arrays_without_zarr_name_the_extra_and_leave_nothing_behind(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "zarr", None)
-    with pytest.raises(MissingDependencyError, match=r'zarr.*pip install "causalkit\[images\]"'):
+    with pytest.raises(MissingDependencyError, match=r'zarr.*pip install "\.\[images\]"'):
         with_image().save(tmp_path / "data")
     assert list(tmp_path.iterdir()) == []
 
@@ -371,3 +371,9 @@ def test_arrays_that_were_lazy_stay_so(tmp_path):
         assert back.digest() == data.digest()
         back.save(tmp_path / "data")
     np.testing.assert_array_equal(back.arrays["tile"], with_image().arrays["tile"])
+
+
+def test_the_errors_of_a_simulated_truth_come_back(tmp_path):
+    truth = Truth({"ate": 1.0}, mcse={"ate": 0.1})
+    replace(made(), truth=truth).save(tmp_path / "saved")
+    assert CausalData.load(tmp_path / "saved").truth.mcse == {"ate": 0.1}

@@ -163,3 +163,39 @@ def test_codes_and_matrices_of_a_view_are_its_own(arms):
     part = data.subset([11, 3, 4])
     assert part.codes("unit").tolist() == [1, 0, 0]
     assert part.levels("unit").tolist() == ["f", "h"]
+
+
+def test_blind_data_hold_nothing_of_the_columns_that_are_hidden():
+    frame = pd.DataFrame({"y": [1.0, 2.0, 4.0], "d": [0, 1, 1], "secret": [3.0, 1.0, 2.0]})
+    data = CausalData.from_frame(
+        frame, outcome="y", treatment="d", extra="secret", truth=Truth({"ate": 1.0})
+    )
+    assert data.matrix("extra").shape == (3, 1)
+    data.digest()
+    blind = data.blind()
+    plain = CausalData.from_frame(frame[["y", "d"]], outcome="y", treatment="d")
+    assert blind.digest() == plain.digest()
+    assert blind.matrix("extra").shape == (3, 0)
+
+
+def test_rows_left_out_are_counted_together():
+    frame = pd.DataFrame(
+        {"y": np.arange(8.0), "d": [0, 1] * 4, "x": [np.nan, np.nan, *np.linspace(0, 1, 6) ** 2]}
+    )
+    data = CausalData.from_frame(
+        frame, outcome="y", treatment="d", covariates="x", missing="drop"
+    ).assign(x=[np.nan, 1.0, 3.0, 2.0, 5.0, 4.0])
+    assert data.dropped == {"x missing": 3}
+    assert len(data.dropped_ids) == 3
+
+
+def test_an_expression_that_cannot_be_evaluated_names_the_columns(arms):
+    with pytest.raises(ArgumentError, match=r"cannot evaluate 'nope > 1': .*columns: y, arm, x"):
+        arms.filter("nope > 1")
+
+
+def test_a_number_that_became_a_category_is_refused():
+    frame = pd.DataFrame({"y": [1.0, 2.0, 4.0], "d": [0, 1, 1], "x": [1.0, 2.0, 3.0]})
+    data = CausalData.from_frame(frame, outcome="y", treatment="d", covariates="x")
+    with pytest.raises(DataError, match="'x' is a category here and a number in the data"):
+        data.like(pd.DataFrame({"x": pd.Categorical([1, 2, 2])}))

@@ -148,7 +148,7 @@ def test_what_fails_on_the_way_leaves_nothing_behind(tmp_path, monkeypatch):
 
 def test_without_zarr_the_mend_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "zarr", None)
-    with pytest.raises(MissingDependencyError, match=r"image_rct\(to_zarr=.*causalkit\[images\]"):
+    with pytest.raises(MissingDependencyError, match=r"image_rct\(to_zarr=.*\.\[images\]"):
         G.image_rct(seed=0, to_zarr=tmp_path / "s.zarr", **SMALL)
 
 

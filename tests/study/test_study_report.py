@@ -228,7 +228,7 @@ def test_without_matplotlib_figures_are_left_out_and_it_is_said(monkeypatch):
     monkeypatch.undo()
     assert "<img" not in page
     assert "Figures are left out: plot_lollipop needs the package" in page
-    assert 'pip install "causalkit[plots]"' in Reader(page).found["p"][-2]
+    assert 'pip install ".[plots]"' in Reader(page).found["p"][-2]
 
 
 def test_a_study_that_has_not_begun_has_a_report():

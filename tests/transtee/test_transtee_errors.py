@@ -228,5 +228,5 @@ def test_torch_is_named_where_it_is_missing(monkeypatch, arms):
 
     monkeypatch.setitem(__import__("sys").modules, "torch", None)
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(ImportError, match=r'pip install "causalkit\[deep\]"'):
+    with pytest.raises(ImportError, match=r'pip install "\.\[deep\]"'):
         ck.TransTEE().fit(arms_data())
