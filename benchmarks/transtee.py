@@ -33,8 +33,9 @@ RESULTS = Path(__file__).parent / "results" / "transtee.jsonl"
 PAGE = Path(__file__).parents[1] / "docs" / "evidence" / "transtee_speed.md"
 N_REPLICATIONS = 10
 EPOCHS = 15
-N_COVARIATES = 25
-# Dense peak of an H100 and an H200 without sparsity; others are not judged.
+N_ROWS, N_COVARIATES, N_NUMBERS = 672, 25, 6
+# What the goal counts on from a GPU of a data centre, and the dense peaks of an H100 and an H200.
+BOUND_FLOPS = 20e12
 PEAK_FLOPS = {"float32": 67e12, "bf16": 989e12}
 
 
@@ -225,13 +226,30 @@ def compiled_gap(data: ck.CausalData, sizes: dict) -> float:
     return float(np.abs(apart[0] - apart[1]).max() / data.column("outcome").std())
 
 
-def gpu(arguments) -> None:
+def shaped(count: int) -> list[ck.CausalData]:
+    """Arms with as many rows, numbers and indicators as the training rows of IHDP have."""
+    datasets = []
+    for k in range(count):
+        rng = np.random.default_rng(k)
+        x = rng.standard_normal((N_ROWS, N_COVARIATES)).astype(np.float32)
+        x[:, N_NUMBERS:] = x[:, N_NUMBERS:] > 0.0
+        t = (rng.random(N_ROWS) < 0.2).astype(int)
+        frame = pd.DataFrame(x, columns=[f"x{j}" for j in range(N_COVARIATES)])
+        frame = frame.assign(t=t, y=x[:, 0] + t * (4.0 + x[:, 1]) + rng.standard_normal(N_ROWS))
+        covariates = list(frame.columns[:N_COVARIATES])
+        datasets.append(
+            ck.CausalData.from_frame(frame, outcome="y", treatment="t", covariates=covariates)
+        )
+    return datasets
+
+
+def gpu(_arguments) -> None:
     """On CUDA: 100 replications against one, compiled too, and the share of the peak."""
     if not torch.cuda.is_available():
         print("gpu: no CUDA device here; nothing measured")
         return
     sizes = {"device": "cuda", "max_epochs": 30, "patience": 30, "n_ensemble": 1}
-    datasets = training(replications(100, arguments.splits))
+    datasets = shaped(100)
     ck.TransTEE.fit_many(datasets[:2], **sizes, random_state=0)
     one = synchronised(lambda: ck.TransTEE.fit_many(datasets[:1], **sizes, random_state=0))
     hundred = partial(ck.TransTEE.fit_many, datasets, **sizes, random_state=0)
@@ -267,7 +285,8 @@ def gpu(arguments) -> None:
                 "precision": precision,
                 "rows_per_s": rows / (fits[1] - fits[0]),
                 "flops": rate,
-                "share": rate / PEAK_FLOPS[precision],
+                "share": rate / BOUND_FLOPS,
+                "share_of_peak": rate / PEAK_FLOPS[precision],
             },
         )
 
