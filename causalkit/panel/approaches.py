@@ -275,3 +275,6 @@ ALIASES = {
 
 # Approaches that rest on variation of the treatment within units.
 WITHIN_BASED = frozenset(APPROACHES) - {"pooled", "dummies"}
+
+# Approaches whose targets are differences or deviations.
+TRANSFORMED = ("within", "fd")

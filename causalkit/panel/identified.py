@@ -9,8 +9,8 @@ from causalkit.nuisance.learners import plan
 from causalkit.panel.approaches import WITHIN_BASED
 from causalkit.panel.mundlak import unit_moments
 from causalkit.panel.sample import PanelSample
-from causalkit.panel.settings import Settings
-from causalkit.typing import Floats
+from causalkit.panel.settings import MEND_PERIOD_DUMMIES, Settings
+from causalkit.typing import Floats, Ints
 from causalkit.warn import warn
 
 
@@ -55,7 +55,7 @@ def _check_within(
 
 
 def check_folds(sample: PanelSample, folds: Folds, settings: Settings) -> None:
-    """Refuse unit dummies of units that training never sees; warn where nothing is held out."""
+    """Refuse dummies that training never sees; warn where nothing is held out."""
     named = (settings.learners.outcome, settings.learners.treatment)
     if folds.n_folds == 1:
         if any(learner != "linear" for learner in named):
@@ -65,17 +65,27 @@ def check_folds(sample: PanelSample, folds: Folds, settings: Settings) -> None:
                 SplitWarning,
             )
         return
-    if settings.approach != "dummies":
-        return
+    if settings.approach == "dummies":
+        mend = 'Use split="observation", or approach="cre".'
+        _check_trained("unit", sample.unit, sample, folds, 'approach="dummies"', mend)
+    if settings.period_dummies and sample.period is not None:
+        who = f'time_effects="{settings.options.time_effects}"'
+        mend = f"{MEND_PERIOD_DUMMIES} Periods with hardly a row can be left out of the data."
+        _check_trained("period", sample.period, sample, folds, who, mend)
+
+
+def _check_trained(
+    what: str, codes: Ints, sample: PanelSample, folds: Folds, who: str, mend: str
+) -> None:
+    """Refuse folds that test a unit or period without having trained on any row of it."""
     for repeat in range(folds.n_rep):
         for train, test in folds.splits(repeat):
-            unseen = np.setdiff1d(sample.unit[test], sample.unit[train])
+            unseen = np.setdiff1d(codes[test], codes[train])
             if unseen.size:
-                row = int(sample.rows[np.flatnonzero(sample.unit == unseen[0])[0]])
+                row = int(sample.rows[test][codes[test] == unseen[0]][0])
                 raise ArgumentError(
-                    f'approach="dummies" cannot predict units that its training folds never saw '
-                    f"({unseen.size} here; the first is the unit of row {row}). Use "
-                    'split="observation", or approach="cre".'
+                    f"{who} cannot predict {what}s that its training folds never saw "
+                    f"({unseen.size} here; the first is the {what} of row {row}). {mend}"
                 )
 
 

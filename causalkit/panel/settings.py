@@ -11,7 +11,7 @@ from causalkit.nuisance import SPLITS
 from causalkit.nuisance.folds import ExternalFolds
 from causalkit.nuisance.learners import Kind, is_classifier, plan
 from causalkit.nuisance.tuning import TUNE, Tune
-from causalkit.panel.approaches import ALIASES, APPROACHES
+from causalkit.panel.approaches import ALIASES, APPROACHES, TRANSFORMED
 from causalkit.panel.design import MUNDLAK_TERMS, TIME_EFFECTS, Options
 from causalkit.panel.fitting import Learners
 from causalkit.panel.models import MODELS, SCORES
@@ -21,6 +21,10 @@ AGGREGATIONS = ("median", "mean", "bounds")
 PROCEDURES = ("dml2", "dml1")
 DEFAULT_TRIM = 0.01
 _WITHOUT_MEANS = ("pooled", "late_within", "within", "fd", "dummies")
+MEND_PERIOD_DUMMIES = (
+    'Use split="unit", or time_effects="means" with an approach that keeps levels, such as "cre".'
+)
+_HOLDS_PERIODS = ("period", "time_block", "neighbors_left_out", "unit_time")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +120,12 @@ class Settings:
                 'of a held-out unit is never trained. Use split="observation", or approach="cre", '
                 "which needs no unit to be seen in training."
             )
+        if self.period_dummies and self.split in _HOLDS_PERIODS and self.n_folds > 1:
+            raise ArgumentError(
+                f'split="{self.split}" cannot cross-fit the period dummies of '
+                f'time_effects="{self.options.time_effects}" with approach="{self.approach}": '
+                f"the dummy of a held-out period is never trained. {MEND_PERIOD_DUMMIES}"
+            )
         if self.model != "partially-linear" and self.score != "partialling-out":
             raise ArgumentError(
                 f'score="{self.score}" belongs to model="partially-linear"; model="{self.model}" '
@@ -136,6 +146,12 @@ class Settings:
                 f'split="{self.split}" has nothing random, so {self.n_rep} repeats would be one '
                 "and the same split; use n_rep=1."
             )
+
+    @property
+    def period_dummies(self) -> bool:
+        """Whether period effects enter as dummies, which differences make of period means too."""
+        as_dummies = TIME_EFFECTS if self.approach in TRANSFORMED else ("dummies", "both")
+        return self.options.time_effects in as_dummies
 
     def requirements(self, base: Requires, *, n_clusters: int) -> Requires:
         """What these settings need from the data."""

@@ -6,7 +6,7 @@ import pytest
 from sklearn.tree import DecisionTreeRegressor
 
 import causalkit as ck
-from causalkit.errors import ArgumentError, ArgumentTypeError
+from causalkit.errors import ArgumentError, ArgumentTypeError, SplitWarning
 
 N_UNITS, N_PERIODS = 30, 4
 N = N_UNITS * N_PERIODS
@@ -119,6 +119,20 @@ def test_folds_by_period_suit_first_differences_whose_first_period_is_gone():
 def test_unit_dummies_need_every_unit_in_training_whatever_the_folds_are_called():
     with pytest.raises(ArgumentError, match=r"never saw.*unit of row \d+.*observation"):
         fit(split=folds_by("unit"), approach="dummies")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"time_effects": "dummies"}, {"time_effects": "means", "approach": "within"}],
+)
+def test_period_dummies_need_every_period_in_training(arguments):
+    by_period, rows = folds_by("time", n_folds=2), np.arange(N)
+    with pytest.warns(SplitWarning), pytest.raises(ArgumentError, match="never saw"):
+        fit(split=by_period, **arguments)
+    with pytest.warns(SplitWarning):
+        fit(split=by_period, time_effects="means")
+    fit(split=folds_by("unit"), **arguments)
+    fit(split=[[(rows, rows)]], **arguments)
 
 
 @pytest.mark.parametrize(
