@@ -19,10 +19,10 @@ from causalkit.nuisance.features import (
 )
 from causalkit.panel.mundlak import (
     UnitMoments,
-    dummy_means,
     history,
     period_dummies,
     unit_moments,
+    varying_dummy_means,
 )
 from causalkit.panel.sample import PanelSample
 from causalkit.typing import Floats, Ints
@@ -251,8 +251,8 @@ def time_parts(terms: Terms, options: Options, *, mundlak: bool) -> list[Feature
     parts: list[Features] = []
     if options.time_effects in ("dummies", "both"):
         parts.append(period_dummies(code))
-        if mundlak and not sample.balanced():
-            parts.append(dummy_means(sample, code))
+        means = varying_dummy_means(sample, code) if mundlak else None
+        parts += [] if means is None else [means]
     if options.time_effects in ("means", "both"):
         values = sample.x if terms.basis is None else terms.basis(sample.x)
         if mundlak:

@@ -11,7 +11,7 @@ from causalkit.inference.hypotheses import HypothesisTest, wald
 from causalkit.inference.regression import independent_columns, partialled, regression_score
 from causalkit.inference.solve import solve_linear
 from causalkit.inference.variance import Ssc, sandwich
-from causalkit.panel.mundlak import dummy_means, period_dummies
+from causalkit.panel.mundlak import period_dummies, varying_dummy_means
 from causalkit.panel.sample import PanelSample, adjacent_rows
 from causalkit.scores import LinearScore, pliv
 from causalkit.typing import Floats, Ints
@@ -83,13 +83,13 @@ def mundlak_ols(sample: PanelSample, time_effects: str | None) -> Companion:
 
 
 def _mean_terms(sample: PanelSample, time_effects: str | None) -> Floats:
-    """Average treatment and covariates by unit and, if unbalanced, the period dummies."""
+    """Average treatment and covariates by unit and, if units differ in them, period dummies."""
     both = np.hstack([sample.d, sample.x])
     means = unit_means(both, sample.unit, weights=sample.weights)[sample.unit]
-    if time_effects is None or sample.period is None or sample.balanced():
+    if time_effects is None or sample.period is None:
         return means
-    code: Ints = np.unique(sample.period, return_inverse=True)[1]
-    return np.hstack([means, dummy_means(sample, code).take(np.arange(sample.n))])
+    shares = varying_dummy_means(sample, np.unique(sample.period, return_inverse=True)[1])
+    return means if shares is None else np.hstack([means, shares.take(np.arange(sample.n))])
 
 
 def first_differences(sample: PanelSample, time_effects: str | None) -> Companion:

@@ -10,6 +10,7 @@ from causalkit.panel.sample import PanelSample
 from causalkit.typing import Bools, Floats, Ints
 
 _CHUNK_VALUES = 2**21
+_SAME_SHARE = 1e-12  # difference of two units' shares of a period that is rounding
 _NO_SPREAD = 1e-10  # within-unit sd beside the overall sd that is rounding
 
 
@@ -92,12 +93,23 @@ def period_dummies(period_code: Ints) -> TableFeatures:
 
 
 def dummy_means(sample: PanelSample, period_code: Ints) -> TableFeatures:
-    """Average the period dummies by unit, which unbalanced two-way Mundlak terms need."""
+    """Average the period dummies by unit."""
     n_periods = int(period_code.max()) + 1
     cell = sample.unit * n_periods + period_code
     counts = np.bincount(cell, weights=sample.weights, minlength=sample.n_units * n_periods)
     table = counts.reshape(sample.n_units, n_periods)
     return TableFeatures((table / table.sum(axis=1, keepdims=True))[:, 1:], sample.unit)
+
+
+def varying_dummy_means(sample: PanelSample, period_code: Ints) -> TableFeatures | None:
+    """Means of period dummies that two-way Mundlak terms need; None if units share them.
+
+    They differ in unbalanced panels, and where weights give a period more of one unit than of
+    another.
+    """
+    found = dummy_means(sample, period_code)
+    apart = np.ptp(found.table, axis=0)
+    return found if apart.max(initial=0.0) > _SAME_SHARE else None
 
 
 def history(values: Floats, sample: PanelSample) -> Features:

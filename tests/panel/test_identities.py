@@ -3,10 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
+import statsmodels.api as sm
 from linearmodels.iv import IV2SLS
 from linearmodels.panel import PanelOLS, PooledOLS
 
 import causalkit as ck
+from causalkit.panel.regression import PanelRegression
 
 TIGHT = {"rtol": 1e-10, "atol": 1e-10}
 
@@ -174,6 +176,21 @@ def test_means_of_a_basis_equal_fixed_effects_with_that_dictionary():
     )
     want = fixed_effects(wide, ("d", "x1", "x2", "a2", "a3", "b2", "b3", "ab"))
     np.testing.assert_allclose([ours.estimate, ours.std_error], want, rtol=1e-8)
+
+
+@pytest.mark.parametrize("kind", ["sampling", "precision", "frequency"])
+def test_weights_that_vary_within_units_give_weighted_two_way_fixed_effects(kind):
+    frame = make_panel(balanced=True)
+    frame["w"] = np.random.default_rng(1).integers(1, 5, len(frame))
+    data = causal(frame, weights="w", weight_kind=kind)
+    dummies = pd.get_dummies(frame[["unit", "time"]].astype(str), drop_first=True, dtype=float)
+    design = sm.add_constant(pd.concat([frame[["d", "x1", "x2"]], dummies], axis=1))
+    want = sm.WLS(frame["y"], design, weights=frame["w"]).fit().params["d"]
+    for approach in ("cre", "cre_general", "within"):
+        ours = linear(frame, data=data, approach=approach, time_effects="dummies")
+        np.testing.assert_allclose(ours.estimate, want, rtol=1e-9)
+    ours = PanelRegression(method="Mundlak OLS", time_effects="dummies").fit(data)
+    np.testing.assert_allclose(ours.estimate().estimate, want, rtol=1e-9)
 
 
 def test_weights_give_weighted_fixed_effects():
