@@ -353,7 +353,7 @@ class PanelDML(Estimator):
         return benchmark(self._refit, self.sensitivity(), self._need_data(data), covariates)
 
     def one_by_one(self, *, data: CausalData | None = None) -> EffectResult:
-        """Effect of each of several treatments with the others among the covariates."""
+        """Effect of each of several treatments with the others among the covariates; not for IV."""
         self._check_fitted()
         return one_by_one(self._refit, self.result_, self._need_data(data))
 

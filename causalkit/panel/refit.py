@@ -44,6 +44,11 @@ def one_by_one(refit: Refit, own: EffectResult, data: CausalData) -> EffectResul
     Each variance is that of its own fit; covariances come from the influence values of all.
     """
     treatments = data.roles.treatment
+    if refit.estimator.model == "iv":
+        raise ArgumentError(
+            'one_by_one takes the other treatments as covariates, but with model="iv" they are '
+            "endogenous; estimate() is their joint effect, instruments for all."
+        )
     if len(treatments) < 2:
         raise ArgumentError(
             f"the data have one treatment ({treatments[0]}); estimate() is its effect."

@@ -118,6 +118,15 @@ def test_one_by_one_estimates_each_treatment_given_the_others():
         ck.PanelDML(**arguments).fit(panel()).one_by_one()
 
 
+def test_one_by_one_refuses_endogenous_treatments_as_covariates():
+    frame = table()
+    frame[["d", "b"]] += frame[["z1", "z2"]].to_numpy()
+    data = panel(frame, treatment=["d", "b"], instruments=["z1", "z2"])
+    fitted = ck.PanelDML(model="iv", learner="linear", random_state=0).fit(data)
+    with pytest.raises(ArgumentError, match=r"endogenous.*joint effect"):
+        fitted.one_by_one()
+
+
 # Sensitivity and bootstrap ------------------------------------------------------------------------
 
 
