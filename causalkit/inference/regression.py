@@ -60,3 +60,9 @@ def independent_columns(matrix: Floats) -> Ints:
     _, r, pivots = qr(matrix[:, live] / norms[live], mode="economic", pivoting=True)
     rank = int((np.abs(np.diag(r)) > 1e-8).sum())
     return np.sort(live[pivots[:rank]])
+
+
+def column_rank(matrix: Floats) -> int:
+    """Rank of a matrix, whatever the units of its columns."""
+    norms = np.linalg.norm(matrix, axis=0)
+    return int(independent_columns(matrix / np.where(norms > 0, norms, 1.0)).size)

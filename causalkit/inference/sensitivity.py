@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import optimize, stats
@@ -140,6 +141,7 @@ def omitted_variable_bounds(
     null: float = 0.0,
     level: float = 0.95,
     ssc: Ssc = "G/(G-1)",
+    n_params: int = 1,
     df: float | None = None,
     aggregation: str = "median",
 ) -> Sensitivity:
@@ -155,7 +157,7 @@ def omitted_variable_bounds(
         Estimates by repeat.
     influence : (n, n_rep) array
         Their influence values.
-    clusters, multiplicity, ssc
+    clusters, multiplicity, ssc, n_params
         As in :func:`~causalkit.inference.variance.sandwich`.
     weights : (n,) array, optional
         Row weights, as in the estimate.
@@ -203,8 +205,9 @@ def omitted_variable_bounds(
     w = np.ones(y_res.shape[0]) if weights is None else weights * (len(weights) / weights.sum())
     residual = y_res - theta * d_res
     sigma2, nu2, bias_influence = _variances(residual, d_res, w[:, None])
+    how: dict[str, Any] = {"ssc": ssc, "multiplicity": multiplicity, "n_params": n_params}
     vcov = [
-        sandwich(np.column_stack(pair), clusters, ssc=ssc, multiplicity=multiplicity, n_params=1)
+        sandwich(np.column_stack(pair), clusters, **how)
         for pair in zip(influence.T, bias_influence.T, strict=True)
     ]
     found = Confounding(np.asarray(theta), sigma2, nu2, np.stack(vcov), aggregation)

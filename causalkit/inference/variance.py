@@ -121,6 +121,7 @@ def nonrobust(
     repeat: int = 0,
     weights: Floats | None = None,
     multiplicity: Floats | Ints | None = None,
+    n_params: int | None = None,
 ) -> Floats:
     """Homoskedastic variance σ̂² (Σ w z x')⁻¹ (Σ w z z') (Σ w x z')⁻¹ of a residual regression.
 
@@ -137,21 +138,28 @@ def nonrobust(
         Row weights: precisions, or frequencies if they are also the ``multiplicity``.
     multiplicity : (n,) array, optional
         Frequency weights; n is then their sum.
+    n_params : int, optional
+        k, where more was estimated than the coefficients of the score: others that were partialled
+        out, effects that were absorbed.
     """
     z, x = score.instrument[:, repeat], score.regressor[:, repeat]
     w = np.ones(z.shape[0]) if weights is None else weights
     n = float(z.shape[0]) if multiplicity is None else float(multiplicity.sum())
-    _check_rows(n, z.shape[1])
+    k = z.shape[1] if n_params is None else n_params
+    _check_rows(n, k)
     zw = z * w[:, None]
     residual = score.response[:, repeat] - x @ theta
     bread = np.linalg.inv(zw.T @ x)
-    sigma2 = float(w @ residual**2) / (n - z.shape[1])
+    sigma2 = float(w @ residual**2) / (n - k)
     return np.asarray(sigma2 * bread @ (zw.T @ z) @ bread.T)
 
 
-def degrees_of_freedom(clusters: Sequence[Ints], n: float) -> float:
-    """G − 1, the least over clustering dimensions; n − 1 without clusters."""
-    return min([float(count_clusters(codes)) for codes in clusters] or [float(n)]) - 1.0
+def degrees_of_freedom(clusters: Sequence[Ints], n: float, *, n_params: int = 1) -> float:
+    """G − 1, the least over clustering dimensions; n − k without clusters."""
+    if clusters:
+        return min(float(count_clusters(codes)) for codes in clusters) - 1.0
+    _check_rows(n, n_params)
+    return float(n) - n_params
 
 
 def count_clusters(codes: Ints) -> int:
@@ -236,4 +244,6 @@ def _check_codes(clusters: Sequence[Ints], n: int) -> None:
 
 def _check_rows(n: float, k: int) -> None:
     if n <= k:
-        raise IdentificationError(f"{n:g} rows cannot give a variance of {k} estimates.")
+        raise IdentificationError(
+            f"{n:g} rows cannot give a variance of {k} estimates, absorbed effects included."
+        )

@@ -96,12 +96,13 @@ def _hybrid(sample: PanelSample, options: Options) -> Design:
     sample = _without_singletons(sample)
     terms = make_terms(sample, options)
     seen = _mundlak(terms, options, treatment_mean=False)
-    return _levels(terms, seen, after=_demeaning(sample))
+    return _levels(terms, seen, after=_demeaning(sample), n_absorbed=sample.n_units)
 
 
 def _late_within(sample: PanelSample, options: Options) -> Design:
     sample = _without_singletons(sample)
-    return replace(_pooled(sample, options), after=_demeaning(sample))
+    pooled = _pooled(sample, options)
+    return replace(pooled, after=_demeaning(sample), n_absorbed=sample.n_units)
 
 
 def _within(sample: PanelSample, options: Options) -> Design:
@@ -135,6 +136,7 @@ def _within(sample: PanelSample, options: Options) -> Design:
         seen,
         seen,
         transformed=True,
+        n_absorbed=sample.n_units,
         notes=(*terms.notes, *_dummies_note(options)),
     )
 

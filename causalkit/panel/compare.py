@@ -6,12 +6,12 @@ from causalkit.data import CausalData
 from causalkit.errors import CausalKitError
 from causalkit.estimator import Refit
 from causalkit.inference.solve import solve_linear
-from causalkit.inference.variance import nonrobust
 from causalkit.panel.clusters import cluster_names, variance_clusters
+from causalkit.panel.last_step import result_of
 from causalkit.panel.linear import INSTRUMENTED, LINEAR
 from causalkit.panel.sample import panel_sample
 from causalkit.panel.settings import Settings
-from causalkit.results import EffectResult, ResultTable, effect_from_solutions, table
+from causalkit.results import EffectResult, ResultTable, table
 
 # Label, approach, Mundlak terms: the paper's methods, then this library's default.
 _FITS = (
@@ -32,23 +32,19 @@ _FITS = (
 def companion(data: CausalData, settings: Settings, name: str) -> EffectResult:
     """One linear regression with the settings' variance."""
     known = LINEAR | INSTRUMENTED
-    sample, score = known[name](panel_sample(data), settings.options.time_effects)
-    solutions = solve_linear(score, weights=sample.weights)
-    multiplicity = sample.weights if sample.frequency else None
-    variances = None
-    if settings.cov_type == "nonrobust":
-        theta = solutions[0].theta
-        variances = [nonrobust(score, theta, weights=sample.weights, multiplicity=multiplicity)]
-    return effect_from_solutions(
-        solutions,
+    regression = known[name](panel_sample(data), settings.options.time_effects)
+    sample = regression.sample
+    clusters = variance_clusters(settings, sample)
+    return result_of(
+        solve_linear(regression.score, weights=sample.weights),
+        regression.score,
+        settings,
+        clusters=clusters,
+        weights=sample.weights,
+        multiplicity=sample.weights if sample.frequency else None,
+        n_absorbed=0 if clusters else regression.n_absorbed,
         terms=sample.treatment_names,
-        clusters=variance_clusters(settings, sample),
         cluster_names=cluster_names(settings, data.roles),
-        ssc=settings.ssc,
-        cov_type=settings.cov_type,
-        multiplicity=multiplicity,
-        variances=variances,
-        use_t=settings.use_t,
         estimand="late" if name in INSTRUMENTED else "ate",
         estimator=name,
         outcome=data.roles.outcome[0],

@@ -100,6 +100,8 @@ class Design:
         Maps residuals ``(n, n_rep)`` to the residuals of the last step.
     transformed : bool
         Whether the targets are differences or deviations, for which no classifier can serve.
+    n_absorbed : int
+        Unit effects that the residuals are freed of exactly, not by a learner.
     notes : tuple of str
         Facts for the summary.
     """
@@ -113,6 +115,7 @@ class Design:
     adjust: Callable[[Floats, Floats], Floats] | None = None
     after: Callable[[Floats], Floats] | None = None
     transformed: bool = False
+    n_absorbed: int = 0
     notes: tuple[str, ...] = field(default=())
 
 

@@ -10,7 +10,7 @@ from causalkit.data import CausalData, Roles
 from causalkit.data.missing import training_fold_imputer
 from causalkit.data.source import Source
 from causalkit.inference.solve import Solution, solve_linear
-from causalkit.inference.variance import nonrobust, warn_if_few
+from causalkit.inference.variance import warn_if_few
 from causalkit.nuisance.fitter import Fitter
 from causalkit.nuisance.folds import ExternalFolds
 from causalkit.nuisance.given import placed_predictions
@@ -25,6 +25,7 @@ from causalkit.panel.identified import (
     check_variation,
 )
 from causalkit.panel.instruments import glance_facts, strength
+from causalkit.panel.last_step import result_of
 from causalkit.panel.models import (
     ModelFit,
     check_interactive,
@@ -38,7 +39,7 @@ from causalkit.panel.sample import PanelSample, panel_sample
 from causalkit.panel.settings import Settings
 from causalkit.progress import teller
 from causalkit.provenance import record
-from causalkit.results import EffectResult, effect_from_solutions
+from causalkit.results import EffectResult
 from causalkit.scores import LinearScore
 from causalkit.typing import Bools, Floats, Ints
 
@@ -88,23 +89,6 @@ class PanelFit:
         """Solutions of a score, one per repeat, by the procedure that the settings name."""
         tests = _test_sets(self) if settings.dml_procedure == "dml1" else None
         return solve_linear(score, weights=self.weights, test_folds=tests)
-
-    def _variances(
-        self, settings: Settings, score: LinearScore, solutions: list[Solution]
-    ) -> list[Floats] | None:
-        """Variances that are no sandwich of the influence values; None if they are one."""
-        if settings.cov_type != "nonrobust":
-            return None
-        return [
-            nonrobust(
-                score,
-                solution.theta,
-                repeat=repeat,
-                weights=self.weights,
-                multiplicity=self.multiplicity,
-            )
-            for repeat, solution in enumerate(solutions)
-        ]
 
     def result(
         self,
@@ -158,16 +142,15 @@ class PanelFit:
             dropped["propensity outside the trimming bounds"] = _rows_behind(
                 sample, ~self.model.used
             )
-        return effect_from_solutions(
+        return result_of(
             solutions,
-            terms=terms,
+            score,
+            settings,
             clusters=self.clusters,
-            ssc=settings.ssc,
-            cov_type=settings.cov_type,
-            aggregation=settings.aggregation,
+            weights=self.weights,
             multiplicity=self.multiplicity,
-            variances=self._variances(settings, score, solutions),
-            use_t=settings.use_t,
+            n_absorbed=self.model.design.n_absorbed,
+            terms=terms,
             cluster_names=cluster_names(settings, roles),
             estimand=estimand,
             estimator=settings.label,

@@ -100,6 +100,7 @@ def sensitivity(
         null=null,
         level=level,
         ssc=settings.ssc,
+        n_params=1 if fit.clusters else 1 + fit.model.design.n_absorbed,
         df=main.df,
         aggregation=settings.aggregation,
     )

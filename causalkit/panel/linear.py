@@ -1,14 +1,19 @@
 """Linear companions: the regressions that an economist would run beside the DML estimate."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from causalkit.data.panel import demean, unit_means
 from causalkit.errors import IdentificationError
 from causalkit.inference.hypotheses import HypothesisTest, wald
-from causalkit.inference.regression import independent_columns, partialled, regression_score
+from causalkit.inference.regression import (
+    column_rank,
+    independent_columns,
+    partialled,
+    regression_score,
+)
 from causalkit.inference.solve import solve_linear
 from causalkit.inference.variance import Ssc, sandwich
 from causalkit.panel.mundlak import period_dummies, varying_dummy_means
@@ -16,8 +21,34 @@ from causalkit.panel.sample import PanelSample, adjacent_rows
 from causalkit.scores import LinearScore, pliv
 from causalkit.typing import Floats, Ints
 
-# Rows that the regression uses, and its score.
-Companion = tuple[PanelSample, LinearScore]
+_ROUNDING = 1e-13  # of a constant, after its mean is taken off
+
+
+@dataclass(frozen=True, slots=True)
+class Companion:
+    """A linear regression, before it is solved.
+
+    Attributes
+    ----------
+    sample : PanelSample
+        Rows that it uses.
+    score : LinearScore
+        Of the treatments' coefficients.
+    others : (n, q) array
+        Regressors that were partialled out.
+    n_effects : int
+        Unit effects that were absorbed.
+    """
+
+    sample: PanelSample
+    score: LinearScore
+    others: Floats
+    n_effects: int = 0
+
+    @property
+    def n_absorbed(self) -> int:
+        """Coefficients beside those of the treatments."""
+        return column_rank(self.others) + self.n_effects
 
 
 def _constant(n: int) -> Floats:
@@ -31,10 +62,18 @@ def _period_columns(sample: PanelSample, time_effects: str | None) -> Floats:
     return period_dummies(code).take(np.arange(sample.n))
 
 
+def _within(sample: PanelSample, values: Floats) -> Floats:
+    """Deviations from unit means; zero where rounding is all that is left of a constant."""
+    moved = demean(values, sample.unit, weights=sample.weights)
+    constant = np.linalg.norm(moved, axis=0) <= _ROUNDING * np.linalg.norm(values, axis=0)
+    return np.where(constant, 0.0, moved)
+
+
 def simple_ols(sample: PanelSample, time_effects: str | None) -> Companion:
     """Regress y on d alone."""
     others = np.hstack([_constant(sample.n), _period_columns(sample, time_effects)])
-    return sample, regression_score(sample.y, sample.d, others, sample.weights)
+    score = regression_score(sample.y, sample.d, others, sample.weights)
+    return Companion(sample, score, others)
 
 
 def fixed_effects_only(sample: PanelSample, time_effects: str | None) -> Companion:
@@ -45,32 +84,26 @@ def fixed_effects_only(sample: PanelSample, time_effects: str | None) -> Compani
 def pooled_ols(sample: PanelSample, time_effects: str | None) -> Companion:
     """Regress y on d and x, ignoring the panel."""
     others = np.hstack([_constant(sample.n), sample.x, _period_columns(sample, time_effects)])
-    return sample, regression_score(sample.y, sample.d, others, sample.weights)
+    score = regression_score(sample.y, sample.d, others, sample.weights)
+    return Companion(sample, score, others)
 
 
 def fixed_effects(sample: PanelSample, time_effects: str | None) -> Companion:
     """Within regression: y on d and x, all as deviations from unit means."""
-
-    def within(values: Floats) -> Floats:
-        return demean(values, sample.unit, weights=sample.weights)
-
-    others = within(np.hstack([sample.x, _period_columns(sample, time_effects)]))
-    y = within(sample.y[:, None])[:, 0]
-    return sample, regression_score(y, within(sample.d), others, sample.weights)
+    others = _within(sample, np.hstack([sample.x, _period_columns(sample, time_effects)]))
+    y = _within(sample, sample.y[:, None])[:, 0]
+    score = regression_score(y, _within(sample, sample.d), others, sample.weights)
+    return Companion(sample, score, others, sample.n_units)
 
 
 def fixed_effects_2sls(sample: PanelSample, time_effects: str | None) -> Companion:
     """Within regression by two-stage least squares."""
-
-    def within(values: Floats) -> Floats:
-        return demean(values, sample.unit, weights=sample.weights)
-
-    others = within(np.hstack([sample.x, _period_columns(sample, time_effects)]))
-    stacked = within(np.column_stack([sample.y, sample.d, sample.z]))
+    others = _within(sample, np.hstack([sample.x, _period_columns(sample, time_effects)]))
+    stacked = _within(sample, np.column_stack([sample.y, sample.d, sample.z]))
     left = partialled(stacked, others, sample.weights)[:, None, :]
     k = sample.d.shape[1]
     score = pliv(left[:, :, 0], left[:, :, 1 : 1 + k], left[:, :, 1 + k :], weights=sample.weights)
-    return sample, score
+    return Companion(sample, score, others, sample.n_units)
 
 
 def mundlak_ols(sample: PanelSample, time_effects: str | None) -> Companion:
@@ -79,7 +112,8 @@ def mundlak_ols(sample: PanelSample, time_effects: str | None) -> Companion:
     others = np.hstack(
         [_constant(sample.n), sample.x, _period_columns(sample, time_effects), means]
     )
-    return sample, regression_score(sample.y, sample.d, others, sample.weights)
+    score = regression_score(sample.y, sample.d, others, sample.weights)
+    return Companion(sample, score, others)
 
 
 def _mean_terms(sample: PanelSample, time_effects: str | None) -> Floats:
@@ -107,7 +141,7 @@ def first_differences(sample: PanelSample, time_effects: str | None) -> Companio
 
     others = np.hstack([_constant(kept.n), change(sample.x), _period_columns(kept, time_effects)])
     score = regression_score(change(sample.y), change(sample.d), others, kept.weights)
-    return kept, score
+    return Companion(kept, score, others)
 
 
 LINEAR: dict[str, Callable[[PanelSample, str | None], Companion]] = {
