@@ -319,3 +319,14 @@ def test_what_a_penalised_blp_has_no_formula_for_is_refused(arguments, words):
         fit(**arguments).blp("x2", penalty="lasso")
     with pytest.raises(ArgumentError, match=r"unknown penalty 'ridge'.*lasso"):
         fit().blp("x2", penalty="ridge")
+
+
+@pytest.mark.parametrize("penalty", [None, "lasso"])
+def test_without_clusters_projections_count_the_absorbed_units(penalty):
+    settings = {"approach": "within", "cov_type": "robust", "learner": "linear", "random_state": 0}
+    found = [
+        ck.PanelDML(ssc=ssc, **settings).fit(panel()).blp(["x1", "x2"], penalty=penalty)
+        for ssc in ("none", "G/(G-1)")
+    ]
+    n, k = found[0].n, len(found[0].terms) + found[0].n_units
+    np.testing.assert_allclose(found[1].vcov, found[0].vcov * n / (n - k), rtol=1e-12)
