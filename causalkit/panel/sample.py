@@ -148,8 +148,11 @@ def panel_sample(data: CausalData) -> PanelSample:
 
 
 def _unit_mean(weights: Floats | None, *, frequency: bool) -> Floats | None:
-    """Weights with mean 1, unless they count: the penalties of learners are not free of scale."""
-    return weights if weights is None or frequency else weights / weights.mean()
+    """Weights with mean 1, unless they count: the penalties of learners are not free of scale.
+
+    The mean is that of rows with weight; the others are left out, and must not set the scale.
+    """
+    return weights if weights is None or frequency else weights / weights[weights > 0].mean()
 
 
 def _order(unit: Ints, period: Ints | None, values: Floats) -> Ints | None:
