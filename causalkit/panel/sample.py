@@ -121,13 +121,20 @@ def panel_sample(data: CausalData) -> PanelSample:
     period = data.periods() if data.roles.time is not None else None
     x, d, z = (data.matrix(role) for role in ("covariates", "treatment", "instruments"))
     y = data.column("outcome")
-    order = _order(unit, period, np.column_stack([d, y]) if period is None else d)
     weights = _unit_mean(data.weights(), frequency=data.roles.weight_kind == "frequency")
+    clusters = data.clusters()
+    order: Ints | None
+    if period is None:
+        # All that is known orders a unit's rows, so that only equal rows depend on the table's.
+        counted = () if weights is None else (weights,)
+        order = np.lexsort((*counted, *clusters, *z.T, *x.T, *d.T, y, unit))
+    else:
+        order = _by_period(unit, period)
 
     def sort(values: Floats) -> Floats:
         return values if order is None else values[order]
 
-    rows = np.arange(len(data)) if order is None else order
+    rows: Ints = np.arange(len(data)) if order is None else order
     sample = PanelSample(
         y=sort(y),
         d=sort(d),
@@ -135,7 +142,7 @@ def panel_sample(data: CausalData) -> PanelSample:
         z=sort(z),
         unit=unit if order is None else unit[order],
         period=None if period is None else period[rows],
-        clusters=tuple(codes[rows] for codes in data.clusters()),
+        clusters=tuple(codes[rows] for codes in clusters),
         weights=None if weights is None else weights[rows],
         frequency=data.roles.weight_kind == "frequency",
         rows=rows,
@@ -155,14 +162,8 @@ def _unit_mean(weights: Floats | None, *, frequency: bool) -> Floats | None:
     return weights if weights is None or frequency else weights / weights[weights > 0].mean()
 
 
-def _order(unit: Ints, period: Ints | None, values: Floats) -> Ints | None:
-    """Sorting permutation, or None if the rows are sorted already.
-
-    Without periods the values order the rows of a unit, so that results do not depend on how
-    the table is sorted.
-    """
-    if period is None:
-        return np.asarray(np.lexsort((*values.T, unit)))
+def _by_period(unit: Ints, period: Ints) -> Ints | None:
+    """Permutation that sorts by unit and period, or None if the rows are sorted already."""
     step = np.diff(unit)
     if ((step > 0) | ((step == 0) & (np.diff(period) > 0))).all():
         return None

@@ -13,7 +13,7 @@ from sklearn.base import clone
 from sklearn.experimental import enable_iterative_imputer  # noqa: F401 - registers the next
 from sklearn.impute import IterativeImputer
 from sklearn.kernel_approximation import Nystroem
-from sklearn.linear_model import LassoCV, LinearRegression, Ridge
+from sklearn.linear_model import LassoCV, LinearRegression
 from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.tree import DecisionTreeRegressor
 
@@ -290,16 +290,6 @@ def test_rows_without_weight_are_counted_and_change_nothing():
     weighted = fit(panel(frame, weights="w", weight_kind="sampling"))
     assert weighted.estimate().dropped == {"weight of zero": N_PERIODS}
     np.testing.assert_allclose(numbers(weighted), numbers(kept), rtol=1e-9)
-
-
-@pytest.mark.parametrize("learner", [Ridge(50.0), "boosting"])
-def test_rows_without_weight_do_not_scale_those_of_others(learner):
-    frame = table()
-    frame["w"] = np.random.default_rng(0).uniform(0.5, 2.0, len(frame)) * (frame.index % 3 > 0)
-    present = frame[frame["w"] > 0].reset_index(drop=True)
-    weights = {"weights": "w", "weight_kind": "sampling"}
-    found = [numbers(fit(panel(rows, **weights), learner=learner)) for rows in (frame, present)]
-    np.testing.assert_allclose(found[0], found[1], rtol=1e-9)
 
 
 def test_a_unit_without_an_observed_covariate_leaves_the_others_alone():

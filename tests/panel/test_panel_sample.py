@@ -1,0 +1,42 @@
+"""Rows of a panel fit: their order and their weights."""
+
+import numpy as np
+import pytest
+from sklearn.linear_model import Ridge
+from switching_design import COVARIATES, table
+
+import causalkit as ck
+
+
+def numbers(frame, arguments, **roles):
+    """Estimate and standard error."""
+    roles = {"outcome": "y", "treatment": "d", "covariates": COVARIATES, "unit": "unit"} | roles
+    data = ck.CausalData.from_frame(frame, **roles)
+    result = ck.PanelDML(random_state=5, **arguments).fit(data).estimate()
+    return np.array([result.estimate, result.std_error])
+
+
+@pytest.mark.parametrize("learner", [Ridge(50.0), "boosting"])
+def test_rows_without_weight_do_not_scale_those_of_others(learner):
+    frame = table()
+    frame["w"] = np.random.default_rng(0).uniform(0.5, 2.0, len(frame)) * (frame.index % 3 > 0)
+    present = frame[frame["w"] > 0].reset_index(drop=True)
+    weights = {"weights": "w", "weight_kind": "sampling", "time": "time"}
+    found = [numbers(rows, {"learner": learner}, **weights) for rows in (frame, present)]
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-9)
+
+
+@pytest.mark.parametrize("by", ["x1", "weights"])
+@pytest.mark.filterwarnings("ignore::causalkit.errors.SplitWarning")
+def test_rows_that_tie_in_outcome_and_treatment_have_an_order_too(by):
+    frame = table()
+    frame[["y", "d"]] = (frame[["y", "d"]] > 0).astype(int)
+    roles = {"covariates": "x1"}
+    if by == "weights":
+        frame["x1"] = (frame["x1"] > 0).astype(float)
+        frame["w"] = np.random.default_rng(0).uniform(0.5, 2.0, len(frame))
+        roles |= {"weights": "w", "weight_kind": "sampling"}
+    shuffled = frame.sample(frac=1.0, random_state=3).reset_index(drop=True)
+    arguments = {"learner": "ridge", "split": "observation"}
+    found = [numbers(rows, arguments, **roles) for rows in (frame, shuffled)]
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-10)
