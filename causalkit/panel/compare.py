@@ -9,6 +9,7 @@ from causalkit.inference.solve import solve_linear
 from causalkit.panel.clusters import cluster_names, variance_clusters
 from causalkit.panel.last_step import result_of
 from causalkit.panel.linear import INSTRUMENTED, LINEAR
+from causalkit.panel.refit import given_nuisances
 from causalkit.panel.sample import panel_sample
 from causalkit.panel.settings import Settings
 from causalkit.results import EffectResult, ResultTable, table
@@ -63,7 +64,8 @@ def compare(refit: Refit, own: EffectResult, data: CausalData, settings: Setting
     left out silently. Folds are those of the fit wherever an approach uses the same rows.
     """
     found: dict[str, EffectResult] = {}
-    notes = []
+    given = ", ".join(given_nuisances(own))
+    notes = [f"This fit was given its {given}; the others learn theirs."] if given else []
     for name in [*LINEAR, *(INSTRUMENTED if settings.model == "iv" else ())]:
         try:
             found[name] = companion(data, settings, name)

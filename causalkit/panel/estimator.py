@@ -350,7 +350,7 @@ class PanelDML(Estimator):
             By covariate: cf_y, cf_d, rho and the change in the estimate.
         """
         self._check_fitted()
-        return benchmark(self._refit, self.sensitivity(), self._need_data(data), covariates)
+        return benchmark(self._refit, self, self._need_data(data), covariates)
 
     def one_by_one(self, *, data: CausalData | None = None) -> EffectResult:
         """Effect of each of several treatments with the others among the covariates; not for IV."""

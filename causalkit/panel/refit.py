@@ -1,6 +1,6 @@
 """Panel models fitted again: without a covariate, or for one treatment at a time."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -8,17 +8,38 @@ import numpy as np
 import pandas as pd
 
 from causalkit.data import CausalData
-from causalkit.errors import ArgumentError
+from causalkit.errors import ArgumentError, ArgumentTypeError
 from causalkit.estimator import Refit
-from causalkit.inference.sensitivity import Sensitivity, benchmark_gains
+from causalkit.inference.sensitivity import benchmark_gains
 from causalkit.inference.variance import sandwich
 from causalkit.results import EffectResult
 
 
+def given_nuisances(result: EffectResult) -> list[str]:
+    """Nuisances of a fit whose predictions came from elsewhere."""
+    return [name for name, how in result.diagnostics["learners"].items() if how == "given"]
+
+
+def _check_learned(result: EffectResult, what: str) -> None:
+    """Refuse questions that fit again what the fit did not learn itself."""
+    given = given_nuisances(result)
+    if given:
+        raise ArgumentError(
+            f"{what} fits again and would learn what this fit was given: the predictions of "
+            f"{', '.join(given)}; fit without predictions=."
+        )
+
+
 def benchmark(
-    refit: Refit, long: Sensitivity, data: CausalData, covariates: str | Sequence[str]
+    refit: Refit, fitted: Any, data: CausalData, covariates: str | Iterable[str]
 ) -> pd.DataFrame:
     """Strength of observed covariates, by leaving each out with its Mundlak terms."""
+    _check_learned(fitted.result_, "benchmark")
+    long = fitted.sensitivity()
+    if not isinstance(covariates, Iterable):
+        raise ArgumentTypeError(
+            f"covariates must be a column or a list of columns, got {covariates!r}."
+        )
     names = [covariates] if isinstance(covariates, str) else list(covariates)
     for name in names:
         if name not in data.roles.covariates:
@@ -44,6 +65,7 @@ def one_by_one(refit: Refit, own: EffectResult, data: CausalData) -> EffectResul
     Each variance is that of its own fit; covariances come from the influence values of all.
     """
     treatments = data.roles.treatment
+    _check_learned(own, "one_by_one")
     if refit.estimator.model == "iv":
         raise ArgumentError(
             'one_by_one takes the other treatments as covariates, but with model="iv" they are '

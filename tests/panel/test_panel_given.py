@@ -196,6 +196,19 @@ def test_compare_and_benchmark_use_the_folds_of_the_fit():
     assert abs(change) == pytest.approx(abs(gap), rel=1e-10)
 
 
+def test_what_was_given_is_not_benchmarked_against_what_is_learned():
+    predictions = {"outcome": np.zeros(N), "treatment": np.zeros(N)}
+    fitted = fit(predictions=predictions)
+    with pytest.raises(ArgumentError, match=r"benchmark .*outcome, treatment.*without predictions"):
+        fitted.benchmark("x")
+    assert any("given its outcome, treatment" in note for note in fitted.compare().notes)
+    assert not any("given" in note for note in fit().compare().notes)
+    wide = panel(table().assign(b=table()["d"] ** 2), extra="b")
+    several = wide.with_roles(treatment=["d", "b"], extra=())
+    with pytest.raises(ArgumentError, match=r"one_by_one .*treatment:b.*without predictions"):
+        fit(several, predictions={"treatment:b": np.zeros(N)}).one_by_one()
+
+
 def test_arguments_changed_after_the_fit_do_not_reach_compare():
     fitted = fit()
     before = fitted.compare().tidy()["estimate"]

@@ -78,6 +78,9 @@ def test_effects_of_new_rows_follow_the_projection():
         (lambda e: e.gate(["a", "b"]), "2 entries; expected one per row"),
         (lambda e: e.gate(["a"] * 600), "single value 'a'"),
         (lambda e: e.benchmark(["x7"]), "'x7' is not a covariate.*x1, x2"),
+        (lambda e: e.benchmark([3]), "3 is not a covariate.*x1, x2"),
+        (lambda e: e.benchmark(3), "a column or a list of columns, got 3"),
+        (lambda e: e.benchmark(None), "a column or a list of columns, got None"),
     ],
 )
 def test_questions_that_do_not_fit_the_data_are_refused(call, words):
