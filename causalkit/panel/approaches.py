@@ -276,7 +276,7 @@ ALIASES = {
 }
 
 # Approaches that rest on variation of the treatment within units.
-WITHIN_BASED = frozenset(APPROACHES) - {"pooled", "dummies"}
+WITHIN_BASED = frozenset(APPROACHES) - {"pooled"}
 
 # Approaches whose targets are differences or deviations.
 TRANSFORMED = ("within", "fd")

@@ -163,12 +163,15 @@ def test_an_argument_of_the_wrong_type_is_a_type_error(arguments, words):
         assert word in str(caught.value)
 
 
-@pytest.mark.parametrize("approach", ["cre", "within", "fd", "cre_general", "late_within"])
+@pytest.mark.parametrize(
+    "approach", ["cre", "within", "fd", "cre_general", "late_within", "dummies"]
+)
 def test_a_treatment_that_never_moves_within_units_is_not_identified(approach):
     table = frame()
     table["d"] = table["unit"] % 3 + 0.1 * (table["unit"] % 7)
+    split = "observation" if approach == "dummies" else "unit"
     with pytest.raises(IdentificationError, match=r"'d' never varies within a unit.*pooled"):
-        fit(panel(table), approach=approach)
+        fit(panel(table), approach=approach, split=split)
 
 
 def test_one_row_per_unit_is_no_panel():
