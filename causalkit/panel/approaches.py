@@ -1,7 +1,7 @@
 """What each approach gives to the nuisance learners, and what it does to their residuals."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -29,10 +29,35 @@ from causalkit.panel.design import (
 )
 from causalkit.panel.mundlak import dummy_means, period_dummies
 from causalkit.panel.sample import PanelSample, adjacent_rows
-from causalkit.typing import Floats
+from causalkit.typing import Floats, Ints
 from causalkit.warn import warn
 
 _MAX_DUMMIES = 5000
+
+
+@dataclass(frozen=True, slots=True)
+class Centred:
+    """Residuals as deviations from their unit means; an object, so that a fit can be saved."""
+
+    unit: Ints
+    weights: Floats | None
+
+    def __call__(self, residuals: Floats) -> Floats:
+        """Centre ``(n, n_rep)`` residuals."""
+        return demean(residuals, self.unit, weights=self.weights)
+
+
+@dataclass(frozen=True, slots=True)
+class CentredTreatment:
+    """Predictions that leave treatment residuals unit means of zero (Clarke & Polselli 2025)."""
+
+    unit: Ints
+    weights: Floats | None
+
+    def __call__(self, hats: Floats, target: Floats) -> Floats:
+        """Adjust ``(n, n_rep)`` predictions of a ``(n,)`` target."""
+        residual_mean = unit_means(target[:, None] - hats, self.unit, weights=self.weights)
+        return np.asarray(hats + residual_mean[self.unit])
 
 
 def _levels(terms: Terms, outcome: Sight, **more: Any) -> Design:
@@ -76,33 +101,23 @@ def _cre_normal(sample: PanelSample, options: Options) -> Design:
 def _cre_general(sample: PanelSample, options: Options) -> Design:
     sample = _without_singletons(sample)
     terms = make_terms(sample, options)
-
-    def adjust(hats: Floats, target: Floats) -> Floats:
-        # Treatment residuals get unit means of zero (Clarke & Polselli 2025).
-        residual_mean = unit_means(target[:, None] - hats, sample.unit, weights=sample.weights)
-        return np.asarray(hats + residual_mean[sample.unit])
-
-    return _levels(terms, _mundlak(terms, options, treatment_mean=False), adjust=adjust)
-
-
-def _demeaning(sample: PanelSample) -> Callable[[Floats], Floats]:
-    def after(residuals: Floats) -> Floats:
-        return demean(residuals, sample.unit, weights=sample.weights)
-
-    return after
+    seen = _mundlak(terms, options, treatment_mean=False)
+    return _levels(terms, seen, adjust=CentredTreatment(sample.unit, sample.weights))
 
 
 def _hybrid(sample: PanelSample, options: Options) -> Design:
     sample = _without_singletons(sample)
     terms = make_terms(sample, options)
     seen = _mundlak(terms, options, treatment_mean=False)
-    return _levels(terms, seen, after=_demeaning(sample), n_absorbed=sample.n_units)
+    return _levels(
+        terms, seen, after=Centred(sample.unit, sample.weights), n_absorbed=sample.n_units
+    )
 
 
 def _late_within(sample: PanelSample, options: Options) -> Design:
     sample = _without_singletons(sample)
     pooled = _pooled(sample, options)
-    return replace(pooled, after=_demeaning(sample), n_absorbed=sample.n_units)
+    return replace(pooled, after=Centred(sample.unit, sample.weights), n_absorbed=sample.n_units)
 
 
 def _within(sample: PanelSample, options: Options) -> Design:

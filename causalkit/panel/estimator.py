@@ -17,6 +17,7 @@ from causalkit.panel import followup, heterogeneity
 from causalkit.panel.compare import compare
 from causalkit.panel.fit import PanelFit, fit_panel
 from causalkit.panel.refit import benchmark, one_by_one
+from causalkit.panel.saved import without_listener
 from causalkit.panel.settings import Settings
 from causalkit.results import EffectResult, ResultTable
 from causalkit.rng import RandomState, as_seed
@@ -217,8 +218,7 @@ class PanelDML(Estimator):
         data.require(needs, by=type(self).__name__)
         with collect_warnings() as caught:
             fitted = fit_panel(data, settings, folds=folds, predictions=predictions)
-            wall = time.perf_counter() - started
-            result = fitted.result(settings, warnings=caught, wall_s=wall)
+            result = fitted.result(settings, warnings=caught, wall_s=time.perf_counter() - started)
         self.fit_: PanelFit = fitted
         self.result_ = result
         self.diagnostics_: Mapping[str, Any] = self.result_.diagnostics
@@ -235,7 +235,6 @@ class PanelDML(Estimator):
         ----------
         estimand : {"ate", "att", "atc"}, optional
             For the interactive model; the others have one estimand.
-
         """
         self._check_fitted()
         if estimand is None or estimand == self.result_.estimand:
@@ -324,10 +323,8 @@ class PanelDML(Estimator):
 
         Parameters
         ----------
-        null : float
-            Value for the test.
-        level : float
-            Confidence level of the set, which need not be an interval.
+        null, level : float
+            Value for the test, and confidence level of the set, which need not be an interval.
         """
         self._check_fitted()
         return followup.weak_robust(self.fit_, self._settings, null=null, level=level)
@@ -398,3 +395,6 @@ class PanelDML(Estimator):
         """One row per observation used: fold, nuisance predictions, residuals, score."""
         self._check_fitted()
         return followup.augment(self.fit_, self.result_, self._need_data(data))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return without_listener(super().__getstate__())

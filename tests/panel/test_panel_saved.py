@@ -2,8 +2,10 @@
 
 import numpy as np
 import pandas as pd
+import pytest
 
 import causalkit as ck
+from causalkit.panel.approaches import APPROACHES
 
 N_UNITS, N_PERIODS = 40, 5
 
@@ -14,8 +16,8 @@ def table():
     x = rng.standard_normal((2, unit.size))
     d = x[0] + rng.standard_normal(unit.size)
     y = d * (1.0 + x[0]) + rng.standard_normal(unit.size)
-    treated = rng.integers(0, 2, unit.size)
-    return pd.DataFrame({"y": y, "d": d, "treated": treated, "x1": x[0], "x2": x[1], "unit": unit})
+    columns = {"y": y, "d": d, "treated": rng.integers(0, 2, unit.size), "x1": x[0], "x2": x[1]}
+    return pd.DataFrame(columns | {"unit": unit, "time": np.tile(np.arange(N_PERIODS), N_UNITS)})
 
 
 def panel(treatment, **roles):
@@ -39,3 +41,21 @@ def test_another_estimand_and_effects_need_no_data_after_loading(tmp_path):
     assert predicted.equals(varying.effect(data))
     slope = np.polyfit(table()["x1"], predicted["effect"].to_numpy(), 1)[0]
     assert abs(slope - 1.0) < 0.3
+
+
+@pytest.mark.parametrize("approach", sorted(APPROACHES))
+@pytest.mark.filterwarnings("ignore::causalkit.errors.SplitWarning")
+def test_every_approach_can_be_saved_whoever_is_told_of_its_progress(approach, tmp_path):
+    heard = []
+    arguments = {"approach": approach, "learner": "linear", "random_state": 0}
+    split = "observation" if approach == "dummies" else "unit"
+    data = panel("d", time="time")
+    fitted = ck.PanelDML(**arguments, split=split, progress=lambda text: heard.append(text))
+    fitted.fit(data).save(tmp_path / "fit.joblib")
+    assert heard
+    loaded = ck.PanelDML.load(tmp_path / "fit.joblib")
+    assert loaded.progress is None
+    assert callable(fitted.progress)
+    assert loaded.estimate().tidy().equals(fitted.estimate().tidy())
+    benchmarked = loaded.benchmark("x1", data=data)
+    assert benchmarked.equals(fitted.benchmark("x1"))
