@@ -21,6 +21,7 @@ from causalkit.typing import Floats, Ints
 from causalkit.warn import warn
 
 _SMALL_VARIATION = 0.01
+_ROUNDING = 1e-12  # unit sums beside those of absolute values that are zero
 _SMALL_SHARE = 0.01  # of a residual's variance, between units
 
 
@@ -108,8 +109,9 @@ class Leftover:
 def leftover_heterogeneity(
     sample: PanelSample, residual: Floats, clusters: tuple[Ints, ...], name: str
 ) -> Leftover | None:
-    """Regress a residual on the unit means of d and x; None if no mean varies.
+    """Regress a residual on the unit means of d and x; None if nothing can be tested.
 
+    That is if no mean varies, or if the residual has mean zero in every unit, as deviations do.
     Works on sums by unit: the regressors are constant within units.
 
     Parameters
@@ -132,10 +134,12 @@ def leftover_heterogeneity(
     total = np.bincount(sample.unit, weights=w)
     centred = means - total @ means / total.sum()
     kept = independent_columns(centred)
-    if kept.size == 0 or kept.size >= sample.n_units:
+    sums = np.bincount(sample.unit, weights=w * residual)
+    size = np.bincount(sample.unit, weights=w * np.abs(residual))
+    between = np.linalg.norm(sums) > _ROUNDING * np.linalg.norm(size)
+    if kept.size == 0 or kept.size >= sample.n_units - 1 or not between:
         return None
     centred = centred[:, kept]
-    sums = np.bincount(sample.unit, weights=w * residual)
     score = LinearScore(
         instrument=centred[:, None, :],
         regressor=(centred * total[:, None])[:, None, :],
