@@ -130,7 +130,7 @@ class BoostingJob:
     seed: int
     threads: int
     n_tune: int = 2
-    rival: dict[int, float] | None = None  # losses by inner fold that a candidate must beat
+    rival: dict[int, float] | None = None  # losses by inner fold to be beaten; None or some
 
 
 def fit_boosting(binned: Binned, settings: Boosting, job: BoostingJob) -> BoostingFit | None:
@@ -200,7 +200,9 @@ def _tune(
         return settings.max_rounds, {}
     curves: list[Floats] = []
     sizes: list[float] = []
-    used: Sequence[int] = [int(fold) for fold in present[: job.n_tune]]
+    # A rival may have left folds out, such as a classifier those whose complement has one class.
+    judged = [int(fold) for fold in present if job.rival is None or fold in job.rival]
+    used: Sequence[int] = judged[: job.n_tune]
     for fold in used:
         held_out = job.train[inner == fold]
         history: dict[str, Any] = {}

@@ -203,7 +203,7 @@ def _boost(
         kind=task.nuisance.kind,
         seed=seed,
         threads=settings.threads,
-        rival=rival,
+        rival=rival or None,  # without losses there is nothing to beat
     )
     fit = fit_boosting(binned, boosting, job)
     if fit is None:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -313,3 +314,17 @@ def test_quality_matches_its_definition():
     assert found.rmse == pytest.approx(np.sqrt((error**2).mean()))
     assert found.r2 == pytest.approx(1 - (error**2).mean() / y.var())
     assert found.r2_within == pytest.approx(0.75)
+
+
+@pytest.mark.parametrize("judged", [4, 0])
+def test_auto_allows_for_inner_folds_that_a_classifier_cannot_judge(judged):
+    rng = np.random.default_rng(0)
+    _, _, unit, folds = panel()
+    target = np.isin(unit, [0, 1, 2]).astype(float)
+    # All treated rows lie in the first inner fold, or in an inner fold without any other.
+    inner = np.where(target == 1.0, 0, unit % 5 if judged else 1)
+    features = DenseFeatures(rng.standard_normal((unit.size, 2)))
+    folds = replace(folds, block=np.tile(unit % 3, (2, 1)), inner=np.tile(inner, (2, 1)))
+    nuisance = Nuisance("propensity", target, features, "auto", kind="probability")
+    hats = cross_fit([nuisance], folds, seed=0)["propensity"]
+    assert ((hats > 0.0) & (hats < 1.0)).all()
