@@ -27,7 +27,7 @@ from causalkit.panel.design import (
     time_parts,
     treatment_mean_part,
 )
-from causalkit.panel.mundlak import dummy_means, period_dummies
+from causalkit.panel.mundlak import dummy_means, period_dummies, unit_moments
 from causalkit.panel.sample import PanelSample, adjacent_rows
 from causalkit.typing import Floats, Ints
 from causalkit.warn import warn
@@ -123,7 +123,7 @@ def _late_within(sample: PanelSample, options: Options) -> Design:
 def _within(sample: PanelSample, options: Options) -> Design:
     sample = _without_singletons(sample)
     terms = make_terms(sample, options)
-    _warn_constant(terms)
+    _warn_constant(sample)
 
     def parts(compact: bool) -> list[Features]:  # noqa: FBT001 - a recipe, called by sight()
         columns = terms.varying(compact=compact)
@@ -162,9 +162,10 @@ def _dummies_note(options: Options) -> tuple[str, ...]:
     return ()
 
 
-def _warn_constant(terms: Terms) -> None:
-    p = terms.sample.x.shape[1]
-    constant = [terms.sample.covariate_names[j] for j in range(p) if not terms.moments.varies[j]]
+def _warn_constant(sample: PanelSample) -> None:
+    p = sample.x.shape[1]
+    varies = unit_moments(sample.x, None, p, sample.unit, sample.weights).varies
+    constant = [sample.covariate_names[column] for column in np.flatnonzero(~varies)]
     if constant:
         warn(
             f"{', '.join(constant)}: constant within every unit, so deviations from unit means "

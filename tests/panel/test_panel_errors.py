@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.decomposition import PCA
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
 import causalkit as ck
@@ -318,14 +319,15 @@ def test_propensities_near_the_ends_warn():
         fit(panel(table), model="interactive", learner_treatment=LogisticRegression(C=100.0))
 
 
-def test_covariates_constant_within_units_are_kept_by_cre_and_named_by_within():
+@pytest.mark.parametrize("basis", ["cubic", "spline", PCA(1)])
+def test_covariates_constant_within_units_are_kept_by_cre_and_named_by_within(basis):
     table = changed(fixed=frame()["unit"] % 5)
-    data = panel(table, covariates=["x", "fixed"])
-    with pytest.warns(DroppedRowsWarning, match="fixed: constant within every unit"):
-        fit(data, approach="within")
+    data = panel(table, covariates=["w", "fixed", "x"])
+    with pytest.warns(DroppedRowsWarning, match="^fixed: constant within every unit"):
+        fit(data, approach="within", basis=basis)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        fit(data)
+        fit(data, basis=basis)
 
 
 def test_no_cross_fitting_with_a_flexible_learner_warns():
