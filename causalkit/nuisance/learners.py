@@ -175,8 +175,8 @@ def fit_model(
     weights : (m,) array or None
         Row weights.
     inner : (m,) int array
-        Inner fold of each row. Any nested ``cv`` parameter that is None or a number becomes these
-        folds, so that tuning is grouped like the outer split.
+        Inner fold of each row. Any nested ``cv`` parameter that is None, a number or a splitter
+        that needs groups becomes these folds, so that tuning is grouped like the outer split.
     seed : int
         Given to nested ``random_state`` parameters that are None.
     """
@@ -186,7 +186,8 @@ def fit_model(
     cv = {
         name: inner_splits(inner)
         for name, value in fitted.get_params(deep=True).items()
-        if name.rsplit("__", 1)[-1] == "cv" and (value is None or isinstance(value, int))
+        if name.rsplit("__", 1)[-1] == "cv"
+        and (value is None or isinstance(value, int) or _needs_groups(value))
     }
     fitted.set_params(**cv)
     more = {} if weights is None else {_weight_argument(fitted): weights}
@@ -197,6 +198,12 @@ def fit_model(
             "learner."
         )
     return fitted.fit(features, target, **more)
+
+
+def _needs_groups(splitter: Any) -> bool:
+    """Whether a splitter of scikit-learn asks for the groups of rows, which fits do not pass on."""
+    routing = getattr(splitter, "get_metadata_routing", None)
+    return routing is not None and routing().split.requests.get("groups") is True
 
 
 def seeded(model: Any, seed: int) -> Any:

@@ -7,9 +7,16 @@ from lightgbm import LGBMRegressor
 from sklearn.dummy import DummyRegressor
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LassoCV, LinearRegression, LogisticRegression, Ridge
-from sklearn.model_selection import GridSearchCV
+from sklearn.linear_model import LassoCV, LinearRegression, LogisticRegression, Ridge, RidgeCV
+from sklearn.model_selection import (
+    GridSearchCV,
+    GroupKFold,
+    GroupShuffleSplit,
+    LeaveOneGroupOut,
+)
 from sklearn.neighbors import KNeighborsRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeRegressor
 
 from causalkit.errors import ArgumentError, ArgumentTypeError
@@ -328,3 +335,20 @@ def test_auto_allows_for_inner_folds_that_a_classifier_cannot_judge(judged):
     nuisance = Nuisance("propensity", target, features, "auto", kind="probability")
     hats = cross_fit([nuisance], folds, seed=0)["propensity"]
     assert ((hats > 0.0) & (hats < 1.0)).all()
+
+
+@pytest.mark.parametrize("splitter", [GroupKFold(3), LeaveOneGroupOut(), GroupShuffleSplit(2)])
+def test_splitters_that_need_groups_give_way_to_the_inner_folds_as_numbers_do(splitter):
+    x, y, _, folds = panel()
+
+    def predicted(cv):
+        learners = {
+            "search": GridSearchCV(Ridge(), {"alpha": [1.0, 100.0]}, cv=cv),
+            "pipeline": make_pipeline(StandardScaler(), RidgeCV([1.0, 100.0], cv=cv)),
+        }
+        features = DenseFeatures(x)
+        nuisances = [Nuisance(name, y, features, learner) for name, learner in learners.items()]
+        return cross_fit(nuisances, folds, seed=0).predictions
+
+    for name, want in predicted(5).items():
+        np.testing.assert_array_equal(predicted(splitter)[name], want)
