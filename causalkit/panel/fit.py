@@ -41,7 +41,7 @@ from causalkit.progress import teller
 from causalkit.provenance import record
 from causalkit.results import EffectResult
 from causalkit.scores import LinearScore
-from causalkit.typing import Bools, Floats, Ints
+from causalkit.typing import Floats, Ints
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +139,8 @@ class PanelFit:
         terms = terms or names
         dropped = {**self.source.dropped, **sample.dropped}
         if self.model.used is not None and not self.model.used.all():
-            dropped["propensity outside the trimming bounds"] = _rows_behind(
-                sample, ~self.model.used
-            )
+            outside = sample.rows_behind(~self.model.used)
+            dropped["propensity outside the trimming bounds"] = outside
         return result_of(
             solutions,
             score,
@@ -167,12 +166,6 @@ class PanelFit:
             data_digest=self.source.digest,
             **facts,
         )
-
-
-def _rows_behind(sample: PanelSample, mask: Bools) -> int:
-    """Observations behind some rows: frequency weights stand for several."""
-    weights = sample.weights if sample.frequency else None
-    return int(mask.sum() if weights is None else weights[mask].sum())
 
 
 def _contrast(settings: Settings, roles: Roles, term: str) -> str:

@@ -75,6 +75,11 @@ class PanelSample:
         weights = self.weights if self.frequency else None
         return np.bincount(self.unit, weights=weights, minlength=self.n_units).astype(np.float64)
 
+    def rows_behind(self, mask: Bools) -> int:
+        """Observations behind some rows: frequency weights stand for several."""
+        weights = self.weights if self.frequency else None
+        return int(mask.sum() if weights is None else weights[mask].sum())
+
     def balanced(self) -> bool:
         """Whether every unit is seen in the same periods."""
         lengths = self.lengths()
@@ -89,7 +94,7 @@ class PanelSample:
         """Keep some rows and count the others under a reason."""
         if mask.all():
             return self
-        where = np.flatnonzero(mask)
+        where, left_out = np.flatnonzero(mask), self.rows_behind(~mask)
         return replace(
             self,
             y=self.y[where],
@@ -103,7 +108,7 @@ class PanelSample:
             ),
             weights=None if self.weights is None else self.weights[where],
             rows=self.rows[where],
-            dropped={**self.dropped, reason: int(mask.size - where.size)},
+            dropped={**self.dropped, reason: left_out} if left_out else self.dropped,
         )
 
 

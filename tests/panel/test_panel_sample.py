@@ -40,3 +40,17 @@ def test_rows_that_tie_in_outcome_and_treatment_have_an_order_too(by):
     arguments = {"learner": "ridge", "split": "observation"}
     found = [numbers(rows, arguments, **roles) for rows in (frame, shuffled)]
     np.testing.assert_allclose(found[0], found[1], rtol=1e-10)
+
+
+@pytest.mark.filterwarnings("ignore::causalkit.errors.OverlapWarning")
+def test_rows_left_out_are_counted_as_the_observations_that_they_stand_for():
+    frame = table()
+    frame["b"] = np.where(frame["unit"] < 10, 1.0, frame["b"])
+    frame["count"] = 1 + frame["unit"] % 3
+    always = frame.groupby("unit")["b"].transform("mean").isin([0.0, 1.0])
+    roles = {"outcome": "y2", "treatment": "b", "covariates": COVARIATES, "unit": "unit"}
+    data = ck.CausalData.from_frame(frame, **roles, weights="count", weight_kind="frequency")
+    fitted = ck.PanelDML(model="interactive", learner="linear", random_state=0, trim=0.0)
+    found = fitted.fit(data).estimate()
+    assert found.dropped == {"unit always or never treated": frame["count"][always].sum()}
+    assert found.n + found.dropped["unit always or never treated"] == frame["count"].sum()
