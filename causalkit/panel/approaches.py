@@ -28,7 +28,7 @@ from causalkit.panel.design import (
     treatment_mean_part,
 )
 from causalkit.panel.mundlak import dummy_means, period_dummies, unit_moments
-from causalkit.panel.sample import PanelSample, adjacent_rows
+from causalkit.panel.sample import PanelSample, adjacent_rows, differenced
 from causalkit.typing import Floats, Ints
 from causalkit.warn import warn
 
@@ -188,10 +188,8 @@ def _first_difference(sample: PanelSample, options: Options) -> Design:
             "no unit is seen in two adjacent periods, so there is nothing to difference. If the "
             "periods are more than one apart, give their step: CausalData.from_frame(..., freq=2)."
         )
-    mask = np.zeros(sample.n, dtype=bool)
-    mask[later] = True
     earlier = later - 1
-    kept = sample.keep(mask, "no adjacent earlier period")
+    kept = differenced(sample, later)
     now = replace(terms, sample=kept)
     before = replace(terms, sample=replace(sample, x=sample.x[earlier]))
 

@@ -17,7 +17,7 @@ from causalkit.inference.regression import (
 from causalkit.inference.solve import solve_linear
 from causalkit.inference.variance import Ssc, sandwich
 from causalkit.panel.mundlak import period_dummies, varying_dummy_means
-from causalkit.panel.sample import PanelSample, adjacent_rows
+from causalkit.panel.sample import PanelSample, adjacent_rows, differenced
 from causalkit.scores import LinearScore, pliv
 from causalkit.typing import Floats, Ints
 
@@ -132,9 +132,7 @@ def first_differences(sample: PanelSample, time_effects: str | None) -> Companio
     if pairs.size == 0:
         raise IdentificationError("no unit is seen in two adjacent periods to difference.")
 
-    mask = np.zeros(sample.n, dtype=bool)
-    mask[pairs] = True
-    kept = sample.keep(mask, "no adjacent earlier period")
+    kept = differenced(sample, pairs)
 
     def change(values: Floats) -> Floats:
         return values[pairs] - values[pairs - 1]

@@ -8,6 +8,8 @@ import numpy as np
 from causalkit.data import CausalData
 from causalkit.typing import Bools, Floats, Ints
 
+_NO_EARLIER = "no adjacent earlier period"
+
 
 @dataclass(frozen=True, slots=True)
 class PanelSample:
@@ -33,8 +35,8 @@ class PanelSample:
         Declared clusters; empty if the data name none.
     weights : (n,) array or None
         Row weights.
-    frequency : bool
-        Whether a weight counts identical rows.
+    weight_kind : str or None
+        What a weight is: ``"sampling"``, ``"frequency"`` or ``"precision"``.
     rows : (n,) int array
         Positions of these rows in the data.
     dropped : mapping of str to int
@@ -49,7 +51,7 @@ class PanelSample:
     period: Ints | None
     clusters: tuple[Ints, ...]
     weights: Floats | None
-    frequency: bool
+    weight_kind: str | None
     rows: Ints
     covariate_names: tuple[str, ...]
     treatment_names: tuple[str, ...]
@@ -60,6 +62,11 @@ class PanelSample:
     def n(self) -> int:
         """Number of rows."""
         return int(self.y.size)
+
+    @property
+    def frequency(self) -> bool:
+        """Whether a weight counts identical rows."""
+        return self.weight_kind == "frequency"
 
     @property
     def n_units(self) -> int:
@@ -120,6 +127,26 @@ def adjacent_rows(sample: PanelSample) -> Ints:
     return np.flatnonzero(step) + 1
 
 
+def differenced(sample: PanelSample, later: Ints) -> PanelSample:
+    """Rows whose change since the row above is used, with the weights of these changes.
+
+    The variance of a change is the sum of two, so precisions add as 1 / (1 / w + 1 / w'). Of rows
+    that stand for several, as many have a change as there are in both periods. A sampling weight
+    is that of the later row: of those sampled before, it weighs those still there.
+    """
+    mask = np.zeros(sample.n, dtype=bool)
+    mask[later] = True
+    kept = sample.keep(mask, _NO_EARLIER)
+    if sample.weights is None or sample.weight_kind == "sampling":
+        return kept
+    now, before = sample.weights[later], sample.weights[later - 1]
+    if sample.weight_kind == "precision":
+        return replace(kept, weights=_unit_mean(1.0 / (1.0 / now + 1.0 / before), frequency=False))
+    both = np.minimum(now, before)
+    lost = int(sample.weights.sum() - both.sum())
+    return replace(kept, weights=both, dropped={**sample.dropped, _NO_EARLIER: lost})
+
+
 def panel_sample(data: CausalData) -> PanelSample:
     """Extract the arrays of a panel from the data, sorted by unit and period."""
     unit = data.codes("unit")
@@ -149,7 +176,7 @@ def panel_sample(data: CausalData) -> PanelSample:
         period=None if period is None else period[rows],
         clusters=tuple(codes[rows] for codes in clusters),
         weights=None if weights is None else weights[rows],
-        frequency=data.roles.weight_kind == "frequency",
+        weight_kind=data.roles.weight_kind,
         rows=rows,
         covariate_names=data.matrix_names("covariates"),
         treatment_names=data.matrix_names("treatment"),

@@ -1,11 +1,15 @@
 """Rows of a panel fit: their order and their weights."""
 
+import warnings
+
 import numpy as np
 import pytest
+from linearmodels.panel import FirstDifferenceOLS
 from sklearn.linear_model import Ridge
 from switching_design import COVARIATES, table
 
 import causalkit as ck
+from causalkit.panel.regression import PanelRegression
 
 
 def numbers(frame, arguments, **roles):
@@ -54,3 +58,46 @@ def test_rows_left_out_are_counted_as_the_observations_that_they_stand_for():
     found = fitted.fit(data).estimate()
     assert found.dropped == {"unit always or never treated": frame["count"][always].sum()}
     assert found.n + found.dropped["unit always or never treated"] == frame["count"].sum()
+
+
+def weighted_table():
+    frame = table()
+    return frame.assign(w=np.random.default_rng(2).integers(1, 5, len(frame)))
+
+
+def test_precisions_of_changes_are_those_of_linearmodels():
+    frame = weighted_table()
+    data = {"weights": "w", "weight_kind": "precision"}
+    columns = {"outcome": "y", "treatment": "d", "covariates": "x1"}
+    causal = ck.CausalData.from_frame(frame, **columns, unit="unit", time="time", **data)
+    ours = PanelRegression(method="first differences", ssc="none").fit(causal).estimate()
+    indexed = frame.assign(trend=frame["time"]).set_index(["unit", "time"])
+    peer = FirstDifferenceOLS(
+        indexed["y"], indexed[["d", "x1", "trend"]], weights=indexed["w"]
+    ).fit(cov_type="clustered", cluster_entity=True, debiased=False, group_debias=False)
+    assert ours.estimate == pytest.approx(peer.params["d"], rel=1e-9)
+    assert ours.std_error == pytest.approx(peer.std_errors["d"], rel=1e-9)
+
+
+@pytest.mark.parametrize("approach", ["regression", "PanelDML"])
+def test_frequencies_of_changes_are_those_of_rows_that_are_written_out(approach):
+    frame = weighted_table()
+    long = frame.loc[frame.index.repeat(frame["w"])].reset_index(drop=True)
+    # Copies of a row are other units of the same cluster: so many have a row in either period.
+    long["firm"] = long["unit"]
+    long["unit"] += 1000 * long.groupby(["unit", "time"]).cumcount()
+    roles = {"outcome": "y", "treatment": "d", "covariates": "x1", "unit": "unit", "time": "time"}
+    weights = {"weights": "w", "weight_kind": "frequency"}
+    if approach == "regression":
+        estimator = PanelRegression(method="first differences")
+    else:
+        estimator = ck.PanelDML(
+            approach="fd", mundlak_terms="means", learner="linear", n_folds=1, random_state=0
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ck.errors.DroppedRowsWarning)
+        ours = estimator.fit(ck.CausalData.from_frame(frame, **roles, **weights)).estimate()
+        peer = estimator.fit(ck.CausalData.from_frame(long, **roles, cluster="firm")).estimate()
+    assert ours.estimate == pytest.approx(peer.estimate, rel=1e-9)
+    assert ours.std_error == pytest.approx(peer.std_error, rel=1e-9)
+    assert (ours.n, dict(ours.dropped)) == (peer.n, dict(peer.dropped))
