@@ -113,6 +113,9 @@ class PanelFit:
             found = strength(self.model, self.clusters, ssc=settings.ssc, use_t=settings.use_t)
             diagnostics |= found
             glance |= glance_facts(found)
+        if "propensity_range" in self.model.facts:
+            names = ("overlap_min", "overlap_max")
+            glance |= dict(zip(names, self.model.facts["propensity_range"], strict=True))
         return self.to_result(
             settings,
             score,
@@ -169,11 +172,13 @@ class PanelFit:
 
 
 def _contrast(settings: Settings, roles: Roles, term: str) -> str:
-    if settings.model == "interactive" or (
-        term in roles.treatment and roles.kinds[roles.treatment.index(term)] == "binary"
-    ):
-        return "1 vs 0"
-    return "dY/dD"
+    # The indicator of a category is named after its column and level: "d=yes".
+    kinds = {
+        kind
+        for name, kind in zip(roles.treatment, roles.kinds, strict=True)
+        if term == name or term.startswith(f"{name}=")
+    }
+    return "1 vs 0" if settings.model == "interactive" or kinds == {"binary"} else "dY/dD"
 
 
 def _notes(settings: Settings, model: ModelFit) -> tuple[str, ...]:
@@ -185,6 +190,11 @@ def _notes(settings: Settings, model: ModelFit) -> tuple[str, ...]:
         "Assumes strict exogeneity (no feedback from outcomes to later treatments or covariates) "
         "and no time-varying unobserved confounder.",
     ]
+    if settings.model == "interactive" and settings.approach != "pooled":
+        notes.append(
+            "The effect is that for units that change treatment: given its treatment mean, a unit "
+            "that never does has no comparison and is left out."
+        )
     if not sample.balanced():
         lengths = sample.lengths()
         notes.append(

@@ -41,17 +41,14 @@ def other_estimand(
         diagnostics=main.diagnostics,
         warnings=main.warnings,
         provenance=main.provenance,
+        glance_extra=main.glance_extra,
     )
 
 
 def augment(fit: PanelFit, main: EffectResult, data: CausalData) -> pd.DataFrame:
     """Fold, predictions, residuals and score of every row used, averaged over repeats."""
     model, sample = fit.model, fit.sample
-    unit = str(data.roles.unit)
-    columns: dict[str, Any] = {"row": sample.rows, unit: data.frame[unit].to_numpy()[sample.rows]}
-    if data.roles.time is not None:
-        columns[data.roles.time] = data.frame[data.roles.time].to_numpy()[sample.rows]
-    columns["fold"] = model.folds.fold_ids()[0]
+    columns: dict[str, Any] = {"row": sample.rows, "fold": model.folds.fold_ids()[0]}
     for name, values in model.hats.predictions.items():
         columns[f"{name}_hat"] = values.mean(axis=1)
     if model.residuals is not None:
@@ -65,6 +62,12 @@ def augment(fit: PanelFit, main: EffectResult, data: CausalData) -> pd.DataFrame
         influence[slice(None) if model.used is None else model.used] = main.influence
     for column, term in enumerate(main.terms):
         frame[f"influence_{term}"] = influence[:, column]
+    keys = {"unit": data.roles.unit, "time": data.roles.time}
+    present = {role: str(name) for role, name in keys.items() if name is not None}
+    for position, (role, name) in enumerate(present.items(), start=1):
+        # A unit that the user calls "row" keeps its column beside ours.
+        label = f"{role}:{name}" if name in frame else name
+        frame.insert(position, label, data.frame[name].to_numpy()[sample.rows])
     return frame.sort_values("row", ignore_index=True)
 
 

@@ -164,3 +164,13 @@ def test_p_values_and_limits_of_the_bootstrap_agree_for_several_terms():
                 assert (again[p] < 0.05) == (null < row[low])
             assert row[high] - row["estimate"] == pytest.approx(row["estimate"] - row[low])
     assert (found["uniform_low"] < found["conf_low"]).all()
+
+
+def test_augment_keeps_identifiers_that_share_a_name_with_a_column_of_its_own():
+    frame = table().rename(columns={"unit": "row", "time": "fold"})
+    rows = fit(panel(frame, unit="row", time="fold"), n_folds=3).augment()
+    assert list(rows.columns[:4]) == ["row", "unit:row", "time:fold", "fold"]
+    assert (rows["row"] == np.arange(len(frame))).all()
+    assert (rows["unit:row"] == frame["row"]).all()
+    assert (rows["time:fold"] == frame["fold"]).all()
+    assert set(rows["fold"]) == {0, 1, 2}

@@ -1,6 +1,7 @@
 """Interactive and IV models, against DoubleML, linearmodels and statsmodels."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import statsmodels.api as sm
 from doubleml import DoubleMLData, DoubleMLIRM
@@ -78,6 +79,29 @@ def test_units_that_never_switch_are_counted_and_left_out():
         ck.PanelDML(model="interactive", learner="ridge").fit(
             panel(frame, outcome="y2", treatment="b")
         )
+
+
+@pytest.mark.filterwarnings("ignore::causalkit.errors.OverlapWarning")
+def test_an_effect_for_switchers_says_so_and_shows_its_overlap():
+    data = panel(outcome="y2", treatment="b")
+    fitted = ck.PanelDML(model="interactive", learner="ridge", random_state=0).fit(data)
+    chance = fitted.augment()["propensity_hat"]
+    for found in (fitted.estimate(), fitted.estimate("att")):
+        assert "units that change treatment" in " ".join(found.summary().split())
+        glance = found.glance().iloc[0]
+        assert (glance["overlap_min"], glance["overlap_max"]) == (chance.min(), chance.max())
+    whole = ck.PanelDML(model="interactive", approach="pooled", learner="ridge").fit(data)
+    assert "units that change treatment" not in " ".join(whole.estimate().summary().split())
+
+
+@pytest.mark.parametrize("levels", [("no", "yes"), (False, True), (0, 1)])
+def test_a_binary_treatment_of_any_type_is_a_contrast_of_its_levels(levels):
+    frame = table()
+    values = np.where(frame["b"] == 1.0, levels[1], levels[0])
+    frame["b"] = pd.Categorical(values) if levels[0] == "no" else values
+    data = panel(frame, treatment=["b", "d"])
+    found = ck.PanelDML(learner="ridge", random_state=0).fit(data).estimate()
+    assert found.contrast == ("1 vs 0", "dY/dD")
 
 
 def test_too_few_switchers_for_the_folds_are_explained():
