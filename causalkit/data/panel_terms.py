@@ -10,7 +10,7 @@ from causalkit.data.candidate import is_number, numbers
 from causalkit.data.checks import absent_column
 from causalkit.data.encode import encode
 from causalkit.data.panel import adjacent, leave_out_means, unit_means, varies_within
-from causalkit.errors import ArgumentError, DataError, check_count
+from causalkit.errors import ArgumentError, ArgumentTypeError, DataError
 
 if TYPE_CHECKING:
     from causalkit.data.dataset import CausalData
@@ -98,9 +98,15 @@ def with_mundlak(data: "CausalData", cols: str | Sequence[str]) -> "CausalData":
 
 def lag(data: "CausalData", col: str, k: int) -> "pd.Series[Any]":
     """Value of a column ``k`` calendar periods before, missing where there is none."""
+    if not isinstance(col, str):
+        raise ArgumentTypeError(
+            f"col must be the name of one column, got {col!r}; call once for each."
+        )
     (name,) = known_columns(data, col)
-    if k < 0:
-        check_count("k", -k, least=1)
+    if isinstance(k, bool) or not isinstance(k, int | np.integer):
+        raise ArgumentTypeError(
+            f"k must be a whole number of periods, negative for later ones, got {k!r}."
+        )
     rows, before = adjacent(data.codes("unit"), data.periods(), gap=k)
     values = data.frame[name]
     if is_number(values):
