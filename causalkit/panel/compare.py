@@ -11,7 +11,7 @@ from causalkit.panel.last_step import result_of
 from causalkit.panel.linear import INSTRUMENTED, LINEAR
 from causalkit.panel.refit import given_nuisances
 from causalkit.panel.sample import panel_sample
-from causalkit.panel.settings import Settings
+from causalkit.panel.settings import DEFAULT_BASIS, Settings
 from causalkit.results import EffectResult, ResultTable, table
 
 # Label, approach, Mundlak terms: the paper's methods, then this library's default.
@@ -79,7 +79,8 @@ def compare(refit: Refit, own: EffectResult, data: CausalData, settings: Setting
             found[label] = own
             continue
         try:
-            again = refit.fit(data, approach=approach, mundlak_terms=terms)
+            dictionary = {} if terms == "basis" else {"basis": DEFAULT_BASIS}
+            again = refit.fit(data, approach=approach, mundlak_terms=terms, **dictionary)
             found[label] = again.estimate()
         except CausalKitError as error:
             notes.append(f"{label} not available: {error}")

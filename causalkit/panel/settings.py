@@ -8,6 +8,7 @@ from causalkit.data import Requires
 from causalkit.errors import ArgumentError, ArgumentTypeError, check_choice, check_count
 from causalkit.inference.variance import Ssc
 from causalkit.nuisance import SPLITS
+from causalkit.nuisance.basis import BASES
 from causalkit.nuisance.folds import ExternalFolds
 from causalkit.nuisance.learners import Kind, is_classifier, plan
 from causalkit.nuisance.tuning import TUNE, Tune
@@ -20,6 +21,7 @@ COV_TYPES = ("clustered", "two-way", "robust", "nonrobust")
 AGGREGATIONS = ("median", "mean", "bounds")
 PROCEDURES = ("dml2", "dml1")
 DEFAULT_TRIM = 0.01
+DEFAULT_BASIS = "cubic"
 _WITHOUT_MEANS = ("pooled", "late_within", "within", "fd", "dummies")
 MEND_PERIOD_DUMMIES = (
     'Use split="unit", or time_effects="means" with an approach that keeps levels, such as "cre".'
@@ -69,6 +71,8 @@ class Settings:
             ("tune", e.tune, TUNE),
         ):
             check_choice(kind, value, known)
+        if isinstance(e.basis, str):
+            check_choice("basis", e.basis, BASES)
         if e.time_effects is not None:
             check_choice("time_effects", e.time_effects, TIME_EFFECTS)
         if isinstance(e.split, str):
@@ -131,12 +135,7 @@ class Settings:
                 f'score="{self.score}" belongs to model="partially-linear"; model="{self.model}" '
                 "has one score: leave score at its default."
             )
-        terms = self.options.mundlak_terms
-        if self.approach in _WITHOUT_MEANS and terms in ("means+std", "chamberlain"):
-            raise ArgumentError(
-                f'mundlak_terms="{terms}" adds facts about the unit\'s history, which '
-                f'approach="{self.approach}" does not use; use mundlak_terms="basis" or "means".'
-            )
+        self._check_terms()
         if self.trim != DEFAULT_TRIM and self.model != "interactive":
             raise ArgumentError(
                 f'trim={self.trim!r} belongs to model="interactive"; leave it at its default.'
@@ -145,6 +144,27 @@ class Settings:
             raise ArgumentError(
                 f'split="{self.split}" has nothing random, so {self.n_rep} repeats would be one '
                 "and the same split; use n_rep=1."
+            )
+
+    def _check_terms(self) -> None:
+        """Refuse Mundlak terms and dictionaries that the approach would not use."""
+        terms = self.options.mundlak_terms
+        if self.approach in _WITHOUT_MEANS and terms in ("means+std", "chamberlain"):
+            raise ArgumentError(
+                f'mundlak_terms="{terms}" adds facts about the unit\'s history, which '
+                f'approach="{self.approach}" does not use; use mundlak_terms="basis" or "means".'
+            )
+        if self.approach == "chamberlain" and terms in ("means", "means+std"):
+            raise ArgumentError(
+                f'approach="chamberlain" has every period in place of mundlak_terms="{terms}"; '
+                "leave mundlak_terms at its default."
+            )
+        used = "chamberlain" if self.approach == "chamberlain" else terms
+        basis = self.options.basis
+        if used != "basis" and not (isinstance(basis, str) and basis == DEFAULT_BASIS):
+            raise ArgumentError(
+                f'basis={basis!r} is the dictionary of mundlak_terms="basis", which '
+                f'"{used}" terms do not use; leave basis at its default.'
             )
 
     @property

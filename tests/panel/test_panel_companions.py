@@ -177,6 +177,11 @@ def test_compare_says_why_an_approach_is_missing():
     assert any("DML differences not available" in note and "time=" in note for note in shown.notes)
 
 
+def test_compare_takes_a_dictionary_where_there_is_one():
+    names = compared(table(), basis="spline").names
+    assert {"DML CRE, basis", "DML CRE, means", "DML Chamberlain"} < set(names)
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
