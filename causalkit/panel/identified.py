@@ -9,7 +9,7 @@ from causalkit.nuisance.learners import plan
 from causalkit.panel.approaches import WITHIN_BASED
 from causalkit.panel.mundlak import unit_moments
 from causalkit.panel.sample import PanelSample
-from causalkit.panel.settings import MEND_PERIOD_DUMMIES, Settings
+from causalkit.panel.settings import Settings
 from causalkit.typing import Floats, Ints
 from causalkit.warn import warn
 
@@ -70,7 +70,10 @@ def check_folds(sample: PanelSample, folds: Folds, settings: Settings) -> None:
         _check_trained("unit", sample.unit, sample, folds, 'approach="dummies"', mend)
     if settings.period_dummies and sample.period is not None:
         who = f'time_effects="{settings.options.time_effects}"'
-        mend = f"{MEND_PERIOD_DUMMIES} Periods with hardly a row can be left out of the data."
+        mend = (
+            'Keep every period in training, or use time_effects="means" with an approach that '
+            'keeps levels, such as "cre"; periods with hardly a row can be left out of the data.'
+        )
         _check_trained("period", sample.period, sample, folds, who, mend)
 
 

@@ -23,9 +23,6 @@ PROCEDURES = ("dml2", "dml1")
 DEFAULT_TRIM = 0.01
 DEFAULT_BASIS = "cubic"
 _WITHOUT_MEANS = ("pooled", "late_within", "within", "fd", "dummies")
-MEND_PERIOD_DUMMIES = (
-    'Use split="unit", or time_effects="means" with an approach that keeps levels, such as "cre".'
-)
 _HOLDS_PERIODS = ("period", "time_block", "neighbors_left_out", "unit_time")
 
 
@@ -128,7 +125,8 @@ class Settings:
             raise ArgumentError(
                 f'split="{self.split}" cannot cross-fit the period dummies of '
                 f'time_effects="{self.options.time_effects}" with approach="{self.approach}": '
-                f"the dummy of a held-out period is never trained. {MEND_PERIOD_DUMMIES}"
+                'the dummy of a held-out period is never trained. Use split="unit", or '
+                'time_effects="means" with an approach that keeps levels, such as "cre".'
             )
         if self.model != "partially-linear" and self.score != "partialling-out":
             raise ArgumentError(
