@@ -138,12 +138,13 @@ def fit_selective(
         ).reshape(n_folds, n_blocks, *hats.shape)
         by_fold.append(cells.sum(axis=1) * n_folds)
         by_block.append(cells.sum(axis=0) * n_blocks)
-    parts = selection.Contributions(tuple(by_fold), np.mean(by_block, axis=0))
+    share = selection.block_weights(block, n_blocks=n_blocks, weights=sample.weights, kept=kept)
+    parts = selection.Contributions(tuple(by_fold), np.mean(by_block, axis=0), share)
     risks = selection.pseudo_risks(parts)
     choice = selection.choose(risks, settings.criterion)
     weights = None
     if settings.smooth:
-        weights = selection.smoothed(parts.by_block, settings.criterion)[1]
+        weights = selection.smoothed(parts.by_block, settings.criterion, parts.block_weight)[1]
     found = Selection(choice, pools, risks, parts, weights, fits.count)
     moved = delta_v[choice[1]]
     fitted = _selected(sample, pools, pi, exposure, rho, products, moved, choice)

@@ -208,6 +208,7 @@ def _smooth(
         selected.parts.by_block,
         settings.criterion,
         rng=stream(settings.seed, "smooth"),
+        block_weight=selected.parts.block_weight,
     )
     # Influence values are those of the selected combination, for follow-ups; the variance is not.
     influence = fit.solutions("ate")[0].influence

@@ -106,6 +106,15 @@ def block_sums(
     return np.asarray(total / w.sum())
 
 
+def block_weights(
+    block: Ints, *, n_blocks: int, weights: Floats | None = None, kept: Bools | None = None
+) -> Floats:
+    """Weight of the rows averaged over in each block, ``(n_blocks,)`` with mean one."""
+    w = np.ones(block.size) if weights is None else weights
+    total = np.bincount(block, w if kept is None else np.where(kept, w, 0.0), n_blocks)
+    return np.asarray(total / total.mean())
+
+
 def _sums(y: Floats, a: Floats, z: Floats, w: Floats, hats: Predictions, rows: Ints) -> Floats:
     """Weighted sums of the influence function over some rows, for every combination."""
     n_pi, n_mu, n_omega, n_beta = hats.shape
@@ -154,10 +163,13 @@ class Contributions:
     by_block : (n_blocks, K_π, K_μ, K_ω, K_β) array
         Over all folds, averaged over repeats; the blocks are the same in every repeat, and the
         mean over them is the estimate.
+    block_weight : (n_blocks,) array or None
+        Weight of the rows of each block, with mean one; None where blocks weigh the same.
     """
 
     by_fold: tuple[Floats, ...]
     by_block: Floats
+    block_weight: Floats | None = None
 
     @property
     def estimates(self) -> Floats:
@@ -171,7 +183,7 @@ def pseudo_risks(parts: Contributions) -> PseudoRisks:
     splits = np.concatenate(parts.by_fold)
     for name, members in SUFFICIENT.items():
         raw[name] = _raw(splits, members)
-        corrected[name] = _corrected(parts.by_block, members)
+        corrected[name] = _corrected(parts.by_block, members, parts.block_weight)
     return PseudoRisks(raw, corrected)
 
 
@@ -181,12 +193,15 @@ def _raw(by_fold: Floats, members: tuple[int, ...]) -> Floats:
     return back(_square_changes(classes).max(axis=2) / len(by_fold))
 
 
-def _corrected(by_block: Floats, members: tuple[int, ...]) -> Floats:
+def _corrected(
+    by_block: Floats, members: tuple[int, ...], block_weight: Floats | None = None
+) -> Floats:
     """Largest squared change of the estimate less the variance of the change; at least zero."""
     classes, back = _classes(by_block, members)
     n_blocks = len(by_block)
     mean = classes.mean(axis=2, keepdims=True)
-    noise = _square_changes(classes - mean) / (n_blocks * (n_blocks - 1))
+    share = 1.0 if block_weight is None else block_weight
+    noise = _square_changes(classes - mean * share) / (n_blocks * (n_blocks - 1))
     return back(np.maximum((_square_changes(mean) - noise).max(axis=2), 0.0))
 
 
@@ -234,31 +249,45 @@ def soft_weights(risks: PseudoRisks, criterion: str, variance: float) -> Floats:
     return np.asarray(weights / weights.sum())
 
 
-def smoothed(by_block: Floats, criterion: str) -> tuple[float, Floats]:
+def smoothed(
+    by_block: Floats, criterion: str, block_weight: Floats | None = None
+) -> tuple[float, Floats]:
     """Soft-min estimate over all combinations, and its weights.
 
     The weight of a combination falls with its pseudo-risk in units of the estimates' variance.
     """
+    share = np.ones(len(by_block)) if block_weight is None else block_weight
     risks = PseudoRisks(
-        {}, {name: _corrected(by_block, members) for name, members in SUFFICIENT.items()}
+        {}, {name: _corrected(by_block, members, share) for name, members in SUFFICIENT.items()}
     )
-    spread = by_block.var(axis=0, ddof=1) / len(by_block)
+    estimates = by_block.mean(axis=0)
+    # An estimate is a ratio of sums: a block's size alone, at the same effect, is no noise.
+    left = by_block - np.multiply.outer(share, estimates)
+    spread = (left**2).sum(axis=0) / (len(by_block) * (len(by_block) - 1))
     weights = soft_weights(risks, criterion, float(np.median(spread)))
-    return float((weights * by_block.mean(axis=0)).sum()), weights
+    return float((weights * estimates).sum()), weights
 
 
 def smoothed_variance(
-    by_block: Floats, criterion: str, *, rng: np.random.Generator, n_boot: int = 200
+    by_block: Floats,
+    criterion: str,
+    *,
+    rng: np.random.Generator,
+    block_weight: Floats | None = None,
+    n_boot: int = 200,
 ) -> float:
     """Variance of the soft-min estimate by a multiplier bootstrap of the whole selection.
 
-    Every draw gives each block an exponential weight with mean one, and selects anew.
+    Every draw gives each block an exponential weight with mean one, divides by the weight that
+    rows then have, and selects anew.
     """
+    share = np.ones(len(by_block)) if block_weight is None else block_weight
     draws = np.empty(n_boot)
     for draw in range(n_boot):
         weight = rng.exponential(size=len(by_block))
-        moved = by_block * (weight / weight.mean())[:, None, None, None, None]
-        draws[draw] = smoothed(moved, criterion)[0]
+        weight /= (weight * share).mean()
+        moved = by_block * weight[:, None, None, None, None]
+        draws[draw] = smoothed(moved, criterion, weight * share)[0]
     return float(draws.var(ddof=1))
 
 

@@ -60,13 +60,15 @@ def agreeing(shape, here, members):
     return (k for k in combinations(shape) if all(k[axis] == here[axis] for axis in members))
 
 
-@pytest.mark.parametrize("n_rep", [1, 3])
-def test_pseudo_risks_equal_a_loop_over_sets_combinations_and_rivals(n_rep):
+@pytest.mark.parametrize(("n_rep", "even"), [(1, True), (3, True), (1, False)])
+def test_pseudo_risks_equal_a_loop_over_sets_combinations_and_rivals(n_rep, even):
     rng = np.random.default_rng(2)
     shape, n_blocks = (2, 3, 2, 2), 6
     by_fold = tuple(rng.standard_normal((4, *shape)) for _ in range(n_rep))
     by_block = rng.standard_normal((n_blocks, *shape)) + rng.standard_normal(shape)
-    found = selection.pseudo_risks(selection.Contributions(by_fold, by_block))
+    share = np.ones(n_blocks) if even else np.array([0.2, 0.4, 0.6, 1.0, 1.8, 2.0])
+    parts = selection.Contributions(by_fold, by_block, None if even else share)
+    found = selection.pseudo_risks(parts)
     splits = np.concatenate(by_fold)
     for name, members in SETS.items():
         for here in combinations(shape):
@@ -75,7 +77,8 @@ def test_pseudo_risks_equal_a_loop_over_sets_combinations_and_rivals(n_rep):
                 change = splits[(slice(None), *there)] - splits[(slice(None), *here)]
                 raw = max(raw, (change**2).mean())
                 change = by_block[(slice(None), *there)] - by_block[(slice(None), *here)]
-                noise = change.var(ddof=1) / n_blocks
+                # Of a ratio of sums: contributions less the block's share of the mean.
+                noise = ((change - change.mean() * share) ** 2).sum() / (n_blocks * (n_blocks - 1))
                 corrected = max(corrected, change.mean() ** 2 - noise)
             assert found.raw[name][here] == pytest.approx(raw, rel=1e-10)
             assert found.corrected[name][here] == pytest.approx(corrected, rel=1e-9, abs=1e-12)
