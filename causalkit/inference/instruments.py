@@ -15,7 +15,7 @@ from causalkit.errors import (
 )
 from causalkit.inference.hypotheses import HypothesisTest, wald
 from causalkit.inference.solve import solve_linear
-from causalkit.inference.variance import Ssc, sandwich
+from causalkit.inference.variance import Ssc, degrees_of_freedom, sandwich
 from causalkit.scores import LinearScore
 from causalkit.typing import Floats, Ints
 from causalkit.warn import warn
@@ -350,23 +350,20 @@ def hansen_j(
 ) -> HypothesisTest:
     """Test whether all instruments agree on one effect (over-identifying restrictions).
 
-    Two-step efficient GMM on residuals, with a cluster-robust weight matrix from two-stage least
-    squares.
+    Two-step efficient GMM on residuals; cluster-robust weights from two-stage least squares.
 
     Parameters
     ----------
     y_res : (n,) array
     d_res : (n, k) array
     z_res : (n, L) array, L > k
-    clusters, multiplicity
-        As in :func:`~causalkit.inference.variance.sandwich`.
-    weights : (n,) array, optional
-        Row weights.
+    clusters, weights, multiplicity
+        As in :func:`first_stage_f`.
 
     Raises
     ------
-    ArgumentError
-        If there are no more instruments than treatments.
+    ArgumentError, IdentificationError
+        If there are no more instruments than treatments, or no more clusters than instruments.
 
     References
     ----------
@@ -379,21 +376,25 @@ def hansen_j(
             "the J test needs more instruments than treatments."
         )
     zw = z_res if weights is None else z_res * weights[:, None]
-    mean_y: Floats = zw.T @ y_res / y_res.size
-    mean_d: Floats = zw.T @ d_res / y_res.size
+    mean_y, mean_d = zw.T @ y_res / y_res.size, zw.T @ d_res / y_res.size
 
     def gap(weight: Floats) -> tuple[Floats, Floats]:
         """Minimiser of the weighted moments, and the moments left there."""
         theta = np.linalg.solve(mean_d.T @ weight @ mean_d, mean_d.T @ weight @ mean_y)
         return np.asarray(theta, dtype=np.float64), mean_y - mean_d @ theta
 
-    first, _ = gap(np.asarray(np.linalg.inv(zw.T @ z_res), dtype=np.float64))
+    first, _ = gap(np.asarray(np.linalg.pinv(zw.T @ z_res, hermitian=True), dtype=np.float64))
     moments = zw * (y_res - d_res @ first)[:, None]
     variance = sandwich(moments, clusters, ssc="none", multiplicity=multiplicity)
+    size = np.sqrt(np.diag(variance))
+    rank = np.linalg.matrix_rank(variance / np.outer(size, size), tol=_RANK, hermitian=True)
+    if min(rank, degrees_of_freedom(clusters, y_res.size)) < n_instruments:
+        raise IdentificationError(
+            f"the variance of {n_instruments} moments needs more independent clusters than moments "
+            "and moments that are not collinear; cluster finer, or leave instruments out."
+        )
     weight = np.asarray(np.linalg.inv(variance), dtype=np.float64)
     _, left = gap(weight)
-    statistic = float(left @ weight @ left)
-    spare = float(n_instruments - n_treatments)
-    null = "all instruments are valid for one common effect"
-    p = float(stats.chi2.sf(statistic, spare))
-    return HypothesisTest("Hansen J", null, statistic, (spare,), "chi2", p)
+    statistic, spare = float(left @ weight @ left), float(n_instruments - n_treatments)
+    null, p = "all instruments are valid for one common effect", stats.chi2.sf(statistic, spare)
+    return HypothesisTest("Hansen J", null, statistic, (spare,), "chi2", float(p))

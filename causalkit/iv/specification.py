@@ -1,12 +1,19 @@
 """What the data can say against the model: instruments that disagree, moments left out."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from causalkit.data import CausalData
-from causalkit.errors import ArgumentError
+from causalkit.errors import (
+    ArgumentError,
+    CausalKitError,
+    CausalKitWarning,
+    IdentificationError,
+)
 from causalkit.estimator import Refit
 from causalkit.inference.generalised_linear import generalised_linear
 from causalkit.inference.hypotheses import HypothesisTest, wald
@@ -14,9 +21,13 @@ from causalkit.inference.instruments import hansen_j
 from causalkit.inference.variance import sandwich
 from causalkit.iv.result import IVFit
 from causalkit.iv.settings import Settings
-from causalkit.typing import Floats
+from causalkit.typing import Bools, Floats
+from causalkit.warn import warn
 
 _MOST_TERMS = 20
+_J = "Left-out moments (Hansen J)"
+
+Planned = dict[str, Callable[[], HypothesisTest]]
 
 
 def specification_tests(
@@ -29,19 +40,45 @@ def specification_tests(
     2. A constant effect fits the moments at every covariate; and one linear in the covariates fits
        their squares: over-identification tests of E[(Z − π)h(L){ÃỸ − β(L)Ã² − ...}] = 0.
     3. With a continuous treatment: the ratio of variances between arms does not vary with L.
+
+    A test that cannot be made is left out with a warning that says why.
     """
-    found: list[HypothesisTest] = []
+    planned: Planned = {}
     if len(data.roles.instruments) > 1:
-        found.append(agreement(refit, fit, settings, data))
-    found += left_out_moments(fit, settings)
-    if not fit.sample.binary_treatment and fit.sample.binary_instrument:
-        found.append(variance_ratio(fit, settings))
-    if not found:
+        planned["Agreement of instruments"] = partial(agreement, refit, fit, settings, data)
+    x = _usable(fit)
+    planned |= left_out_moments(fit, settings, x)
+    if x.shape[1] and not fit.sample.binary_treatment and fit.sample.binary_instrument:
+        planned["Ratio of variances"] = partial(variance_ratio, fit, settings, x)
+    if not planned:
         raise ArgumentError(
-            "there is nothing to test: one instrument and no covariates leave the model just "
-            "identified. Name covariates or further instruments."
+            "there is nothing to test: one instrument and no covariates that the tests can take "
+            "leave the model just identified. Name covariates or further instruments."
         )
+    found, failures = [], {}
+    for name, make in planned.items():
+        try:
+            found.append(make())
+        except CausalKitError as error:
+            failures[name] = str(error)
+    if not found:
+        reasons = " ".join(f"{name}: {reason}" for name, reason in failures.items())
+        raise IdentificationError(f"no specification test can be made. {reasons}")
+    for name, reason in failures.items():
+        warn(f"the test {name} is left out: {reason}", CausalKitWarning)
     return tuple(found)
+
+
+def _usable(fit: IVFit) -> Floats:
+    """Covariates that every row has and that vary; others are named in a warning."""
+    x, names = fit.sample.x, fit.sample.covariate_names
+    missing: Bools = np.asarray(np.isnan(x).any(axis=0))
+    flat: Bools = ~missing & (np.ptp(x, axis=0) == 0)
+    for left_out, why in ((missing, "missing in some rows"), (flat, "constant")):
+        listed = ", ".join(name for name, out in zip(names, left_out, strict=True) if out)
+        if listed:
+            warn(f"specification tests leave out covariates {why}: {listed}.", CausalKitWarning)
+    return x[:, ~missing & ~flat]
 
 
 def agreement(refit: Refit, fit: IVFit, settings: Settings, data: CausalData) -> HypothesisTest:
@@ -79,21 +116,28 @@ def agreement(refit: Refit, fit: IVFit, settings: Settings, data: CausalData) ->
     )
 
 
-def left_out_moments(fit: IVFit, settings: Settings) -> list[HypothesisTest]:
+def left_out_moments(fit: IVFit, settings: Settings, x: Floats) -> Planned:
     """Over-identification tests of effects that are constant, then linear, in the covariates."""
-    x = fit.sample.x[:, np.ptp(fit.sample.x, axis=0) > 0]
-    if not 0 < x.shape[1] <= _MOST_TERMS or np.isnan(x).any():
-        return []
+    if x.shape[1] > _MOST_TERMS:
+        warn(
+            f"the test {_J} is left out: {x.shape[1]} covariates make more moments than it can "
+            f"take; name {_MOST_TERMS} or fewer.",
+            CausalKitWarning,
+        )
+    if not 0 < x.shape[1] <= _MOST_TERMS:
+        return {}
     standard = (x - x.mean(axis=0)) / x.std(axis=0)
     one = np.ones((len(x), 1))
     linear = np.hstack([one, standard])
     square = _beyond(standard**2, linear)
-    found = [_moment_test(fit, settings, one, linear, "a constant effect fits at every covariate")]
+    make = partial(_moment_test, fit, settings)
+    constant = "a constant effect fits at every covariate"
+    planned: Planned = {f"{_J}, constant effect": partial(make, one, linear, constant)}
     if square.shape[1]:
-        wide = np.hstack([linear, square])
         null = "an effect linear in the covariates fits their squares"
-        found.append(_moment_test(fit, settings, linear, wide, null))
-    return found
+        wide = np.hstack([linear, square])
+        planned[f"{_J}, linear effect"] = partial(make, linear, wide, null)
+    return planned
 
 
 def _beyond(columns: Floats, base: Floats) -> Floats:
@@ -116,14 +160,14 @@ def _moment_test(
         weights=inference.weights,
         multiplicity=inference.multiplicity,
     )
-    return replace(test, name="Left-out moments (Hansen J)", null=null)
+    return replace(test, name=_J, null=null)
 
 
-def variance_ratio(fit: IVFit, settings: Settings) -> HypothesisTest:
+def variance_ratio(fit: IVFit, settings: Settings, x: Floats) -> HypothesisTest:
     """Whether V_1(L)/V_0(L) varies with L, from a log-linear model of squared residuals."""
     sample, inference = fit.sample, fit.inference(settings)
     weights = np.ones(sample.n) if sample.weights is None else sample.weights
-    plain = np.hstack([np.ones((sample.n, 1)), sample.x])
+    plain = np.hstack([np.ones((sample.n, 1)), x])
     terms = np.hstack([plain, plain * sample.z])
     square = (sample.a - fit.fitted.hats.mu[:, 0]) ** 2
     found = generalised_linear(
