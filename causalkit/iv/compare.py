@@ -8,7 +8,7 @@ import pandas as pd
 
 from causalkit.data import CausalData
 from causalkit.data.missing import training_fold_imputer
-from causalkit.errors import CausalKitError
+from causalkit.errors import ArgumentError, CausalKitError
 from causalkit.estimator import Refit
 from causalkit.inference.hypotheses import wald
 from causalkit.inference.variance import sandwich
@@ -24,15 +24,18 @@ from causalkit.nuisance.fitter import Fitter
 from causalkit.results import EffectResult, ResultTable, table
 from causalkit.typing import Bools, Floats
 
-_OWN = ("parametric", "debiased", "selective")
+_SAME = 1e-8  # of the standard error: what rounding alone leaves between two equal fits
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One estimator of the comparison, with its influence on every row of the sample."""
+    """One estimator of the comparison, with its influence on every row of the sample.
+
+    A soft-min average has none.
+    """
 
     result: EffectResult
-    influence: Floats
+    influence: Floats | None
 
 
 def compare(
@@ -45,14 +48,25 @@ def compare(
     """
     rows, missing = comparison_rows(refit, own, fit, settings, data)
     notes = [f"{name}: {_assumption(row.result)}" for name, row in rows.items()]
-    notes += [
-        f"{record['method']} − {settings.label}: {record['difference']:.4g} "
-        f"({record['std_error']:.3g}), p = {record['p_value']:.3g}."
-        for record in differences(rows, fit, settings).to_dict("records")
-    ]
+    try:
+        found = differences(rows, fit, settings).to_dict("records")
+        notes += [_difference(record, settings.label) for record in found]
+    except ArgumentError as error:
+        notes.append(f"No differences: {error}")
     notes += [f"{name} not available: {reason}." for name, reason in missing.items()]
     results = {name: row.result for name, row in rows.items()}
     return table(list(results.values()), names=list(results), notes=tuple(notes), layout="rows")
+
+
+def _difference(record: dict[Any, Any], label: str) -> str:
+    """One line of the notes."""
+    which = f"{record['method']} − {label}"
+    if np.isnan(record["p_value"]):
+        return f"{which}: the two coincide."
+    return (
+        f"{which}: {record['difference']:.4g} ({record['std_error']:.3g}), "
+        f"p = {record['p_value']:.3g}."
+    )
 
 
 def _assumption(result: EffectResult) -> str:
@@ -84,10 +98,12 @@ def comparison_rows(
     return rows, missing
 
 
-def _spread(result: EffectResult, kept: Bools) -> Floats:
+def _spread(result: EffectResult, kept: Bools) -> Floats | None:
     """Influence on every row of the sample, zero where a row is not used."""
+    if result.influence is None:
+        return None
     full = np.zeros(kept.size)
-    full[kept] = np.asarray(result.influence)[:, 0] * (kept.size / kept.sum())
+    full[kept] = result.influence[:, 0] * (kept.size / kept.sum())
     return full
 
 
@@ -149,27 +165,44 @@ def differences(rows: dict[str, Row], fit: IVFit, settings: Settings) -> pd.Data
     -------
     DataFrame
         Columns ``method, difference, std_error, statistic, p_value``: a Wald test from the
-        difference of the influence functions.
+        difference of the influence functions. Missing statistic and p-value where there is none,
+        as between two fits of the same learners.
+
+    Raises
+    ------
+    ArgumentError
+        If the fit is a soft-min average.
     """
     own = rows[settings.label]
+    if own.influence is None:
+        raise ArgumentError(
+            "smooth=True takes its standard error from a bootstrap of the selection and has no "
+            "influence function to compare; fit with smooth=False for tests of differences."
+        )
     inference = fit.inference(settings)
     found = []
     for name, row in rows.items():
-        if name == settings.label:
+        if name == settings.label or row.influence is None:
             continue
         gap = float(row.result.estimates[0] - own.result.estimates[0])
-        influence = (row.influence - own.influence)[:, None]
         variance = sandwich(
-            influence, inference.clusters, ssc=settings.ssc, multiplicity=inference.multiplicity
+            (row.influence - own.influence)[:, None],
+            inference.clusters,
+            ssc=settings.ssc,
+            multiplicity=inference.multiplicity,
         )
-        test = wald(np.array([gap]), variance, df=inference.df, name=f"{name} and this fit differ")
+        error = float(np.sqrt(variance[0, 0]))
+        statistic = p_value = np.nan
+        if error > _SAME * float(own.result.std_errors[0]):
+            test = wald(np.array([gap]), variance, df=inference.df)
+            statistic, p_value = test.statistic, test.p_value
         found.append(
             {
                 "method": name,
                 "difference": gap,
-                "std_error": float(np.sqrt(variance[0, 0])),
-                "statistic": test.statistic,
-                "p_value": test.p_value,
+                "std_error": error,
+                "statistic": statistic,
+                "p_value": p_value,
             }
         )
     return pd.DataFrame(found)

@@ -320,6 +320,12 @@ class InvalidIV(Estimator):
         DataFrame
             ``method, difference, std_error, statistic, p_value``, one row per estimator of
             :meth:`compare`. 2SLS tests the exclusion restriction, AIPW unmeasured confounding.
+            No p-value where two fits have the same influence on every row.
+
+        Raises
+        ------
+        ArgumentError
+            After ``smooth=True``, whose standard error has no influence function.
         """
         self._check_fitted()
         full = self._need_data(data)

@@ -1,7 +1,7 @@
 """From the nuisances of InvalidIV to results: estimands, rows, notes, diagnostics."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from causalkit.iv.candidates import Selection
 from causalkit.iv.influence import multiply_robust, variance_weighted
 from causalkit.iv.nuisances import Fitted
 from causalkit.iv.sample import IVSample
-from causalkit.iv.selection import smoothed_variance
+from causalkit.iv.selection import Contributions, smoothed_variance
 from causalkit.iv.settings import ESTIMANDS, Settings
 from causalkit.iv.strength import Inference, Strength
 from causalkit.nuisance import Folds, quality
@@ -142,21 +142,17 @@ def estimate_of(
             "conf_int(kind='anderson-rubin')."
         )
     inference = fit.inference(settings, rows)
-    solutions, variances = fit.solutions(estimand), None
-    if fit.selection is not None and fit.selection.weights is not None and estimand == "ate":
-        solutions, variances = _smooth(fit, fit.selection, settings)
     sample = fit.sample
     dropped = dict(fit.source.dropped)
     if sample.n_dropped:
         dropped["weight of zero"] = sample.n_dropped
     if not rows.all():
         dropped[f"|ΔV| below {fit.least:.3g}"] = int((~rows).sum())
-    return result_of(
-        solutions,
+    result = result_of(
+        fit.solutions(estimand),
         fit,
         settings,
         inference,
-        variances=variances,
         estimand=estimand,
         estimator=settings.label,
         n_folds=None if fit.folds is None else fit.folds.n_folds,
@@ -169,6 +165,9 @@ def estimate_of(
         data_digest=fit.source.digest,
         glance_extra=_glance(fit),
     )
+    if fit.selection is None or fit.selection.weights is None or estimand != "ate":
+        return result
+    return _smoothed(result, fit.selection.weights, fit.selection.parts, settings)
 
 
 def result_of(
@@ -198,21 +197,29 @@ def result_of(
     )
 
 
-def _smooth(
-    fit: IVFit, selected: Selection, settings: Settings
-) -> tuple[list[Solution], list[Floats]]:
-    """Soft-min estimate, with the variance of a bootstrap of the whole selection."""
-    assert selected.weights is not None
-    theta = float((selected.weights * selected.parts.estimates).sum())
+def _smoothed(
+    result: EffectResult, weights: Floats, parts: Contributions, settings: Settings
+) -> EffectResult:
+    """Soft-min average in place of the selected combination, with the variance of a bootstrap.
+
+    Without influence values: how its weights move is in the variance, and in none of them.
+    """
     variance = smoothed_variance(
-        selected.parts.by_block,
+        parts.by_block,
         settings.criterion,
         rng=stream(settings.seed, "smooth"),
-        block_weight=selected.parts.block_weight,
+        block_weight=parts.block_weight,
     )
-    # Influence values are those of the selected combination, for follow-ups; the variance is not.
-    influence = fit.solutions("ate")[0].influence
-    return [Solution(np.array([theta]), influence)], [np.array([[variance]])]
+    words = f"multiplier bootstrap of the selection, {len(parts.by_block)} blocks"
+    if len(parts.by_fold) > 1:
+        words += f"; mean over {len(parts.by_fold)} repeated splits"
+    return replace(
+        result,
+        estimates=np.array([(weights * parts.estimates).sum()]),
+        vcov=np.array([[variance]]),
+        influence=None,
+        inference=words,
+    )
 
 
 def _notes(fit: IVFit, settings: Settings, estimand: str) -> tuple[str, ...]:

@@ -126,6 +126,18 @@ def test_differences_are_those_of_the_rows_with_their_joint_error(fit, table):
     assert frame.loc["2SLS", "p_value"] < 0.001
 
 
+def test_a_row_that_coincides_with_the_fit_has_no_test_and_stops_no_other(data):
+    # One candidate each: what is selected is what the debiased row fits on the same folds.
+    selective = ck.InvalidIV(learners=["linear"], basis=None, n_folds=2, random_state=0).fit(data)
+    frame = selective.hausman().set_index("method")
+    assert frame["p_value"].isna().to_dict() == {
+        name: name == "InvalidIV (debiased)" for name in frame.index
+    }
+    assert frame.loc["InvalidIV (debiased)", "difference"] == pytest.approx(0.0, abs=1e-10)
+    line = "InvalidIV (debiased) − InvalidIV (selective, minimax): the two coincide."
+    assert line in selective.compare().notes
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::causalkit.errors.CausalKitWarning")
 def test_hausman_rejects_a_true_null_as_often_as_it_says(monkeypatch):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import causalkit as ck
+from causalkit.errors import ArgumentError
 from causalkit.iv import selection
 
 
@@ -49,3 +50,25 @@ def test_the_bootstrap_of_unequal_blocks_does_not_see_a_common_shift():
         return selection.smoothed_variance(moved, "minimax", rng=rng, block_weight=weight)
 
     assert variance(50.0) == pytest.approx(variance(0.0), rel=1e-8)
+
+
+def test_a_soft_min_average_says_how_its_standard_error_came_about():
+    fitted = smooth(clustered(), n_rep=3)
+    result = fitted.estimate()
+    words = "multiplier bootstrap of the selection, 50 blocks; mean over 3 repeated splits"
+    assert (result.inference, result.n_rep) == (words, 3)
+    # The soft-min average is over what each repeat gives, not of the selected combination.
+    found = fitted.fit_.selection
+    assert result.estimate == pytest.approx((found.weights * found.parts.estimates).sum())
+
+
+def test_differences_from_a_soft_min_average_are_refused_and_not_made_up():
+    # Its bootstrap also has how the weights move, of which no influence function knows.
+    fitted = smooth(clustered())
+    assert fitted.estimate().influence is None
+    assert fitted.estimate("variance-weighted").influence is not None
+    with pytest.raises(ArgumentError, match="smooth=True takes its standard error from a bootstr"):
+        fitted.hausman()
+    compared = fitted.compare()
+    assert compared.names[-1] == fitted.estimate().estimator
+    assert any(note.startswith("No differences: smooth=True") for note in compared.notes)
