@@ -16,6 +16,7 @@ from causalkit.data import CausalData
 from causalkit.errors import ArgumentError
 from causalkit.estimator import Refit
 from causalkit.inference.arguments import check_number, check_probability
+from causalkit.iv.nuisances import away_from_zero
 from causalkit.iv.result import IVFit
 from causalkit.iv.settings import Settings
 from causalkit.results import EffectResult
@@ -127,7 +128,8 @@ def departure_bounds(
         estimate=float(result.estimates[0]),
         std_error=float(result.std_errors[0]),
         df=float(result.df),
-        unit=float(spread * mean(1.0 / np.abs(hats.delta_v[rows, 0]))),
+        # As the estimate divides: a selected candidate may be below the bound of the population.
+        unit=float(spread * mean(1.0 / np.abs(away_from_zero(hats.delta_v[rows, 0], fit.least)))),
         departure=float(departure),
         null=check_number("null", null),
         level=check_probability(level),
