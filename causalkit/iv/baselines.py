@@ -59,7 +59,7 @@ class Bench:
         sample, settings = self.sample, self.settings
         kept = np.ones(sample.n, dtype=bool) if rows is None else rows
         inference = inference_of(sample, settings, kept)
-        dropped = {} if kept.all() else {"propensity outside [0.01, 0.99]": int((~kept).sum())}
+        dropped = {} if kept.all() else {"propensity outside [0.01, 0.99]": sample.count(~kept)}
         return result_of(
             solve_linear(score, weights=inference.weights),
             self.fit,
@@ -136,7 +136,7 @@ def _aipw(bench: Bench, sight: Sight, name: str, assumes: str) -> tuple[EffectRe
         bench.folds,
     )
     chance = hats["propensity"]
-    inside = _overlapping(chance, "treatment")
+    inside = _overlapping(sample, chance, "treatment")
     score = aipw(
         sample.y[inside],
         sample.a[inside],
@@ -185,7 +185,7 @@ def interactive_iv(bench: Bench) -> tuple[EffectResult, Bools]:
     constant = np.array([np.ptp(sample.a[z == arm]) == 0 for arm in (0, 1)])
     first = first_stage(sample, bench.sight, bench.folds, bench.fitter, learners, constant=constant)
     chance = first.pi
-    inside = _overlapping(chance, "the instrument")
+    inside = _overlapping(sample, chance, "the instrument")
     score = late(
         sample.y[inside],
         sample.a[inside],
@@ -200,12 +200,12 @@ def interactive_iv(bench: Bench) -> tuple[EffectResult, Bools]:
     ), inside
 
 
-def _overlapping(chance: Floats, what: str) -> Bools:
+def _overlapping(sample: IVSample, chance: Floats, what: str) -> Bools:
     """Rows whose propensities are away from 0 and 1, of which there must be half."""
     inside: Bools = np.asarray(((chance >= _TRIM) & (chance <= 1.0 - _TRIM)).all(axis=1))
-    if inside.mean() < 0.5:
+    if sample.share(inside) < 0.5:
         raise IdentificationError(
-            f"{1 - inside.mean():.0%} of the propensities of {what} lie outside [0.01, 0.99]"
+            f"{sample.share(~inside):.0%} of the propensities of {what} lie outside [0.01, 0.99]"
         )
     return inside
 

@@ -226,6 +226,6 @@ def _selected(
         targets=targets_of(sample, pi.shape[2]),
         chosen=chosen,
         facts={"effect_learned": "selected"},
-        clipped=float((raw != pi[k_pi]).mean()),
+        clipped=sample.share(raw != pi[k_pi]),
         models={},
     )

@@ -91,10 +91,10 @@ def comparison_rows(
             again = replace(refit, folds=None) if changed["method"] == "parametric" else refit
             other = again.fit(data, **changed)
             result = replace(other.estimate(estimand), estimator=name)
-            rows[name] = Row(result, _spread(result, other.fit_.rows(estimand)))
+            rows[name] = Row(result, _spread(result, other.fit_.influenced(estimand)))
         except CausalKitError as error:
             missing[name] = str(error).rstrip(".")
-    rows[settings.label] = Row(own, _spread(own, fit.rows(own.estimand)))
+    rows[settings.label] = Row(own, _spread(own, fit.influenced(own.estimand)))
     return rows, missing
 
 

@@ -239,11 +239,11 @@ def _assembled(
     )
     accepted = weak_robust(fitted.products, inference, null=0.0, level=0.95)
     warn_if_weak(found, accepted, sample.instrument_names)
-    if used.mean() < 1.0 - _FEW_LEFT_OUT:
+    if sample.share(used) < 1.0 - _FEW_LEFT_OUT:
         left = "that of the other rows" if used.any() else "not available"
         warn(
-            f"{int((~used).sum())} of {used.size} rows have |ΔV| below {least:.3g} and are left "
-            f"out: the average effect is {left}. estimate('variance-weighted') uses all.",
+            f"{sample.count(~used)} of {sample.count(every)} rows have |ΔV| below {least:.3g} and "
+            f"are left out: the average effect is {left}. estimate('variance-weighted') uses all.",
             DroppedRowsWarning,
         )
     warn_if_few(inference.clusters)

@@ -155,5 +155,5 @@ def _variance(
         folds,
         fitter,
     )
-    least = LEAST_VARIANCE * float(np.var(sample.a))
+    least = LEAST_VARIANCE * sample.variance
     return np.maximum(found["variance"], least), found

@@ -94,7 +94,7 @@ def check_cells(sample: IVSample) -> Bools:
 
 
 def _check_counts(sample: IVSample, inside: Bools, where: str) -> None:
-    counts = {level: int((sample.a[inside] == level).sum()) for level in (0, 1)}
+    counts = {level: sample.count(inside & (sample.a == level)) for level in (0, 1)}
     level = min(counts, key=lambda key: counts[key])
     rows = "row has" if counts[level] == 1 else "rows have"
     seen = f"{counts[level]} {rows} {sample.treatment_name} = {level} where {where}"

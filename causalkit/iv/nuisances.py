@@ -179,7 +179,7 @@ def fit_binary(
         targets=targets_of(sample, folds.n_rep, **learned),
         chosen=chosen,
         facts={"effect_learned": way, "effect_losses": losses},
-        clipped=float(((first.pi < clip) | (first.pi > 1.0 - clip)).mean()),
+        clipped=sample.share((first.pi < clip) | (first.pi > 1.0 - clip)),
         models={
             **first.hats.models,
             **second.models,
@@ -271,7 +271,7 @@ def variances(
 ) -> tuple[Floats, Floats]:
     """V_z by arm: μ(1 − μ) for a binary treatment, else as learned, kept positive."""
     found = []
-    least = LEAST_VARIANCE * float(np.var(sample.a))
+    least = LEAST_VARIANCE * sample.variance
     for arm in ARMS:
         if constant[arm]:
             found.append(np.zeros_like(mu[arm]))

@@ -71,14 +71,15 @@ class IVFit:
         every = np.ones(self.sample.n, dtype=bool)
         return every if estimand == "variance-weighted" else self.used
 
+    def influenced(self, estimand: str) -> Bools:
+        """Rows with influence values: all by the parametric method, whose nuisances they move."""
+        return self.rows("variance-weighted" if estimand in self.solved else estimand)
+
     def solutions(self, estimand: str) -> list[Solution]:
-        """Solutions of an estimand, one per repeat, over :meth:`rows`."""
+        """Solutions of an estimand, one per repeat, with influence of :meth:`influenced`."""
         rows = self.rows(estimand)
         if estimand in self.solved:
-            return [
-                Solution(s.theta, s.influence[rows] * (rows.sum() / rows.size))
-                for s in self.solved[estimand]
-            ]
+            return self.solved[estimand]
         if self.folds is None:
             raise IdentificationError(
                 f"no row of the population of estimand={estimand!r} has |ΔV| large enough to be "
@@ -141,13 +142,13 @@ def estimate_of(
             "enough for an average effect. Use estimate('variance-weighted') and "
             "conf_int(kind='anderson-rubin')."
         )
-    inference = fit.inference(settings, rows)
+    inference = fit.inference(settings, fit.influenced(estimand))
     sample = fit.sample
     dropped = dict(fit.source.dropped)
     if sample.n_dropped:
         dropped["weight of zero"] = sample.n_dropped
     if not rows.all():
-        dropped[f"|ΔV| below {fit.least:.3g}"] = int((~rows).sum())
+        dropped[f"|ΔV| below {fit.least:.3g}"] = sample.count(~rows)
     result = result_of(
         fit.solutions(estimand),
         fit,
@@ -155,6 +156,7 @@ def estimate_of(
         inference,
         estimand=estimand,
         estimator=settings.label,
+        n=sample.count(rows),
         n_folds=None if fit.folds is None else fit.folds.n_folds,
         seed=settings.seed,
         dropped=dropped,
@@ -241,8 +243,9 @@ def _notes(fit: IVFit, settings: Settings, estimand: str) -> tuple[str, ...]:
             "effect does not vary with the covariates."
         )
     elif not fit.used.all():
+        by = "" if fit.selection is None else ", by the treatment candidate of least loss,"
         notes.append(
-            f"The average is over the {int(fit.used.sum())} rows with |ΔV| of at least "
+            f"The average is over the {fit.sample.count(fit.used)} rows with |ΔV|{by} of at least "
             f"{fit.least:.3g}."
         )
     if settings.smooth and estimand == "ate":
@@ -316,6 +319,6 @@ def augment(fit: IVFit, main: EffectResult) -> pd.DataFrame:
     frame = pd.DataFrame(columns)
     influence = np.full(fit.sample.n, np.nan)
     if main.influence is not None:
-        influence[fit.rows(main.estimand)] = main.influence[:, 0]
+        influence[fit.influenced(main.estimand)] = main.influence[:, 0]
     frame["influence"] = influence
     return frame.sort_values("row", ignore_index=True)

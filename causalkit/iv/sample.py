@@ -6,7 +6,7 @@ import numpy as np
 
 from causalkit.data import CausalData
 from causalkit.nuisance import FoldKeys
-from causalkit.typing import Floats, Ints
+from causalkit.typing import Bools, Floats, Ints
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +69,26 @@ class IVSample:
 
         Four times the variance of a fair coin is one, and so the unit is the same for both.
         """
-        return trim if self.binary_treatment else trim * 4.0 * float(np.var(self.a))
+        return trim if self.binary_treatment else trim * 4.0 * self.variance
+
+    @property
+    def variance(self) -> float:
+        """Variance of the treatment."""
+        return float(self.mean((self.a - self.mean(self.a)) ** 2))
 
     @property
     def multiplicity(self) -> Floats | None:
         """How many observations each row stands for, if weights are frequencies."""
         return self.weights if self.frequency else None
+
+    def count(self, rows: Bools) -> int:
+        """Observations in some rows, which stand for several if weights are frequencies."""
+        counts = self.multiplicity
+        return int(rows.sum()) if counts is None else round(float(counts[rows].sum()))
+
+    def share(self, rows: Bools) -> float:
+        """Share of all observations that is in some rows, averaged over repeats if there are."""
+        return float(np.average(rows, axis=0, weights=self.multiplicity).mean())
 
     @property
     def keys(self) -> FoldKeys:

@@ -123,6 +123,6 @@ def _fitted(sample: IVSample, found: dict[str, Floats], settings: Settings) -> F
         targets=targets_of(sample, 1),
         chosen=dict.fromkeys(names, "parametric"),
         facts={"effect_learned": "stacked equations"},
-        clipped=float((wide["instrument"] != pi).mean()),
+        clipped=sample.share(wide["instrument"] != pi),
         models={},
     )
