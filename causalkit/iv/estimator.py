@@ -360,7 +360,8 @@ class InvalidIV(Estimator):
         Returns
         -------
         DataFrame
-            ``covariate, estimate, change, departure``; compare with the robustness value.
+            ``covariate, estimate, change, departure, failure``; compare with the robustness value.
+            Where nothing can be estimated without a covariate, ``failure`` says why.
 
         Raises
         ------

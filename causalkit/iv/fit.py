@@ -146,15 +146,25 @@ def _given(
     given = placed_predictions(predictions, sample.rows, known=known, n=n_data, n_rep=n_rep)
     shares = ("treatment:0", "treatment:1") if sample.binary_treatment else ()
     for name in ("instrument", *shares):
-        values = given.get(name, np.zeros((sample.n, 1)))
-        outside = np.flatnonzero(((values < 0.0) | (values > 1.0)).any(axis=1))
-        if outside.size:
-            row = outside[np.argmin(sample.rows[outside])]
-            raise ArgumentError(
-                f"the prediction for {name!r} is a probability, and at row {sample.rows[row]} it "
-                f"is {values[row, 0]:.4g}; give values from 0 to 1."
-            )
+        _check_range(given, name, sample, most=1.0, what="a probability", mend="from 0 to 1")
+    for name in _GIVEN_VARIANCES:
+        _check_range(given, name, sample, most=np.inf, what="a variance", mend="of at least 0")
     return given
+
+
+def _check_range(
+    given: Mapping[str, Floats], name: str, sample: IVSample, *, most: float, what: str, mend: str
+) -> None:
+    """Refuse predictions below zero or above the most that they can be."""
+    values = given.get(name, np.zeros((sample.n, 1)))
+    outside: Bools = (values < 0.0) | (values > most)
+    wrong = np.flatnonzero(outside.any(axis=1))
+    if wrong.size:
+        row = wrong[np.argmin(sample.rows[wrong])]
+        raise ArgumentError(
+            f"the prediction for {name!r} is {what}, and at row {sample.rows[row]} it is "
+            f"{values[row, np.argmax(outside[row])]:.4g}; give values {mend}."
+        )
 
 
 def _splits(

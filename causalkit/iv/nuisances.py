@@ -171,6 +171,8 @@ def fit_binary(
     chosen = {**first.hats.chosen, **second.chosen}
     if direct is not None:
         chosen["effect"] = direct.chosen["effect"]
+    # β and ρ may be given though no regression of that name was asked for.
+    chosen |= dict.fromkeys(given, "given")
     learned = {"product": product} | ({} if sample.binary_treatment else {"variance": a_res**2})
     return Fitted(
         hats=hats,

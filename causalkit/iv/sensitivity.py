@@ -5,20 +5,22 @@ is on |ρ_1 − ρ_0| in units of sd(A − μ_Z) sd(Y − η_Z): 0 is the model,
 one arm and none in the other.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
 from causalkit.data import CausalData
-from causalkit.errors import ArgumentError
+from causalkit.errors import ArgumentError, CausalKitError
 from causalkit.estimator import Refit
 from causalkit.inference.arguments import check_number, check_probability
 from causalkit.iv.nuisances import away_from_zero
 from causalkit.iv.result import IVFit
 from causalkit.iv.settings import Settings
+from causalkit.iv.terms import is_term_of
 from causalkit.results import EffectResult
 
 if TYPE_CHECKING:
@@ -144,8 +146,8 @@ def hidden_covariates(
     Returns
     -------
     DataFrame
-        ``covariate, estimate, change, departure``: the estimate without it, the change, and the
-        departure that would cause such a change.
+        ``covariate, estimate, change, departure, failure``: the estimate without it, the change,
+        the departure that would cause such a change, and why there is no estimate without it.
     """
     if "given" in fit.fitted.chosen.values():
         raise ArgumentError(
@@ -156,16 +158,12 @@ def hidden_covariates(
         raise ArgumentError("benchmark() hides one covariate at a time, and the data have none.")
     rows = []
     for name in data.roles.covariates:
-        left = tuple(column for column in data.roles.covariates if column != name)
-        modifiers = tuple(column for column in data.roles.modifiers if column != name)
-        changed = {
-            argument: None
-            if getattr(settings, argument) is None
-            else tuple(term for term in getattr(settings, argument) if term != name)
-            for argument in ("effect_terms", "confounding_terms")
-        }
-        short = refit.fit(data.with_roles(covariates=left, modifiers=modifiers), **changed)
-        estimate = float(short.estimate("ate").estimates[0])
+        estimate, failure = np.nan, ""
+        try:
+            short = _without(refit, data, settings, name).estimate("ate")
+            estimate = float(short.estimates[0])
+        except CausalKitError as error:
+            failure = str(error)
         change = estimate - bounds.estimate
         rows.append(
             {
@@ -173,6 +171,25 @@ def hidden_covariates(
                 "estimate": estimate,
                 "change": change,
                 "departure": abs(change) / bounds.unit,
+                "failure": failure,
             }
         )
     return pd.DataFrame(rows)
+
+
+def _without(refit: Refit, data: CausalData, settings: Settings, hidden: str) -> Any:
+    """The same fit without a covariate, which is in no working model either."""
+
+    def shorter(names: str | Sequence[str] | None) -> tuple[str, ...] | None:
+        if names is None:
+            return None
+        listed = (names,) if isinstance(names, str) else names
+        return tuple(term for term in listed if not is_term_of(term, hidden))
+
+    left = tuple(column for column in data.roles.covariates if column != hidden)
+    modifiers = tuple(column for column in data.roles.modifiers if column != hidden)
+    return refit.fit(
+        data.with_roles(covariates=left, modifiers=modifiers),
+        effect_terms=shorter(settings.effect_terms),
+        confounding_terms=shorter(settings.confounding_terms),
+    )

@@ -62,11 +62,10 @@ def _positions(sample: IVSample, names: Any, argument: str) -> list[int]:
         raise ArgumentTypeError(f"{argument} must list covariates, got {names!r}.")
     found = []
     for name in names:
-        # A category stands as several columns, "column=level".
         columns = [
             position
             for position, known in enumerate(sample.covariate_names)
-            if known == name or known.startswith(f"{name}=")
+            if is_term_of(known, name)
         ]
         if not columns:
             raise ArgumentError(
@@ -75,6 +74,11 @@ def _positions(sample: IVSample, names: Any, argument: str) -> list[int]:
             )
         found += columns
     return found
+
+
+def is_term_of(term: str, column: str) -> bool:
+    """Whether a term is a column, or one of its levels: a category is several "column=level"."""
+    return term == column or term.startswith(f"{column}=")
 
 
 def fit_working_models(sample: IVSample, settings: Settings) -> tuple[Fitted, dict[str, Solution]]:

@@ -315,6 +315,44 @@ def test_hiding_a_covariate_that_drives_everything_is_the_larger_departure(data)
     np.testing.assert_allclose(frame["departure"], frame["change"].abs() / unit)
 
 
+def test_terms_of_a_hidden_covariate_leave_the_working_models_with_it(data):
+    level = pd.Categorical(np.random.default_rng(0).choice(list("pqr"), len(data)))
+    made = data.assign(region=level).with_roles(covariates=("l1", "l2", "region"))
+    for terms in ("l1", ("l1", "region=q"), ("region",)):
+        fit = ck.InvalidIV(method="parametric", effect_terms=terms, random_state=0).fit(made)
+        frame = fit.benchmark().set_index("covariate")
+        listed = (terms,) if isinstance(terms, str) else terms
+        left = tuple(term for term in listed if not term.startswith("region"))
+        short = ck.InvalidIV(method="parametric", effect_terms=left, random_state=0).fit(
+            made.with_roles(covariates=("l1", "l2"))
+        )
+        assert (frame["failure"] == "").all()
+        assert frame.loc["region", "estimate"] == pytest.approx(short.estimate().estimate)
+
+
+@pytest.mark.filterwarnings("ignore::causalkit.errors.CausalKitWarning")
+def test_a_covariate_without_which_nothing_identifies_is_a_row_with_its_reason():
+    # Over both halves of l1 the variance moves up and down by as much.
+    rng = np.random.default_rng(0)
+    n = 3000
+    l1, z = rng.choice([-1.0, 1.0], n), rng.integers(0, 2, n).astype(float)
+    a = (rng.random(n) < np.where((z == 1) == (l1 > 0), 0.1, 0.5)).astype(float)
+    frame = pd.DataFrame({"y": a + l1 + rng.standard_normal(n), "a": a, "z": z, "l1": l1})
+    made = ck.CausalData.from_frame(
+        frame.assign(l2=rng.standard_normal(n)),
+        outcome="y",
+        treatment="a",
+        instruments="z",
+        covariates=["l1", "l2"],
+    )
+    fit = ck.InvalidIV(method="parametric", trim_delta_v=0.1, random_state=0).fit(made)
+    found = fit.benchmark().set_index("covariate")
+    assert np.isnan(found.loc["l1", ["estimate", "change", "departure"]].to_numpy(float)).all()
+    assert "|ΔV| is below 0.1 in every row" in found.loc["l1", "failure"]
+    assert np.isfinite(found.loc["l2", "departure"])
+    assert found.loc["l2", "failure"] == ""
+
+
 def test_departures_below_zero_and_candidates_of_one_learner_are_refused(fit):
     with pytest.raises(ArgumentError, match="departure must be at least 0"):
         fit.sensitivity(departure=-0.1)
