@@ -151,12 +151,12 @@ def partially_linear_iv(bench: Bench) -> tuple[EffectResult, Bools]:
     """Partially linear IV by double machine learning."""
     sample, learners = bench.sample, bench.learners
     treatment = "probability" if sample.binary_treatment else "mean"
-    binary = bool(np.isin(sample.z, (0.0, 1.0)).all())
     nuisances: list[Nuisance] = [
         bench.sight.nuisance("outcome", sample.y, learners.outcome),
         bench.sight.nuisance("treatment", sample.a, learners.treatment, kind=treatment),
     ]
-    kind = "probability" if binary else "mean"
+    # As the fit asks of its learner: a probability of one binary instrument, else means.
+    kind = "probability" if sample.binary_instrument else "mean"
     nuisances += [
         bench.sight.nuisance(f"instrument {column}", values, learners.instrument, kind=kind)
         for column, values in enumerate(sample.z.T)

@@ -208,23 +208,29 @@ def _selected(
         variance = (mu[0] * (1.0 - mu[0]), mu[1] * (1.0 - mu[1]))
     mean_square = mix(pi[k_pi], variance)
     products = modelled_products(y_res, a_res, hats, mean_square, z[:, None] - pi[k_pi])
-    labels = dict(zip(selection.AXES, choice, strict=True))
-    chosen = {name: f"selected: {pools[name].labels[k]}" for name, k in labels.items()}
+    labels = {
+        name: f"selected: {pools[name].labels[k]}"
+        for name, k in zip(selection.AXES, choice, strict=True)
+    }
     raw = pools["instrument"].arms[0][k_pi]
+    predictions = {
+        "instrument": raw,
+        "treatment:0": mu[0],
+        "treatment:1": mu[1],
+        "outcome:0": eta[0],
+        "outcome:1": eta[1],
+        "effect": beta,
+        "confounding": rho[k_beta],
+    }
     return Fitted(
         hats=hats,
         products=products,
-        predictions={
-            "instrument": raw,
-            "treatment:0": mu[0],
-            "treatment:1": mu[1],
-            "outcome:0": eta[0],
-            "outcome:1": eta[1],
-            "effect": beta,
-            "confounding": rho[k_beta],
-        },
+        predictions=predictions,
         targets=targets_of(sample, pi.shape[2]),
-        chosen=chosen,
+        # β and ρ are of one learner, and come under its name.
+        chosen={
+            name: labels[name.partition(":")[0]] for name in predictions if name != "confounding"
+        },
         facts={"effect_learned": "selected"},
         clipped=sample.share(raw != pi[k_pi]),
         models={},

@@ -17,7 +17,7 @@ from causalkit.iv.nuisances import Learners
 from causalkit.iv.result import IVFit
 from causalkit.iv.sample import iv_sample
 from causalkit.iv.selection import AXES
-from causalkit.iv.settings import Settings
+from causalkit.iv.settings import Settings, idle
 from causalkit.iv.views import covariate_sight
 from causalkit.nuisance import draw_folds
 from causalkit.nuisance.fitter import Fitter
@@ -109,17 +109,16 @@ def _spread(result: EffectResult, kept: Bools) -> Floats | None:
 
 def _relatives(fit: IVFit, settings: Settings) -> list[tuple[str, dict[str, Any], str]]:
     """Other methods of the family: label, changed arguments, estimand."""
-    plain = {"smooth": False, "criterion": "minimax"}
     terms = {"effect_terms": None, "confounding_terms": None}
-    simple = {"method": "parametric", "n_rep": 1, "learners": "linear", **plain}
+    parametric = {"method": "parametric", **idle("parametric"), **terms}
     rows: list[tuple[str, dict[str, Any], str]] = [
-        ("GENIUS, constant effect", {**simple, **terms}, "variance-weighted")
+        ("GENIUS, constant effect", parametric, "variance-weighted")
     ]
     if settings.method != "parametric":
-        rows.append(("InvalidIV (parametric)", {**simple, **terms}, "ate"))
+        rows.append(("InvalidIV (parametric)", parametric, "ate"))
     if settings.method != "debiased":
         learners = dict(zip(AXES, _chosen(fit, settings), strict=True))
-        debiased = {"method": "debiased", "learners": learners, **plain, **terms}
+        debiased = {"method": "debiased", **idle("debiased"), "learners": learners}
         rows.append(("InvalidIV (debiased)", debiased, "ate"))
     return rows
 

@@ -16,7 +16,7 @@ from causalkit.inference.instruments import AndersonRubin
 from causalkit.iv.compare import compare, comparison_rows, differences
 from causalkit.iv.fit import fit_iv
 from causalkit.iv.result import IVFit, augment, estimate_of, provenance_of
-from causalkit.iv.sample import has_two_values
+from causalkit.iv.sample import has_two_values, weighted_rows
 from causalkit.iv.sensitivity import DepartureBounds, departure_bounds, hidden_covariates
 from causalkit.iv.settings import Settings
 from causalkit.iv.specification import specification_tests
@@ -52,7 +52,7 @@ class InvalidIV(Estimator):
         ``method="selective"``, whose ``"auto"`` is lasso, boosting and forest. A mapping
         gives each nuisance its own: ``"instrument"`` (π; with other instruments than one of two
         values the regressions of V on L), ``"treatment"`` (μ), ``"outcome"`` (ω), ``"effect"``
-        (β and ρ).
+        (β and ρ). ``method="parametric"`` has none.
     n_folds : int, default 5
         2 is enough with a simple learner and thousands of rows, see docs/invalid_iv.md; 1, for
         ``method="debiased"`` alone, means no cross-fitting.
@@ -85,6 +85,7 @@ class InvalidIV(Estimator):
         :class:`causalkit.PanelDML`.
     n_jobs : int, default 1
     store_models : bool, default False
+        Keep the fitted models of ``method="debiased"`` in ``models_``.
     random_state : int, Generator, SeedSequence or None
     progress : None, True or callable, default None
 
@@ -207,7 +208,7 @@ class InvalidIV(Estimator):
             seed=as_seed(self.random_state),
             n_clusters=n_clusters,
             binary_treatment=data.roles.kinds[0] == "binary",
-            binary_instrument=has_two_values(data.matrix("instruments")),
+            binary_instrument=has_two_values(data.matrix("instruments")[weighted_rows(data)]),
         )
         with collect_warnings() as caught:
             fitted = fit_iv(data, settings, folds=folds, predictions=predictions)

@@ -4,7 +4,7 @@ import numpy as np
 
 from causalkit.data import CausalData
 from causalkit.errors import DataError, IdentificationError, IdentificationWarning, Problem
-from causalkit.iv.sample import IVSample
+from causalkit.iv.sample import IVSample, weighted_rows
 from causalkit.nuisance import Folds
 from causalkit.typing import Bools, Floats
 from causalkit.warn import warn
@@ -23,8 +23,7 @@ ONE_SIDED = (
 def check_instruments(data: CausalData) -> None:
     """Refuse instruments that do not vary, or that are the treatment or a covariate."""
     problems = []
-    weights = data.weights()
-    kept = np.ones(len(data), dtype=bool) if weights is None else weights > 0
+    kept = weighted_rows(data)
     a, y = data.column("treatment")[kept], data.column("outcome")[kept]
     z, x = data.matrix("instruments")[kept], data.matrix("covariates")[kept]
     named = [(data.roles.treatment[0], a), (data.roles.outcome[0], y)]

@@ -13,7 +13,7 @@ from causalkit.inference.solve import Solution, solve_linear
 from causalkit.inference.variance import degrees_of_freedom
 from causalkit.iv.candidates import Selection
 from causalkit.iv.influence import multiply_robust, variance_weighted
-from causalkit.iv.nuisances import Fitted
+from causalkit.iv.nuisances import ARMS, Fitted
 from causalkit.iv.sample import IVSample
 from causalkit.iv.selection import Contributions, smoothed_variance
 from causalkit.iv.settings import ESTIMANDS, Settings
@@ -269,11 +269,7 @@ def _diagnostics(fit: IVFit) -> dict[str, Any]:
         if hats is None or not rows.any():
             continue
         weights = None if sample.weights is None else sample.weights[rows]
-        per_repeat = [
-            quality(targets[rows, r], hats[rows][:, [r]], weights=weights)
-            for r in range(hats.shape[1])
-        ]
-        qualities[name] = per_repeat[0]
+        qualities[name] = quality(targets[rows, 0], hats[rows][:, [0]], weights=weights)
     found: dict[str, Any] = {
         "nuisances": qualities,
         "learners": dict(fitted.chosen),
@@ -292,6 +288,15 @@ def _diagnostics(fit: IVFit) -> dict[str, Any]:
 def _glance(fit: IVFit) -> dict[str, Any]:
     raw = fit.fitted.predictions.get("instrument")
     found: dict[str, Any] = {"first_stage_f": fit.strength.mean_f.test.statistic}
+    for column, name, values in (
+        ("nuisance_rmse_y", "outcome", fit.sample.y),
+        ("nuisance_rmse_d", "treatment", fit.sample.a),
+    ):
+        arms = [fit.fitted.predictions.get(f"{name}:{arm}") for arm in ARMS]
+        if arms[0] is not None and arms[1] is not None:
+            one = fit.sample.z[:, 0] == 1.0
+            hats = np.where(one, arms[1][:, 0], arms[0][:, 0])
+            found[column] = float(np.sqrt(fit.sample.mean((values - hats) ** 2)))
     if raw is not None:
         found |= {"overlap_min": float(raw.min()), "overlap_max": float(raw.max())}
     return found

@@ -115,10 +115,11 @@ def iv_sample(data: CausalData) -> IVSample:
     clusters = data.clusters()
     if not clusters and data.roles.unit is not None:
         clusters = (data.codes("unit"),)
-    weights = data.weights()
+    weights, kept = data.weights(), weighted_rows(data)
     frequency = data.roles.weight_kind == "frequency"
-    kept = np.arange(len(data)) if weights is None else np.flatnonzero(weights > 0)
-    z = _coded(stated)
+    # One instrument of two values as 0/1, which changes nothing but the names of its levels.
+    top = stated[kept].max(axis=0)
+    z = (stated == top).astype(np.float64) if has_two_values(stated[kept]) else stated
     # By value, so that shuffling the table changes no fold.
     order = np.lexsort((*x[kept].T[::-1], *z[kept].T[::-1], a[kept], y[kept]))
     rows = kept[order]
@@ -136,16 +137,17 @@ def iv_sample(data: CausalData) -> IVSample:
         covariate_names=data.matrix_names("covariates"),
         treatment_name=data.roles.treatment[0],
         instrument_names=data.matrix_names("instruments"),
-        levels=np.column_stack([stated[kept].min(axis=0), stated[kept].max(axis=0)]),
+        levels=np.column_stack([stated[kept].min(axis=0), top]),
         n_dropped=len(data) - rows.size,
     )
+
+
+def weighted_rows(data: CausalData) -> Ints:
+    """Positions of the rows of positive weight, which alone say what the data hold."""
+    weights = data.weights()
+    return np.arange(len(data)) if weights is None else np.flatnonzero(weights > 0)
 
 
 def has_two_values(z: Floats) -> bool:
     """Whether there is one instrument, and it has two values."""
     return z.shape[1] == 1 and np.unique(z).size == 2
-
-
-def _coded(z: Floats) -> Floats:
-    """One instrument of two values as 0/1, which changes nothing but the names of its levels."""
-    return (z == z.max()).astype(np.float64) if has_two_values(z) else z

@@ -19,6 +19,20 @@ NUISANCES = ("instrument", "treatment", "outcome", "effect")
 ESTIMANDS = ("ate", "att", "atc", "variance-weighted")
 DEFAULT_CANDIDATES = ("lasso", "boosting", "forest")
 
+_LEARNED = ("debiased", "selective")
+# Argument, default, and the methods that it has an effect on, where that is not all of them.
+_BELONGS: tuple[tuple[str, Any, tuple[str, ...]], ...] = (
+    ("smooth", False, ("selective",)),
+    ("criterion", "minimax", ("selective",)),
+    ("effect_terms", None, ("parametric",)),
+    ("confounding_terms", None, ("parametric",)),
+    ("n_folds", 5, _LEARNED),
+    ("n_rep", 1, _LEARNED),
+    ("effect_loss", "auto", _LEARNED),
+    ("calibrate", True, _LEARNED),
+    ("store_models", False, ("debiased",)),
+)
+
 Candidates = Mapping[str, tuple[tuple[str, str | Learner], ...]]
 
 
@@ -111,22 +125,21 @@ class Settings:
         return settings
 
     def _check_together(self) -> None:
-        """Refuse arguments that could have no effect."""
-        for name, value, default, method in (
-            ("smooth", self.smooth, False, "selective"),
-            ("criterion", self.criterion, "minimax", "selective"),
-            ("effect_terms", self.effect_terms, None, "parametric"),
-            ("confounding_terms", self.confounding_terms, None, "parametric"),
-        ):
-            if self.method != method and value is not default and value != default:
+        """Refuse arguments that could have no effect on the fit."""
+        for name, default, methods in _BELONGS:
+            value = getattr(self, name)
+            if self.method not in methods and value is not default and value != default:
+                owners = " or ".join(f'"{method}"' for method in methods)
                 raise ArgumentError(
-                    f'{name}={value!r} belongs to method="{method}"; leave it at {default!r} for '
+                    f"{name}={value!r} belongs to method={owners}; leave it at {default!r} for "
                     f'method="{self.method}".'
                 )
-        if self.method == "parametric" and self.n_rep > 1:
+        named = [label for listed in self.candidates.values() for label, _ in listed]
+        if self.method == "parametric" and set(named) != {"auto"}:
+            label = next(label for label in named if label != "auto")
             raise ArgumentError(
-                f"n_rep={self.n_rep} repeats a sample split, and method='parametric' has none; "
-                "leave it at 1."
+                f'learners name {label!r}, and method="parametric" fits working models of its own; '
+                'leave learners at "auto", or use method="debiased" or "selective".'
             )
 
     @property
@@ -139,6 +152,12 @@ class Settings:
         """Name for tables."""
         more = f", {self.criterion}" if self.method == "selective" else ""
         return f"InvalidIV ({self.method}{more}{', smooth' if self.smooth else ''})"
+
+
+def idle(method: str) -> dict[str, Any]:
+    """Arguments without effect on a method, at their defaults."""
+    found = {name: default for name, default, methods in _BELONGS if method not in methods}
+    return found | ({"learners": "auto"} if method == "parametric" else {})
 
 
 def _cov_type(chosen: str, n_clusters: int) -> str:

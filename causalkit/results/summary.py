@@ -133,6 +133,7 @@ def _nuisances(result: "EffectResult") -> tuple[Part, ...]:
     rows = tuple(
         (name, *(number(facts.get(key), 4 if key == "rmse" else 3) for key in keys))
         for name, facts in found.items()
+        if any(key in facts for key in keys)
     )
     grid = Grid(header=("", *(_FIT[key] for key in keys)), rows=rows) if keys else None
     learners = tuple(

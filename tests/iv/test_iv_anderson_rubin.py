@@ -106,6 +106,8 @@ def sample_and_fit(kind):
     data = designs.as_data(l1, l2, *rest)
     if kind == "debiased":
         return data, fit(data, wrong_everywhere(l1, l2), ssc="none")
+    if kind == "parametric":
+        return data, ck.InvalidIV(method=kind, ssc="none").fit(data)
     return data, fit(data, method=kind, ssc="none")
 
 

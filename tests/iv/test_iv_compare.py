@@ -233,7 +233,7 @@ def test_one_instrument_of_three_levels_has_none_to_agree_with():
     assert names == ["Left-out moments (Hansen J)"] * 2
 
 
-def test_agreement_needs_learners_that_serve_one_instrument_too():
+def test_agreement_needs_learners_that_serve_one_instrument_too_and_pliv_does_not():
     rng = np.random.default_rng(6)
     z1, z2 = (rng.random((2, 800)) < 0.5).astype(float)
     a = np.sqrt(0.5 + 1.2 * z1 + 0.9 * z2) * rng.standard_normal(800)
@@ -251,6 +251,7 @@ def test_agreement_needs_learners_that_serve_one_instrument_too():
     words = (
         "instruments agree fits 'z' alone, and .* predicts no probabilities.* Named learners serve"
     )
+    assert "PLIV" in fit.compare().names
     with pytest.warns(CausalKitWarning, match=words):
         names = [test.name for test in fit.specification()]
     assert names == ["Left-out moments (Hansen J)"] * 2

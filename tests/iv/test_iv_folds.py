@@ -132,6 +132,6 @@ def test_repeats_may_have_different_numbers_of_folds():
 def test_the_parametric_method_has_no_folds_and_compare_leaves_them_out():
     words = "method='parametric' fits all rows at once and has no folds; leave out folds="
     with pytest.raises(ArgumentError, match=words):
-        fit([THIRDS], method="parametric")
+        fit([THIRDS], method="parametric", learners="auto")
     rows = fit([THIRDS]).compare()
     assert {"GENIUS, constant effect", "InvalidIV (parametric)"} <= set(rows.names)
