@@ -10,7 +10,7 @@ from causalkit.heterogeneity.dr import as_column, as_propensity, as_treatment, w
 from causalkit.heterogeneity.rate import as_clusters
 from causalkit.nuisance import DenseFeatures, FoldKeys, Folds, Nuisance, cross_fit, draw_folds
 from causalkit.rng import seed_of
-from causalkit.typing import Floats, Ints, Learner
+from causalkit.typing import Bools, Floats, Ints, Learner
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,11 @@ class Sample:
         """Rows."""
         return int(self.y.size)
 
+    @property
+    def weighted(self) -> Bools:
+        """Rows that have weight."""
+        return np.ones(self.n, dtype=np.bool_) if self.weights is None else self.weights > 0.0
+
 
 def checked_sample(
     y: Any, treatment: Any, features: Any, propensity: Any, clusters: Any, sample_weight: Any
@@ -54,9 +59,16 @@ def checked_sample(
     weights = None if sample_weight is None else as_column("sample_weight", sample_weight, n)
     if weights is not None and weights.min() < 0.0:
         raise ArgumentError(f"sample_weight must not be negative, got {weights.min():g}.")
+    treated = as_treatment("treatment", treatment, n)
+    for arm in (0, 1):
+        if weights is not None and not weights[treated == arm].any():
+            raise IdentificationError(
+                f"sample_weight is zero in all rows with treatment {arm}; an effect needs both "
+                "arms."
+            )
     return Sample(
         outcome,
-        as_treatment("treatment", treatment, n),
+        treated,
         _as_features(features, n),
         None if propensity is None else as_propensity(propensity, n),
         None if clusters is None else as_clusters(clusters, n),
@@ -106,9 +118,10 @@ def check_arms(sample: Sample, folds: Folds) -> None:
     for repeat in range(folds.n_rep):
         for step in range(folds.n_folds):
             for words, rows in zip(("before", "in"), fold_rows(folds, repeat, step), strict=True):
-                if np.unique(sample.t[rows]).size < 2:
+                seen = rows[sample.weighted[rows]]
+                if np.unique(sample.t[seen]).size < 2:
                     raise IdentificationError(
-                        f"an arm is empty in the {rows.size} rows {words} fold {step + 2} of "
+                        f"an arm is empty in the {seen.size} rows {words} fold {step + 2} of "
                         f"repeat {repeat + 1}; use fewer folds, or clusters with both arms."
                     )
 

@@ -48,7 +48,7 @@ class RateResult:
     effects : RankEffects
         AUTOC, QINI and TOC with their standard errors.
     n : int
-        Rows.
+        Rows that have weight.
     seed : int
         Of the half samples.
     name : str
@@ -218,7 +218,10 @@ def rank_average_treatment_effect(
     columns, names = _columns(priorities, n)
     weights = None if sample_weight is None else as_column("sample_weight", sample_weight, n)
     groups = None if clusters is None else as_clusters(clusters, n)
-    notes = (_checked_ids(ids, training_ids, n),)
+    notes = [_checked_ids(ids, training_ids, n)]
+    weightless = 0 if weights is None else int((weights == 0.0).sum())
+    if weightless:
+        notes.append(f"{weightless} of {n} rows have no weight and are left out.")
     grid = DECILES if q is None else q
     draws: dict[str, Any] = {"rng": stream(seed, "half samples"), "draws": n_boot}
     draws |= {"q": grid, "clusters": groups, "weights": weights}
@@ -231,9 +234,9 @@ def rank_average_treatment_effect(
     with collect_warnings() as said:
         if groups is not None:
             warn_if_few(found[0].n_clusters)
-    facts: dict[str, Any] = {"notes": notes, "warnings": tuple(said)}
+    facts: dict[str, Any] = {"notes": tuple(notes), "warnings": tuple(said)}
     made = tuple(
-        RateResult(target, effects, n, seed, name, groups is not None, **facts)
+        RateResult(target, effects, n - weightless, seed, name, groups is not None, **facts)
         for effects, name in zip(found, names, strict=True)
     )
     return replace(made[-1], parts=made[:-1])
@@ -307,6 +310,10 @@ def _checked_ids(ids: Any, training_ids: Any, n: int) -> str:
         return (
             "That the ranking was learned from other rows is assumed; with ids and training_ids "
             "it is checked."
+        )
+    if np.ndim(training_ids) != 1:
+        raise ArgumentTypeError(
+            f"training_ids must be a list or an array of identifiers, got {training_ids!r:.60}."
         )
     here = _labels("ids", ids, n)
     there = _labels("training_ids", training_ids, len(training_ids))

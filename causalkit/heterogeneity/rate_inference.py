@@ -48,7 +48,7 @@ class FoldRate:
     ratio : float
         Estimate over standard error; zero where all priorities are equal.
     n, n_train : int
-        Rows evaluated, and rows learned from.
+        Rows evaluated, which have weight, and rows learned from.
     n_clusters : int
         Clusters evaluated.
     """
@@ -80,7 +80,7 @@ class RateTest:
         Of every repeat.
     scheme, target : str
     n : int
-        Rows.
+        Rows that have weight.
     seed : int
     learner : str
         Of the outcome means.
@@ -185,7 +185,8 @@ def rate_test(
         If lengths differ, values are missing, or ``learn`` does not return one finite number for
         each test row.
     IdentificationError
-        If an arm is empty in a fold, the outcome is constant, or a propensity is 0 or 1.
+        If no row of an arm has weight in a fold, the outcome is constant, or a propensity is 0
+        or 1.
 
     References
     ----------
@@ -231,7 +232,7 @@ def rate_test(
         p_values=tuple(p_values),
         scheme=scheme,
         target=target,
-        n=sample.n,
+        n=int(sample.weighted.sum()),
         seed=seed,
         learner=learner if isinstance(learner, str) else type(learner).__name__,
         notes=_notes(sample, rates, folds.n_rep),
@@ -269,9 +270,8 @@ def _evaluate(
     estimate = found.autoc if autoc else found.qini
     error = found.autoc_se if autoc else found.qini_se
     ratio = estimate / error if error > 0.0 else 0.0
-    return FoldRate(
-        repeat, step + 1, estimate, error, ratio, test.size, train.size, found.n_clusters
-    )
+    n_test = int(sample.weighted[test].sum())
+    return FoldRate(repeat, step + 1, estimate, error, ratio, n_test, train.size, found.n_clusters)
 
 
 def _notes(sample: Sample, rates: list[FoldRate], n_rep: int) -> tuple[str, ...]:
@@ -282,6 +282,9 @@ def _notes(sample: Sample, rates: list[FoldRate], n_rep: int) -> tuple[str, ...]
             "Propensity: the treated share of the training rows, which is right only if all rows "
             "were treated with one probability."
         )
+    weightless = sample.n - int(sample.weighted.sum())
+    if weightless:
+        notes.append(f"{weightless} of {sample.n} rows have no weight and are not evaluated.")
     flat = sum(rate.std_err == 0.0 for rate in rates)
     if flat:
         notes.append(

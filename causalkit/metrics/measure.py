@@ -7,7 +7,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from causalkit.errors import ArgumentError, check_choice, check_count, check_level
+from causalkit.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    check_choice,
+    check_count,
+    check_level,
+)
 from causalkit.typing import Floats
 
 Kind = Literal["mean", "share", "sd", "ratio", "quantile"]
@@ -61,10 +67,15 @@ def as_values(name: str, values: Any, *, infinite: bool = False) -> Floats:
 
     Raises
     ------
-    ArgumentError
+    ArgumentError, ArgumentTypeError
         If the array is not one-dimensional or holds values that cannot be used.
     """
-    array = np.asarray(values, dtype=np.float64)
+    try:
+        array = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ArgumentTypeError(
+            f"{name} must hold numbers, and cannot be read as such: {error}."
+        ) from error
     if array.ndim != 1:
         raise ArgumentError(
             f"{name} must hold one number per replication, shape (R,), got shape {array.shape}."

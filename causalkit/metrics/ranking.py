@@ -32,7 +32,8 @@ class RankEffects:
     toc, toc_se : (m,) arrays
         Curve at ``q`` and its pointwise standard errors.
     n_clusters : int
-        Clusters that half samples were drawn from; units where no clusters were given.
+        Clusters that half samples were drawn from; units where no clusters were given. Those
+        without weight are none.
     draws : int
         Half samples.
     """
@@ -52,7 +53,7 @@ class RankEffects:
 class _Ranked:
     """Scores about their mean and weights, from the largest priority down.
 
-    ``tie`` numbers the ties; ``order`` is the row of each place.
+    Of the rows that have weight. ``tie`` numbers the ties; ``order`` is the row of each place.
     """
 
     score: Floats
@@ -169,7 +170,8 @@ def rank_effects(
     ``rank_average_treatment_effect``.
     """
     ranked = [_rank(priority, score, weights)]
-    return _resampled(ranked, [[1.0]], rng=rng, q=q, clusters=clusters, draws=draws)[0]
+    how: dict[str, Any] = {"n": np.size(score), "rng": rng, "q": q, "clusters": clusters}
+    return _resampled(ranked, [[1.0]], draws=draws, **how)[0]
 
 
 def paired_rank_effects(
@@ -197,7 +199,8 @@ def paired_rank_effects(
     """
     ranked = [_rank(priority, score, weights) for priority in (first, second)]
     wanted = [[1.0, 0.0], [0.0, 1.0], [1.0, -1.0]]
-    one, two, gap = _resampled(ranked, wanted, rng=rng, q=q, clusters=clusters, draws=draws)
+    how: dict[str, Any] = {"n": np.size(score), "rng": rng, "q": q, "clusters": clusters}
+    one, two, gap = _resampled(ranked, wanted, draws=draws, **how)
     return one, two, gap
 
 
@@ -256,6 +259,7 @@ def _rank(priority: Any, score: Any, weights: Any) -> _Ranked:
     if not p.size or (w < 0).any() or not w.any():
         raise ArgumentError("ranking needs at least one unit, and weights that are not negative.")
     order = np.argsort(-p, kind="stable")
+    order = order[w[order] > 0]
     ranked = p[order]
     tie = np.concatenate([[0], np.cumsum(ranked[1:] != ranked[:-1])])
     # About the mean: the curve is one of differences, which a large common level would blur.
@@ -266,6 +270,7 @@ def _resampled(
     ranked: list[_Ranked],
     wanted: list[list[float]],
     *,
+    n: int,
     rng: np.random.Generator,
     q: Any,
     clusters: Any,
@@ -274,7 +279,7 @@ def _resampled(
     """Combinations of the effects of rankings, with the spread over common half samples."""
     check_count("draws", draws, least=2)
     grid = _fractions(q)
-    codes, n_clusters = _codes(clusters, ranked[0].order.size)
+    codes, n_clusters = _codes(clusters, ranked[0].order, n)
     halves = np.empty((draws, len(ranked), 2 + grid.size))
     for draw in range(draws):
         half = _half(rng, n_clusters)
@@ -319,17 +324,12 @@ def _measured(ranked: _Ranked, grid: Floats | None = None) -> Floats:
     """AUTOC, QINI, and TOC at fractions, a unit that is cut counting in part."""
     at = np.empty(0) if grid is None else grid
     weight, held = ranked.weight, np.cumsum(ranked.weight)
-    if not held.size or held[-1] == 0.0:
-        raise ArgumentError(
-            "a half sample has no weight at all; leave out clusters without weight."
-        )
     if ranked.tie[0] == ranked.tie[-1]:
         # All units tied: nobody comes first, whatever rounding would make of it.
         return np.zeros(2 + at.size)
     gained = np.cumsum(weight * _shared(ranked))
     total, mean = held[-1], gained[-1] / held[-1]
-    # Units without weight may come first, and then hold nothing.
-    area = weight @ (gained / np.maximum(held, np.finfo(np.float64).tiny)) / total - mean
+    area = weight @ (gained / held) / total - mean
     area_q = (weight @ gained - mean * (weight @ held)) / total**2
     reached = at * total
     curve = np.interp(reached, np.append(0.0, held), np.append(0.0, gained)) / reached - mean
@@ -341,9 +341,8 @@ def _shared(ranked: _Ranked) -> Floats:
     first = np.flatnonzero(np.diff(ranked.tie, prepend=-1))
     if first.size == ranked.score.size:
         return ranked.score
-    held = np.add.reduceat(ranked.weight, first)
     sums = np.add.reduceat(ranked.weight * ranked.score, first)
-    means = np.divide(sums, held, out=np.zeros_like(sums), where=held > 0)
+    means = sums / np.add.reduceat(ranked.weight, first)
     return np.repeat(means, np.diff(np.append(first, ranked.score.size)))
 
 
@@ -355,17 +354,21 @@ def _fractions(q: Any) -> Floats:
     return grid
 
 
-def _codes(clusters: Any, n: int) -> tuple[Ints | None, int]:
-    """Cluster of each row, None if each is its own, and how many there are."""
-    codes, n_clusters = None, n
+def _codes(clusters: Any, kept: Ints, n: int) -> tuple[Ints | None, int]:
+    """Cluster of each row, None if each is its own, and how many hold rows with weight."""
+    codes, n_clusters = None, kept.size
     if clusters is not None:
         labels = np.asarray(clusters)
         if labels.shape != (n,):
             raise ArgumentError(
                 f"clusters must hold one label for each of {n} units, got shape {labels.shape}."
             )
-        names, codes = np.unique(labels, return_inverse=True)
+        codes = np.zeros(n, dtype=np.int64)
+        names, codes[kept] = np.unique(labels[kept], return_inverse=True)
         n_clusters = names.size
+    elif kept.size < n:
+        codes = np.zeros(n, dtype=np.int64)
+        codes[np.sort(kept)] = np.arange(kept.size)
     if n_clusters < 4:
         raise ArgumentError(
             f"half samples need at least 4 clusters, got {n_clusters}; give finer clusters or "

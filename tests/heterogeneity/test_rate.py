@@ -184,6 +184,8 @@ def test_the_summary_says_whether_rows_were_checked():
         ({"q": [0.0, 1.0]}, ArgumentError, "fractions above 0"),
         ({"sample_weight": [1, 1, -1, 1]}, ArgumentError, "weights that are not negative"),
         ({"sample_weight": [1, 1]}, ArgumentError, "sample_weight must hold one number for each"),
+        ({"q": "abc"}, ArgumentTypeError, "q must hold numbers, and cannot be read"),
+        ({"ids": [1, 2, 3, 4], "training_ids": 5}, ArgumentTypeError, "training_ids must be a li"),
         ({"clusters": [0, 0, 0, 0]}, ArgumentError, "at least 4 clusters, got 1"),
         ({"clusters": [0, 1]}, ArgumentError, "clusters must hold one label for each of 4 rows"),
         ({"clusters": ["a", "b", np.nan, "d"]}, ArgumentError, "clusters is missing in 1 of 4"),
@@ -193,6 +195,19 @@ def test_the_summary_says_whether_rows_were_checked():
 def test_what_cannot_be_ranked_is_refused_by_name(changed, error, said):
     with pytest.raises(error, match=said):
         rate(**{"scores": SCORES, "priorities": SCORES, "seed": 0} | changed)
+
+
+def test_rows_without_weight_are_left_out_and_counted():
+    score, tau = experiment(np.random.default_rng(11), 90)
+    weights = np.where(np.arange(90) % 3, 1.0, 0.0)
+    kept = weights > 0
+    found = rate(score, tau, sample_weight=weights, seed=0)
+    known = rate(score[kept], tau[kept], seed=0)
+    assert (found.n, found.n_clusters) == (60, 60)
+    assert found.estimate == pytest.approx(known.estimate, rel=1e-12)
+    assert found.std_err == pytest.approx(known.std_err, rel=1e-12)
+    assert found.notes[1:] == ("30 of 90 rows have no weight and are left out.",)
+    assert len(known.notes) == 1
 
 
 def test_few_clusters_are_warned_of():

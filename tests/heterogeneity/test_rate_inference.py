@@ -227,6 +227,7 @@ def test_effects_that_differ_are_found(scheme):
         ({"features": np.full(40, np.nan)}, ArgumentError, "missing"),
         ({"clusters": np.arange(40) // 20}, ArgumentError, "at least 4 clusters, got 1"),
         ({"sample_weight": -np.ones(40)}, ArgumentError, "sample_weight must not be negative"),
+        ({"sample_weight": np.zeros(40)}, Unidentified, "is zero in all rows with treatment 0"),
         ({"learn": lambda _, test: test[1:]}, ArgumentError, "what learn returned for fold 2"),
         ({"learn": lambda _, test: test * np.nan}, ArgumentError, "fold 2 of repeat 1 is miss"),
         ({"n_folds": 1, "scheme": "sequential"}, ArgumentError, "n_folds must be at least 2"),
@@ -244,6 +245,26 @@ def test_what_cannot_be_tested_is_refused_by_name(changed, error, said):
     }
     with pytest.raises(error, match=said):
         ck.rate_test(**given | changed)
+
+
+def test_an_arm_whose_rows_have_no_weight_is_empty():
+    x, y, t = experiment(np.random.default_rng(9), n=80)
+    with pytest.raises(Unidentified, match="sample_weight is zero in all rows with treatment 1"):
+        run(data=(x, y, t), sample_weight=1.0 - t)
+    # One treated row has weight, and it is in one of the two halves.
+    weights = np.where((t == 0) | (np.arange(80) == np.flatnonzero(t)[0]), 1.0, 0.0)
+    with pytest.raises(Unidentified, match=r"an arm is empty in the .* rows (before|in) fold 2"):
+        run(data=(x, y, t), sample_weight=weights, scheme="split")
+
+
+def test_rows_without_weight_are_not_counted_as_evaluated():
+    x, y, t = experiment(np.random.default_rng(9), n=200)
+    weights = np.where(np.arange(200) % 2, 1.0, 0.0)
+    found = run(data=(x, y, t), sample_weight=weights, scheme="split")
+    assert found.n == 100
+    # Neither rows nor half samples: of the evaluated half, those that have weight.
+    assert found.folds[0].n == found.folds[0].n_clusters < 70
+    assert "100 of 200 rows have no weight and are not evaluated." in found.notes
 
 
 def test_warnings_are_shown_and_kept():

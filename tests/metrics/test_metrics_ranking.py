@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from causalkit.errors import ArgumentError
+from causalkit.errors import ArgumentError, ArgumentTypeError
 from causalkit.metrics import autoc, qini, rank_effects, toc, toc_difference_in_means
 
 SCORES = [1.0, 2.0, 3.0, 4.0]
@@ -185,6 +185,37 @@ def test_differences_in_means_need_the_word_that_treatment_was_randomised():
         toc_difference_in_means([1.0, 1.0], [1.0, 2.0], [0, 1], randomised=True)
 
 
+@pytest.mark.parametrize("clustered", [False, True])
+def test_units_without_weight_are_neither_units_nor_clusters(clustered):
+    rng = np.random.default_rng(3)
+    priority, score = rng.standard_normal((2, 60))
+    weights = np.where(np.arange(60) % 3 == 0, 0.0, rng.uniform(0.5, 2.0, 60))
+    # Of the clusters of two rows, one in three has no weight at all.
+    weights[np.arange(60) // 2 % 3 == 0] = 0.0
+    clusters = np.arange(60) // 2 if clustered else None
+    kept = weights > 0
+    every = rank_effects(
+        priority, score, weights=weights, clusters=clusters, rng=np.random.default_rng(0)
+    )
+    some = rank_effects(
+        priority[kept],
+        score[kept],
+        weights=weights[kept],
+        clusters=None if clusters is None else clusters[kept],
+        rng=np.random.default_rng(0),
+    )
+    assert every.n_clusters == some.n_clusters == (20 if clustered else kept.sum())
+    for name in ("autoc", "qini", "autoc_se", "qini_se", "toc", "toc_se"):
+        np.testing.assert_allclose(getattr(every, name), getattr(some, name), rtol=1e-9, atol=1e-12)
+
+
+def test_what_is_no_number_is_named():
+    with pytest.raises(ArgumentTypeError, match="priority must hold numbers, and cannot be read"):
+        autoc(["a"], [1.0])
+    with pytest.raises(ArgumentTypeError, match="q must hold numbers"):
+        toc([1.0, 2.0], [1.0, 2.0], q="abc")
+
+
 def test_rankings_refuse_what_they_cannot_use():
     rng = np.random.default_rng(0)
     with pytest.raises(ArgumentError, match="score is nan in 1 of 2"):
@@ -199,5 +230,5 @@ def test_rankings_refuse_what_they_cannot_use():
         rank_effects(SCORES, SCORES, rng=rng, clusters=[0, 0, 1, 1])
     with pytest.raises(ArgumentError, match="one label for each of 4 units"):
         rank_effects(SCORES, SCORES, rng=rng, clusters=[0, 1])
-    with pytest.raises(ArgumentError, match="a half sample has no weight"):
+    with pytest.raises(ArgumentError, match="half samples need at least 4 clusters, got 1"):
         rank_effects(SCORES, SCORES, rng=rng, weights=[1.0, 0.0, 0.0, 0.0])
