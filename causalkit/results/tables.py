@@ -98,7 +98,7 @@ class ResultTable:
 
 
 def table(
-    results: Sequence[EffectResult] | Mapping[str, EffectResult],
+    results: EffectResult | Sequence[EffectResult] | Mapping[str, EffectResult],
     *,
     names: Sequence[str] | None = None,
     stars: bool = False,
@@ -112,7 +112,7 @@ def table(
 
     Parameters
     ----------
-    results : sequence or mapping of EffectResult
+    results : EffectResult, or sequence or mapping of them
         With a mapping, the keys are the names.
     names : sequence of str, optional
         Column heads. Default: the estimators, numbered where they repeat.
@@ -155,6 +155,8 @@ def table(
     if isinstance(results, Mapping):
         names = list(results) if names is None else names
         results = list(results.values())
+    if isinstance(results, EffectResult):
+        results = [results]
     wrong = [type(r).__name__ for r in results if not isinstance(r, EffectResult)]
     if wrong:
         raise ArgumentTypeError(
@@ -210,8 +212,10 @@ def _model_rows(shown: ResultTable) -> tuple[Row, dict[tuple[str, str], Row]]:
     """Heads, and cells by model and term: estimate, error, interval, and what differs."""
     facts = _differing(shown)
     levels = {result.level for result in shown.results}
-    level = f"{numerals.percent(levels.pop())} " if len(levels) == 1 else ""
-    heads = ("Estimate", "Std. error", f"{level}interval", *(label for label, _ in facts))
+    one = len(levels) == 1
+    shown_level = f"{numerals.percent(levels.pop())} interval" if one else "Interval"
+    labels = () if one else ("Level",)
+    heads = ("Estimate", "Std. error", shown_level, *labels, *(label for label, _ in facts))
     digits = numerals.decimals(error for result in shown.results for error in result.std_errors)
     rows: dict[tuple[str, str], Row] = {}
     for place, (name, result) in enumerate(zip(shown.names, shown.results, strict=True)):
@@ -221,6 +225,7 @@ def _model_rows(shown: ResultTable) -> tuple[Row, dict[tuple[str, str], Row]]:
                 numerals.number(float(result.estimates[at]), digits) + _mark(shown, result, at),
                 numerals.number(float(result.std_errors[at]), digits),
                 numerals.interval(float(low[at]), float(high[at]), digits),
+                *(numerals.percent(result.level) for _ in labels),
                 *(cells[place] for _, cells in facts),
             )
     return heads, rows

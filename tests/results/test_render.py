@@ -1,13 +1,18 @@
 """Layout and escaping, read back with parsers that are not ours."""
 
+import ast
 import re
+import unicodedata
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
+import causalkit
 from causalkit.results.render import (
+    _LATEX,
     Grid,
     Page,
     Part,
@@ -59,9 +64,47 @@ def printed_by_latex(text: str) -> str:
     return "".join(PRINTED.get(piece, piece) for piece in pieces)
 
 
-@given(LABELS.filter(lambda text: not set(text) & set("²±×≤≥−–→αβγδθλμρστ")))
+SYMBOLS = {character for character in _LATEX if not character.isascii()}
+
+
+@given(LABELS.filter(lambda text: not set(text) & SYMBOLS))
 def test_latex_prints_any_label_as_it_stands(label):
     assert printed_by_latex(escape_latex(label)) == one_line(label)
+
+
+def printed_characters(folder):
+    """Characters beyond ASCII in the texts of the package, docstrings aside."""
+    found = set()
+    for path in folder.rglob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+                node.value.value = ""
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found |= {character for character in node.value if not character.isascii()}
+    return found
+
+
+def test_what_the_package_prints_is_ascii_in_latex():
+    package = Path(causalkit.__file__).parent
+    # Of the data, authors' names alone, which any LaTeX reads as they are.
+    parts = [part for part in package.iterdir() if part.is_dir() and part.name != "data"]
+    seen = set().union(*map(printed_characters, parts))
+    assert {"Δ", "π", "√", "²", "−"} <= seen
+    assert {character for character in seen if not escape_latex(character).isascii()} == set()
+
+
+def test_greek_letters_are_the_commands_of_their_names():
+    for letter in "αβγδζηθικμνξπρστυχψωΓΔΘΞΠΣΥΦΨΩ":
+        _, size, _, name = unicodedata.name(letter).split()
+        command = name.lower() if size == "SMALL" else name.capitalize()
+        assert escape_latex(letter) == f"$\\{command}$"
+    assert [escape_latex(letter) for letter in "λΛε"] == [
+        r"$\lambda$",
+        r"$\Lambda$",
+        r"$\varepsilon$",
+    ]
 
 
 @given(LABELS)

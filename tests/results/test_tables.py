@@ -37,6 +37,22 @@ def test_what_differs_between_models_gets_a_row_and_what_they_share_a_note(make)
     assert "Outcome: lwage." in same.to_text()
 
 
+def test_one_result_is_a_table_of_one(make):
+    assert table(make()).to_text() == table([make()]).to_text()
+
+
+def test_rows_of_different_levels_each_say_theirs(make):
+    narrow = make(level=0.9)
+    shown = table([make(), narrow], names=["a", "b"], layout="rows")
+    assert shown.frame["Level"].tolist() == ["95%", "90%"]
+    assert "Interval" in shown.frame.columns
+    low, high = narrow.conf_int()
+    assert shown.frame["Interval"].iloc[1] == f"[{low:.4f}, {high:.4f}]"
+    same = table([narrow, narrow], names=["a", "b"], layout="rows").frame
+    assert "90% interval" in same.columns
+    assert "Level" not in same.columns
+
+
 def test_stars_are_off_by_default_and_explained_where_on(make):
     plain = table([make()]).to_text()
     assert "*" not in plain
