@@ -8,7 +8,7 @@ import numpy as np
 
 from causalkit.errors import ArgumentError, check_count, check_level
 from causalkit.metrics.intervals import coverage
-from causalkit.metrics.measure import Measure, as_values, share_of
+from causalkit.metrics.measure import Measure, as_numbers, as_values, share_of
 from causalkit.typing import Floats, Ints
 
 
@@ -202,7 +202,7 @@ def sbc_uniformity(ranks: Any, *, n_draws: int, bins: int | None = None) -> Rank
 
 def _posterior(truth: Any, draws: Any) -> tuple[Floats, Floats]:
     """Truths ``(R,)`` and finite draws ``(R, L)``."""
-    t, x = as_values("truth", truth), np.asarray(draws, dtype=np.float64)
+    t, x = as_values("truth", truth), as_numbers("draws", draws)
     if x.ndim != 2 or x.shape[0] != t.size or not x.shape[1] or not np.isfinite(x).all():
         raise ArgumentError(
             f"draws must hold finite numbers, a row for each of {t.size} replications; got shape "
@@ -213,7 +213,7 @@ def _posterior(truth: Any, draws: Any) -> tuple[Floats, Floats]:
 
 def _per_fit(name: str, values: Any) -> Floats:
     """Diagnostics with a row per fit; NaN is allowed."""
-    array = np.asarray(values, dtype=np.float64)
+    array = as_numbers(name, values)
     if array.ndim not in (1, 2):
         raise ArgumentError(f"{name} must have shape (R,) or (R, k), got {array.shape}.")
     return array.reshape(array.shape[0], -1)

@@ -10,8 +10,8 @@ import numpy as np
 
 from causalkit.errors import ArgumentError, check_choice
 from causalkit.metrics.effects import dose_response_ise
-from causalkit.metrics.measure import as_values, check_together
-from causalkit.typing import Floats
+from causalkit.metrics.measure import as_numbers, as_values, check_together
+from causalkit.typing import Floats, Ints
 
 POPULATIONS = ("test", "all")
 
@@ -63,7 +63,7 @@ def amse(
     check_choice("population", population, POPULATIONS)
     hat, true = _curves("outcomes_hat", outcomes_hat), _curves("outcomes", outcomes)
     if population == "test" and test is not None:
-        true = true[np.asarray(test)]
+        true = true[_positions(test, len(true))]
     if population == "test" and true.shape != hat.shape:
         raise ArgumentError(
             f"outcomes must hold the test units of outcomes_hat, {hat.shape}, got {true.shape}; "
@@ -108,10 +108,13 @@ def amise(curve_hat: Any, curve: Any, *, dose: Any, density: Any, floor: float =
     t, p = as_values("dose", dose), as_values("density", density)
     if not floor >= 0.0:
         raise ArgumentError(f"floor must not be negative, got {floor!r}.")
+    check_together(dose=t, density=p)
+    if t.size < 2:
+        raise ArgumentError(f"dose must hold at least two values, got {t.size}.")
     weight = np.where(p >= floor, p, 0.0)
     if not weight.any():
         raise ArgumentError(f"no dose has a density of at least {floor}; the largest is {p.max()}.")
-    span = (float(t[0]), float(t[-1])) if t.size else (0.0, 0.0)
+    span = (float(t[0]), float(t[-1]))
     error = dose_response_ise(curve_hat, curve, dose=t, dose_range=span, weight=weight)
     return error / float(np.trapezoid(weight, t))
 
@@ -229,7 +232,7 @@ def root_squared_loss(chosen: Any, best: Any) -> float:
     ArgumentError
         If shapes differ or a value is not finite.
     """
-    a, b = np.asarray(chosen, dtype=np.float64), np.asarray(best, dtype=np.float64)
+    a, b = as_numbers("chosen", chosen), as_numbers("best", best)
     if a.shape != b.shape or not a.size or not (np.isfinite(a) & np.isfinite(b)).all():
         raise ArgumentError(
             f"chosen and best must be finite and of one shape, got {a.shape} and {b.shape}."
@@ -237,9 +240,24 @@ def root_squared_loss(chosen: Any, best: Any) -> float:
     return math.sqrt(float(np.mean((b - a) ** 2)))
 
 
+def _positions(test: Any, n: int) -> Ints:
+    """Rows that a mask or positions name."""
+    rows = np.asarray(test)
+    if rows.dtype.kind == "b" and rows.shape == (n,):
+        return np.flatnonzero(rows)
+    if rows.ndim != 1 or rows.dtype.kind not in "iu" or rows.min(initial=0) < 0:
+        raise ArgumentError(
+            f"test must be a mask of {n} rows, or positions from 0 to {n - 1}, got {rows.dtype} "
+            f"of shape {rows.shape}."
+        )
+    if rows.max(initial=0) >= n:
+        raise ArgumentError(f"test names row {rows.max()}; outcomes has rows 0 to {n - 1}.")
+    return rows
+
+
 def _curves(name: str, values: Any) -> Floats:
     """Finite numbers ``(n, m)`` or ``(m,)``."""
-    array = np.asarray(values, dtype=np.float64)
+    array = as_numbers(name, values)
     if array.ndim not in (1, 2) or not array.size or not np.isfinite(array).all():
         raise ArgumentError(
             f"{name} must hold finite numbers, a column per dose and a row per unit; got shape "
@@ -250,7 +268,7 @@ def _curves(name: str, values: Any) -> Floats:
 
 def _units(outcomes_hat: Any, outcomes: Any) -> tuple[Floats, Floats]:
     """Predicted and true outcomes ``(n, K, m)``."""
-    hat, true = (np.asarray(v, dtype=np.float64) for v in (outcomes_hat, outcomes))
+    hat, true = as_numbers("outcomes_hat", outcomes_hat), as_numbers("outcomes", outcomes)
     finite = np.isfinite(hat).all() and np.isfinite(true).all()
     if hat.shape != true.shape or true.ndim not in (2, 3) or not true.size or not finite:
         raise ArgumentError(
@@ -264,7 +282,7 @@ def _best(best: Any, true: Floats) -> Floats:
     """True outcome of each unit and arm at its best dose ``(n, K)``."""
     if best is None:
         return np.asarray(true.max(axis=2))
-    given = np.asarray(best, dtype=np.float64)
+    given = as_numbers("best", best)
     given = given[:, None] if given.ndim == 1 else given
     if given.shape != true.shape[:2]:
         raise ArgumentError(

@@ -12,7 +12,7 @@ import numpy as np
 
 from causalkit.errors import ArgumentError
 from causalkit.metrics.intervals import covered
-from causalkit.metrics.measure import as_values, check_together, is_constant
+from causalkit.metrics.measure import as_numbers, as_values, check_together, is_constant
 from causalkit.typing import Floats
 
 
@@ -250,7 +250,10 @@ def dose_response_ise(
     """
     hat, true = _pair(curve_hat, curve)
     t = as_values("dose", dose)
-    low, high = (float(end) for end in dose_range)
+    ends = as_values("dose_range", dose_range)
+    if ends.size != 2:
+        raise ArgumentError(f"dose_range must be two numbers, (low, high), got {dose_range!r}.")
+    low, high = ends.tolist()
     if t.size < 2 or (np.diff(t) <= 0).any():
         raise ArgumentError("dose must hold at least two values that increase strictly.")
     if not t[0] <= low < high <= t[-1]:
@@ -283,7 +286,7 @@ def _pair(hat: Any, true: Any) -> tuple[Floats, Floats]:
 
 def as_table(name: str, values: Any) -> Floats:
     """Finite numbers of shape ``(n, k)``."""
-    array = np.asarray(values, dtype=np.float64)
+    array = as_numbers(name, values)
     if array.ndim != 2 or not array.size or not np.isfinite(array).all():
         raise ArgumentError(
             f"{name} must hold finite numbers, a row per unit and a column per treatment; got "

@@ -70,12 +70,7 @@ def as_values(name: str, values: Any, *, infinite: bool = False) -> Floats:
     ArgumentError, ArgumentTypeError
         If the array is not one-dimensional or holds values that cannot be used.
     """
-    try:
-        array = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise ArgumentTypeError(
-            f"{name} must hold numbers, and cannot be read as such: {error}."
-        ) from error
+    array = as_numbers(name, values)
     if array.ndim != 1:
         raise ArgumentError(
             f"{name} must hold one number per replication, shape (R,), got shape {array.shape}."
@@ -88,6 +83,16 @@ def as_values(name: str, values: Any, *, infinite: bool = False) -> Floats:
             f"position {rows[0]}); leave them out and count them, no measure can use them."
         )
     return array
+
+
+def as_numbers(name: str, values: Any) -> Floats:
+    """Numbers of any shape as float64, or an ArgumentTypeError for what is none."""
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ArgumentTypeError(
+            f"{name} must hold numbers, and cannot be read as such: {error}."
+        ) from error
 
 
 def check_together(**arrays: Floats) -> None:

@@ -177,13 +177,22 @@ def _masks(selected: Any, valid: Any) -> tuple[Bools, Bools]:
 
 
 def _labels(labels_hat: Any, labels: Any) -> tuple[Any, Any]:
-    """Two label arrays of one length."""
+    """Two label arrays of one length, none missing."""
+    from pandas import isna
+
     a, b = np.asarray(labels_hat), np.asarray(labels)
     if a.ndim != 1 or a.shape != b.shape or not a.size:
         raise ArgumentError(
             "labels need one entry per unit in both partitions, got shapes "
             f"{a.shape} and {b.shape}."
         )
+    for name, known in (("labels_hat", a), ("labels", b)):
+        missing = np.flatnonzero(isna(known))
+        if missing.size:
+            raise ArgumentError(
+                f"{name} is missing for {missing.size} of {known.size} units (first: position "
+                f"{missing[0]}); leave these units out of both partitions."
+            )
     return a, b
 
 

@@ -111,6 +111,14 @@ def test_a_better_dose_between_the_grid_counts_as_lost():
             lambda: amise([1.0, 1.0], [0.0, 0.0], dose=[1.0, 0.0], density=[1.0, 1.0]),
             "increase strictly",
         ),
+        (
+            lambda: amise([1.0, 2.0], [1.0, 2.0], dose=[], density=[]),
+            "dose must hold at least two values, got 0",
+        ),
+        (lambda: amse(HAT, TRUE, test=[5]), "test names row 5; outcomes has rows 0 to 2"),
+        (lambda: amse(HAT, TRUE, test=[-1]), "test must be a mask of 3 rows, or positions from 0"),
+        (lambda: amse(HAT, TRUE, test=[True]), "test must be a mask of 3 rows"),
+        (lambda: amse([["a"]], [[1.0]]), "outcomes_hat must hold numbers, and cannot be read"),
         (lambda: root_mise(TRUE, TRUE, dose=[0.0]), "dose must hold 2 values that increase"),
         (lambda: root_mise(HAT, TRUE, dose=[0.0, 1.0]), r"got \(2, 2\) and \(3, 2\)"),
         (

@@ -118,6 +118,8 @@ def test_with_two_arms_pairs_are_the_usual_effects():
 def test_pairs_need_tables_of_one_shape_and_some_weight():
     with pytest.raises(ArgumentError, match=r"got \(2, 2\) and \(3, 2\)"):
         pair_pehe(np.ones((2, 2)), np.ones((3, 2)))
+    with pytest.raises(ArgumentError, match="outcomes_hat must hold numbers, and cannot be read"):
+        pair_pehe([[1.0, 2.0], [3.0]], np.ones((2, 2)))
     with pytest.raises(ArgumentError, match="no pair of treatments"):
         pair_pehe(np.ones((2, 2)), np.ones((2, 2)), propensity=[[0.0, 1.0], [0.0, 1.0]])
 
@@ -168,6 +170,7 @@ def test_dose_response_error_on_a_coarse_uneven_grid_is_the_trapezoidal_rule():
     [
         ({"dose_range": (-1.0, 1.0)}, r"range from -1\.0 to 1\.0 must lie within the doses"),
         ({"dose_range": (0.5, 0.5)}, "must lie within the doses"),
+        ({"dose_range": (0,)}, r"dose_range must be two numbers, \(low, high\), got \(0,\)"),
         ({"dose": [0.0, 0.0, 1.0]}, "increase strictly"),
         ({"weight": "density"}, "an array or 'uniform', got 'density'"),
         ({"weight": [1.0, -1.0, 1.0]}, "weight is negative at 1 doses"),

@@ -9,7 +9,7 @@ import pytest
 from scipy.special import betainc
 from statsmodels.stats.proportion import proportion_confint
 
-from causalkit.errors import ArgumentError
+from causalkit.errors import ArgumentError, ArgumentTypeError
 from causalkit.metrics import (
     Measure,
     mean_of,
@@ -164,6 +164,11 @@ def test_a_simulated_truth_adds_its_error_in_quadrature():
     assert (with_error.value, with_error.mcse) == (0.5, pytest.approx(0.5))
     exact = share_of(9, 12)
     assert with_truth_error(exact, truth_mcse=0.0) is exact
+
+
+def test_what_is_no_number_is_refused_by_name():
+    with pytest.raises(ArgumentTypeError, match="values must hold numbers, and cannot be read"):
+        mean_of(["a"])
 
 
 def test_nan_is_refused_with_its_place():

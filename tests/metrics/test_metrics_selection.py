@@ -112,6 +112,17 @@ def test_merged_clusters_have_no_effect_error():
         matched_effect_rmse(merged, LABELS, effects_hat=[1.0, 2.0], effects=[0.0, 2.0, 3.0])
 
 
+@pytest.mark.parametrize("missing", [None, math.nan])
+def test_missing_labels_are_named(missing):
+    known = np.array(["a", "b", "c"], dtype=object)
+    holed = known.copy()
+    holed[1] = missing
+    with pytest.raises(ArgumentError, match=r"labels_hat is missing for 1 of 3 .*position 1\)"):
+        adjusted_rand(holed, known)
+    with pytest.raises(ArgumentError, match=r"labels is missing for 1 of 3 units"):
+        adjusted_rand(known, holed)
+
+
 def test_labels_out_of_range_are_named():
     with pytest.raises(ArgumentError, match="labels_hat must be whole numbers from 0 to 1"):
         matched_clusters(LABELS_HAT, LABELS, k_hat=2, k=3)
