@@ -4,9 +4,12 @@ from collections.abc import Iterator
 from itertools import cycle, islice
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
+from causalkit.errors import ArgumentError, ArgumentTypeError
 from causalkit.optional import require
+from causalkit.typing import Floats
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,6 +27,30 @@ LEGEND: dict[str, Any] = {
     "labelcolor": INK,
     "handletextpad": 0.5,
 }
+
+
+def numbers(name: str, values: Any, *, n: int | None = None) -> Floats:
+    """Finite numbers to draw, one-dimensional, ``n`` of them if that is given.
+
+    Raises
+    ------
+    ArgumentTypeError, ArgumentError
+        If they are no numbers, or missing, infinite, or of another shape.
+    """
+    try:
+        array = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ArgumentTypeError(
+            f"{name} must hold numbers, and cannot be read as such: {error}."
+        ) from error
+    bad = int((~np.isfinite(array)).sum())
+    if array.ndim != 1 or bad or (n is not None and array.size != n):
+        wanted = "" if n is None else f"{n} "
+        raise ArgumentError(
+            f"{name} must be a column of {wanted}finite numbers, got shape {array.shape} with "
+            f"{bad} missing or infinite; leave such rows out of every argument."
+        )
+    return array
 
 
 def colours(count: int) -> Iterator[tuple[str, str]]:

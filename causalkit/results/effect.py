@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
@@ -141,6 +141,11 @@ class EffectResult:
                 f"and {self.contrast!r}."
             )
         check_probability(self.level)
+
+    def __setstate__(self, state: list[Any]) -> None:
+        for item, value in zip(fields(self), state, strict=True):
+            object.__setattr__(self, item.name, value)
+        self.__post_init__()  # a pickle does not keep arrays read-only
 
     @property
     def estimate(self) -> "float | pd.Series[float]":

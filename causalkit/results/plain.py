@@ -3,14 +3,14 @@
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import MISSING, asdict, fields, is_dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from causalkit.errors import ArgumentError
+from causalkit.errors import ArgumentError, unknown_name
 
 if TYPE_CHECKING:
     from causalkit.results.effect import EffectResult
@@ -61,14 +61,29 @@ def to_fields(record: Mapping[str, Any]) -> dict[str, Any]:
     Raises
     ------
     ArgumentError
-        If the record was written by a later schema.
+        If the record was written by a later schema, or lacks a field or has one that is unknown.
     """
+    from causalkit.results.effect import EffectResult
+
     values = dict(record)
     schema = values.pop("schema", None)
     if schema != SCHEMA:
         raise ArgumentError(
             f"the record has schema {schema!r}, this version of causalkit reads {SCHEMA}; "
             "read it with the version in its provenance."
+        )
+    known = {item.name: item for item in fields(EffectResult)}
+    for name in values:
+        if name not in known:
+            raise unknown_name("field of a result", name, known)
+    lost = [
+        name
+        for name, item in known.items()
+        if item.default is MISSING and item.default_factory is MISSING and name not in values
+    ]
+    if lost:
+        raise ArgumentError(
+            f"the record lacks {', '.join(lost)}; give all that EffectResult.to_dict() wrote."
         )
     for name in ("terms", "treatment", "contrast", "notes", "warnings"):
         values[name] = tuple(values[name])

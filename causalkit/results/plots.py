@@ -200,7 +200,7 @@ def event_study_data(
     level: float | None = None,
 ) -> pd.DataFrame:
     """Numbers of an event-study plot, in order of time, the reference period at zero."""
-    moments = np.asarray(times, dtype=np.float64)
+    moments = canvas.numbers("times", times)
     if moments.shape != result.estimates.shape or reference in moments:
         raise ArgumentError(
             f"times needs one period per term ({len(result.terms)}) without the reference "
@@ -227,7 +227,7 @@ def _as_table(results: Results) -> ResultTable:
     """Whatever holds results, as a table of them."""
     if isinstance(results, ResultTable):
         return results
-    return table([results] if isinstance(results, EffectResult) else results)
+    return table(results)
 
 
 def _null_line(ax: "Axes", null: float) -> None:

@@ -111,14 +111,15 @@ def plot_overlap(
         ``plot_data``: columns ``arm, left, right, share``.
     """
     edges = np.linspace(0.0, 1.0, n_bins + 1)
-    arm = np.asarray(treated, dtype=np.float64) > 0.5
+    chance = canvas.numbers("propensity", propensity)
+    arm = canvas.numbers("treated", treated, n=chance.size) > 0.5
     ax = canvas.axes(ax, size=(6.4, 3.6), needed_by="plot_overlap")
     frames = []
     for name, rows, sign, colour in (
         (names[1], arm, 1.0, canvas.BLUE),
         (names[0], ~arm, -1.0, canvas.ORANGE),
     ):
-        share = np.histogram(propensity[rows], bins=edges)[0] / max(int(rows.sum()), 1)
+        share = np.histogram(chance[rows], bins=edges)[0] / max(int(rows.sum()), 1)
         text = f"{name} (n = {int(rows.sum()):,})"
         ax.bar(
             edges[:-1],
@@ -134,7 +135,7 @@ def plot_overlap(
         frames.append(
             pd.DataFrame({"arm": name, "left": edges[:-1], "right": edges[1:], "share": share})
         )
-    outside = float(np.mean((propensity < eps) | (propensity > 1.0 - eps)))
+    outside = float(np.mean((chance < eps) | (chance > 1.0 - eps)))
     for left, right in ((0.0, eps), (1.0 - eps, 1.0)):
         ax.axvspan(left, right, color=canvas.VERMILION, alpha=0.25, lw=0)
     ax.axhline(0.0, color=canvas.INK, lw=0.8)
@@ -299,9 +300,11 @@ def binned_residuals(
         Columns ``treatment, outcome, std_error, n``; bins that repeated values leave empty are
         absent.
     """
-    cuts = np.unique(np.quantile(treatment_residual, np.linspace(0.0, 1.0, n_bins + 1)))
-    bins = np.clip(np.searchsorted(cuts, treatment_residual, side="right") - 1, 0, len(cuts) - 2)
-    frame = pd.DataFrame({"bin": bins, "d": treatment_residual, "y": outcome_residual})
+    d = canvas.numbers("treatment_residual", treatment_residual)
+    y = canvas.numbers("outcome_residual", outcome_residual, n=d.size)
+    cuts = np.unique(np.quantile(d, np.linspace(0.0, 1.0, n_bins + 1)))
+    bins = np.clip(np.searchsorted(cuts, d, side="right") - 1, 0, len(cuts) - 2)
+    frame = pd.DataFrame({"bin": bins, "d": d, "y": y})
     means = frame.groupby("bin").agg(
         treatment=("d", "mean"), outcome=("y", "mean"), std_error=("y", "sem"), n=("y", "size")
     )

@@ -10,7 +10,7 @@ import jinja2
 import markupsafe
 import pandas as pd
 
-from causalkit.errors import ArgumentTypeError
+from causalkit.errors import ArgumentTypeError, check_choice
 from causalkit.provenance import versions
 from causalkit.results.effect import EffectResult
 from causalkit.results.render import Grid, framed_html
@@ -52,6 +52,13 @@ class Table:
     content: EffectResult | ResultTable | pd.DataFrame
     caption: str = ""
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.content, EffectResult | ResultTable | pd.DataFrame):
+            raise ArgumentTypeError(
+                "a Table shows an EffectResult, a ResultTable or a pandas frame, got "
+                f"{type(self.content).__name__}."
+            )
+
 
 @dataclass(frozen=True, slots=True)
 class Figure:
@@ -61,6 +68,14 @@ class Figure:
     caption: str = ""
     alt: str = ""
     kind: Literal["png", "svg"] = "png"
+
+    def __post_init__(self) -> None:
+        if not (hasattr(self.drawing, "savefig") or hasattr(self.drawing, "figure")):
+            raise ArgumentTypeError(
+                "a Figure shows matplotlib axes or a matplotlib figure, got "
+                f"{type(self.drawing).__name__}."
+            )
+        check_choice("kind", self.kind, tuple(_MIME))
 
 
 Section = Heading | Text | Code | Table | Figure

@@ -1,5 +1,6 @@
 """EffectResult: intervals, p-values and what the constructor refuses."""
 
+import copy
 import itertools
 import math
 import pickle
@@ -18,6 +19,15 @@ FINITE = st.floats(-1e3, 1e3, allow_nan=False)
 POSITIVE = st.floats(1e-3, 1e3)
 KINDS = st.sampled_from(["normal", "t"])
 ALL_KINDS = st.sampled_from(["normal", "t", "bootstrap", "uniform"])
+
+
+def test_arrays_are_read_only_after_pickle_and_copy_too(make_clustered):
+    result = make_clustered([0.1, 0.2])
+    for again in (pickle.loads(pickle.dumps(result)), copy.deepcopy(result)):
+        for name in ("estimates", "vcov", "influence"):
+            np.testing.assert_array_equal(getattr(again, name), getattr(result, name))
+            with pytest.raises(ValueError, match="read-only"):
+                getattr(again, name)[0] = 9.0
 
 
 def test_interval_and_p_value_are_those_of_statsmodels(make):

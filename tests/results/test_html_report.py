@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
-from causalkit.errors import ArgumentTypeError
+from causalkit.errors import ArgumentError, ArgumentTypeError
 from causalkit.results import table
 from causalkit.results.report import Code, Figure, Heading, Table, Text, frame_grid, html_report
 
@@ -18,6 +18,15 @@ def drawing():
     ax.plot([0, 1], [0, 1])
     yield figure
     plt.close(figure)
+
+
+def test_what_is_no_table_and_no_drawing_is_refused_where_it_is_made(drawing):
+    with pytest.raises(ArgumentTypeError, match=r"a Table shows an EffectResult, .* got str"):
+        Table("x")
+    with pytest.raises(ArgumentTypeError, match=r"a Figure shows matplotlib axes .* got str"):
+        Figure("x")
+    with pytest.raises(ArgumentError, match="unknown kind 'gif'"):
+        Figure(drawing, kind="gif")
 
 
 def test_a_report_shows_each_section_in_order_with_text_escaped(make, read_html):

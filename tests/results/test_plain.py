@@ -29,6 +29,15 @@ def test_json_and_back_keeps_every_field(make_clustered):
     assert np.array_equal(again.clusters[0], result.clusters[0])
 
 
+def test_a_record_with_a_field_too_many_or_too_few_names_it(make):
+    record = make().to_dict()
+    with pytest.raises(ArgumentError, match=r"unknown field of a result 'estimats'.*'estimates'"):
+        EffectResult.from_dict({**record, "estimats": [1.0]})
+    del record["vcov"], record["n"]
+    with pytest.raises(ArgumentError, match="the record lacks vcov, n; give all that"):
+        EffectResult.from_dict(record)
+
+
 def test_arrays_of_length_n_stay_out_unless_asked(make_clustered):
     result = make_clustered([0.1])
     assert not {"influence", "clusters", "draws"} & result.to_dict().keys()

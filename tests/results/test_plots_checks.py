@@ -31,6 +31,25 @@ def test_love_plot_draws_each_stage_sorted_by_first_imbalance():
         plots_checks.plot_love(values.iloc[:0])
 
 
+def test_lists_are_drawn_like_arrays():
+    chances, arms = [0.1, 0.4, 0.9, 0.5], [0, 1, 1, 0]
+    ours = plots_checks.plot_overlap(chances, arms).plot_data
+    pd.testing.assert_frame_equal(
+        ours, plots_checks.plot_overlap(np.array(chances), np.array(arms)).plot_data
+    )
+    with pytest.raises(ArgumentError, match="treated must be a column of 4 finite numbers"):
+        plots_checks.plot_overlap(chances, arms[:3])
+
+
+def test_residuals_that_are_missing_are_refused_and_do_not_melt_the_bins():
+    d, y = np.arange(50.0), np.arange(50.0)
+    d[0] = np.nan
+    with pytest.raises(ArgumentError, match=r"treatment_residual must be .* with 1 missing"):
+        plots_checks.plot_residuals(d, y, estimate=1.0, std_error=0.1)
+    with pytest.raises(ArgumentError, match="outcome_residual must be a column of 50 finite"):
+        plots_checks.plot_residuals(y, d, estimate=1.0, std_error=0.1)
+
+
 def test_overlap_bars_are_shares_of_each_arm_up_and_down():
     propensity = np.array([0.001, 0.35, 0.35, 0.65, 0.995])
     treated = np.array([0.0, 0.0, 1.0, 1.0, 1.0])

@@ -119,6 +119,11 @@ def test_event_study_without_influence_values_draws_pointwise_intervals_only(mak
     assert "uniform_low" not in ax.plot_data
 
 
+def test_event_study_times_must_be_numbers(make_clustered):
+    with pytest.raises(ArgumentError, match="times must hold numbers, and cannot be read"):
+        plot_event_study(make_clustered([0.1, 0.2]), times=["a", "b"])
+
+
 @pytest.mark.parametrize("times", [[0.0], [0.0, -1.0]])
 def test_event_study_times_must_fit_the_terms(make_clustered, times):
     with pytest.raises(ArgumentError, match="one period per term"):
