@@ -334,7 +334,15 @@ class InvalidIV(Estimator):
         return differences(rows, self.fit_, self._settings)
 
     def specification(self, *, data: CausalData | None = None) -> tuple[HypothesisTest, ...]:
-        """Specification tests: agreement of instruments, left-out moments, ratio of variances."""
+        """Specification tests: agreement of instruments, left-out moments, ratio of variances.
+
+        A test that the data cannot carry is left out with a warning that says why.
+
+        Raises
+        ------
+        ArgumentError, IdentificationError
+            If there is nothing to test, or no test can be made.
+        """
         self._check_fitted()
         return specification_tests(self._refit, self.fit_, self._settings, self._need_data(data))
 

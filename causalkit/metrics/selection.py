@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from causalkit.errors import ArgumentError
+from causalkit.errors import ArgumentError, check_count
 from causalkit.metrics.measure import Measure, as_values, check_together
 from causalkit.metrics.paired import paired_difference
 from causalkit.typing import Bools, Floats, Ints
@@ -102,10 +102,11 @@ def matched_clusters(labels_hat: Any, labels: Any, *, k_hat: int, k: int) -> Int
     Raises
     ------
     ArgumentError
-        If a label is out of range.
+        If a label is out of range, or a number of clusters is no whole number.
     """
     from scipy.optimize import linear_sum_assignment
 
+    k_hat, k = check_count("k_hat", k_hat, least=1), check_count("k", k, least=1)
     a, b = _labels(labels_hat, labels)
     a, b = _in_range("labels_hat", a, k_hat), _in_range("labels", b, k)
     common = np.bincount(b * k_hat + a, minlength=k * k_hat).reshape(k, k_hat)

@@ -126,6 +126,10 @@ def test_missing_labels_are_named(missing):
 def test_labels_out_of_range_are_named():
     with pytest.raises(ArgumentError, match="labels_hat must be whole numbers from 0 to 1"):
         matched_clusters(LABELS_HAT, LABELS, k_hat=2, k=3)
+    with pytest.raises(
+        ArgumentError, match=r"k_hat must be a whole number of at least 1, got 2\.5"
+    ):
+        matched_clusters(LABELS_HAT, LABELS, k_hat=2.5, k=3)
     with pytest.raises(ArgumentError, match=r"got shapes \(1,\) and \(2,\)"):
         adjusted_rand([1], [1, 2])
 
