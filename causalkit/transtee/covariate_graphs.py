@@ -177,17 +177,6 @@ def graphs_of(data: CausalData, column: str, names: "Sequence[str]") -> Graphs:
                 tuple(int(row) for row in lost[:10]),
             )
         )
-    bad = np.flatnonzero(~np.isfinite(found.features).all(axis=1))
-    if bad.size:
-        name = shown(list(found.place)[found.owner[bad[0]]])
-        raise DataError(
-            Problem(
-                CODE,
-                f"{bad.size} nodes of {column}_nodes have features that are not finite numbers; "
-                f"first: one of graph {name}.",
-                column,
-            )
-        )
     every = _padded(found.features, found.edges, found.owner, len(found.place))
     return every.rows(place.astype(np.int64))
 

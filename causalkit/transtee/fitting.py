@@ -86,6 +86,11 @@ class Coding:
     library: Library | None
 
     @property
+    def item_column(self) -> str:
+        """Column of the structured treatment."""
+        return self.actions.columns[self.actions.kinds.index("structured")]
+
+    @property
     def action_shape(self) -> ActionShape:
         """What the network needs to know of actions."""
         if self.library is None:
@@ -119,8 +124,8 @@ def code_data(coding: Coding, data: CausalData) -> Coded:
     """Arrays of a training set."""
     actions = encode_actions(coding.actions, data.frame)
     if coding.library is not None and actions.items is not None:
-        column = coding.actions.columns[coding.actions.kinds.index("structured")]
-        actions = replace(actions, items=coding.library.codes(actions.items, column))
+        items = coding.library.codes(actions.items, coding.item_column)
+        actions = replace(actions, items=items)
     clusters = data.clusters()
     groups = clusters[0] if clusters else None
     if groups is None and data.roles.unit is not None:

@@ -1,4 +1,4 @@
-"""Graphs from two tables: a row for every node, and a row for every edge."""
+"""Tables beside the data: of items with features, and of graphs, by their nodes and edges."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +9,9 @@ import pandas as pd
 
 from causalkit.errors import DataError, Problem
 from causalkit.typing import Ints, Singles
+
+# Beside the column that names the item, what says which row of a table is which.
+_KEYS = ("step", "node", "source", "target")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,7 @@ def read_graphs(
     column: str,
     *,
     code: str,
-    names: Sequence[str] | None = None,
+    names: Sequence[str],
 ) -> GraphTables:
     """Graphs of tables ``column, node, features...`` and ``column, source, target``.
 
@@ -50,30 +53,28 @@ def read_graphs(
         Names the graph, in both.
     code : str
         Of the errors.
-    names : sequence of str, optional
-        Features to read, in this order; default all, in that of the table.
+    names : sequence of str
+        Features to read, in this order.
 
     Raises
     ------
     DataError
-        If a table lacks a column or a value, a node is there twice, a feature is no number, or an
-        edge names a node that its graph lacks.
+        If a table lacks a column or a value, a node is there twice, a feature is not a finite
+        number, or an edge names a node that its graph lacks.
     """
     if edges.empty:
         edges = pd.DataFrame({column: [], "source": [], "target": []})
     for table, kept, wanted in (
-        (nodes, f"{column}_nodes", (column, "node", *(names or ()))),
+        (nodes, f"{column}_nodes", (column, "node", *names)),
         (edges, f"{column}_edges", (column, "source", "target")),
     ):
         check_columns(table, kept, wanted, column, code)
-    _check_once(nodes, column, code)
+    check_once(nodes, f"{column}_nodes", (column, "node"), code)
     nodes = nodes.sort_values([column, "node"], ignore_index=True)
     place = places(nodes[column])
-    if names is None:
-        names = [str(name) for name in nodes if name not in (column, "node")]
     return GraphTables(
         place,
-        _numbers(nodes, names, column, code),
+        numbers(nodes, f"{column}_nodes", names, column, code),
         _ends(nodes, edges, column, code),
         nodes[column].map(place).to_numpy(dtype=np.int64),
     )
@@ -109,7 +110,7 @@ def _ends(nodes: pd.DataFrame, edges: pd.DataFrame, column: str, code: str) -> I
 def check_columns(
     table: pd.DataFrame, name: str, wanted: Sequence[str], column: str, code: str
 ) -> None:
-    """Refuse a table that lacks a column, or a value in those that name graphs and nodes."""
+    """Refuse a table that lacks a column, or a value in those that name what its rows are."""
     absent = [one for one in wanted if one not in table]
     if absent:
         raise DataError(
@@ -120,7 +121,7 @@ def check_columns(
                 column,
             )
         )
-    keys = table[[one for one in wanted if one in (column, "node", "source", "target")]]
+    keys = table[[one for one in wanted if one in (column, *_KEYS)]]
     holes = np.flatnonzero(keys.isna().any(axis=1))
     if holes.size:
         whole = ", ".join(map(str, keys))
@@ -135,48 +136,59 @@ def check_columns(
         )
 
 
-def _check_once(nodes: pd.DataFrame, column: str, code: str) -> None:
-    again = np.flatnonzero(nodes.duplicated([column, "node"]))
+def check_once(table: pd.DataFrame, name: str, keys: Sequence[str], code: str) -> None:
+    """Refuse a table in which something is there twice."""
+    again = np.flatnonzero(table.duplicated(list(keys)))
     if again.size:
-        first = nodes.iloc[again[0]]
+        first = ", ".join(f"{key} {shown(table[key].iloc[again[0]])}" for key in keys)
         raise DataError(
             Problem(
                 code,
-                f"table {column + '_nodes'!r} has {again.size} nodes twice; first: node "
-                f"{shown(first['node'])} of graph {shown(first[column])}.",
-                column,
+                f"table {name!r} has {again.size} rows for what other rows are for (first: "
+                f"{first}, again in row {again[0]}); keep one of them.",
+                keys[0],
+                tuple(int(row) for row in again[:10]),
             )
         )
 
 
-def _numbers(nodes: pd.DataFrame, names: Sequence[str], column: str, code: str) -> Singles:
-    """Features ``(nodes, f)``; a one where there are none."""
-    for name in names:
-        kind = nodes[name].dtype
+def numbers(
+    table: pd.DataFrame, name: str, features: Sequence[Any], column: str, code: str
+) -> Singles:
+    """Features ``(rows, f)``, finite; a one where there are none."""
+    for feature in features:
+        kind = table[feature].dtype
         if not (pd.api.types.is_numeric_dtype(kind) or pd.api.types.is_bool_dtype(kind)):
             raise DataError(
                 Problem(
                     code,
-                    f"feature {name!r} of table {column + '_nodes'!r} is {kind}, and a number is "
-                    "needed; make indicators of it, or leave it out.",
+                    f"feature {feature!r} of table {name!r} is {kind}, and a number is needed; "
+                    "make indicators of it, or leave it out.",
                     column,
                 )
             )
-    if not names:
-        return np.ones((len(nodes), 1), dtype=np.float32)
-    values: Singles = nodes[list(names)].to_numpy(dtype=np.float32, na_value=np.nan)
+    if not features:
+        return np.ones((len(table), 1), dtype=np.float32)
+    values: Singles = table[list(features)].to_numpy(dtype=np.float32, na_value=np.nan)
+    bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
+    if bad.size:
+        row = table.iloc[bad[0]]
+        feature = features[int(np.flatnonzero(~np.isfinite(values[bad[0]]))[0])]
+        raise DataError(
+            Problem(
+                code,
+                f"{bad.size} rows of table {name!r} have features that are not finite numbers; "
+                f"first: {feature!r} of {shown(row[column])} is {shown(row[feature])}; fill "
+                "it in, or leave the feature out.",
+                column,
+            )
+        )
     return values
 
 
 def places(names: "pd.Series[Any]") -> dict[Any, int]:
     """Position of each name, in the order of their first rows."""
     return {name: position for position, name in enumerate(dict.fromkeys(names.tolist()))}
-
-
-def features(frame: pd.DataFrame, others: tuple[str, ...]) -> Singles:
-    """The other columns as float32 numbers."""
-    values: Singles = frame.drop(columns=list(others)).to_numpy(dtype=np.float32)
-    return values
 
 
 def shown(value: Any) -> str:

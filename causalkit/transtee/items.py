@@ -5,12 +5,14 @@ The data carry the library as tables named after the treatment column:
 * ``<column>_vectors``: one row per item, its name under ``<column>``, features in the others;
 * ``<column>_steps``: ``<column>``, ``step`` and features, a row per step of a sequence;
 * ``<column>_nodes``: ``<column>``, ``node`` and features, with ``<column>_edges``: ``<column>``,
-  ``source`` and ``target``, each edge once.
+  ``source`` and ``target``, each edge in one direction or both.
+
+Features are found by name, as columns of the data are.
 
 An item is known by its features alone, so that items never seen in training can be asked about.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +21,13 @@ import pandas as pd
 
 from causalkit.data import CausalData
 from causalkit.errors import DataError, Problem
-from causalkit.transtee.graph_tables import features, places, read_graphs
+from causalkit.transtee.graph_tables import (
+    check_columns,
+    check_once,
+    numbers,
+    places,
+    read_graphs,
+)
 from causalkit.transtee.networks import (
     Params,
     encode_graphs,
@@ -33,6 +41,9 @@ from causalkit.typing import Bools, Floats, Ints, Singles
 if TYPE_CHECKING:
     from torch import Tensor
 
+CODE = "E05-nan-treatment"
+TABLES = {"vector": "vectors", "sequence": "steps", "graph": "nodes"}
+
 
 @dataclass(frozen=True, slots=True)
 class Library:
@@ -43,6 +54,8 @@ class Library:
     kind : {"vector", "sequence", "graph"}
     place : mapping of name to int
         Row of each item.
+    names : tuple
+        Of the features, as the table calls them; none where nodes are all alike.
     features : array
         ``(U, f)``, ``(U, L, f)``, or ``(nodes, f)`` of a graph.
     mask : (U, L) bool array or None
@@ -53,6 +66,7 @@ class Library:
 
     kind: str
     place: Mapping[Any, int]
+    names: tuple[Any, ...]
     features: Singles
     mask: Bools | None = None
     edges: Ints | None = None
@@ -68,6 +82,11 @@ class Library:
         """Features of an item, a step or a node."""
         return int(self.features.shape[-1])
 
+    def arrays(self) -> "dict[str, Singles | Bools | Ints]":
+        """Arrays that this kind has, by name."""
+        found = {name: getattr(self, name) for name in ("features", "mask", "edges", "owner")}
+        return {name: values for name, values in found.items() if values is not None}
+
     def codes(self, names: Any, column: str) -> Ints:
         """Row of each named item.
 
@@ -81,7 +100,7 @@ class Library:
             absent = sorted({str(n) for n, k in zip(names, found, strict=True) if k < 0})
             raise DataError(
                 Problem(
-                    "E05-nan-treatment",
+                    CODE,
                     f"{column!r} names items that its table lacks: {', '.join(absent[:5])}.",
                     column,
                 )
@@ -132,47 +151,105 @@ class Library:
         return (*inputs, len(self)) if self.kind == "graph" else inputs
 
 
-def library_of(data: CausalData, column: str) -> Library:
+def library_of(data: CausalData, column: str, *, like: Library | None = None) -> Library:
     """Library of a structured treatment, from the tables of the data.
+
+    Parameters
+    ----------
+    data : CausalData
+    column : str
+        Of the treatment.
+    like : Library, optional
+        That of training, whose kind and features are to be found.
 
     Raises
     ------
     DataError
-        If no table is there, or an edge names a node that is not.
+        If no table is there, or none like that of training; if an item is there twice, a feature
+        is not a finite number, or an edge names a node that is not there.
     """
     tables = data.tables
-    if f"{column}_vectors" in tables:
-        frame = tables[f"{column}_vectors"].sort_values(column, ignore_index=True)
-        return Library("vector", places(frame[column]), features(frame, (column,)))
-    if f"{column}_steps" in tables:
-        return _sequences(tables[f"{column}_steps"], column)
-    if f"{column}_nodes" in tables:
-        edges = tables.get(f"{column}_edges", pd.DataFrame(columns=[column, "source", "target"]))
-        return _graphs(tables[f"{column}_nodes"], edges, column)
-    raise DataError(
-        Problem(
-            "E01-missing-column",
-            f"{column!r} is a structured treatment, and the data have no table that says what its "
-            f"items are. Pass tables={{'{column}_vectors': frame}}, or {column}_steps, or "
-            f"{column}_nodes with {column}_edges.",
-            column,
+    there = [kind for kind, rest in TABLES.items() if f"{column}_{rest}" in tables]
+    if not there:
+        raise DataError(
+            Problem(
+                "E01-missing-column",
+                f"{column!r} is a structured treatment, and the data have no table that says what "
+                f"its items are. Pass tables={{'{column}_vectors': frame}}, or {column}_steps, or "
+                f"{column}_nodes with {column}_edges.",
+                column,
+            )
         )
-    )
+    if like is None:
+        return _READERS[there[0]](tables, column, None)
+    if like.kind not in there:
+        raise DataError(
+            Problem(
+                "E01-missing-column",
+                f"items of {column!r} were known by the table {column}_{TABLES[like.kind]} in "
+                f"training, and these data have {column}_{TABLES[there[0]]}; pass a table as in "
+                "training.",
+                column,
+            )
+        )
+    return _READERS[like.kind](tables, column, like.names)
 
 
-def _sequences(frame: pd.DataFrame, column: str) -> Library:
-    frame = frame.sort_values([column, "step"], ignore_index=True)
+def _vectors(
+    tables: Mapping[str, pd.DataFrame], column: str, names: Sequence[Any] | None
+) -> Library:
+    frame, names = _read(tables, column, "vectors", (column,), names)
+    values = numbers(frame, f"{column}_vectors", names, column, CODE)
+    return Library("vector", places(frame[column]), names, values)
+
+
+def _sequences(
+    tables: Mapping[str, pd.DataFrame], column: str, names: Sequence[Any] | None
+) -> Library:
+    frame, names = _read(tables, column, "steps", (column, "step"), names)
     place = places(frame[column])
     owner = frame[column].map(place).to_numpy(dtype=np.int64)
     position = frame.groupby(owner).cumcount().to_numpy()
-    values = features(frame, (column, "step"))
+    values = numbers(frame, f"{column}_steps", names, column, CODE)
     steps = np.zeros((len(place), int(position.max()) + 1, values.shape[1]), dtype=np.float32)
     mask = np.zeros(steps.shape[:2], dtype=bool)
     steps[owner, position], mask[owner, position] = values, True
-    return Library("sequence", place, steps, mask=mask)
+    return Library("sequence", place, names, steps, mask=mask)
 
 
-def _graphs(nodes: pd.DataFrame, edges: pd.DataFrame, column: str) -> Library:
-    found = read_graphs(nodes, edges, column, code="E05-nan-treatment")
+def _read(
+    tables: Mapping[str, pd.DataFrame],
+    column: str,
+    rest: str,
+    keys: tuple[str, ...],
+    names: Sequence[Any] | None,
+) -> tuple[pd.DataFrame, tuple[Any, ...]]:
+    """Table in the order of its keys, and the features to read, all if none are named."""
+    name = f"{column}_{rest}"
+    frame = tables[name]
+    check_columns(frame, name, (*keys, *(names or ())), column, CODE)
+    check_once(frame, name, keys, CODE)
+    names = tuple(one for one in frame if one not in keys) if names is None else tuple(names)
+    return frame.sort_values(list(keys), ignore_index=True), names
+
+
+def _graphs(
+    tables: Mapping[str, pd.DataFrame], column: str, names: Sequence[Any] | None
+) -> Library:
+    nodes = tables[f"{column}_nodes"]
+    edges = tables.get(f"{column}_edges", pd.DataFrame(columns=[column, "source", "target"]))
+    if names is None:
+        names = [name for name in nodes if name not in (column, "node")]
+    found = read_graphs(nodes, edges, column, code=CODE, names=names)
     both = np.concatenate([found.edges, found.edges[::-1]], axis=1)
-    return Library("graph", found.place, found.features, edges=both, owner=found.owner)
+    return Library(
+        "graph",
+        found.place,
+        tuple(names),
+        found.features,
+        edges=both,
+        owner=found.owner,
+    )
+
+
+_READERS = {"vector": _vectors, "sequence": _sequences, "graph": _graphs}

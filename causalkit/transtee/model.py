@@ -63,10 +63,9 @@ class Model:
 
     def asked(self, data: CausalData) -> Asked:
         """Arrays of the rows of a data set."""
-        library = None
-        if self.coding.library is not None:
-            kinds = self.coding.actions.kinds
-            library = library_of(data, self.coding.actions.columns[kinds.index("structured")])
+        library = self.coding.library
+        if library is not None:
+            library = library_of(data, self.coding.item_column, like=library)
         covariates = encode_covariates(self.coding.covariates, data)
         if any("sequence0.position" in stack.network.layout.blocks for stack in self.stacks):
             check_steps(self.coding.covariates, covariates)
@@ -77,8 +76,7 @@ class Model:
         code = self.coding.actions
         made = encode_actions(code, action_frame(code, treatment, asked.n))
         if made.items is not None and asked.library is not None:
-            column = code.columns[code.kinds.index("structured")]
-            items = asked.library.codes(made.items, column)
+            items = asked.library.codes(made.items, self.coding.item_column)
             made = ActionArrays(made.arms, made.doses, made.active, items)
         self.warn_outside(made)
         return made

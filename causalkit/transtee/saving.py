@@ -25,9 +25,8 @@ from causalkit.transtee.shapes import ActionShape, NetShape, TableShape
 from causalkit.transtee.stack import Member, Stack
 from causalkit.transtee.store import Scales
 
-SCHEMA = 3
+SCHEMA = 4
 _PLAIN = (bool, int, float, str)
-_LIBRARY = ("features", "mask", "edges", "owner")
 
 
 def save(estimator: Any, folder: Path) -> None:
@@ -47,9 +46,8 @@ def save(estimator: Any, folder: Path) -> None:
         stacks.append(_stack_facts(stack))
     library = model.coding.library
     if library is not None:
-        for name in _LIBRARY:
-            if getattr(library, name) is not None:
-                tensors[f"library.{name}"] = torch.tensor(np.array(getattr(library, name)))
+        for name, values in library.arrays().items():
+            tensors[f"library.{name}"] = torch.tensor(np.array(values))
     conformal = estimator._conformal
     if conformal is not None:
         for part in ("calibration", "propensity"):
@@ -72,7 +70,7 @@ def save(estimator: Any, folder: Path) -> None:
         },
         "library": None
         if library is None
-        else {"kind": library.kind, "names": list(library.place)},
+        else {"kind": library.kind, "items": list(library.place), "names": library.names},
         "doses": model.doses,
         "stacks": stacks,
         "diagnostics": estimator.diagnostics_,
@@ -192,13 +190,14 @@ def _model(
     )
     library = None
     if facts["library"] is not None:
+        stored = facts["library"]
         arrays = {
-            name: tensors[f"library.{name}"].numpy()
-            for name in _LIBRARY
-            if f"library.{name}" in tensors
+            name.removeprefix("library."): values.numpy()
+            for name, values in tensors.items()
+            if name.startswith("library.")
         }
-        place = {name: row for row, name in enumerate(facts["library"]["names"])}
-        library = Library(facts["library"]["kind"], place, **arrays)
+        place = {name: row for row, name in enumerate(stored["items"])}
+        library = Library(stored["kind"], place, tuple(stored["names"]), **arrays)
     stacks = tuple(
         _stack(number, one, tensors, library, device, own, compiles=compiles)
         for number, one in enumerate(facts["stacks"])

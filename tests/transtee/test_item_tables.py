@@ -1,0 +1,121 @@
+"""Tables of structured treatments: what is read is what they say, by name, or an error."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from transtee_designs import SMALL
+
+import causalkit as ck
+from causalkit.errors import DataError
+from causalkit.transtee.items import library_of
+
+pytestmark = pytest.mark.filterwarnings("ignore::causalkit.errors.CausalKitWarning")
+N = 240
+MOLS = [f"m{k}" for k in range(8)]
+
+
+def vectors(seed=0):
+    rng = np.random.default_rng(seed)
+    return pd.DataFrame({"mol": MOLS, "f": rng.standard_normal(8), "g": rng.standard_normal(8)})
+
+
+def steps():
+    f = np.random.default_rng(1).standard_normal(24)
+    return pd.DataFrame({"mol": np.repeat(MOLS, 3), "step": np.tile(range(3), 8), "f": f})
+
+
+def graphs():
+    f = np.random.default_rng(2).standard_normal(24)
+    nodes = pd.DataFrame({"mol": np.repeat(MOLS, 3), "node": np.tile(range(3), 8), "f": f})
+    ends = {"source": np.tile([0, 1], 8), "target": np.tile([1, 2], 8)}
+    return {"mol_nodes": nodes, "mol_edges": pd.DataFrame({"mol": np.repeat(MOLS, 2)} | ends)}
+
+
+def data_of(**tables):
+    rng = np.random.default_rng(3)
+    mol = rng.choice(MOLS, N)
+    frame = pd.DataFrame({"mol": mol, "a": rng.standard_normal(N), "b": rng.standard_normal(N)})
+    frame["y"] = frame["a"] + vectors().set_index("mol")["f"][mol].to_numpy()
+    return ck.CausalData.from_frame(
+        frame,
+        outcome="y",
+        treatment="mol",
+        kinds=("structured",),
+        covariates=["a", "b"],
+        tables=tables,
+    )
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return ck.TransTEE(**SMALL).fit(data_of(mol_vectors=vectors()))
+
+
+def test_features_are_found_by_name(fitted, tmp_path):
+    fitted.save(tmp_path / "fit")
+    expected = fitted.predict(data_of(mol_vectors=vectors()), treatment=MOLS)
+    other = data_of(mol_vectors=vectors().assign(more=7.0)[["more", "g", "f", "mol"]])
+    np.testing.assert_array_equal(fitted.predict(other, treatment=MOLS), expected)
+    again = ck.TransTEE.load(tmp_path / "fit")
+    np.testing.assert_allclose(again.predict(other, treatment=MOLS), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("tables", "said"),
+    [
+        ({"mol_vectors": vectors().rename(columns={"f": "h"})}, "lacks f .it has mol, h, g"),
+        ({"mol_steps": steps()}, "by the table mol_vectors in training, and these .* mol_steps"),
+        (graphs(), "by the table mol_vectors in training, and these data have mol_nodes"),
+    ],
+)
+def test_tables_unlike_those_of_training_are_refused(fitted, tables, said):
+    with pytest.raises(DataError, match=said):
+        fitted.predict(data_of(**tables), treatment="m1")
+
+
+def test_steps_and_nodes_are_found_by_name_too():
+    for tables, name in (({"mol_steps": steps()}, "mol_steps"), (graphs(), "mol_nodes")):
+        known = library_of(data_of(**tables), "mol")
+        wider = tables[name].assign(e=7.0, c=8.0)
+        more = data_of(**(tables | {name: wider[wider.columns[::-1]]}))
+        np.testing.assert_array_equal(library_of(more, "mol", like=known).features, known.features)
+
+
+def again(table, row=5):
+    return pd.concat([table, table.iloc[[row]].assign(f=9.0)])
+
+
+@pytest.mark.parametrize(
+    ("tables", "said"),
+    [
+        (
+            {"mol_vectors": again(vectors())},
+            r"'mol_vectors' has 1 rows .* \(first: mol 'm5', again",
+        ),
+        (
+            {"mol_steps": again(steps())},
+            r"'mol_steps' has 1 rows .* \(first: mol 'm1', step 2, aga",
+        ),
+        ({"mol_vectors": vectors().assign(f="a")}, "feature 'f' of table 'mol_vectors' is str"),
+        (
+            {"mol_vectors": vectors().drop(columns="mol")},
+            "'mol_vectors' needs the columns mol, and",
+        ),
+        ({"mol_steps": steps().drop(columns="step")}, "'mol_steps' needs the columns mol, step, a"),
+        (
+            {"mol_vectors": vectors().assign(mol=[None, *MOLS[1:]])},
+            r"'mol_vectors' has 1 rows without a mol \(first: row 0\)",
+        ),
+        (
+            {"mol_vectors": vectors().replace({"g": {vectors()["g"][2]: np.inf}})},
+            "1 rows of table 'mol_vectors' .* first: 'g' of 'm2' is inf",
+        ),
+        (
+            {"mol_steps": steps().replace({"f": {steps()["f"][4]: np.nan}})},
+            "1 rows of table 'mol_steps' .* first: 'f' of 'm1' is nan",
+        ),
+    ],
+)
+def test_tables_that_say_nothing_clear_are_refused_before_training(tables, said):
+    with pytest.raises(DataError, match=said):
+        ck.TransTEE(**SMALL, progress=lambda _: pytest.fail("it trains")).fit(data_of(**tables))
