@@ -60,7 +60,7 @@ class Library:
         ``(U, f)``, ``(U, L, f)``, or ``(nodes, f)`` of a graph.
     mask : (U, L) bool array or None
     edges : (2, E) int array or None
-        Nodes over all graphs, both directions.
+        Nodes over all graphs, both directions, each once.
     owner : (nodes,) int array or None
     """
 
@@ -247,7 +247,7 @@ def _graphs(
         found.place,
         tuple(names),
         found.features,
-        edges=both,
+        edges=np.unique(both, axis=1),
         owner=found.owner,
     )
 

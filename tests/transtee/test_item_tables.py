@@ -119,3 +119,15 @@ def again(table, row=5):
 def test_tables_that_say_nothing_clear_are_refused_before_training(tables, said):
     with pytest.raises(DataError, match=said):
         ck.TransTEE(**SMALL, progress=lambda _: pytest.fail("it trains")).fit(data_of(**tables))
+
+
+def test_an_edge_counts_once_however_it_is_given():
+    tables = graphs()
+    back = tables["mol_edges"].rename(columns={"source": "target", "target": "source"})
+    both = tables | {"mol_edges": pd.concat([tables["mol_edges"], back, back.iloc[:3]])}
+    once, twice = (library_of(data_of(**given), "mol") for given in (tables, both))
+    np.testing.assert_array_equal(once.edges, twice.edges)
+    # Eight graphs of two edges, in both directions.
+    assert once.edges.shape == (2, 32)
+    bare = library_of(data_of(mol_nodes=tables["mol_nodes"]), "mol")
+    assert bare.edges.shape == (2, 0)
