@@ -267,7 +267,9 @@ def _summed(matrix: "Tensor", x: "Tensor") -> "Tensor":
 
     members, n, d = x.shape
     wide = x.transpose(0, 1).reshape(n, members * d)
-    total: Tensor = torch.sparse.mm(matrix, wide)
+    # No sparse product has a lower precision, and sums over many neighbours would feel it.
+    with torch.autocast(x.device.type, enabled=False):
+        total: Tensor = torch.sparse.mm(matrix, wide.to(matrix.dtype))
     return total.view(-1, members, d).transpose(0, 1)
 
 

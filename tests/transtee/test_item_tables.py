@@ -131,3 +131,12 @@ def test_an_edge_counts_once_however_it_is_given():
     assert once.edges.shape == (2, 32)
     bare = library_of(data_of(mol_nodes=tables["mol_nodes"]), "mol")
     assert bare.edges.shape == (2, 0)
+
+
+def test_graphs_are_summed_in_single_precision():
+    data, few = data_of(**graphs()), SMALL | {"d_model": 32, "max_epochs": 2}
+    half, single = (
+        ck.TransTEE(**few, precision=precision).fit(data).predict(data, treatment=MOLS)
+        for precision in ("bf16", "float32")
+    )
+    np.testing.assert_allclose(half, single, atol=0.1 * single.std())
