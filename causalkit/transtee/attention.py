@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 WHICH = ("cross", "encoder", "rollout")
 
 
+def has_named_tokens(model: Model) -> bool:
+    """Whether every token belongs to a covariate, a step or a node."""
+    network = model.stacks[0].network
+    return not network.shape.bottleneck and network.covariate_encoder is None
+
+
 def token_names(model: Model, covariates: Covariates) -> list[str]:
     """One name per token of the memory of these rows.
 
@@ -67,7 +73,10 @@ def attention(
     if unknown:
         raise ArgumentError(f"average may hold 'head' only, got {', '.join(sorted(unknown))}.")
     names = token_names(model, asked.covariates)
-    parts = [attention_weights(stack, asked.covariates, action) for stack in model.stacks]
+    parts = [
+        attention_weights(stack, asked.covariates, action, library=asked.library)
+        for stack in model.stacks
+    ]
     blocks = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     encoder = [values for name, values in blocks.items() if name.startswith("encoder")]
     cross = [values for name, values in blocks.items() if name.startswith("decoder")]
@@ -106,12 +115,15 @@ def permutation_importance(
     *,
     outcome: Floats,
     received: ActionArrays,
-    actions: tuple[ActionArrays, ActionArrays],
+    treatments: list[ActionArrays],
+    baseline: ActionArrays,
     attended: "xr.DataArray | None",
     n_repeats: int,
     seed: int,
 ) -> pd.DataFrame:
     """Change of factual loss and of effects when a covariate is shuffled between rows.
+
+    The change of effects is the root of its mean square over rows and treatments.
 
     Returns
     -------
@@ -122,8 +134,8 @@ def permutation_importance(
 
     def answers(covariates: Covariates) -> tuple[float, Floats]:
         shuffled = Asked(covariates, asked.n, asked.library)
-        mu = model.outcomes(shuffled, [received, *actions]).mean(axis=0)
-        return float(np.mean((outcome - mu[:, 0]) ** 2)), mu[:, 1] - mu[:, 2]
+        mu = model.outcomes(shuffled, [received, *treatments, baseline]).mean(axis=0)
+        return float(np.mean((outcome - mu[:, 0]) ** 2)), mu[:, 1:-1] - mu[:, -1:]
 
     base, effect = answers(asked.covariates)
     rows: list[dict[str, Any]] = []

@@ -1,6 +1,7 @@
 """TransTEE: one network for treatment effects of any treatment."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -222,23 +223,38 @@ class TransTEE(NetworkEstimator):
     ) -> pd.DataFrame:
         """What shuffling each covariate does to the factual loss and to the effects.
 
+        Parameters
+        ----------
+        data : CausalData
+        treatment : action, or list of actions
+            Compared with ``baseline``; default every level against the first.
+        baseline : action
+        n_repeats : int
+
         Returns
         -------
         DataFrame
-            ``covariate, loss_increase, effect_change, attention``;
+            ``covariate, loss_increase, effect_change, attention``, the last two over all
+            treatments;
             ``attrs["rank_correlation"]`` compares attention with both.
         """
         model, asked = self._model(), self._asked(data)
         treatment, baseline = model.contrasts(treatment, baseline)
+        _, treatments = model.listed(treatment, asked)
         attended = None
-        if not model.stacks[0].network.shape.bottleneck:
-            attended = self.attention(data, treatment=treatment)
+        if looking.has_named_tokens(model):
+            every = [
+                looking.attention(model, asked, one, layer=-1, which="cross", average=("head",))
+                for one in treatments
+            ]
+            attended = sum(every[1:], start=every[0]) / len(every)
         return looking.permutation_importance(
             model,
             asked,
             outcome=data.column("outcome"),
-            received=code_data(model.coding, data).actions,
-            actions=(model.action(treatment, asked), model.action(baseline, asked)),
+            received=code_data(replace(model.coding, library=asked.library), data).actions,
+            treatments=treatments,
+            baseline=model.action(baseline, asked),
             attended=attended,
             n_repeats=check_count("n_repeats", n_repeats, least=1),
             seed=self.seed_,
