@@ -87,6 +87,16 @@ class Library:
         found = {name: getattr(self, name) for name in ("features", "mask", "edges", "owner")}
         return {name: values for name, values in found.items() if values is not None}
 
+    def differs_in(self, other: "Library") -> str:
+        """Which table, ``nodes`` or another, says something else than that of the other; or ""."""
+        mine, others = self.arrays(), other.arrays()
+        differ = {name for name in mine if not np.array_equal(mine[name], others[name])}
+        if list(self.place) != list(other.place):
+            differ.add("place")
+        if differ == {"edges"}:
+            return "edges"
+        return TABLES[self.kind] if differ else ""
+
     def codes(self, names: Any, column: str) -> Ints:
         """Row of each named item.
 

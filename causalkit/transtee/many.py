@@ -13,6 +13,8 @@ from causalkit.errors import ArgumentError, CausalKitWarning
 from causalkit.progress import teller
 from causalkit.provenance import record
 from causalkit.rng import as_seed
+from causalkit.transtee.actions import CATEGORICAL
+from causalkit.transtee.alike import check_data, check_estimators, check_lengths
 from causalkit.transtee.checking import factual_r2, treatment_left
 from causalkit.transtee.conformal import Conformal
 from causalkit.transtee.fitting import (
@@ -34,16 +36,18 @@ FEW_ROWS = 50
 def fit_together(estimators: Sequence[Any], datasets: Sequence[CausalData]) -> None:
     """Train all estimators and put what they learned on them."""
     started = time.perf_counter()
+    check_estimators(estimators)
     seeds = [as_seed(estimator.random_state) for estimator in estimators]
     settings = Settings.of(estimators[0], seed=seeds[0])
     with collect_warnings() as caught:
         coding = coding_of(datasets[0])
-        _check_same(datasets)
+        check_data(datasets, coding)
         _check_kind(settings.treatment, coding)
+        _check_interval(settings.interval, coding)
         _check_modules(settings, coding)
         _say(settings, coding, datasets[0])
         coded = [code_data(coding, data) for data in datasets]
-        _check_lengths(coding, coded)
+        check_lengths(coding, coded)
         members = [
             member
             for place, (one, seed) in enumerate(zip(coded, seeds, strict=True))
@@ -69,35 +73,6 @@ def fit_together(estimators: Sequence[Any], datasets: Sequence[CausalData]) -> N
         estimator.warnings_ = tuple(caught)
 
 
-def _check_same(datasets: Sequence[CausalData]) -> None:
-    first = datasets[0].roles
-    for place, data in enumerate(datasets[1:], start=1):
-        same = (
-            data.roles.treatment == first.treatment
-            and data.roles.kinds == first.kinds
-            and data.roles.covariates == first.covariates
-            and data.roles.sequence == first.sequence
-            and data.roles.graph == first.graph
-        )
-        if not same:
-            raise ArgumentError(
-                f"data set {place} has other columns or kinds than the first; fit_many trains "
-                "networks of one shape. Fit it on its own."
-            )
-
-
-def _check_lengths(coding: Coding, coded: Sequence[Coded]) -> None:
-    for place, one in enumerate(coded):
-        for (name, (length, _)), mask in zip(
-            coding.covariates.sequences.items(), one.covariates.masks, strict=True
-        ):
-            if mask.shape[1] > length:
-                raise ArgumentError(
-                    f"data set {place} has {mask.shape[1]} steps in {name!r} and the first has "
-                    f"{length}; put the one with the longest sequences first, or fit it on its own."
-                )
-
-
 def _check_kind(declared: str, coding: Coding) -> None:
     kind = coding.actions.kind
     if declared not in ("auto", kind):
@@ -105,6 +80,15 @@ def _check_kind(declared: str, coding: Coding) -> None:
         raise ArgumentError(
             f"treatment={declared!r}, but the treatment of the data ({names}) is {kind!r}; declare "
             f"it in the data, kinds=(...), or say treatment={kind!r} or 'auto'."
+        )
+
+
+def _check_interval(interval: str, coding: Coding) -> None:
+    kind = coding.actions.kind
+    if interval == "conformal" and kind not in CATEGORICAL:
+        raise ArgumentError(
+            f"interval='conformal' needs a treatment with arms; this one is {kind}. Use "
+            "interval='ensemble'."
         )
 
 

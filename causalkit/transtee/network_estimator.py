@@ -78,12 +78,12 @@ class NetworkEstimator(Estimator):
         Parameters
         ----------
         datasets : sequence of CausalData
-            With the same columns, levels and kinds.
+            With the same columns, levels, kinds and tables of items; all with weights, or none.
         estimators : sequence of TransTEE, optional
             One for each data set, equal but for ``random_state``; default ``cls(**arguments)``,
             whose seeds are ``random_state`` for the first data set, plus one for the next, ...
         **arguments
-            Of the constructor.
+            Of the constructor, where no estimators are given.
 
         Returns
         -------
@@ -93,7 +93,10 @@ class NetworkEstimator(Estimator):
         Raises
         ------
         ArgumentError
-            If there is no data set, their columns differ, or estimators are not as many.
+            If there is no data set, they differ in what networks of one stack share, or estimators
+            are not as many, or not equal.
+        DataError
+            If one of the data sets could not be trained on alone.
         """
         require("torch", extra="deep", needed_by=cls.__name__)
         if not datasets:
@@ -103,6 +106,11 @@ class NetworkEstimator(Estimator):
             estimators = [
                 cls(**arguments, random_state=seed + place) for place in range(len(datasets))
             ]
+        elif arguments:
+            raise ArgumentError(
+                f"fit_many takes estimators or arguments, and got both ({', '.join(arguments)}); "
+                "set them on the estimators."
+            )
         if len(estimators) != len(datasets):
             raise ArgumentError(
                 f"fit_many needs an estimator for each of the {len(datasets)} data sets, got "
