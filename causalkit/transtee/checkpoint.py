@@ -1,6 +1,7 @@
 """Keep the state of training, so that it goes on exactly where it was."""
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,10 @@ from causalkit.transtee.training import State
 
 if TYPE_CHECKING:
     from causalkit.transtee.adversary import Adversary
+    from causalkit.transtee.fitting import Coded
+    from causalkit.transtee.objective import Network
+    from causalkit.transtee.settings import Settings
+    from causalkit.transtee.stack import Member
 
 SCHEMA = 3
 _ARRAYS = ("best_loss", "best_epoch", "last_epoch", "stopped", "lr_scale")
@@ -99,3 +104,32 @@ def restored(
             for epoch, pair in zip(tensors["epochs"], history, strict=True)
         ],
     )
+
+
+def facts_of(
+    network: "Network",
+    data: "Sequence[Coded]",
+    members: "Sequence[Member]",
+    settings: "Settings",
+) -> dict[str, Any]:
+    """What tells one training from another: how, on which rows, of which data."""
+    digest = hashlib.sha256()
+    for one in data:
+        for values in (*one.covariates.arrays(), *one.actions.arrays(), one.y, one.weight):
+            if values is not None:
+                digest.update(np.ascontiguousarray(values).tobytes())
+    for member in members:
+        digest.update(member.train.tobytes() + member.valid.tobytes())
+    plan = settings.plan
+    return {
+        **{name: getattr(plan, name) for name in plan.__slots__},
+        "seeds": [member.seed for member in members],
+        "data": digest.hexdigest(),
+        "network": f"{network.shape} {network.family} {settings.precision} {settings.support}",
+        "regularizer": [
+            settings.regularizer,
+            settings.regularizer_weight,
+            settings.density,
+            settings.adversary_steps,
+        ],
+    }

@@ -1,6 +1,5 @@
 """From data sets to a stack of trained networks."""
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +19,7 @@ from causalkit.transtee.actions import (
     encode_actions,
 )
 from causalkit.transtee.adversary import Adversary, first_parameters
-from causalkit.transtee.checkpoint import restored, saver
+from causalkit.transtee.checkpoint import facts_of, restored, saver
 from causalkit.transtee.covariate_graphs import joined_graphs
 from causalkit.transtee.covariates import (
     CovariateCode,
@@ -29,7 +28,7 @@ from causalkit.transtee.covariates import (
     encode_covariates,
 )
 from causalkit.transtee.families import STANDARDISED
-from causalkit.transtee.items import Library, library_of
+from causalkit.transtee.items import ItemScales, Library, library_of
 from causalkit.transtee.layout import Layout
 from causalkit.transtee.membership import with_validation
 from causalkit.transtee.objective import NetObjective, Network
@@ -202,7 +201,7 @@ def _fit_stack(
     )
     if not settings.refit or state.partial:
         return stack
-    _, scales, state = _trained(
+    network, scales, state = _trained(
         coding,
         data,
         [with_validation(member, settings) for member in members],
@@ -218,7 +217,7 @@ def _fit_stack(
             CausalKitWarning,
         )
         return replace(stack, partial=True)
-    return replace(stack, flat=state.best, scales=scales)
+    return replace(stack, network=network, flat=state.best, scales=scales)
 
 
 def _trained(
@@ -240,9 +239,7 @@ def _trained(
     offsets = dict(zip(used, np.cumsum([0] + [data[k].n for k in used])[:-1].tolist(), strict=True))
     store = _joined([data[k] for k in used], device)
     scales = _scales(coding, data, members, settings, device)
-    network = _network(coding, settings, [data[k] for k in used])
-    if network.library is not None and network.item_scales is not None:
-        network.library.place_on(device, *network.item_scales)
+    network = _network(coding, data, members, settings)
     layout = network.layout
     generators = [
         torch.Generator().manual_seed(seed_of(member.seed, "initial")) for member in members
@@ -261,7 +258,7 @@ def _trained(
         else 0.0,
         autocast=autocast_type(settings.precision, device, network.shape.width),
     )
-    facts = _facts(network, data, members, settings) if checkpoint is not None else {}
+    facts = facts_of(network, data, members, settings) if checkpoint is not None else {}
     fresh = State.of(flat, until, batch_size)
     state = restored(checkpoint, fresh, facts, objective.adversary)
     state.until = until
@@ -276,32 +273,6 @@ def _trained(
         save=None if checkpoint is None else saver(checkpoint, facts),
     )
     return network, scales, state
-
-
-def _facts(
-    network: Network, data: Sequence[Coded], members: Sequence[Member], settings: Settings
-) -> dict[str, Any]:
-    """What tells one training from another: how, on which rows, of which data."""
-    digest = hashlib.sha256()
-    for one in data:
-        for values in (*one.covariates.arrays(), *one.actions.arrays(), one.y, one.weight):
-            if values is not None:
-                digest.update(np.ascontiguousarray(values).tobytes())
-    for member in members:
-        digest.update(member.train.tobytes() + member.valid.tobytes())
-    plan = settings.plan
-    return {
-        **{name: getattr(plan, name) for name in plan.__slots__},
-        "seeds": [member.seed for member in members],
-        "data": digest.hexdigest(),
-        "network": f"{network.shape} {network.family} {settings.precision} {settings.support}",
-        "regularizer": [
-            settings.regularizer,
-            settings.regularizer_weight,
-            settings.density,
-            settings.adversary_steps,
-        ],
-    }
 
 
 def _joined(data: Sequence[Coded], device: Any) -> Store:
@@ -362,19 +333,22 @@ def _scales(
     return Scales(*(torch.cat([getattr(p, name) for p in parts]) for name in Scales.__slots__))
 
 
-def _network(coding: Coding, settings: Settings, data: Sequence[Coded]) -> Network:
-    shape = settings.net_shape(coding.covariates.shape, coding.action_shape, data[0].n)
-    item_scales = None
-    if coding.library is not None:
-        features = coding.library.features.reshape(-1, coding.library.n_features)
-        spread = features.std(axis=0)
-        item_scales = (features.mean(axis=0), np.where(spread > 0, spread, 1.0))
+def _network(
+    coding: Coding, data: Sequence[Coded], members: Sequence[Member], settings: Settings
+) -> Network:
+    n = data[min(member.data for member in members)].n
+    shape = settings.net_shape(coding.covariates.shape, coding.action_shape, n)
+    library, item_scales = coding.library, None
+    if library is not None:
+        seen = [np.asarray(data[member.data].actions.items)[member.train] for member in members]
+        item_scales = ItemScales.of(library, seen, settings.device)
+        library.place_on(settings.device)
     own = (settings.action_encoder, settings.covariate_encoder)
     return Network(
         shape,
         layout_of(shape, own),
         settings.outcome,
-        coding.library,
+        library,
         item_scales,
         *own,
         compile=settings.compiles,

@@ -36,13 +36,45 @@ from causalkit.transtee.networks import (
     graph_matrices,
 )
 from causalkit.transtee.own_modules import OwnModule
-from causalkit.typing import Bools, Floats, Ints, Singles
+from causalkit.typing import Bools, Ints, Singles
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 CODE = "E05-nan-treatment"
 TABLES = {"vector": "vectors", "sequence": "steps", "graph": "nodes"}
+
+
+@dataclass(frozen=True, slots=True)
+class ItemScales:
+    """Centres and spreads ``(M, f)`` of features, from the items of each member's training rows."""
+
+    centre: "Tensor"
+    spread: "Tensor"
+
+    @classmethod
+    def of(cls, library: "Library", seen: Sequence[Ints], device: Any) -> "ItemScales":
+        """Scales of members, of which each has seen some items of a library."""
+        import torch
+
+        centres, spreads = [], []
+        for items in seen:
+            values = library.of_items(items).astype(np.float64)
+            spread = values.std(axis=0)
+            centres.append(values.mean(axis=0))
+            spreads.append(np.where(spread > 0, spread, 1.0))
+        ends = (np.stack(centres), np.stack(spreads))
+        return cls(*(torch.as_tensor(end, dtype=torch.float32, device=device) for end in ends))
+
+    def kept(self, members: Any) -> "ItemScales":
+        """Of some members."""
+        return ItemScales(self.centre[members], self.spread[members])
+
+    def __call__(self, features: "Tensor") -> "Tensor":
+        """Standardised features ``(M, ..., f)`` of items ``(..., f)``."""
+        axes = (1,) * (features.dim() - 1)
+        centre, spread = (end.view(len(end), *axes, -1) for end in (self.centre, self.spread))
+        return (features - centre) / spread
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,48 +149,45 @@ class Library:
             )
         return found.astype(np.int64)
 
-    def scaled(self, centre: Floats, spread: Floats) -> Singles:
-        """Standardised features."""
-        scaled: Singles = ((self.features - centre) / spread).astype(np.float32)
-        return scaled
+    def of_items(self, items: Ints) -> Singles:
+        """Features of some items, or of all of their steps or nodes, ``(rows, f)``."""
+        if self.owner is not None:
+            return self.features[np.isin(self.owner, items)]
+        items = np.unique(items)
+        return self.features[items] if self.mask is None else self.features[items][self.mask[items]]
 
     def encode(
         self,
         p: Params,
-        centre: Floats,
-        spread: Floats,
+        scales: ItemScales,
         *,
         own: OwnModule | None = None,
         width: int = 0,
     ) -> "Tensor":
         """Tokens ``(M, U, d)`` of all items, by an encoder of the user if there is one."""
         if not self._tensors:
-            self.place_on(next(iter(p.values())).device, centre, spread)
-        t = self._tensors
+            self.place_on(next(iter(p.values())).device)
+        features, *others = self._tensors.values()
+        features = scales(features)
         if own is not None:
-            return own.tokens(p, self._inputs(), width=width, dims=2)
+            count = (len(self),) if self.kind == "graph" else ()
+            inputs = (features, *(values[None] for values in others), *count)
+            return own.tokens(p, inputs, width=width, dims=2)
         if self.kind == "vector":
-            return encode_vectors(p, t["features"])
+            return encode_vectors(p, features)
         if self.kind == "sequence":
-            return encode_sequences(p, t["features"], t["mask"])
-        return encode_graphs(p, t["features"], *self._matrices)
+            return encode_sequences(p, features, *others)
+        return encode_graphs(p, features, *self._matrices)
 
-    def place_on(self, device: Any, centre: Floats, spread: Floats) -> None:
+    def place_on(self, device: Any) -> None:
         """Make the tensors that encoding needs; before threads that would make them twice."""
         import torch
 
-        made = {"features": torch.tensor(self.scaled(centre, spread), device=device)}
-        for name in ("mask", "edges", "owner"):
-            if getattr(self, name) is not None:
-                made[name] = torch.tensor(getattr(self, name).copy(), device=device)
-        self._tensors.update(made)
+        for name, values in self.arrays().items():
+            self._tensors[name] = torch.tensor(values.copy(), device=device)
         if self.kind == "graph":
-            self._matrices[:] = graph_matrices(made["edges"], made["owner"], len(self))
-
-    def _inputs(self) -> tuple[Any, ...]:
-        """What an encoder of the user is given."""
-        inputs: tuple[Any, ...] = tuple(values[None] for values in self._tensors.values())
-        return (*inputs, len(self)) if self.kind == "graph" else inputs
+            edges, owner = self._tensors["edges"], self._tensors["owner"]
+            self._matrices[:] = graph_matrices(edges, owner, len(self))
 
 
 def library_of(data: CausalData, column: str, *, like: Library | None = None) -> Library:

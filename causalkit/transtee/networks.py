@@ -205,15 +205,14 @@ def _dose_token(p: Params, arms: "Tensor", doses: "Tensor") -> "Tensor":
 
 
 def encode_vectors(p: Params, features: "Tensor") -> "Tensor":
-    """Tokens ``(M, U, d)`` of treatments that are vectors ``(U, f)``."""
+    """Tokens ``(M, U, d)`` of treatments that are vectors ``(M, U, f)``."""
     from torch.nn.functional import gelu
 
-    wide = features.expand(p["item.in.weight"].shape[0], *features.shape)
-    return apply_linear(p, "item.out", gelu(apply_linear(p, "item.in", wide)))
+    return apply_linear(p, "item.out", gelu(apply_linear(p, "item.in", features)))
 
 
 def encode_sequences(p: Params, steps: "Tensor", mask: "Tensor") -> "Tensor":
-    """Tokens ``(M, U, d)`` of treatments that are sequences ``(U, L, f)``, masked ``(U, L)``."""
+    """Tokens ``(M, U, d)`` of treatments that are sequences ``(M, U, L, f)``, masked ``(U, L)``."""
     encoded = encode_vectors(p, steps)
     weight = mask[None, :, :, None].to(encoded.dtype)
     return (encoded * weight).sum(dim=2) / weight.sum(dim=2)
@@ -252,12 +251,11 @@ def encode_graphs(p: Params, nodes: "Tensor", near: "Tensor", mean: "Tensor") ->
 
     Parameters
     ----------
-    nodes : (N, f) tensor
+    nodes : (M, N, f) tensor
     near, mean : sparse tensors
         Of :func:`graph_matrices`.
     """
-    wide = nodes.expand(p["item.in.weight"].shape[0], *nodes.shape)
-    hidden = passed_messages(p, "item", wide, partial(_summed, near))
+    hidden = passed_messages(p, "item", nodes, partial(_summed, near))
     return apply_linear(p, "item.out", _summed(mean, hidden))
 
 

@@ -9,7 +9,7 @@ from causalkit.transtee import baseline_networks
 from causalkit.transtee.adversary import Adversary
 from causalkit.transtee.compiled import compiled
 from causalkit.transtee.families import STANDARDISED, outcome_loss
-from causalkit.transtee.items import Library
+from causalkit.transtee.items import ItemScales, Library
 from causalkit.transtee.layout import Layout
 from causalkit.transtee.multihead import Looked
 from causalkit.transtee.networks import (
@@ -25,7 +25,6 @@ from causalkit.transtee.own_modules import OwnModule
 from causalkit.transtee.regulariser import hsic, ramp
 from causalkit.transtee.shapes import NetShape
 from causalkit.transtee.store import Scales, Store
-from causalkit.typing import Floats
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,10 +41,16 @@ class Network:
     layout: Layout
     family: str
     library: Library | None = None
-    item_scales: tuple[Floats, Floats] | None = None
+    item_scales: ItemScales | None = None
     action_encoder: OwnModule | None = None
     covariate_encoder: OwnModule | None = None
     compile: bool = False
+
+    def kept(self, members: Any) -> "Network":
+        """The same for some members."""
+        if self.item_scales is None:
+            return self
+        return replace(self, item_scales=self.item_scales.kept(members))
 
     def for_prediction(self, flat: "Tensor") -> "dict[str, Tensor]":
         """Parameters for many actions per row."""
@@ -59,7 +64,7 @@ class Network:
         library = self.library if library is None else library
         if library is None or self.item_scales is None:
             return None
-        return library.encode(p, *self.item_scales, own=self.action_encoder, width=self.shape.width)
+        return library.encode(p, self.item_scales, own=self.action_encoder, width=self.shape.width)
 
     def encode(
         self,
@@ -152,6 +157,7 @@ class NetObjective:
         places = members.cpu().tolist()
         return replace(
             self,
+            network=self.network.kept(members),
             scales=self.scales.kept(members),
             valid=self.valid[members],
             seeds=[self.seeds[m] for m in places],

@@ -15,7 +15,7 @@ from causalkit.transtee.baseline_shapes import Baseline
 from causalkit.transtee.conformal import Calibration, Conformal, Propensity
 from causalkit.transtee.covariates import CovariateCode
 from causalkit.transtee.fitting import Coding, layout_of
-from causalkit.transtee.items import Library
+from causalkit.transtee.items import ItemScales, Library
 from causalkit.transtee.many import history_of
 from causalkit.transtee.model import Model
 from causalkit.transtee.objective import Network
@@ -31,29 +31,8 @@ _PLAIN = (bool, int, float, str)
 
 def save(estimator: Any, folder: Path) -> None:
     """Write the networks, their coding and the arguments."""
-    import torch
-
     model: Model = estimator.model_
-    tensors: dict[str, Any] = {}
-    stacks = []
-    for number, stack in enumerate(model.stacks):
-        tensors[f"{number}.flat"] = stack.flat
-        for name in Scales.__slots__:
-            tensors[f"{number}.{name}"] = getattr(stack.scales, name)
-        for place, member in enumerate(stack.members):
-            tensors[f"{number}.{place}.train"] = torch.as_tensor(member.train)
-            tensors[f"{number}.{place}.valid"] = torch.as_tensor(member.valid)
-        stacks.append(_stack_facts(stack))
     library = model.coding.library
-    if library is not None:
-        for name, values in library.arrays().items():
-            tensors[f"library.{name}"] = torch.tensor(np.array(values))
-    conformal = estimator._conformal
-    if conformal is not None:
-        for part in ("calibration", "propensity"):
-            record = getattr(conformal, part)
-            for name in record.__slots__:
-                tensors[f"{part}.{name}"] = torch.as_tensor(getattr(record, name))
     facts = {
         "schema": SCHEMA,
         "class": type(estimator).__name__,
@@ -72,20 +51,43 @@ def save(estimator: Any, folder: Path) -> None:
         if library is None
         else {"kind": library.kind, "items": list(library.place), "names": library.names},
         "doses": model.doses,
-        "stacks": stacks,
+        "stacks": [_stack_facts(stack) for stack in model.stacks],
         "diagnostics": estimator.diagnostics_,
         "data_digest": estimator._digest,
     }
-    write_tensors(folder, tensors, facts)
+    write_tensors(folder, _tensors(estimator), facts)
+
+
+def _tensors(estimator: Any) -> dict[str, Any]:
+    """All numbers of a fit, by name."""
+    import torch
+
+    model: Model = estimator.model_
+    found: dict[str, Any] = {}
+    for number, stack in enumerate(model.stacks):
+        found |= {f"{number}.flat": stack.flat} | _named(f"{number}.", stack.scales)
+        if stack.network.item_scales is not None:
+            found |= _named(f"{number}.item_", stack.network.item_scales)
+        for place, member in enumerate(stack.members):
+            found[f"{number}.{place}.train"] = member.train
+            found[f"{number}.{place}.valid"] = member.valid
+    if model.coding.library is not None:
+        arrays = model.coding.library.arrays().items()
+        found |= {f"library.{name}": np.array(values) for name, values in arrays}
+    if estimator._conformal is not None:
+        found |= _named("calibration.", estimator._conformal.calibration)
+        found |= _named("propensity.", estimator._conformal.propensity)
+    return {name: torch.as_tensor(values) for name, values in found.items()}
+
+
+def _named(prefix: str, record: Any) -> dict[str, Any]:
+    return {prefix + name: getattr(record, name) for name in record.__slots__}
 
 
 def _stack_facts(stack: Stack) -> dict[str, Any]:
     return {
         "shape": asdict(stack.network.shape),
         "family": stack.network.family,
-        "item_scales": None
-        if stack.network.item_scales is None
-        else [part.tolist() for part in stack.network.item_scales],
         "members": [{"data": m.data, "seed": m.seed} for m in stack.members],
         "history": [[epoch, a.tolist(), b.tolist()] for epoch, a, b in stack.history],
         "best_loss": stack.best_loss.tolist(),
@@ -229,9 +231,9 @@ def _stack(
         s["baseline"] = Baseline(**s["baseline"])
     shape = NetShape(**s)
     scales = None
-    if one["item_scales"] is not None:
-        centre, spread = one["item_scales"]
-        scales = (np.array(centre), np.array(spread))
+    if library is not None:
+        ends = (tensors[f"{number}.item_{name}"].to(device) for name in ItemScales.__slots__)
+        scales = ItemScales(*ends)
     flat = tensors[f"{number}.flat"]
     layout = layout_of(shape, own)
     if flat.shape[1] != layout.size:

@@ -55,6 +55,7 @@ class Stack:
         index = torch.as_tensor(list(places), device=self.flat.device)
         return replace(
             self,
+            network=self.network.kept(index),
             flat=self.flat[index],
             scales=self.scales.kept(index),
             members=tuple(self.members[place] for place in places),

@@ -24,8 +24,8 @@ def as_on_a_gpu(monkeypatch):
     """Networks that compile although they are on a processor."""
     make = fitting._network
 
-    def made(coding, settings, data):
-        network = make(coding, settings, data)
+    def made(coding, data, members, settings):
+        network = make(coding, data, members, settings)
         return fitting.replace(network, compile=settings.compile)
 
     monkeypatch.setattr(fitting, "_network", made)

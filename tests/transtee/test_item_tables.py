@@ -57,7 +57,8 @@ def test_features_are_found_by_name(fitted, tmp_path):
     other = data_of(mol_vectors=vectors().assign(more=7.0)[["more", "g", "f", "mol"]])
     np.testing.assert_array_equal(fitted.predict(other, treatment=MOLS), expected)
     again = ck.TransTEE.load(tmp_path / "fit")
-    np.testing.assert_allclose(again.predict(other, treatment=MOLS), expected, atol=1e-6)
+    # To the bit: what standardises features comes back as it was.
+    np.testing.assert_array_equal(again.predict(other, treatment=MOLS), expected)
 
 
 @pytest.mark.parametrize(
@@ -140,3 +141,63 @@ def test_graphs_are_summed_in_single_precision():
         for precision in ("bf16", "float32")
     )
     np.testing.assert_allclose(half, single, atol=0.1 * single.std())
+
+
+@pytest.mark.parametrize("kind", ["vectors", "steps", "graphs"])
+def test_features_are_standardised_by_the_items_of_training_rows(kind):
+    tables = {"vectors": {"mol_vectors": vectors()}, "graphs": graphs()}
+    tables["steps"] = {"mol_steps": steps().drop(index=5)}  # m1 has a step less
+    data = data_of(**tables[kind])
+    fit = ck.TransTEE(**(SMALL | {"n_ensemble": 2, "max_epochs": 1})).fit(data)
+    table = next(iter(tables[kind].values()))
+    # Were all items seen by all networks, this could not fail.
+    few = data.subset(np.flatnonzero(data.frame["mol"].isin(MOLS[:3])))
+    part = ck.TransTEE(**(SMALL | {"n_ensemble": 2, "max_epochs": 1})).fit(few)
+    for one, rows in ((fit, data), (part, few)):
+        (stack,) = one.model_.stacks
+        for m, member in enumerate(stack.members):
+            seen = table[table["mol"].isin(rows.frame["mol"].iloc[member.train])]["f"]
+            centre, spread = (end[m, 0].item() for end in _ends(stack))
+            assert centre == pytest.approx(seen.mean(), rel=1e-5)
+            assert spread == pytest.approx(seen.std(ddof=0), rel=1e-5)
+
+
+def _ends(stack):
+    return stack.network.item_scales.centre, stack.network.item_scales.spread
+
+
+def test_an_item_that_no_row_has_changes_nothing():
+    far = vectors().assign(mol=[*MOLS[:7], "far"], f=[*vectors()["f"][:7], 1e3])
+    plain = far[far["mol"] != "far"]
+    seen = data_of(mol_vectors=vectors())
+    rows = seen.subset(np.flatnonzero(seen.frame["mol"] != "m7"))
+    found = []
+    for table in (plain, far):
+        data = ck.CausalData.from_frame(
+            rows.frame,
+            outcome="y",
+            treatment="mol",
+            kinds=("structured",),
+            covariates=["a", "b"],
+            tables={"mol_vectors": table},
+        )
+        found.append(ck.TransTEE(**SMALL).fit(data).predict(data, treatment=MOLS[:7]))
+    np.testing.assert_allclose(*found, atol=1e-5)
+
+
+def test_networks_with_scales_of_their_own_train_together_as_alone():
+    datasets = [data_of(mol_vectors=vectors()) for _ in range(3)]
+    parts = [
+        data.subset(np.flatnonzero(data.frame["mol"] != mol))
+        for data, mol in zip(datasets, MOLS, strict=False)
+    ]
+    size = min(map(len, parts))
+    parts = [part.subset(np.arange(size)) for part in parts]
+    together = ck.TransTEE.fit_many(parts, **SMALL)
+    for seed, (data, fit) in enumerate(zip(parts, together, strict=True)):
+        alone = ck.TransTEE(**(SMALL | {"random_state": seed})).fit(data)
+        np.testing.assert_array_equal(
+            fit.predict(data, treatment=MOLS), alone.predict(data, treatment=MOLS)
+        )
+    scales = [_ends(fit.model_.stacks[0])[0][0, 0].item() for fit in together]
+    assert len(set(scales)) == 3

@@ -235,10 +235,10 @@ def test_a_graph_is_its_own_whatever_graphs_are_beside_it():
     near, mean = graph_matrices(edges, owner, 2)
     np.testing.assert_array_equal(near.to_dense()[1], [1, 0, 1, 0, 0, 0, 0])
     np.testing.assert_allclose(mean.to_dense(), [[1 / 3] * 3 + [0] * 4, [0] * 3 + [1 / 4] * 4])
-    both = encode_graphs(p, nodes, near, mean)
-    first = encode_graphs(p, nodes[:3], *graph_matrices(edges[:, :4], owner[:3], 1))
+    both = encode_graphs(p, nodes[None], near, mean)
+    first = encode_graphs(p, nodes[None, :3], *graph_matrices(edges[:, :4], owner[:3], 1))
     torch.testing.assert_close(both[:, :1], first)
-    cut = encode_graphs(p, nodes[:3], *graph_matrices(edges[:, :2], owner[:3], 1))
+    cut = encode_graphs(p, nodes[None, :3], *graph_matrices(edges[:, :2], owner[:3], 1))
     assert (cut - first).abs().max() > 1e-4
 
 
