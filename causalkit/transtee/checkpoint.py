@@ -120,6 +120,13 @@ def facts_of(
                 digest.update(np.ascontiguousarray(values).tobytes())
     for member in members:
         digest.update(member.train.tobytes() + member.valid.tobytes())
+    if network.library is not None:
+        digest.update(repr((list(network.library.place), network.library.names)).encode())
+        for values in network.library.arrays().values():
+            digest.update(np.ascontiguousarray(values).tobytes())
+    for module in (network.action_encoder, network.covariate_encoder):
+        for name, values in () if module is None else module.state().items():
+            digest.update(name.encode() + values.cpu().contiguous().numpy().tobytes())
     plan = settings.plan
     return {
         **{name: getattr(plan, name) for name in plan.__slots__},

@@ -22,6 +22,7 @@ class OwnModule:
     role : {"action_encoder", "covariate_encoder"}
     module : torch.nn.Module
         In evaluation mode; its own parameters stay as they are and are where training starts.
+        Those that need no gradient are not trained, and all networks share them, like buffers.
     """
 
     role: str
@@ -60,13 +61,40 @@ class OwnModule:
         """Class of the module, with the place where it is defined."""
         return f"{type(self.module).__module__}.{type(self.module).__qualname__}"
 
+    def trained(self) -> dict[str, Any]:
+        """Parameters that are trained."""
+        return {n: p.detach() for n, p in self.module.named_parameters() if p.requires_grad}
+
+    def state(self) -> dict[str, Any]:
+        """All parameters and buffers, as training finds them."""
+        found = {n: p.detach() for n, p in self.module.named_parameters()}
+        return found | dict(self.module.named_buffers())
+
+    def take(self, state: "Mapping[str, Tensor]") -> None:
+        """Put the state of another copy of the module in the place of its own.
+
+        Raises
+        ------
+        ArgumentError
+            If it does not fit.
+        """
+        mine = self.state()
+        for name in sorted(mine.keys() | state.keys()):
+            here, there = (tuple(s[name].shape) if name in s else None for s in (mine, state))
+            if here != there:
+                raise ArgumentError(
+                    f"{self.role} has {name} of shape {here}, and the fit of {there}; pass a "
+                    "module that is made like that of the fit."
+                )
+            mine[name].copy_(state[name])
+
     def blocks(self) -> dict[str, Parameter]:
-        """Its parameters as blocks of a layout."""
+        """Its trained parameters as blocks of a layout."""
         return {
             f"{self.role}.{name}": Parameter(
-                tuple(values.shape), "given", decays=values.dim() > 1, values=values.detach()
+                tuple(values.shape), "given", decays=values.dim() > 1, values=values
             )
-            for name, values in self.module.named_parameters()
+            for name, values in self.trained().items()
         }
 
     def tokens(
@@ -89,7 +117,7 @@ class OwnModule:
         import torch
         from torch.func import functional_call
 
-        own = {name: p[f"{self.role}.{name}"] for name, _ in self.module.named_parameters()}
+        own = {name: p[f"{self.role}.{name}"] for name in self.trained()}
         n_members = len(next(iter(p.values())))
         self.module.to(next(iter(p.values())).device)
         found = []

@@ -74,6 +74,9 @@ def _tensors(estimator: Any) -> dict[str, Any]:
     if model.coding.library is not None:
         arrays = model.coding.library.arrays().items()
         found |= {f"library.{name}": np.array(values) for name, values in arrays}
+    for module in _own(estimator._settings):
+        if module is not None:
+            found |= {f"{module.role}.{name}": values for name, values in module.state().items()}
     if estimator._conformal is not None:
         found |= _named("calibration.", estimator._conformal.calibration)
         found |= _named("propensity.", estimator._conformal.propensity)
@@ -134,13 +137,16 @@ def load(cls: Any, folder: Path, modules: dict[str, Any]) -> Any:
             f"{folder} holds {facts.get('class')!r} of schema {facts.get('schema')!r}, and "
             f"{cls.__name__} reads schema {SCHEMA}; fit and save it anew."
         )
-    _check_own(facts.get("own", {}), modules)
+    _check_own(facts["own"], modules)
     arguments = facts["arguments"] | {k: v for k, v in modules.items() if v is not None}
     if isinstance(arguments.get("support"), list):
         arguments["support"] = tuple(arguments["support"])
     estimator = cls(**arguments)
     device = resolve_device("auto" if estimator.device == "auto" else estimator.device)
     settings = Settings.of(estimator, seed=facts["seed"])
+    for module in _own(settings):
+        if module is not None:
+            module.take(_of_part(tensors, module.role))
     try:
         model = _model(tensors, facts, device, _own(settings), compiles=settings.compiles)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -164,8 +170,14 @@ def load(cls: Any, folder: Path, modules: dict[str, Any]) -> Any:
     return estimator
 
 
+def _of_part(tensors: dict[str, Any], part: str) -> dict[str, Any]:
+    """Tensors whose names begin with that of a part, by what follows."""
+    start = f"{part}."
+    return {name[len(start) :]: v for name, v in tensors.items() if name.startswith(start)}
+
+
 def _record(kind: Any, part: str, tensors: dict[str, Any]) -> Any:
-    return kind(**{name: tensors[f"{part}.{name}"].numpy() for name in kind.__slots__})
+    return kind(**{name: values.numpy() for name, values in _of_part(tensors, part).items()})
 
 
 def _model(
@@ -193,11 +205,7 @@ def _model(
     library = None
     if facts["library"] is not None:
         stored = facts["library"]
-        arrays = {
-            name.removeprefix("library."): values.numpy()
-            for name, values in tensors.items()
-            if name.startswith("library.")
-        }
+        arrays = {name: v.numpy() for name, v in _of_part(tensors, "library").items()}
         place = {name: row for row, name in enumerate(stored["items"])}
         library = Library(stored["kind"], place, tuple(stored["names"]), **arrays)
     stacks = tuple(
