@@ -1,10 +1,10 @@
 """Curves of rows on disk, written block by block."""
 
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -79,16 +79,14 @@ class CurveStore:
 @contextmanager
 def new_store(path: Path, doses: Floats) -> Iterator[CurveStore]:
     """A store that is at its path once it is whole, and nowhere if writing fails."""
-    unfinished = path.with_name(path.name + ".new")
     try:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        yield CurveStore(unfinished, doses)
         path.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(unfinished, path)
+        with TemporaryDirectory(prefix=f"{path.name}.", dir=path.parent) as beside:
+            unfinished = Path(beside) / path.name
+            yield CurveStore(unfinished, doses)
+            os.replace(unfinished, path)
     except OSError as error:
         raise StorageError(f"cannot write {path}: {error.strerror or error}.") from error
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def opened(path: Path) -> "xr.Dataset":

@@ -58,3 +58,13 @@ def test_nothing_is_overwritten_and_nothing_is_left_half(dose_fit, doses, tmp_pa
     with pytest.raises(KeyboardInterrupt):
         dose_fit.dose_response(doses, to_zarr=tmp_path / "c")
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_folder_that_is_named_alike_is_left_alone(dose_fit, doses, tmp_path):
+    mine = tmp_path / "curves.new" / "thesis.txt"
+    mine.parent.mkdir()
+    mine.write_text("mine")
+    dose_fit.dose_response(doses, grid=3, to_zarr=tmp_path / "deep" / "er" / "curves")
+    dose_fit.dose_response(doses, grid=3, to_zarr=tmp_path / "curves")
+    assert mine.read_text() == "mine"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["curves", "curves.new", "deep"]
