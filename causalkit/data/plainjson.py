@@ -14,7 +14,7 @@ def to_plain(value: Any, *, what: str) -> Any:
 
     Parameters
     ----------
-    value : None, bool, number, str, timestamp, period, list, tuple, or mapping by str
+    value : None, bool, number, str, timestamp, period, interval, list, tuple, or mapping by str
         numpy scalars become Python's.
     what : str
         Where it stands, for the message.
@@ -31,7 +31,7 @@ def to_plain(value: Any, *, what: str) -> Any:
     if isinstance(plain, Mapping):
         odd = [key for key in plain if not isinstance(key, str) or key.startswith("$")]
         if odd:
-            raise ArgumentError(f"{what} has the key {odd[0]!r}, which roles.json cannot hold.")
+            raise ArgumentError(f"{what} has the key {odd[0]!r}, which JSON cannot hold.")
         return {key: to_plain(item, what=what) for key, item in plain.items()}
     if plain is None or isinstance(plain, bool | int | str):
         return plain
@@ -49,8 +49,11 @@ def _tagged(value: Any, what: str) -> dict[str, Any]:
         return {"$timestamp": [int(value.asm8.astype(np.int64)), value.unit, zone]}
     if isinstance(value, pd.Period):
         return {"$period": [value.ordinal, value.freqstr]}
+    if isinstance(value, pd.Interval):
+        ends = [to_plain(end, what=what) for end in (value.left, value.right)]
+        return {"$interval": [*ends, value.closed]}
     raise ArgumentError(
-        f"{what} holds {value!r} ({type(value).__name__}), which roles.json cannot hold; make it a "
+        f"{what} holds {value!r} ({type(value).__name__}), which JSON cannot hold; make it a "
         "number, text, date or period."
     )
 
@@ -78,5 +81,6 @@ _UNTAGGED: dict[str, Callable[[Any], Any]] = {
     "$float": float,
     "$missing": {"<NA>": pd.NA, "NaT": pd.NaT}.__getitem__,
     "$timestamp": _timestamp,
+    "$interval": lambda parts: pd.Interval(*map(from_plain, parts)),
     "$period": lambda parts: pd.Period(ordinal=parts[0], freq=parts[1]),
 }

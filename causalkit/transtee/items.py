@@ -137,7 +137,8 @@ class Library:
         DataError
             If the library lacks one.
         """
-        found = np.array([self.place.get(name, -1) for name in np.asarray(names).tolist()])
+        # A series keeps dates, which an array makes numbers of.
+        found = np.array([self.place.get(name, -1) for name in pd.Series(names).tolist()])
         if (found < 0).any():
             absent = sorted({str(n) for n, k in zip(names, found, strict=True) if k < 0})
             raise DataError(

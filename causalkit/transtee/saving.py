@@ -1,13 +1,16 @@
 """A fitted TransTEE as a folder of tensors and plain text."""
 
+import hashlib
+import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from causalkit.data.plainjson import from_plain, to_plain
 from causalkit.device import resolve_device
-from causalkit.errors import ArgumentError, StorageError
+from causalkit.errors import ArgumentError, StorageError, unknown_name
 from causalkit.provenance import versions
 from causalkit.tensorfile import read_tensors, write_tensors
 from causalkit.transtee.actions import ActionCode
@@ -26,13 +29,18 @@ from causalkit.transtee.stack import Member, Stack
 from causalkit.transtee.store import Scales
 
 SCHEMA = 4
-_PLAIN = (bool, int, float, str)
+_FILES = ("config.json", "weights.pt", "config.json.new", "weights.pt.new")
 
 
 def save(estimator: Any, folder: Path) -> None:
     """Write the networks, their coding and the arguments."""
+    _check_place(folder)
     model: Model = estimator.model_
-    library = model.coding.library
+    covariates, actions, library = (
+        model.coding.covariates,
+        model.coding.actions,
+        model.coding.library,
+    )
     facts = {
         "schema": SCHEMA,
         "class": type(estimator).__name__,
@@ -40,22 +48,71 @@ def save(estimator: Any, folder: Path) -> None:
         "arguments": _arguments(estimator),
         "seed": estimator.seed_,
         "own": {one.role: one.name for one in _own(estimator._settings) if one is not None},
-        "covariates": asdict(model.coding.covariates),
+        "covariates": asdict(covariates) | {"levels": _plain_levels(covariates.levels)},
         "actions": {
-            "columns": model.coding.actions.columns,
-            "kinds": model.coding.actions.kinds,
-            "levels": list(model.coding.actions.levels.items()),
-            "paired": model.coding.actions.paired,
+            "columns": actions.columns,
+            "kinds": actions.kinds,
+            "levels": list(_plain_levels(actions.levels).items()),
+            "paired": actions.paired,
         },
         "library": None
         if library is None
-        else {"kind": library.kind, "items": list(library.place), "names": library.names},
+        else {
+            "kind": library.kind,
+            "items": to_plain(list(library.place), what="the table of items"),
+            "names": library.names,
+        },
         "doses": model.doses,
         "stacks": [_stack_facts(stack) for stack in model.stacks],
         "diagnostics": estimator.diagnostics_,
         "data_digest": estimator._digest,
     }
-    write_tensors(folder, _tensors(estimator), facts)
+    tensors = _tensors(estimator)
+    write_tensors(folder, tensors, facts | {"digest": _digest(tensors, facts)})
+
+
+def _check_place(folder: Path) -> None:
+    """Refuse a folder with other things than a fit, which would be lost or mixed up with it.
+
+    Raises
+    ------
+    StorageError
+    """
+    if not folder.is_dir():
+        return
+    there = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
+    others = there.difference(_FILES)
+    if not others and there and not _is_fit(folder / "config.json"):
+        others = there
+    if others:
+        raise StorageError(
+            f"{folder} holds {min(others)}, which is no part of a fit; nothing is overwritten. "
+            "Name a new folder, or one that holds a saved fit and nothing else."
+        )
+
+
+def _is_fit(config: Path) -> bool:
+    try:
+        facts = json.loads(config.read_text())
+    except (OSError, ValueError):
+        return False
+    return isinstance(facts, dict) and {"schema", "class", "data_digest"} <= facts.keys()
+
+
+def _digest(tensors: dict[str, Any], facts: dict[str, Any]) -> str:
+    """SHA-256 of all that a folder holds."""
+    # As text and back: tuples are lists there, and keys are text.
+    plain = json.loads(json.dumps(facts))
+    found = hashlib.sha256(json.dumps(plain, sort_keys=True).encode())
+    for name in sorted(tensors):
+        values = tensors[name].detach().cpu().contiguous()
+        found.update(f"{name} {values.dtype} {tuple(values.shape)}".encode())
+        found.update(values.numpy().tobytes())
+    return found.hexdigest()
+
+
+def _plain_levels(levels: dict[str, tuple[Any, ...]]) -> dict[str, Any]:
+    return {name: to_plain(list(some), what=f"column {name!r}") for name, some in levels.items()}
 
 
 def _tensors(estimator: Any) -> dict[str, Any]:
@@ -101,13 +158,25 @@ def _stack_facts(stack: Stack) -> dict[str, Any]:
 
 
 def _arguments(estimator: Any) -> dict[str, Any]:
-    """Arguments that plain text can hold; a path becomes text, a function is left out."""
+    """Arguments as plain text: of modules there is the class, of a function nothing.
+
+    Raises
+    ------
+    ArgumentError
+        If there is no way to write one that keeps it as it is.
+    """
     found = {}
     for name, value in estimator.get_params(deep=False).items():
-        if isinstance(value, Path):
+        if name in ROLES or callable(value):
+            continue
+        if isinstance(value, np.random.Generator | np.random.SeedSequence):
+            # What they give next is another seed; this is the one that the fit had.
+            value = estimator.seed_
+        elif isinstance(value, Path):
             value = str(value)
-        if value is None or isinstance(value, (*_PLAIN, tuple)):
-            found[name] = value
+        elif isinstance(value, np.ndarray):
+            value = tuple(value.tolist())
+        found[name] = to_plain(value, what=f"argument {name}")
     return found
 
 
@@ -131,17 +200,22 @@ def _check_own(stored: dict[str, str], given: dict[str, Any]) -> None:
 
 def load(cls: Any, folder: Path, modules: dict[str, Any]) -> Any:
     """Read what :func:`save` wrote."""
+    for name in modules:
+        if name not in ROLES:
+            raise unknown_name("argument of load", name, ROLES)
     tensors, facts = read_tensors(folder)
     if facts.get("schema") != SCHEMA or facts.get("class") != cls.__name__:
         raise StorageError(
             f"{folder} holds {facts.get('class')!r} of schema {facts.get('schema')!r}, and "
             f"{cls.__name__} reads schema {SCHEMA}; fit and save it anew."
         )
+    if _digest(tensors, {k: v for k, v in facts.items() if k != "digest"}) != facts.get("digest"):
+        raise StorageError(
+            f"{folder} was changed: its files are not those that were saved together. Save the fit "
+            "anew."
+        )
     _check_own(facts["own"], modules)
-    arguments = facts["arguments"] | {k: v for k, v in modules.items() if v is not None}
-    if isinstance(arguments.get("support"), list):
-        arguments["support"] = tuple(arguments["support"])
-    estimator = cls(**arguments)
+    estimator = cls(**(from_plain(facts["arguments"]) | modules))
     device = resolve_device("auto" if estimator.device == "auto" else estimator.device)
     settings = Settings.of(estimator, seed=facts["seed"])
     for module in _own(settings):
@@ -191,7 +265,7 @@ def _model(
     c, a = facts["covariates"], facts["actions"]
     covariates = CovariateCode(
         tuple(c["numeric"]),
-        {name: tuple(levels) for name, levels in c["levels"].items()},
+        {name: tuple(from_plain(levels)) for name, levels in c["levels"].items()},
         c["native_missing"],
         {name: tuple(sizes) for name, sizes in c["sequences"].items()},
         None if c["graph"] is None else (c["graph"][0], tuple(c["graph"][1])),
@@ -199,14 +273,14 @@ def _model(
     actions = ActionCode(
         tuple(a["columns"]),
         tuple(a["kinds"]),
-        {name: tuple(levels) for name, levels in a["levels"]},
+        {name: tuple(from_plain(levels)) for name, levels in a["levels"]},
         a["paired"],
     )
     library = None
     if facts["library"] is not None:
         stored = facts["library"]
         arrays = {name: v.numpy() for name, v in _of_part(tensors, "library").items()}
-        place = {name: row for row, name in enumerate(stored["items"])}
+        place = {name: row for row, name in enumerate(from_plain(stored["items"]))}
         library = Library(stored["kind"], place, tuple(stored["names"]), **arrays)
     stacks = tuple(
         _stack(number, one, tensors, library, device, own, compiles=compiles)
