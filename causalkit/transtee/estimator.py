@@ -46,7 +46,8 @@ class TransTEE(NetworkEstimator):
     action_encoder : torch.nn.Module, optional
         Encoder of structured treatments: vectors ``(items, f)``, sequences ``(items, steps, f)``
         and mask, or ``nodes, edges, owner, n_items`` of graphs, to ``(items, d_model)``. Each
-        network starts with the parameters of the module, which stays in evaluation mode.
+        network starts with the parameters of the module, which stays in evaluation mode; those
+        with ``requires_grad=False`` are not trained.
     covariate_encoder : torch.nn.Module, optional
         Encoder of the sequence of the data, ``(rows, steps, f)`` and mask, to
         ``(rows, tokens, d_model)``, likewise.

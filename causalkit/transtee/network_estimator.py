@@ -321,7 +321,11 @@ class NetworkEstimator(Estimator):
 
         Raises
         ------
-        NotFittedError, StorageError
+        NotFittedError
+        ArgumentError
+            If an argument, a level or the name of an item is something that text cannot hold.
+        StorageError
+            If the folder has other things than a saved fit, or cannot be written.
         """
         from causalkit.transtee.saving import save
 
@@ -337,10 +341,12 @@ class NetworkEstimator(Estimator):
         path : path
         **modules : torch.nn.Module
             ``action_encoder`` and ``covariate_encoder`` of the fit, if it had them: a folder holds
-            their parameters and the names of their classes, and no code.
+            their parameters, buffers and the names of their classes, and no code.
 
         Raises
         ------
+        ArgumentError
+            If the modules are not like those of the fit, or another argument is given.
         StorageError
             If the folder is not whole, was changed, or has another schema.
         """
