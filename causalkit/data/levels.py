@@ -1,10 +1,14 @@
 """Category levels of new rows: those that the data have, and what to do about others."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from causalkit.errors import DataError, Problem
+
+if TYPE_CHECKING:
+    from causalkit.data.dataset import CausalData
 
 
 def match_levels(
@@ -65,3 +69,14 @@ def unseen_problem(name: str, unseen: Any) -> Problem:
         "on_new_levels='baseline' to treat them as the first level, or 'nan' as missing."
     )
     return Problem("E03-non-numeric", message, name)
+
+
+def contrast(data: "CausalData") -> str:
+    """What a step of the only treatment is: ``"drug vs placebo"``, ``"1 vs 0"`` or ``"dY/dD"``.
+
+    Categories are in their order, the second against the first; text is in alphabetical order.
+    """
+    dtype = data.frame[data.roles.treatment[0]].dtype
+    if isinstance(dtype, pd.CategoricalDtype) and len(dtype.categories) == 2:
+        return f"{dtype.categories[1]} vs {dtype.categories[0]}"
+    return "1 vs 0" if np.isin(data.column("treatment"), (0.0, 1.0)).all() else "dY/dD"

@@ -194,7 +194,7 @@ def result_of(
         use_t=settings.use_t,
         outcome=roles.outcome[0],
         treatment=roles.treatment,
-        contrast=("1 vs 0" if sample.binary_treatment else "dY/dD",),
+        contrast=(sample.contrast,),
         **facts,
     )
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from causalkit.errors import ArgumentError
+from causalkit.errors import ArgumentError, CausalKitWarning, IdentificationError
 from causalkit.inference.instruments import (
     AndersonRubin,
     anderson_rubin,
@@ -14,6 +14,7 @@ from causalkit.inference.instruments import (
 from causalkit.inference.variance import Ssc, degrees_of_freedom
 from causalkit.panel.models import ModelFit
 from causalkit.typing import Floats, Ints
+from causalkit.warn import warn
 
 
 def strength(
@@ -42,7 +43,10 @@ def strength(
         warn_if_weak(stage, treatment=name)
         found["first_stage"][name] = stage
     if z.shape[1] > d.shape[1]:
-        found["overidentification"] = {"": hansen_j(y, d, z, **how)}
+        try:
+            found["overidentification"] = {"": hansen_j(y, d, z, **how)}
+        except IdentificationError as error:
+            warn(f"the over-identification test is left out: {error}", CausalKitWarning)
     return found
 
 

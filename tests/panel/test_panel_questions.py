@@ -7,7 +7,7 @@ import statsmodels.api as sm
 from switching_design import COVARIATES, panel, table
 
 import causalkit as ck
-from causalkit.errors import ArgumentError, IdentificationError
+from causalkit.errors import ArgumentError, CausalKitWarning, IdentificationError
 
 # Heterogeneity --------------------------------------------------------------------------------
 
@@ -175,3 +175,27 @@ def test_wild_bootstrap_agrees_with_many_clusters_and_needs_one_dimension():
     assert row["conf_low"] == pytest.approx(low, abs=0.15 * (high - low))
     assert row["conf_high"] == pytest.approx(high, abs=0.15 * (high - low))
     assert row["p_value"] == pytest.approx(1 / 1000)
+
+
+def test_a_j_test_that_too_few_clusters_leave_untold_is_left_out_with_a_warning():
+    rng = np.random.default_rng(0)
+    n = 300
+    z = rng.normal(size=(n, 5))
+    d = z.sum(axis=1) + rng.normal(size=n)
+    frame = pd.DataFrame(z, columns=[f"z{j}" for j in range(5)]).assign(
+        d=d, y=d + rng.normal(size=n), u=np.arange(n) // 5, t=np.arange(n) % 5
+    )
+    frame["c"] = frame["u"] % 5
+    data = ck.CausalData.from_frame(
+        frame,
+        outcome="y",
+        treatment="d",
+        instruments=[f"z{j}" for j in range(5)],
+        unit="u",
+        time="t",
+        cluster="c",
+    )
+    with pytest.warns(CausalKitWarning) as caught:
+        fit = ck.PanelDML(model="iv", approach="pooled", learner="linear", random_state=0).fit(data)
+    assert any("over-identification test is left out" in str(w.message) for w in caught)
+    assert "overidentification" not in fit.diagnostics_

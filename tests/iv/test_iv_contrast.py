@@ -1,0 +1,42 @@
+"""What an estimate compares: the levels of the treatment, by name."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import causalkit as ck
+from causalkit.data.levels import contrast
+
+
+def data_of(treatment):
+    frame = ck.generators.invalid_iv(0, n=3000).blind().frame
+    frame = frame.assign(a=treatment(frame["a"]))
+    return ck.CausalData.from_frame(
+        frame, outcome="y", treatment="a", instruments="z", covariates=["l1", "l2"]
+    )
+
+
+def fitted(treatment):
+    est = ck.InvalidIV(method="debiased", learners="linear", random_state=0)
+    return est.fit(data_of(treatment)).estimate()
+
+
+def test_text_is_compared_in_its_order_and_says_so():
+    plain = fitted(lambda a: a)
+    text = fitted(lambda a: np.where(a == 1, "drug", "placebo"))
+    assert plain.contrast == ("1 vs 0",)
+    assert text.contrast == ("placebo vs drug",)
+    assert text.estimate == pytest.approx(-plain.estimate, rel=1e-9)
+    assert "placebo vs drug" in text.summary()
+
+
+@pytest.mark.parametrize(
+    ("treatment", "told"),
+    [
+        (lambda a: pd.Categorical(np.where(a == 1, "b", "a"), categories=["b", "a"]), "a vs b"),
+        (lambda a: a == 1, "1 vs 0"),
+        (lambda a: 2.0 * a, "dY/dD"),
+    ],
+)
+def test_categories_keep_their_order_and_numbers_their_unit(treatment, told):
+    assert contrast(data_of(treatment)) == told
