@@ -24,6 +24,9 @@ from causalkit.results import EffectResult, effect_from_solutions
 from causalkit.rng import stream
 from causalkit.typing import Bools, Floats
 
+# As many as a cell of instrument and treatment should have before it passes without a warning.
+LEAST_ROWS = 50
+
 
 @dataclass(frozen=True, slots=True)
 class IVFit:
@@ -62,9 +65,10 @@ class IVFit:
 
     @property
     def averages(self) -> bool:
-        """Whether rows of two clusters or more have a |ΔV|, as a variance of an average needs."""
+        """Whether enough rows, of two clusters or more, have a |ΔV| that can be divided by."""
         codes = self.sample.clusters or (np.arange(self.sample.n),)
-        return all(np.unique(each[self.used]).size > 1 for each in codes)
+        apart = all(np.unique(each[self.used]).size > 1 for each in codes)
+        return apart and self.sample.count(self.used) >= LEAST_ROWS
 
     def rows(self, estimand: str) -> Bools:
         """Rows that an estimand averages over."""
@@ -136,8 +140,10 @@ def estimate_of(
         )
     rows = fit.rows(estimand)
     if estimand != "variance-weighted" and not fit.averages:
+        left = fit.sample.count(fit.used)
+        where = f"all but {left} rows" if left else "every row"
         raise IdentificationError(
-            f"|ΔV| is below {fit.least:.3g} in every row, or in all but one: "
+            f"|ΔV| is below {fit.least:.3g} in {where}: "
             f"{', '.join(fit.sample.instrument_names)} does not move the variance of the treatment "
             "enough for an average effect. Use estimate('variance-weighted') and "
             "conf_int(kind='anderson-rubin')."

@@ -196,8 +196,9 @@ def warn_if_weak(found: Strength, accepted: AndersonRubin, instruments: Sequence
             WeakIdentificationWarning,
         )
     if found.small_share > _MANY:
+        share = "100%" if found.small_share == 1.0 else f"{min(found.small_share, 0.99):.0%}"
         warn(
-            f"|ΔV| is below {found.bound:.3g} in {found.small_share:.0%} of rows, where {name} "
+            f"|ΔV| is below {found.bound:.3g} in {share} of rows, where {name} "
             "says nothing about the effect. estimate('variance-weighted') gives such rows little "
             "weight.",
             WeakIdentificationWarning,

@@ -1,11 +1,14 @@
 """What an estimate compares: the levels of the treatment, by name."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
 
 import causalkit as ck
 from causalkit.data.levels import contrast
+from causalkit.errors import CausalKitWarning, IdentificationError
 
 
 def data_of(treatment):
@@ -40,3 +43,16 @@ def test_text_is_compared_in_its_order_and_says_so():
 )
 def test_categories_keep_their_order_and_numbers_their_unit(treatment, told):
     assert contrast(data_of(treatment)) == told
+
+
+def test_no_average_effect_is_that_of_a_handful_of_rows():
+    est = ck.InvalidIV(method="debiased", learners="linear", trim_delta_v=0.02, random_state=0)
+    size = np.sort(np.abs(est.fit(data_of(lambda a: a)).fit_.fitted.hats.delta_v).ravel())[-3]
+    few = est.set_params(trim_delta_v=float(size) - 1e-9)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CausalKitWarning)
+        found = few.fit(data_of(lambda a: a))
+    assert found.estimate("variance-weighted").estimand == found.result_.estimand
+    assert found.result_.n == 3000
+    with pytest.raises(IdentificationError, match=r"below .* in all but 3 rows.*variance-weighted"):
+        found.estimate("ate")

@@ -185,8 +185,8 @@ def test_weak_identification_says_f_and_the_share_of_rows():
 
 @pytest.mark.filterwarnings(ANY)
 def test_rows_of_small_delta_v_are_counted_and_the_population_is_named():
-    with pytest.warns(DroppedRowsWarning, match=r"\d+ of 1200 rows have .ΔV. below 0.02"):
-        found = fit(weak(), calibrate=False)
+    with pytest.warns(DroppedRowsWarning, match=r"\d+ of 1200 rows have .ΔV. below 0.005"):
+        found = fit(weak(), calibrate=False, trim_delta_v=0.005)
     used = int(found.fit_.used.sum())
     assert any(f"over the {used} rows" in note for note in found.result_.notes)
 
