@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 TITLE = "An outcome along a dose, where the curve is known"
 DOSES = np.linspace(0.1, 0.9, 9)
 FINE = np.linspace(0.06, 0.94, 45)
-N_NETWORKS = 3
+N_NETWORKS = 5
 _ARGUMENTS = f"d_model=16, n_ensemble={N_NETWORKS}, bootstrap=True, random_state={SEED}"
 
 

@@ -15,6 +15,7 @@ from causalkit.errors import ArgumentError
 from causalkit.results import canvas
 from causalkit.results.effect import EffectResult
 from causalkit.results.numerals import decimals, interval, number, percent
+from causalkit.results.summary import LEVELS
 from causalkit.results.tables import ResultTable, table
 from causalkit.typing import Floats
 
@@ -66,6 +67,8 @@ def plot_forest(
 ) -> "Axes":
     """Estimates and confidence intervals, one below the other, with a line at the null.
 
+    Mean outcomes by dose have no null, and no line.
+
     Parameters
     ----------
     results : EffectResult, ResultTable, or sequence or mapping of EffectResult
@@ -88,7 +91,8 @@ def plot_forest(
     coloured = frame["label"].nunique() < len(frame)
     height = 1.1 + _ROW * (len(frame) if not coloured else 0.75 * len(frame))
     ax = canvas.axes(ax, size=(6.6, height), needed_by="plot_forest")
-    _null_line(ax, null)
+    if not set(frame["estimand"]) <= LEVELS:
+        _null_line(ax, null)
     models = list(dict.fromkeys(frame["model"])) if coloured else [None]
     for model, (colour, marker) in zip(models, canvas.colours(len(models)), strict=True):
         rows = frame if model is None else frame[frame["model"] == model]
@@ -282,7 +286,10 @@ def _effect_label(frame: pd.DataFrame, *, what: str) -> str:
     """Label of the effect axis: treatment, outcome and level, where all rows share them."""
     one = {name: frame[name].nunique() == 1 for name in ("treatment", "outcome", "conf_level")}
     first = frame.iloc[0]
-    text = f"Effect of {first['treatment']}" if one["treatment"] else "Effect"
-    text += f" on {first['outcome']}" if one["outcome"] else ""
+    if set(frame["estimand"]) <= LEVELS:
+        text = f"Mean {first['outcome']}" if one["outcome"] else "Mean outcome"
+    else:
+        text = f"Effect of {first['treatment']}" if one["treatment"] else "Effect"
+        text += f" on {first['outcome']}" if one["outcome"] else ""
     level = f"{percent(float(first['conf_level']))} " if one["conf_level"] else ""
     return f"{text} ({level}{what})"

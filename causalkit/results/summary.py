@@ -23,7 +23,10 @@ ESTIMANDS = {
     "gate": "group average treatment effects (GATE)",
     "gate-differences": "differences between group average treatment effects",
     "blp": "best linear predictor of the effect (BLP)",
+    "adrf": "mean outcome by dose (ADRF)",
 }
+# Estimands that are outcomes, not effects: nobody asks whether they are zero.
+LEVELS = frozenset({"adrf"})
 # Nuisance fit: key of the record → column head.
 _FIT = {"rmse": "RMSE", "r2": "R²", "r2_within": "R² within"}
 # Kind of interval that a result may have of its own: words in place of the distribution.
@@ -47,7 +50,9 @@ def page(result: "EffectResult") -> Page:
         *_section("Notes", result.notes),
         *_provenance(result),
     ]
-    title = f"Effect of {', '.join(result.treatment)} on {result.outcome}"
+    treatment = ", ".join(result.treatment)
+    effect = f"Effect of {treatment} on {result.outcome}"
+    title = f"Mean {result.outcome} by {treatment}" if result.estimand in LEVELS else effect
     return Page(title=title, facts=_facts(result), parts=tuple(parts))
 
 
@@ -57,7 +62,7 @@ def coefficient_grid(result: "EffectResult", *, noted: bool = False) -> Grid:
     With ``noted`` the facts that make the table readable on its own stand below it.
     """
     frame = tidy_frame(result)
-    header = (
+    header: tuple[str, ...] = (
         "",
         "Estimate",
         "Std. error",
@@ -65,7 +70,7 @@ def coefficient_grid(result: "EffectResult", *, noted: bool = False) -> Grid:
         "p",
         f"{percent(result.level)} conf. interval",
     )
-    rows = []
+    rows: list[tuple[str, ...]] = []
     labels = row_labels(result)
     for label, row in zip(labels, frame.to_dict("records"), strict=True):
         places = decimals([row["std_error"]])
@@ -81,6 +86,8 @@ def coefficient_grid(result: "EffectResult", *, noted: bool = False) -> Grid:
         )
     facts = "; ".join(f"{name}: {value}" for name, value in _facts(result))
     notes = (f"{facts}.", f"Standard errors: {inference_line(result)}", *result.warnings)
+    if result.estimand in LEVELS:
+        header, rows = (*header[:3], header[5]), [(*row[:3], row[5]) for row in rows]
     return Grid(header=header, rows=tuple(rows), notes=notes if noted else ())
 
 

@@ -128,3 +128,11 @@ def test_event_study_times_must_be_numbers(make_clustered):
 def test_event_study_times_must_fit_the_terms(make_clustered, times):
     with pytest.raises(ArgumentError, match="one period per term"):
         event_study_data(make_clustered([0.1, 0.2]), times=times, reference=-1.0)
+
+
+def test_mean_outcomes_are_drawn_without_a_null(make):
+    two = {"terms": ("a", "b"), "estimates": [140, 150], "vcov": np.eye(2), "contrast": ()}
+    ax = plot_forest(make(**two, estimand="adrf", outcome="pressure"))
+    assert ax.get_xlabel().startswith("Mean pressure (")
+    assert ax.get_xlim()[0] > 100.0
+    assert plot_forest(make(**two)).get_xlim()[0] <= 0.0

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from wcwidth import wcswidth
 
 from causalkit.nuisance.accuracy import Quality
-from causalkit.results.summary import inference_line, row_labels
+from causalkit.results.summary import coefficient_grid, inference_line, row_labels
 
 WORDS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=120)
 
@@ -152,3 +152,14 @@ def test_labels_are_escaped_in_every_format(make):
     assert "<x>" not in result.to_html()
     assert r"income\_% \& \<x\>" in result.to_markdown()
     assert "income_% & <x>" in result.summary()
+
+
+def test_mean_outcomes_are_no_effects_and_have_no_test_of_zero(make):
+    result = make(estimand="adrf", outcome="pressure", treatment=("dose",), terms=("dose=1",))
+    text = result.summary()
+    assert text.startswith("Mean pressure by dose")
+    assert "mean outcome by dose (ADRF)" in text
+    assert "Effect of" not in text
+    header = ("", "Estimate", "Std. error", "95% conf. interval")
+    assert coefficient_grid(result).header == header
+    assert len(coefficient_grid(make()).header) == 6
