@@ -31,7 +31,7 @@ from causalkit.transtee.covariates import (
 from causalkit.transtee.families import STANDARDISED
 from causalkit.transtee.items import Library, library_of
 from causalkit.transtee.layout import Layout
-from causalkit.transtee.membership import with_validation
+from causalkit.transtee.membership import groups_of, with_validation
 from causalkit.transtee.objective import NetObjective, Network
 from causalkit.transtee.own_modules import OwnModule
 from causalkit.transtee.regulariser import TreatmentModel
@@ -56,6 +56,7 @@ class Coded:
     weight : (n,) array or None
     groups : (n,) int array or None
         Units or clusters that a split keeps together.
+    code : ActionCode
     """
 
     covariates: Covariates
@@ -63,6 +64,7 @@ class Coded:
     y: Floats
     weight: Floats | None
     groups: Ints | None
+    code: ActionCode
 
     @property
     def n(self) -> int:
@@ -121,16 +123,13 @@ def code_data(coding: Coding, data: CausalData) -> Coded:
     if coding.library is not None and actions.items is not None:
         column = coding.actions.columns[coding.actions.kinds.index("structured")]
         actions = replace(actions, items=coding.library.codes(actions.items, column))
-    clusters = data.clusters()
-    groups = clusters[0] if clusters else None
-    if groups is None and data.roles.unit is not None:
-        groups = data.codes("unit")
     return Coded(
         encode_covariates(coding.covariates, data),
         actions,
         data.column("outcome"),
         data.weights(),
-        groups,
+        groups_of(data),
+        coding.actions,
     )
 
 
