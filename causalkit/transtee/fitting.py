@@ -28,7 +28,7 @@ from causalkit.transtee.covariates import (
     covariate_code,
     encode_covariates,
 )
-from causalkit.transtee.families import STANDARDISED
+from causalkit.transtee.families import STANDARDISED, check_outcome
 from causalkit.transtee.items import Library, library_of
 from causalkit.transtee.layout import Layout
 from causalkit.transtee.membership import groups_of, with_validation
@@ -149,6 +149,8 @@ def fit_members(
     list of Stack
         One for each size, members in their order within it.
     """
+    for one in data:
+        check_outcome(settings.outcome, one.y)
     sizes: dict[tuple[int, int], list[Member]] = {}
     for member in members:
         sizes.setdefault((member.train.size, member.valid.size), []).append(member)
