@@ -10,7 +10,7 @@ from causalkit.data import CausalData
 from causalkit.errors import DataError, Problem
 from causalkit.transtee.covariate_graphs import Graphs, graph_column, graphs_of, node_features
 from causalkit.transtee.shapes import TableShape
-from causalkit.typing import Bools, Ints, Singles
+from causalkit.typing import Bools, Floats, Ints, Singles
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -59,7 +59,7 @@ class Covariates:
 
     Attributes
     ----------
-    numeric : (n, p) float32 array
+    numeric : (n, p) array
         In the user's units; NaN where missing.
     codes : (n, c) int array
         Levels of categories from 1; 0 is unknown or missing.
@@ -68,7 +68,7 @@ class Covariates:
     graphs : Graphs or None
     """
 
-    numeric: Singles
+    numeric: Floats
     codes: Ints
     sequences: tuple[Singles, ...] = ()
     masks: tuple[Bools, ...] = ()
@@ -163,9 +163,9 @@ def encode_covariates(code: CovariateCode, data: CausalData) -> Covariates:
     ]
     if problems:
         raise DataError(problems)
-    numeric = np.empty((len(data), len(code.numeric)), dtype=np.float32)
+    numeric = np.empty((len(data), len(code.numeric)))
     for j, name in enumerate(code.numeric):
-        numeric[:, j] = data.frame[name].to_numpy(dtype=np.float32, na_value=np.nan)
+        numeric[:, j] = data.frame[name].to_numpy(dtype=np.float64, na_value=np.nan)
     _check_holes(code, numeric)
     steps = [_known_steps(data, name, sizes) for name, sizes in code.sequences.items()]
     return Covariates(
@@ -177,7 +177,7 @@ def encode_covariates(code: CovariateCode, data: CausalData) -> Covariates:
     )
 
 
-def _check_holes(code: CovariateCode, numeric: Singles) -> None:
+def _check_holes(code: CovariateCode, numeric: Floats) -> None:
     """Refuse missing values where the training data had said that there are none."""
     hole = first_hole(code, numeric)
     if code.native_missing or hole is None:
@@ -193,7 +193,7 @@ def _check_holes(code: CovariateCode, numeric: Singles) -> None:
     )
 
 
-def first_hole(code: CovariateCode, numeric: Singles) -> tuple[str, int] | None:
+def first_hole(code: CovariateCode, numeric: Floats) -> tuple[str, int] | None:
     """Column and row of the first missing value, if there is one."""
     holes = np.argwhere(np.isnan(numeric))
     return (code.numeric[int(holes[0, 1])], int(holes[0, 0])) if len(holes) else None

@@ -38,7 +38,7 @@ from causalkit.transtee.regulariser import TreatmentModel
 from causalkit.transtee.settings import Settings
 from causalkit.transtee.shapes import ActionShape, NetShape
 from causalkit.transtee.stack import Member, Stack
-from causalkit.transtee.store import Scales, Store, learn_scales, make_store
+from causalkit.transtee.store import Scales, Store, learn_scales, make_store, origin_of
 from causalkit.transtee.training import State, train
 from causalkit.typing import Floats, Ints
 from causalkit.warn import warn
@@ -229,7 +229,8 @@ def _trained(
     device = settings.device
     used = sorted({member.data for member in members})
     offsets = dict(zip(used, np.cumsum([0] + [data[k].n for k in used])[:-1].tolist(), strict=True))
-    store = _joined([data[k] for k in used], device)
+    standardise = settings.outcome in STANDARDISED
+    store = _joined([data[k] for k in used], device, standardise=standardise)
     scales = _scales(coding, data, members, settings, device)
     network = _network(coding, settings, [data[k] for k in used])
     if network.library is not None and network.item_scales is not None:
@@ -295,15 +296,15 @@ def _facts(
     }
 
 
-def _joined(data: Sequence[Coded], device: Any) -> Store:
-    """All rows of several data sets, one after the other."""
+def _joined(data: Sequence[Coded], device: Any, *, standardise: bool) -> Store:
+    """All rows of several data sets, one after the other, each seen from its origin."""
     first = data[0]
 
     def rows(values: Sequence[Any]) -> Any:
         return values[0] if len(values) == 1 else np.concatenate(values)
 
     covariates = Covariates(
-        rows([one.covariates.numeric for one in data]),
+        rows([one.covariates.numeric - origin_of(one.covariates.numeric) for one in data]),
         rows([one.covariates.codes for one in data]),
         tuple(
             rows([one.covariates.sequences[k] for one in data])
@@ -322,9 +323,8 @@ def _joined(data: Sequence[Coded], device: Any) -> Store:
         None if first.actions.items is None else rows([one.actions.items for one in data]),
     )
     weight = None if first.weight is None else rows([one.weight for one in data])
-    return make_store(
-        covariates, device, actions=actions, y=rows([one.y for one in data]), weight=weight
-    )
+    y = rows([one.y - (origin_of(one.y) if standardise else 0.0) for one in data])
+    return make_store(covariates, device, actions=actions, y=y, weight=weight)
 
 
 def _scales(

@@ -187,8 +187,11 @@ class NetObjective:
 
     def largest_outcome(self) -> float:
         """Largest |y| over all rows, in the user's units."""
+        import torch
+
         assert self.store.y is not None
-        return float(self.store.y.abs().max())
+        ends = torch.stack([self.store.y.min(), self.store.y.max()]).cpu().double()
+        return float((ends[:, None] + self.scales.y_origin.cpu().double()).abs().max())
 
     def _forward(
         self, flat: "Tensor", rows: "Tensor", drop: Drop | None

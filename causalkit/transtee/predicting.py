@@ -15,7 +15,7 @@ from causalkit.transtee.multihead import Looked
 from causalkit.transtee.networks import Actions, Memory
 from causalkit.transtee.shapes import NetShape
 from causalkit.transtee.stack import Stack
-from causalkit.transtee.store import Scales, Store, make_store, scaled_actions
+from causalkit.transtee.store import Scales, make_store, scaled_actions
 from causalkit.typing import Floats
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def mean_outcomes(
     for start in range(0, n, size):
         rows = slice(start, min(n, start + size))
         some = covariates.rows(rows)
-        values = np.concatenate([answer(some, rows).astype(np.float64) for answer in answers])
+        values = np.concatenate([answer(some, rows) for answer in answers])
         pieces.append(values if reduce is None else reduce(values))
     return np.concatenate(pieces, axis=1)
 
@@ -86,15 +86,18 @@ def _answers(
         shared = all(len(action) == 1 for action in actions)
         grid = _joined_actions(actions, slice(None), scales, items, device) if shared else None
 
+    y_origin = scales.y_origin.cpu().numpy().astype(np.float64)[:, None, None]
+
     def answer(covariates: Covariates, rows: slice) -> Floats:
         with torch.inference_mode():
-            memory = network.encode(p, _all_rows(make_store(covariates, device), scales))
+            memory = network.encode(p, _all_rows(covariates, scales))
             asked = grid
             if asked is None:
                 asked = _joined_actions(actions, rows, scales, items, device)
             out = network.decode(p, memory, asked)
             centre, spread = scales.y_centre[:, None, None], scales.y_spread[:, None, None]
-            return np.asarray(mean_outcome(network.family, out, centre, spread).cpu().numpy())
+            made = mean_outcome(network.family, out, centre, spread).cpu().numpy()
+            return np.asarray(made.astype(np.float64) + y_origin)
 
     return answer
 
@@ -122,11 +125,14 @@ def _near(stack: Stack, budget: int) -> int:
     return min(budget, NEAR) if stack.flat.device.type == "cpu" else budget
 
 
-def _all_rows(store: Store, scales: Scales) -> Any:
-    """Covariates of every row of a store, for every member."""
+def _all_rows(covariates: Covariates, scales: Scales) -> Any:
+    """Covariates of every row, for every member."""
     import torch
 
-    index = torch.arange(len(store.numeric), device=store.numeric.device)[None]
+    device = scales.centre.device
+    origin = scales.origin[0].cpu().numpy().astype(np.float64)
+    store = make_store(replace(covariates, numeric=covariates.numeric - origin), device)
+    index = torch.arange(len(store.numeric), device=device)[None]
     return store.rows(index, scales)
 
 
@@ -200,8 +206,7 @@ def attention_weights(
         for start in range(0, len(covariates.numeric), size):
             rows = slice(start, start + size)
             looked = Looked()
-            store = make_store(covariates.rows(rows), device)
-            memory = network.encode(p, _all_rows(store, scales), looked=looked)
+            memory = network.encode(p, _all_rows(covariates.rows(rows), scales), looked=looked)
             asked = _joined_actions([action], rows, scales, items, device)
             network.decode(p, memory, asked, looked=looked)
             for name, weights in looked.weights.items():
@@ -220,7 +225,7 @@ def representation(
     with torch.inference_mode():
         p = stack.network.layout.unpack(stack.flat)
         for start in range(0, len(covariates.numeric), size):
-            store = make_store(covariates.rows(slice(start, start + size)), stack.flat.device)
-            memory: Memory = stack.network.encode(p, _all_rows(store, stack.scales))
+            some = covariates.rows(slice(start, start + size))
+            memory: Memory = stack.network.encode(p, _all_rows(some, stack.scales))
             pieces.append(memory.pooled().cpu().numpy())
     return np.concatenate(pieces, axis=1)
