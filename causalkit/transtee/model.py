@@ -19,6 +19,7 @@ from causalkit.transtee.fitting import Coding
 from causalkit.transtee.items import Library, library_of
 from causalkit.transtee.predicting import MEMORY_BUDGET, mean_outcomes
 from causalkit.transtee.stack import Stack
+from causalkit.transtee.unknown import check_holes
 from causalkit.typing import Floats
 from causalkit.warn import warn
 
@@ -70,6 +71,11 @@ class Model:
         covariates = encode_covariates(self.coding.covariates, data)
         if any("sequence0.position" in stack.network.layout.blocks for stack in self.stacks):
             check_steps(self.coding.covariates, covariates)
+        if self.stacks:
+            network, scales = self.stacks[0].network, self.stacks[0].scales
+            mixed = bool(network.shape.bottleneck) or network.shape.baseline is not None
+            learned = scales.holes[0].cpu().numpy() > 0
+            check_holes(self.coding.covariates, covariates, learned, mixed=mixed)
         return Asked(covariates, len(data), library)
 
     def action(self, treatment: Any, asked: Asked) -> ActionArrays:

@@ -25,6 +25,7 @@ from causalkit.transtee.own_modules import OwnModule
 from causalkit.transtee.regulariser import hsic, ramp
 from causalkit.transtee.shapes import NetShape
 from causalkit.transtee.store import Scales, Store
+from causalkit.transtee.unknown import with_mean_levels
 from causalkit.typing import Floats
 
 if TYPE_CHECKING:
@@ -47,9 +48,15 @@ class Network:
     covariate_encoder: OwnModule | None = None
     compile: bool = False
 
-    def for_prediction(self, flat: "Tensor") -> "dict[str, Tensor]":
-        """Parameters for many actions per row."""
+    def parameters(self, flat: "Tensor", holes: "Tensor") -> "dict[str, Tensor]":
+        """Parameters for new rows; ``holes`` are those that columns had in training."""
         p = self.layout.unpack(flat)
+        with_mean_levels(p, self.shape.table, holes)
+        return p
+
+    def for_prediction(self, flat: "Tensor", holes: "Tensor") -> "dict[str, Tensor]":
+        """The same, for many actions per row."""
+        p = self.parameters(flat, holes)
         if self.shape.baseline is None:
             fold_decoder(p, self.shape)
         return p

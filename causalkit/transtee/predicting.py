@@ -81,7 +81,7 @@ def _answers(
 
     device, network, scales = stack.flat.device, stack.network, stack.scales
     with torch.inference_mode():
-        p = network.for_prediction(stack.flat)
+        p = network.for_prediction(stack.flat, scales.holes)
         items = network.items(p, library)
         shared = all(len(action) == 1 for action in actions)
         grid = _joined_actions(actions, slice(None), scales, items, device) if shared else None
@@ -201,7 +201,7 @@ def attention_weights(
     size = _rows_at_once(stack, covariates, 1, memory_budget)
     pieces: dict[str, list[Floats]] = {}
     with torch.inference_mode():
-        p = network.layout.unpack(stack.flat)
+        p = network.parameters(stack.flat, scales.holes)
         items = network.items(p, library)
         for start in range(0, len(covariates.numeric), size):
             rows = slice(start, start + size)
@@ -223,7 +223,7 @@ def representation(
     size = _rows_at_once(stack, covariates, 1, _near(stack, memory_budget))
     pieces = []
     with torch.inference_mode():
-        p = stack.network.layout.unpack(stack.flat)
+        p = stack.network.parameters(stack.flat, stack.scales.holes)
         for start in range(0, len(covariates.numeric), size):
             some = covariates.rows(slice(start, start + size))
             memory: Memory = stack.network.encode(p, _all_rows(some, stack.scales))

@@ -10,6 +10,7 @@ from causalkit.transtee.actions import ActionArrays
 from causalkit.transtee.covariate_graphs import Graphs, GraphStore
 from causalkit.transtee.covariates import Covariates
 from causalkit.transtee.networks import Actions, Rows
+from causalkit.transtee.unknown import holes_of
 from causalkit.typing import Bools, Floats, Ints, Singles
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ class Scales:
         they are left as they are.
     node_centre, node_spread : (M, f) tensors
         Of the features of nodes of graphs.
+    holes : (M, p + c) tensor
+        1 for columns of the table with a missing value in the data set of the member, else 0.
     """
 
     origin: "Tensor"
@@ -55,6 +58,7 @@ class Scales:
     step_spread: "Tensor"
     node_centre: "Tensor"
     node_spread: "Tensor"
+    holes: "Tensor"
 
     def kept(self, members: "Tensor") -> "Scales":
         """Of some members."""
@@ -216,6 +220,7 @@ def learn_scales(
     for rows in train:
         found["origin"].append(origin)
         found["y_origin"].append(y_origin)
+        found["holes"].append(holes_of(covariates))
         seen = (covariates.numeric[rows] - origin).astype(np.float32)
         numeric = seen.astype(np.float64)
         spread = np.nanstd(numeric, axis=0) if len(rows) else np.ones(numeric.shape[1])
