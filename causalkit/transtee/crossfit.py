@@ -47,7 +47,13 @@ def folds_of(coded: Coded, settings: Settings) -> Folds:
 def out_of_fold(
     coding: Coding, coded: Coded, settings: Settings, folds: Folds
 ) -> list[tuple[Model, Ints]]:
-    """A model for every fold, trained on the others, with the rows it did not see."""
+    """A model for every fold, trained on the others, with the rows it did not see.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If training was interrupted before every fold had a network.
+    """
     members, tests = [], []
     for fold, (train, test) in enumerate(folds.splits(0)):
         seed = seed_of(settings.seed, "fold network", fold)
@@ -63,5 +69,7 @@ def out_of_fold(
             for stack in stacks
             if (places := [k for k, m in enumerate(stack.members) if m.seed in seeds])
         )
+        if not parts:
+            raise KeyboardInterrupt
         found.append((Model(coding, parts, {}), test))
     return found

@@ -19,7 +19,7 @@ from causalkit.transtee.actions import (
     check_arm_counts,
     encode_actions,
 )
-from causalkit.transtee.adversary import Adversary, first_parameters
+from causalkit.transtee.adversary import adversary_of
 from causalkit.transtee.checkpoint import restored, saver
 from causalkit.transtee.covariate_graphs import joined_graphs
 from causalkit.transtee.covariates import (
@@ -34,7 +34,6 @@ from causalkit.transtee.layout import Layout
 from causalkit.transtee.membership import groups_of, with_validation
 from causalkit.transtee.objective import NetObjective, Network
 from causalkit.transtee.own_modules import OwnModule
-from causalkit.transtee.regulariser import TreatmentModel
 from causalkit.transtee.settings import Settings
 from causalkit.transtee.shapes import ActionShape, NetShape
 from causalkit.transtee.stack import Member, Stack
@@ -147,7 +146,13 @@ def fit_members(
     Returns
     -------
     list of Stack
-        One for each size, members in their order within it.
+        One for each size, members in their order within it; after an interruption those that had
+        begun.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If training was interrupted before a data set had any network.
     """
     for one in data:
         check_outcome(settings.outcome, one.y)
@@ -158,6 +163,17 @@ def fit_members(
     for number, group in enumerate(sizes.values()):
         where = None if checkpoint is None else checkpoint / f"stack{number}"
         stacks.append(_fit_stack(coding, data, group, settings, tell=tell, checkpoint=where))
+        if stacks[-1].partial:
+            break
+    begun = [member for stack in stacks for member in stack.members]
+    if {member.data for member in begun} < {member.data for member in members}:
+        raise KeyboardInterrupt
+    if len(begun) < len(members):
+        warn(
+            f"{len(members) - len(begun)} of {len(members)} networks had not begun to train at the "
+            "interruption, and are left out.",
+            CausalKitWarning,
+        )
     return stacks
 
 
@@ -247,7 +263,7 @@ def _trained(
         scales=scales,
         valid=torch.as_tensor(valid, device=device),
         seeds=[member.seed for member in members],
-        adversary=_adversary(network.shape, settings, members, device),
+        adversary=adversary_of(network.shape, settings, members, device),
         hsic_weight=settings.regularizer_weight
         if settings.regularizer and coding.library is not None
         else 0.0,
@@ -378,20 +394,3 @@ def layout_of(shape: NetShape, own: Sequence[OwnModule | None]) -> Layout:
     for module in own:
         blocks |= {} if module is None else module.blocks()
     return Layout(blocks)
-
-
-def _adversary(
-    shape: NetShape, settings: Settings, members: Sequence[Member], device: Any
-) -> Adversary | None:
-    """Treatment models, if there is a regulariser and a treatment to predict."""
-    if settings.regularizer is None or not shape.actions.n_slots:
-        return None
-    model = TreatmentModel(shape.actions, shape.width, settings.regularizer, settings.density)
-    seeds = [seed_of(member.seed, "adversary") for member in members]
-    return Adversary.of(
-        model,
-        first_parameters(model, seeds).to(device),
-        batch=settings.plan.rows_per_batch(members[0].train.size),
-        weight=settings.regularizer_weight,
-        steps=settings.adversary_steps,
-    )
