@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from causalkit.data import CausalData
+from causalkit.device import deterministic_algorithms
 from causalkit.errors import IdentificationError, OverlapWarning
 from causalkit.inference.solve import Solution, solve_linear
 from causalkit.inference.variance import warn_if_few
@@ -53,7 +54,7 @@ def average_effects(
     roles = data.roles
     clusters = data.clusters() or (() if coded.groups is None else (coded.groups,))
     names = roles.cluster or ((str(roles.unit),) if clusters else ())
-    with collect_warnings() as caught:
+    with deterministic_algorithms(settings.deterministic), collect_warnings() as caught:
         if kind == "continuous":
             terms, solution, facts = dose_averages(
                 coding,

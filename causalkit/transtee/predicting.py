@@ -13,7 +13,6 @@ from causalkit.transtee.families import mean_outcome
 from causalkit.transtee.items import Library
 from causalkit.transtee.multihead import Looked
 from causalkit.transtee.networks import Actions, Memory
-from causalkit.transtee.shapes import NetShape
 from causalkit.transtee.stack import Stack
 from causalkit.transtee.store import Scales, make_store, scaled_actions
 from causalkit.typing import Floats
@@ -102,22 +101,10 @@ def _answers(
     return answer
 
 
-def _n_tokens(shape: NetShape, covariates: Covariates) -> int:
-    """Tokens of the memory of a row."""
-    tokens = shape.table.n_columns if not shape.bottleneck else shape.bottleneck
-    tokens += sum(length for length, _ in shape.table.sequences)
-    return tokens + (0 if covariates.graphs is None else covariates.graphs.mask.shape[1])
-
-
 def _rows_at_once(stack: Stack, covariates: Covariates, n_actions: int, budget: int) -> int:
-    """Rows whose largest tensors fit the budget: a handful of each kind are alive at once."""
-    shape, n_members = stack.network.shape, len(stack.members)
-    tokens = _n_tokens(shape, covariates)
-    wide = shape.width_ff + 4 * shape.width
-    row = tokens * (wide + shape.n_heads * tokens)
-    copies = 1 if shape.baseline is None else shape.baseline.n_copies(shape.actions)
-    row += n_actions * copies * shape.actions.n_tokens * (wide + shape.n_heads * tokens)
-    return int(np.clip(budget // (8 * n_members * row), 1, 4096))
+    """Rows of a piece of one stack."""
+    n_nodes = 0 if covariates.graphs is None else covariates.graphs.mask.shape[1]
+    return stack.network.shape.rows_at_once(len(stack.members), n_nodes, n_actions, budget)
 
 
 def _near(stack: Stack, budget: int) -> int:
