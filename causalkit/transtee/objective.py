@@ -50,13 +50,14 @@ class Network:
     covariate_encoder: OwnModule | None = None
     compile: bool = False
 
-    def parameters(self, flat: "Tensor", holes: "Tensor") -> "dict[str, Tensor]":
-        """Parameters for new rows; ``holes`` are those that columns had in training."""
+    def parameters(self, flat: "Tensor", holes: "Tensor | None" = None) -> "dict[str, Tensor]":
+        """Parameters for new rows, where ``holes`` says which columns had some in training."""
         p = self.layout.unpack(flat)
-        with_mean_levels(p, self.shape.table, holes)
+        if holes is not None:
+            with_mean_levels(p, self.shape.table, holes)
         return p
 
-    def for_prediction(self, flat: "Tensor", holes: "Tensor") -> "dict[str, Tensor]":
+    def for_prediction(self, flat: "Tensor", holes: "Tensor | None" = None) -> "dict[str, Tensor]":
         """The same, for many actions per row."""
         p = self.parameters(flat, holes)
         if self.shape.baseline is None:
