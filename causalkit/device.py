@@ -60,12 +60,40 @@ def deterministic_algorithms(wanted: bool) -> Iterator[None]:  # noqa: FBT001
     import torch
 
     before = torch.are_deterministic_algorithms_enabled()
-    matmul = torch.backends.cuda.matmul.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = not wanted
+    warns = torch.is_deterministic_algorithms_warn_only_enabled()
     if wanted:
         torch.use_deterministic_algorithms(True)
     try:
+        with _tf32(allowed=not wanted):
+            yield
+    finally:
+        torch.use_deterministic_algorithms(before, warn_only=warns)
+
+
+@contextmanager
+def _tf32(*, allowed: bool) -> Iterator[None]:
+    """Products of matrices with or without TF32 on a GPU; elsewhere nothing is touched.
+
+    Torch has an older switch and, since 2.9, a newer one; asked for the older while the two
+    disagree it raises, so that both are kept, and the older, which sets both, is set.
+    """
+    import torch
+
+    if not torch.cuda.is_available():
+        yield
+        return
+    matmul = torch.backends.cuda.matmul
+    newer = getattr(matmul, "fp32_precision", None)
+    try:
+        older, precision = matmul.allow_tf32, torch.get_float32_matmul_precision()
+    except RuntimeError:
+        older, precision = newer != "tf32", ""
+    matmul.allow_tf32 = allowed
+    try:
         yield
     finally:
-        torch.use_deterministic_algorithms(before)
-        torch.backends.cuda.matmul.allow_tf32 = matmul
+        matmul.allow_tf32 = older
+        if precision == "medium":
+            torch.set_float32_matmul_precision(precision)
+        if newer is not None:
+            matmul.fp32_precision = newer

@@ -239,30 +239,16 @@ def action_frame(code: ActionCode, action: Any, n: int) -> pd.DataFrame:
         If the number of values fits neither.
     """
     k = len(code.columns)
-    if isinstance(action, pd.DataFrame | Mapping):
-        parts = {name: np.atleast_1d(np.asarray(values)) for name, values in dict(action).items()}
-        length = max((values.size for values in parts.values()), default=0)
-        frame = pd.DataFrame({name: np.broadcast_to(v, length) for name, v in parts.items()})
-    elif isinstance(action, tuple):
+    if isinstance(action, tuple):
         if len(action) != k:
             raise ArgumentError(
                 f"an action of {', '.join(code.columns)} has {k} values, got {action!r}."
             )
-        frame = pd.DataFrame(
-            {name: [value] for name, value in zip(code.columns, action, strict=True)}
-        )
+        action = dict(zip(code.columns, action, strict=True))
+    if isinstance(action, pd.DataFrame | Mapping):
+        frame = _frame_of({str(name): values for name, values in dict(action).items()})
     else:
-        values = np.asarray(action)
-        if values.ndim == 0 and k > 1:
-            raise ArgumentError(
-                f"an action of {', '.join(code.columns)} has {k} values, got {action!r}; give a "
-                "tuple in that order, or a mapping of column to value."
-            )
-        if values.dtype == object and values.size and isinstance(values.flat[0], list | dict):
-            raise ArgumentTypeError(
-                f"an action must be values, got {type(values.flat[0]).__name__}."
-            )
-        frame = pd.DataFrame(values.reshape(-1, k), columns=list(code.columns))
+        frame = pd.DataFrame(_by_column(code, np.asarray(action)), columns=list(code.columns))
     if len(frame) not in (1, n):
         raise ArgumentError(
             f"an action must be one for everyone or one for each of the {n} rows, got {len(frame)}."
@@ -270,13 +256,49 @@ def action_frame(code: ActionCode, action: Any, n: int) -> pd.DataFrame:
     return frame
 
 
+def _frame_of(parts: Mapping[str, Any]) -> pd.DataFrame:
+    """Table of columns of one length; those with one value have it in every row."""
+    columns = {name: np.atleast_1d(np.asarray(values)) for name, values in parts.items()}
+    lengths = {name: len(values) for name, values in columns.items()}
+    length = max(lengths.values(), default=0)
+    deep = [name for name, values in columns.items() if values.ndim > 1]
+    if deep or not set(lengths.values()) <= {1, length}:
+        seen = ", ".join(f"{name} of shape {values.shape}" for name, values in columns.items())
+        raise ArgumentError(
+            f"the values of an action must be one for everyone or one for each row, got {seen}."
+        )
+    return pd.DataFrame({name: np.broadcast_to(v, length) for name, v in columns.items()})
+
+
+def _by_column(code: ActionCode, values: Any) -> Any:
+    """Array ``(1 or n, k)`` of an action that is an array or one value."""
+    k, names = len(code.columns), ", ".join(code.columns)
+    if values.ndim == 0 and k > 1:
+        raise ArgumentError(
+            f"an action of {names} has {k} values, got {values.item()!r}; give a tuple in that "
+            "order, or a mapping of column to value."
+        )
+    if values.dtype == object and values.size and isinstance(values.flat[0], list | dict):
+        raise ArgumentTypeError(f"an action must be values, got {type(values.flat[0]).__name__}.")
+    if k == 1 and values.ndim < 2:
+        return values.reshape(-1, 1)
+    if values.ndim == 0 or values.ndim > 2 or values.shape[-1] != k:
+        raise ArgumentError(
+            f"an action of {names} is an array of shape ({k},) for everyone or (rows, {k}), got "
+            f"{values.shape}; give a mapping of column to values."
+        )
+    return values.reshape(-1, k)
+
+
 def action_name(action: Any) -> str:
-    """How an action is called on an axis."""
-    if isinstance(action, Mapping):
-        return ", ".join(f"{name}={value}" for name, value in action.items())
-    if isinstance(action, tuple):
-        return ", ".join(str(_plain(value)) for value in action)
-    return str(_plain(action))
+    """How an action is called on an axis: "given" where rows have actions of their own."""
+    parts = dict(action) if isinstance(action, Mapping) else {}
+    values = action if isinstance(action, tuple) else parts.values() if parts else (action,)
+    if any(np.ndim(value) > 0 for value in values):
+        return "given"
+    if parts:
+        return ", ".join(f"{name}={value}" for name, value in parts.items())
+    return ", ".join(str(_plain(value)) for value in values)
 
 
 def _plain(value: Any) -> Any:

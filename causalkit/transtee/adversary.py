@@ -6,15 +6,20 @@ fixed, and the output layer is fitted anew for every batch, by damped Newton ste
 network made of the last few batches. Zhang et al. (2022) take gradient steps for both.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from causalkit.rng import seed_of
 from causalkit.transtee.regulariser import TreatmentModel
+from causalkit.transtee.settings import Settings
+from causalkit.transtee.shapes import NetShape
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from causalkit.transtee.networks import Actions
+    from causalkit.transtee.stack import Member
 
 N_BATCHES = 4
 RIDGE = 0.03
@@ -65,7 +70,7 @@ class Adversary:
         return cls(
             model,
             flat,
-            torch.zeros(m, N_BATCHES * batch, model.width, device=device),
+            torch.zeros(m, N_BATCHES * batch, model.width, dtype=torch.float32, device=device),
             torch.zeros(m, N_BATCHES * batch, dtype=torch.int64, device=device),
             weight,
             steps,
@@ -123,7 +128,7 @@ class Adversary:
         phi["centre"], phi["spread"] = r.mean(dim=1), r.std(dim=1) + 1e-6
         features = self.model.features(phi, r)
         across = features.transpose(1, 2).contiguous()
-        ridge = torch.full((features.shape[2], 1), RIDGE, device=r.device)
+        ridge = features.new_full((features.shape[2], 1), RIDGE)
         ridge[0] = 0.0
         gram = member_products(across * weight[:, None], features)
         inverse = member_inverses(gram + torch.diag(ridge[:, 0] + _LEAST_RIDGE))
@@ -165,3 +170,20 @@ def first_parameters(model: TreatmentModel, seeds: list[int]) -> "Tensor":
     import torch
 
     return model.layout.initial([torch.Generator().manual_seed(seed) for seed in seeds])
+
+
+def adversary_of(
+    shape: NetShape, settings: Settings, members: "Sequence[Member]", device: Any
+) -> Adversary | None:
+    """Treatment models, if there is a regulariser and a treatment to predict."""
+    if settings.regularizer is None or not shape.actions.n_slots:
+        return None
+    model = TreatmentModel(shape.actions, shape.width, settings.regularizer, settings.density)
+    seeds = [seed_of(member.seed, "adversary") for member in members]
+    return Adversary.of(
+        model,
+        first_parameters(model, seeds).to(device),
+        batch=settings.plan.rows_per_batch(members[0].train.size),
+        weight=settings.regularizer_weight,
+        steps=settings.adversary_steps,
+    )

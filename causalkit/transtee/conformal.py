@@ -70,42 +70,24 @@ def half_widths(calibration: Calibration, arm: int, weight: Floats, *, level: fl
     return np.asarray(np.append(residual, np.inf)[place])
 
 
-def effect_bounds(
-    mean: tuple[Floats, Floats],
-    calibration: Calibration,
-    arms: tuple[int, int],
-    propensity: Floats,
-    *,
-    level: float,
-) -> tuple[Floats, Floats]:
-    """Interval of Y(arms[0]) − Y(arms[1]) for every row.
+def widths_by_row(
+    calibration: Calibration, arms: Ints, propensity: Floats, *, level: float
+) -> Floats:
+    """Half-width of the interval of Y(arm) for every row, each under an arm of its own.
 
     Parameters
     ----------
-    mean : pair of (m,) arrays
-        Predicted outcomes under both arms.
     calibration : Calibration
-    arms : pair of int
+    arms : (m,) int array
     propensity : (m, K) array
     level : float
-        Each outcome's interval has 1 − (1 − level)/2.
     """
-    each = 1.0 - (1.0 - level) / 2.0
-    half = [
-        half_widths(calibration, arm, 1.0 / np.clip(propensity[:, arm], CLIP, 1.0), level=each)
-        for arm in arms
-    ]
-    middle = mean[0] - mean[1]
-    return middle - half[0] - half[1], middle + half[0] + half[1]
-
-
-def outcome_bounds(
-    mean: Floats, calibration: Calibration, arm: int, propensity: Floats, *, level: float
-) -> tuple[Floats, Floats]:
-    """Interval of Y(arm) for every row; arguments as in :func:`effect_bounds`."""
-    weight = 1.0 / np.clip(propensity[:, arm], CLIP, 1.0)
-    half = half_widths(calibration, arm, weight, level=level)
-    return mean - half, mean + half
+    found = np.empty(arms.size)
+    for arm in np.unique(arms):
+        rows = arms == arm
+        weight = 1.0 / np.clip(propensity[rows, arm], CLIP, 1.0)
+        found[rows] = half_widths(calibration, int(arm), weight, level=level)
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,22 +96,29 @@ class Propensity:
 
     Attributes
     ----------
+    fill : (q,) array
+        What stands for a missing number of each numeric covariate: its mean over training rows.
     centre, spread : (p,) arrays
         Of the features.
     slope : (p, K) array
     intercept : (K,) array
     """
 
+    fill: Floats
     centre: Floats
     spread: Floats
     slope: Floats
     intercept: Floats
 
     @classmethod
-    def of(cls, features: Floats, arm: Ints, n_arms: int) -> "Propensity":
-        """Fit to features ``(n, p)`` and arms ``(n,)``."""
+    def of(
+        cls, covariates: Covariates, levels: tuple[int, ...], arm: Ints, n_arms: int
+    ) -> "Propensity":
+        """Fit to covariates and arms ``(n,)`` of training rows."""
         from sklearn.linear_model import LogisticRegression
 
+        fill = means_of(covariates)
+        features = flat_features(covariates, levels, fill)
         spread = features.std(axis=0)
         spread = np.where(spread > 0, spread, 1.0)
         centre = features.mean(axis=0)
@@ -140,25 +129,35 @@ class Propensity:
         full = np.full(n_arms, -np.inf)
         wide = np.zeros((features.shape[1], n_arms))
         full[found.classes_], wide[:, found.classes_] = intercept, slope.T
-        return cls(centre, spread, wide, full)
+        return cls(fill, centre, spread, wide, full)
 
-    def __call__(self, features: Floats) -> Floats:
+    def __call__(self, covariates: Covariates, levels: tuple[int, ...]) -> Floats:
         """Probabilities ``(m, K)``; 0 for an arm that no training row has."""
         from scipy.special import softmax
 
+        features = flat_features(covariates, levels, self.fill)
         index = (features - self.centre) / self.spread @ self.slope + self.intercept
         return np.asarray(softmax(index, axis=1))
 
 
-def flat_features(covariates: Covariates, levels: "tuple[int, ...]") -> Floats:
+def means_of(covariates: Covariates) -> Floats:
+    """Mean ``(q,)`` of every numeric covariate where it is there; 0 where it never is."""
+    there = ~np.isnan(covariates.numeric)
+    total = np.where(there, covariates.numeric, 0.0).sum(axis=0, dtype=np.float64)
+    return np.asarray(total / np.maximum(there.sum(axis=0), 1))
+
+
+def flat_features(
+    covariates: Covariates, levels: tuple[int, ...], fill: Floats | None = None
+) -> Floats:
     """Covariates ``(n, p)`` for a model of a table.
 
-    Missing numbers are means, levels are indicators, sequences their mean step and graphs their
-    mean node.
+    Missing numbers are those of ``fill``, by default the means of these rows, levels are
+    indicators, sequences their mean step and graphs their mean node.
     """
+    fill = means_of(covariates) if fill is None else fill
     numeric = covariates.numeric.astype(np.float64)
-    if np.isnan(numeric).any():
-        numeric = np.where(np.isnan(numeric), np.nanmean(numeric, axis=0), numeric)
+    numeric = np.where(np.isnan(numeric), fill, numeric)
     parts = [numeric]
     for column, count in enumerate(levels):
         parts.append((covariates.codes[:, [column]] == np.arange(1, count + 1)).astype(np.float64))
@@ -195,23 +194,21 @@ class Conformal:
             )
         member = model.stacks[0].members[0]
         levels = model.coding.covariates.shape.levels
-        features = flat_features(coded.covariates, levels)
         arm = coded.actions.arms[:, 0]
         train = np.unique(member.train)
-        propensity = Propensity.of(features[train], arm[train], len(code.arms))
+        propensity = Propensity.of(coded.covariates.rows(train), levels, arm[train], len(code.arms))
         valid = member.valid
         received = ActionArrays(
             coded.actions.arms[valid], coded.actions.doses[valid], coded.actions.active[valid]
         )
         asked = Asked(coded.covariates.rows(valid), valid.size, None)
         mean = model.outcomes(asked, [received]).mean(axis=0)[:, 0]
-        found = Calibration(np.abs(coded.y[valid] - mean), arm[valid], propensity(features[valid]))
-        return cls(found, propensity)
+        chances = propensity(asked.covariates, levels)
+        return cls(Calibration(np.abs(coded.y[valid] - mean), arm[valid], chances), propensity)
 
     def chances(self, model: Model, asked: Asked) -> Floats:
         """Propensities ``(m, K)`` of the rows asked about."""
-        levels = model.coding.covariates.shape.levels
-        return self.propensity(flat_features(asked.covariates, levels))
+        return self.propensity(asked.covariates, model.coding.covariates.shape.levels)
 
 
 def conformal_outcome(
@@ -222,17 +219,21 @@ def conformal_outcome(
 
     action = model.action(treatment, asked)
     mean = model.outcomes(asked, [action]).mean(axis=0)[:, 0]
-    low, high = outcome_bounds(
-        mean,
-        conformal.calibration,
-        int(action.arms[0, 0]),
-        conformal.chances(model, asked),
-        level=level,
-    )
+    chances = conformal.chances(model, asked)
+    half = widths_by_row(conformal.calibration, _arm_of_rows(action, asked.n), chances, level=level)
     return xr.Dataset(
-        {"outcome": ("obs", mean), "conf_low": ("obs", low), "conf_high": ("obs", high)},
+        {
+            "outcome": ("obs", mean),
+            "conf_low": ("obs", mean - half),
+            "conf_high": ("obs", mean + half),
+        },
         coords={"obs": np.arange(asked.n)},
     )
+
+
+def _arm_of_rows(action: ActionArrays, n: int) -> Ints:
+    """Arm ``(n,)`` of every row, of actions for each or of one for all."""
+    return np.broadcast_to(action.arms[:, 0], n)
 
 
 def conformal_effect(
@@ -248,23 +249,16 @@ def conformal_effect(
     """The same effects with conformal intervals for the difference of a unit's two outcomes."""
     treatment, baseline = model.contrasts(treatment, baseline)
     several = treatment if isinstance(treatment, list) else [treatment]
-    against = int(model.action(baseline, asked).arms[0, 0])
     chances = conformal.chances(model, asked)
-    lows, highs = [], []
-    for place, one in enumerate(several):
-        arm = int(model.action(one, asked).arms[0, 0])
-        mean = found["effect"].values.reshape(asked.n, -1)[:, place]
-        low, high = effect_bounds(
-            (mean, np.zeros_like(mean)),
-            conformal.calibration,
-            (arm, against),
-            chances,
-            level=level,
-        )
-        lows.append(low)
-        highs.append(high)
-    shape = found["effect"].shape
-    return found.assign(
-        conf_low=(found["effect"].dims, np.stack(lows, axis=1).reshape(shape)),
-        conf_high=(found["effect"].dims, np.stack(highs, axis=1).reshape(shape)),
-    )
+
+    def widths(action: Any) -> Floats:
+        arms = _arm_of_rows(model.action(action, asked), asked.n)
+        # Each outcome errs in half of the cases in which their difference may.
+        each = 1.0 - (1.0 - level) / 2.0
+        return widths_by_row(conformal.calibration, arms, chances, level=each)
+
+    against = widths(baseline)
+    half = np.stack([widths(one) + against for one in several], axis=1)
+    middle = found["effect"]
+    half = half.reshape(middle.shape)
+    return found.assign(conf_low=middle - half, conf_high=middle + half)

@@ -10,7 +10,7 @@ from causalkit.data import CausalData
 from causalkit.errors import DataError, Problem
 from causalkit.transtee.covariate_graphs import Graphs, graph_column, graphs_of, node_features
 from causalkit.transtee.shapes import TableShape
-from causalkit.typing import Bools, Ints, Singles
+from causalkit.typing import Bools, Floats, Ints, Singles
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -59,7 +59,7 @@ class Covariates:
 
     Attributes
     ----------
-    numeric : (n, p) float32 array
+    numeric : (n, p) array
         In the user's units; NaN where missing.
     codes : (n, c) int array
         Levels of categories from 1; 0 is unknown or missing.
@@ -68,7 +68,7 @@ class Covariates:
     graphs : Graphs or None
     """
 
-    numeric: Singles
+    numeric: Floats
     codes: Ints
     sequences: tuple[Singles, ...] = ()
     masks: tuple[Bools, ...] = ()
@@ -97,11 +97,13 @@ def covariate_code(data: CausalData) -> CovariateCode:
     Raises
     ------
     DataError
-        If there is neither a covariate nor a sequence nor a graph.
+        If there is neither a covariate nor a sequence nor a graph, or values are missing and the
+        data say that they are to be filled in.
     """
+    _check_policy(data)
     numeric: list[str] = []
     levels: dict[str, tuple[str, ...]] = {}
-    for name in data.roles.columns("covariates"):
+    for name in columns_of(data):
         column = data.frame[name]
         if _is_category(column):
             seen = column.dropna()
@@ -123,6 +125,29 @@ def covariate_code(data: CausalData) -> CovariateCode:
     return CovariateCode(tuple(numeric), levels, data.missing == "native", sequences, graph)
 
 
+def columns_of(data: CausalData) -> tuple[str, ...]:
+    """Covariates, and modifiers that are none: effects may vary with both."""
+    return tuple(dict.fromkeys((*data.roles.covariates, *data.roles.modifiers)))
+
+
+def _check_policy(data: CausalData) -> None:
+    """Refuse to fill in missing values, which would be done on training rows alone."""
+    holes = [name for name in columns_of(data) if data.frame[name].isna().any()]
+    if holes and data.missing != "native":
+        name, policy = holes[0], data.missing
+        row = int(np.flatnonzero(data.frame[name].isna())[0])
+        raise DataError(
+            Problem(
+                "E07-nan-covariate",
+                f"{name!r} is missing in row {row}, and missing={policy!r} is not what networks "
+                "can do: they learn from missing values as they are. Build the data with "
+                'missing="native" or "drop".',
+                name,
+                (row,),
+            )
+        )
+
+
 def encode_covariates(code: CovariateCode, data: CausalData) -> Covariates:
     """Arrays of a data set in the coding of the training data.
 
@@ -138,9 +163,9 @@ def encode_covariates(code: CovariateCode, data: CausalData) -> Covariates:
     ]
     if problems:
         raise DataError(problems)
-    numeric = np.empty((len(data), len(code.numeric)), dtype=np.float32)
+    numeric = np.empty((len(data), len(code.numeric)))
     for j, name in enumerate(code.numeric):
-        numeric[:, j] = data.frame[name].to_numpy(dtype=np.float32, na_value=np.nan)
+        numeric[:, j] = data.frame[name].to_numpy(dtype=np.float64, na_value=np.nan)
     _check_holes(code, numeric)
     steps = [_known_steps(data, name, sizes) for name, sizes in code.sequences.items()]
     return Covariates(
@@ -152,7 +177,7 @@ def encode_covariates(code: CovariateCode, data: CausalData) -> Covariates:
     )
 
 
-def _check_holes(code: CovariateCode, numeric: Singles) -> None:
+def _check_holes(code: CovariateCode, numeric: Floats) -> None:
     """Refuse missing values where the training data had said that there are none."""
     hole = first_hole(code, numeric)
     if code.native_missing or hole is None:
@@ -168,7 +193,7 @@ def _check_holes(code: CovariateCode, numeric: Singles) -> None:
     )
 
 
-def first_hole(code: CovariateCode, numeric: Singles) -> tuple[str, int] | None:
+def first_hole(code: CovariateCode, numeric: Floats) -> tuple[str, int] | None:
     """Column and row of the first missing value, if there is one."""
     holes = np.argwhere(np.isnan(numeric))
     return (code.numeric[int(holes[0, 1])], int(holes[0, 0])) if len(holes) else None
@@ -182,7 +207,7 @@ def _is_category(column: "pd.Series[Any]") -> bool:
 
 
 def _check_columns(code: CovariateCode, data: CausalData) -> None:
-    present = (*data.roles.columns("covariates"), *data.roles.sequence, *_graph_name(data))
+    present = (*columns_of(data), *data.roles.sequence, *_graph_name(data))
     wanted = (*code.names, *code.sequences, *(() if code.graph is None else code.graph[:1]))
     absent = [name for name in wanted if name not in present]
     if absent:
@@ -248,7 +273,30 @@ def _steps(data: CausalData, name: str) -> tuple[Singles, Bools]:
                 tuple(int(row) for row in empty[:10]),
             )
         )
-    return np.where(there[:, :, None], np.nan_to_num(values), 0.0).astype(np.float32), there
+    _check_finite(name, values, there)
+    return np.where(there[:, :, None], values, np.float32(0.0)), there
+
+
+def _check_finite(name: str, values: Singles, there: Bools) -> None:
+    """Refuse steps that are there, of which a feature is missing or infinite."""
+    for wrong, code, words, mend in (
+        (np.isnan(values), "E07-nan-covariate", "missing", "fill it in"),
+        (np.isinf(values), "E08-inf", "infinite", "make it finite"),
+    ):
+        places = np.argwhere(wrong.any(axis=2) & there)
+        if len(places):
+            row, step = places[0].tolist()
+            feature = int(np.flatnonzero(wrong[row, step])[0])
+            raise DataError(
+                Problem(
+                    code,
+                    f"feature {feature} of sequence {name!r} is {words} in {len(places)} steps "
+                    f"(first: row {row}, step {step}); {mend}, or make the whole step NaN, which "
+                    "is padding.",
+                    name,
+                    tuple(np.unique(places[:, 0])[:10].tolist()),
+                )
+            )
 
 
 def _graph_name(data: CausalData) -> tuple[str, ...]:

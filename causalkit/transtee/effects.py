@@ -11,7 +11,7 @@ from causalkit.inference.bands import absolute_ratios, critical_values
 from causalkit.rng import stream
 from causalkit.transtee.actions import ActionArrays, at_doses
 from causalkit.transtee.curve_store import free_path, new_store, opened
-from causalkit.transtee.model import Asked, Model
+from causalkit.transtee.model import Asked, Model, outside
 from causalkit.typing import Floats
 
 if TYPE_CHECKING:
@@ -98,21 +98,39 @@ def dose_grid(model: Model, arm: Any, grid: Any) -> tuple[Floats, list[ActionArr
             f"the treatment is {code.kind} and has no dose to vary; use predict(data, "
             "treatment=...)."
         )
-    name = code.arms[0] if code.kind == "continuous" else str(arm)
-    if code.kind == "dose" and arm not in code.levels[code.columns[0]]:
-        known = ", ".join(repr(level) for level in code.levels[code.columns[0]])
-        raise ArgumentError(f"arm={arm!r} is no arm; name one of {known}.")
-    low, high = model.doses[name]
-    if isinstance(grid, int) and not isinstance(grid, bool):
+    low, high = model.doses[arm_name(model, arm)]
+    if isinstance(grid, int | np.integer) and not isinstance(grid, bool):
         if grid < 2:
             raise ArgumentError(f"grid must have at least 2 doses, got {grid}.")
-        doses = np.linspace(low, high, grid)
+        doses = np.linspace(low, high, int(grid))
     else:
         doses = np.asarray(grid, dtype=np.float64).ravel()
         if doses.size == 0 or not np.isfinite(doses).all():
             raise ArgumentError("grid must hold finite doses.")
     model.warn_outside(at_doses(code, arm, doses))
     return doses, [at_doses(code, arm, doses[k : k + 1]) for k in range(doses.size)]
+
+
+def arm_name(model: Model, arm: Any) -> str:
+    """Name of the arm whose doses are asked about.
+
+    Raises
+    ------
+    ArgumentError
+        If there is no such arm, or the treatment has none to choose.
+    """
+    code = model.coding.actions
+    if code.kind == "continuous":
+        if arm is not None:
+            raise ArgumentError(
+                f"arm={arm!r}, and {code.columns[0]!r} is one continuous treatment; leave arm out."
+            )
+        return code.arms[0]
+    levels = code.levels[code.columns[0]]
+    if np.ndim(arm) or arm not in levels:
+        known = ", ".join(repr(level) for level in levels)
+        raise ArgumentError(f"arm={arm!r} is no arm; name one of {known}.")
+    return code.arms[levels.index(arm)]
 
 
 def dose_response(
@@ -130,25 +148,31 @@ def dose_response(
 ) -> "xr.Dataset":
     """Average curve with a band over networks, and the curve of every row.
 
-    ``adrf`` is the mean over rows; with several networks ``std_error`` is its spread over them,
-    ``conf_low`` and ``conf_high`` hold at each dose, ``band_low`` and ``band_high`` for the whole
-    curve at once; ``interval`` says in words what these count.
+    ``adrf`` is the mean over rows, by their weights if the data have some; with several networks
+    ``std_error`` is its spread over them, ``conf_low`` and ``conf_high`` hold at each dose,
+    ``band_low`` and ``band_high`` for the whole curve at once; ``interval`` says in words what
+    these count.
     """
     doses, actions = dose_grid(model, arm, grid)
-    name = model.coding.actions.arms[0] if arm is None else str(arm)
-    total = np.zeros((model.n_members, len(doses)))
+    ends = model.doses[arm_name(model, arm)]
+    total, seen = np.zeros((model.n_members, len(doses))), 0
+    share = None if asked.weight is None else asked.weight / asked.weight.mean()
     rows: list[Floats] = []
 
     def averages(keep: "Callable[[Floats], None] | None") -> "xr.Dataset":
         def collect(mu: Floats) -> Floats:
-            nonlocal total
-            total += mu.sum(axis=1)
+            nonlocal total, seen
+            seen += mu.shape[1]
+            if share is None:
+                total += mu.sum(axis=1)
+            else:
+                total += np.einsum("mng,n->mg", mu, share[seen - mu.shape[1] : seen])
             if keep is not None:
                 keep(mu.mean(axis=0).astype(np.float32))
             return np.empty((1, mu.shape[1], 0))
 
         model.outcomes(asked, actions, memory_budget=memory_budget, reduce=collect)
-        found = _average_curve(total / asked.n, doses, level, seed, model.doses[name])
+        found = _average_curve(total / asked.n, doses, level, seed, ends)
         return found.assign_attrs(interval=interval)
 
     if to_zarr is not None:
@@ -183,7 +207,7 @@ def _average_curve(
             "conf_high": ("dose", mean + half),
             "band_low": ("dose", mean - wide),
             "band_high": ("dose", mean + wide),
-            "extrapolated": ("dose", (doses < ends[0]) | (doses > ends[1])),
+            "extrapolated": ("dose", outside(doses, ends)),
         },
         coords={"dose": doses},
     )

@@ -65,12 +65,14 @@ class TransTEE(NetworkEstimator):
         AdamW with 50 steps of warm-up and a cosine to zero; early stopping on the factual outcome
         loss of the validation rows, whose best weights are kept.
     validation_fraction : float, default 0.2
-        Split by unit or cluster if the data name one, else stratified by treatment.
+        Of the rows, or of the units and clusters if the data name them, which stay together;
+        stratified by treatment.
     n_ensemble : int, default 4
         Networks with seeds and splits of their own, trained together. Each validates on other
         rows, so that all rows are learned from, and their mean is less noisy than any of them.
     bootstrap : bool, default False
-        Whether each network of an ensemble trains on rows drawn with replacement.
+        Whether each network of an ensemble trains on rows, or whole units and clusters, drawn
+        with replacement.
     refit : bool, default False
         Whether each network is trained again on all rows, for as many epochs as its validation
         rows said.

@@ -2,11 +2,34 @@
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from causalkit.errors import ArgumentError
+from causalkit.typing import Floats
+
 if TYPE_CHECKING:
     from torch import Tensor
 
 FAMILIES = ("gaussian", "huber", "bernoulli", "poisson")
 STANDARDISED = ("gaussian", "huber")
+_RANGES = {"bernoulli": (0.0, 1.0, "between 0 and 1"), "poisson": (0.0, np.inf, "of at least 0")}
+
+
+def check_outcome(family: str, y: Floats) -> None:
+    """Refuse outcomes ``(n,)`` that the family cannot have.
+
+    Raises
+    ------
+    ArgumentError
+        With the first row that has one.
+    """
+    low, high, words = _RANGES.get(family, (-np.inf, np.inf, ""))
+    bad = np.flatnonzero((y < low) | (y > high))
+    if bad.size:
+        raise ArgumentError(
+            f"outcome={family!r} is for outcomes {words}, and {bad.size} rows have others (first: "
+            f"row {bad[0]} with {y[bad[0]]:.4g}); use outcome='gaussian' or 'huber'."
+        )
 
 
 def outcome_loss(family: str, out: "Tensor", y: "Tensor") -> "Tensor":

@@ -18,7 +18,7 @@ from causalkit.transtee.actions import (
     check_arm_counts,
     encode_actions,
 )
-from causalkit.transtee.adversary import Adversary, first_parameters
+from causalkit.transtee.adversary import adversary_of
 from causalkit.transtee.checkpoint import facts_of, restored, saver
 from causalkit.transtee.covariate_graphs import joined_graphs
 from causalkit.transtee.covariates import (
@@ -27,17 +27,16 @@ from causalkit.transtee.covariates import (
     covariate_code,
     encode_covariates,
 )
-from causalkit.transtee.families import STANDARDISED
+from causalkit.transtee.families import STANDARDISED, check_outcome
 from causalkit.transtee.items import ItemScales, Library, library_of
 from causalkit.transtee.layout import Layout
-from causalkit.transtee.membership import with_validation
+from causalkit.transtee.membership import groups_of, with_validation
 from causalkit.transtee.objective import NetObjective, Network
 from causalkit.transtee.own_modules import OwnModule
-from causalkit.transtee.regulariser import TreatmentModel
 from causalkit.transtee.settings import Settings
 from causalkit.transtee.shapes import ActionShape, NetShape
 from causalkit.transtee.stack import Member, Stack
-from causalkit.transtee.store import Scales, Store, learn_scales, make_store
+from causalkit.transtee.store import Scales, Store, learn_scales, make_store, origin_of
 from causalkit.transtee.training import State, train
 from causalkit.typing import Floats, Ints
 from causalkit.warn import warn
@@ -55,6 +54,7 @@ class Coded:
     weight : (n,) array or None
     groups : (n,) int array or None
         Units or clusters that a split keeps together.
+    code : ActionCode
     """
 
     covariates: Covariates
@@ -62,6 +62,7 @@ class Coded:
     y: Floats
     weight: Floats | None
     groups: Ints | None
+    code: ActionCode
 
     @property
     def n(self) -> int:
@@ -130,16 +131,13 @@ def code_data(coding: Coding, data: CausalData) -> Coded:
     if coding.library is not None and actions.items is not None:
         items = coding.library.codes(actions.items, coding.item_column)
         actions = replace(actions, items=items)
-    clusters = data.clusters()
-    groups = clusters[0] if clusters else None
-    if groups is None and data.roles.unit is not None:
-        groups = data.codes("unit")
     return Coded(
         encode_covariates(coding.covariates, data),
         actions,
         data.column("outcome"),
         data.weights(),
-        groups,
+        groups_of(data),
+        coding.actions,
     )
 
 
@@ -157,8 +155,16 @@ def fit_members(
     Returns
     -------
     list of Stack
-        One for each size, members in their order within it.
+        One for each size, members in their order within it; after an interruption those that had
+        begun.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If training was interrupted before a data set had any network.
     """
+    for one in data:
+        check_outcome(settings.outcome, one.y)
     sizes: dict[tuple[int, int], list[Member]] = {}
     for member in members:
         sizes.setdefault((member.train.size, member.valid.size), []).append(member)
@@ -166,6 +172,17 @@ def fit_members(
     for number, group in enumerate(sizes.values()):
         where = None if checkpoint is None else checkpoint / f"stack{number}"
         stacks.append(_fit_stack(coding, data, group, settings, tell=tell, checkpoint=where))
+        if stacks[-1].partial:
+            break
+    begun = [member for stack in stacks for member in stack.members]
+    if {member.data for member in begun} < {member.data for member in members}:
+        raise KeyboardInterrupt
+    if len(begun) < len(members):
+        warn(
+            f"{len(members) - len(begun)} of {len(members)} networks had not begun to train at the "
+            "interruption, and are left out.",
+            CausalKitWarning,
+        )
     return stacks
 
 
@@ -237,7 +254,8 @@ def _trained(
     device = settings.device
     used = sorted({member.data for member in members})
     offsets = dict(zip(used, np.cumsum([0] + [data[k].n for k in used])[:-1].tolist(), strict=True))
-    store = _joined([data[k] for k in used], device)
+    standardise = settings.outcome in STANDARDISED
+    store = _joined([data[k] for k in used], device, standardise=standardise)
     scales = _scales(coding, data, members, settings, device)
     network = _network(coding, data, members, settings)
     layout = network.layout
@@ -252,7 +270,7 @@ def _trained(
         scales=scales,
         valid=torch.as_tensor(valid, device=device),
         seeds=[member.seed for member in members],
-        adversary=_adversary(network.shape, settings, members, device),
+        adversary=adversary_of(network.shape, settings, members, device),
         hsic_weight=settings.regularizer_weight
         if settings.regularizer and coding.library is not None
         else 0.0,
@@ -275,15 +293,15 @@ def _trained(
     return network, scales, state
 
 
-def _joined(data: Sequence[Coded], device: Any) -> Store:
-    """All rows of several data sets, one after the other."""
+def _joined(data: Sequence[Coded], device: Any, *, standardise: bool) -> Store:
+    """All rows of several data sets, one after the other, each seen from its origin."""
     first = data[0]
 
     def rows(values: Sequence[Any]) -> Any:
         return values[0] if len(values) == 1 else np.concatenate(values)
 
     covariates = Covariates(
-        rows([one.covariates.numeric for one in data]),
+        rows([one.covariates.numeric - origin_of(one.covariates.numeric) for one in data]),
         rows([one.covariates.codes for one in data]),
         tuple(
             rows([one.covariates.sequences[k] for one in data])
@@ -302,9 +320,8 @@ def _joined(data: Sequence[Coded], device: Any) -> Store:
         None if first.actions.items is None else rows([one.actions.items for one in data]),
     )
     weight = None if first.weight is None else rows([one.weight for one in data])
-    return make_store(
-        covariates, device, actions=actions, y=rows([one.y for one in data]), weight=weight
-    )
+    y = rows([one.y - (origin_of(one.y) if standardise else 0.0) for one in data])
+    return make_store(covariates, device, actions=actions, y=y, weight=weight)
 
 
 def _scales(
@@ -361,20 +378,3 @@ def layout_of(shape: NetShape, own: Sequence[OwnModule | None]) -> Layout:
     for module in own:
         blocks |= {} if module is None else module.blocks()
     return Layout(blocks)
-
-
-def _adversary(
-    shape: NetShape, settings: Settings, members: Sequence[Member], device: Any
-) -> Adversary | None:
-    """Treatment models, if there is a regulariser and a treatment to predict."""
-    if settings.regularizer is None or not shape.actions.n_slots:
-        return None
-    model = TreatmentModel(shape.actions, shape.width, settings.regularizer, settings.density)
-    seeds = [seed_of(member.seed, "adversary") for member in members]
-    return Adversary.of(
-        model,
-        first_parameters(model, seeds).to(device),
-        batch=settings.plan.rows_per_batch(members[0].train.size),
-        weight=settings.regularizer_weight,
-        steps=settings.adversary_steps,
-    )

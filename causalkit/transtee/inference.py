@@ -6,17 +6,18 @@ from typing import Any
 import numpy as np
 
 from causalkit.data import CausalData
+from causalkit.device import deterministic_algorithms
 from causalkit.errors import IdentificationError, OverlapWarning
 from causalkit.inference.solve import Solution, solve_linear
 from causalkit.inference.variance import warn_if_few
-from causalkit.nuisance import DenseFeatures, FoldKeys, Folds, Nuisance, draw_folds
+from causalkit.nuisance import DenseFeatures, Folds, Nuisance
 from causalkit.nuisance.fitter import Fitter
 from causalkit.provenance import record
 from causalkit.results import EffectResult, effect_from_solutions
 from causalkit.scores import LinearScore, arm_means
 from causalkit.transtee.actions import action_frame, encode_actions
 from causalkit.transtee.conformal import flat_features
-from causalkit.transtee.crossfit import out_of_fold
+from causalkit.transtee.crossfit import folds_of, out_of_fold
 from causalkit.transtee.dose_average import dose_averages
 from causalkit.transtee.fitting import Coded, Coding
 from causalkit.transtee.model import Asked
@@ -49,10 +50,11 @@ def average_effects(
             f"estimate() averages over arms or along one dose, and the treatment is {kind}; use "
             "effect() or dose_response(), or compare two actions as a binary treatment."
         )
-    keys = FoldKeys(coded.n, unit=coded.groups)
-    rule = "observation" if coded.groups is None else "unit"
-    folds = draw_folds(keys, rule=rule, n_folds=settings.n_folds, seed=settings.seed)
-    with collect_warnings() as caught:
+    folds = folds_of(coded, settings)
+    roles = data.roles
+    clusters = data.clusters() or (() if coded.groups is None else (coded.groups,))
+    names = roles.cluster or ((str(roles.unit),) if clusters else ())
+    with deterministic_algorithms(settings.deterministic), collect_warnings() as caught:
         if kind == "continuous":
             terms, solution, facts = dose_averages(
                 coding,
@@ -65,10 +67,7 @@ def average_effects(
             )
         else:
             terms, solution, facts = _arms(coding, coded, settings, folds, propensity)
-        warn_if_few(() if coded.groups is None else (coded.groups,))
-    roles = data.roles
-    clusters = data.clusters() or (() if coded.groups is None else (coded.groups,))
-    names = roles.cluster or ((str(roles.unit),) if clusters else ())
+        warn_if_few(clusters)
     return effect_from_solutions(
         [solution],
         terms=terms,

@@ -88,14 +88,18 @@ class Layout:
         import torch
 
         return torch.cat(
-            [torch.full((block.size,), float(block.decays)) for block in self.blocks.values()]
+            [
+                torch.full((block.size,), float(block.decays), dtype=torch.float32, device="cpu")
+                for block in self.blocks.values()
+            ]
         )
 
 
 def _filled(block: Parameter, generator: "Generator") -> "Tensor":
     import torch
 
-    values = torch.full((block.size,), block.scale)
+    # Whatever the user's defaults are: generators of starting values live on the processor.
+    values = torch.full((block.size,), block.scale, dtype=torch.float32, device="cpu")
     if block.fill == "uniform":
         values.uniform_(-block.scale, block.scale, generator=generator)
     elif block.fill == "normal":

@@ -1,18 +1,55 @@
 """Which rows each network trains on, and which judge it."""
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from causalkit.data import CausalData
+from causalkit.errors import CausalKitWarning, DataError, Problem
 from causalkit.rng import seed_of, stream
 from causalkit.transtee.settings import Settings
-from causalkit.transtee.split import split_rows, strata_of
+from causalkit.transtee.split import (
+    joined_groups,
+    split_groups,
+    split_rows,
+    strata_of,
+    strata_of_groups,
+)
 from causalkit.transtee.stack import Member
 from causalkit.typing import Ints
+from causalkit.warn import warn
 
 if TYPE_CHECKING:
     from causalkit.transtee.fitting import Coded
+
+T = TypeVar("T")
+N_DRAWS = 20
+N_RESAMPLES = 100
+
+
+def groups_of(data: CausalData) -> Ints | None:
+    """Rows that a split keeps together ``(n,)``: those of a unit and of every cluster.
+
+    Where units and clusters cross, so that all rows hang together, the unit alone decides.
+    """
+    labels = [*data.clusters()]
+    if data.roles.unit is not None:
+        labels.insert(0, data.codes("unit"))
+    if not labels:
+        return None
+    joined = joined_groups(labels)
+    if joined.max(initial=0) > 0 or len(labels) == 1:
+        return joined
+    kept = data.roles.unit or data.roles.cluster[0]
+    torn = ", ".join(repr(name) for name in data.roles.cluster if name != kept)
+    warn(
+        f"[E18-few-clusters] {kept!r} and {torn} cross, so that all rows hang together; splits "
+        f"keep rows of {kept!r} together and tear those of {torn}.",
+        CausalKitWarning,
+    )
+    return joined_groups(labels[:1])
 
 
 def members_of(
@@ -20,21 +57,106 @@ def members_of(
 ) -> list[Member]:
     """Members of one data set: one, or an ensemble with seeds, splits, perhaps rows of its own."""
     found = []
-    actions = coded.actions
-    strata = strata_of(actions.arms[rows], actions.doses[rows])
-    groups = None if coded.groups is None else coded.groups[rows]
     for index in range(settings.n_ensemble):
         own = seed_of(seed, "member", index)
         # Conformal intervals calibrate on rows that no network of the ensemble trained on.
         parted = seed_of(seed, "split") if settings.interval == "conformal" else own
-        train_rows, valid_rows = split_rows(
-            strata, settings.validation_fraction, parted, groups=groups
-        )
+        train, valid = _parts(coded, rows, settings.validation_fraction, parted)
         if settings.bootstrap and settings.n_ensemble > 1:
-            draw = stream(own, "bootstrap").integers(0, train_rows.size, train_rows.size)
-            train_rows = train_rows[draw]
-        found.append(Member(place, own, rows[train_rows], rows[valid_rows]))
+            train = _resampled(coded, train, own)
+        found.append(Member(place, own, train, valid))
     return found
+
+
+def _parts(coded: "Coded", rows: Ints, fraction: float, seed: int) -> tuple[Ints, Ints]:
+    """Rows to train on, among which are all arms, and rows to validate on."""
+    arms, doses = coded.actions.arms[rows], coded.actions.doses[rows]
+    if coded.groups is not None:
+        groups = np.unique(coded.groups[rows], return_inverse=True)[1]
+        strata = strata_of_groups(arms, doses, groups)
+
+    def draw(seed: int) -> tuple[Ints, Ints]:
+        if coded.groups is None:
+            train, valid = split_rows(strata_of(arms, doses), fraction, seed)
+        else:
+            train, valid = split_groups(groups, strata, fraction, seed)
+        return rows[train], rows[valid]
+
+    return drawn_with_arms(coded, rows, draw, lambda parts: [parts[0]], seed)
+
+
+def drawn_with_arms(
+    coded: "Coded",
+    rows: Ints,
+    draw: Callable[[int], T],
+    trained: Callable[[T], list[Ints]],
+    seed: int,
+    *,
+    n_draws: int = N_DRAWS,
+) -> T:
+    """What is drawn from a seed, anew from another while a training part lacks an arm of the rows.
+
+    Parameters
+    ----------
+    coded : Coded
+    rows : (n,) int array
+    draw : callable
+        From a seed to the parts.
+    trained : callable
+        Training rows of the parts.
+    seed : int
+    n_draws : int
+
+    Raises
+    ------
+    DataError
+        If an arm is lacking in the last draw as well; names it.
+    """
+    for attempt in range(n_draws):
+        made = draw(seed if attempt == 0 else seed_of(seed, "again", attempt))
+        absent = [arm for part in trained(made) for arm in _absent(coded, rows, part)]
+        if not absent:
+            return made
+    together = "" if coded.groups is None else " Rows of a unit or cluster stay together."
+    raise DataError(
+        Problem(
+            "E11-single-arm-fold",
+            f"no row of {absent[0]} is left to train on once others are held out, in {n_draws} "
+            f"draws.{together} Leave the arm out, merge it with another, or hold out less "
+            "(validation_fraction, and for estimate() more n_folds).",
+        )
+    )
+
+
+def _absent(coded: "Coded", rows: Ints, train: Ints) -> list[str]:
+    """Arms that some rows have and those to train on have not."""
+    code, found = coded.code, []
+    columns = [n for n, kind in zip(code.columns, code.kinds, strict=True) if kind != "structured"]
+    for slot in range(coded.actions.arms.shape[1]):
+        arms = coded.actions.arms[:, slot]
+        for arm in np.setdiff1d(arms[rows], arms[train]).tolist():
+            if arm < len(code.arms):
+                found.append(f"arm {code.arms[arm]}")
+                continue
+            # An empty slot is the first level of its column.
+            found.append(f"arm {columns[slot]}={code.levels[columns[slot]][0]}")
+    return found
+
+
+def _resampled(coded: "Coded", train: Ints, seed: int) -> Ints:
+    """As many rows, or groups with all of their rows, drawn with replacement."""
+
+    def draw(seed: int) -> Ints:
+        rng = stream(seed, "bootstrap")
+        if coded.groups is None:
+            return train[rng.integers(0, train.size, train.size)]
+        groups = np.unique(coded.groups[train], return_inverse=True)[1]
+        order = np.argsort(groups, kind="stable")
+        of_group = np.split(train[order], np.cumsum(np.bincount(groups))[:-1])
+        drawn = rng.integers(0, len(of_group), len(of_group))
+        return np.concatenate([of_group[group] for group in drawn])
+
+    return drawn_with_arms(coded, train, draw, lambda rows: [rows], seed, n_draws=N_RESAMPLES)
 
 
 def with_validation(member: Member, settings: Settings) -> Member:

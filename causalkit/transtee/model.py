@@ -1,13 +1,13 @@
 """A fitted TransTEE: its coding, its networks, and what they say of rows and actions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from causalkit.data import CausalData
-from causalkit.errors import ArgumentError, ExtrapolationWarning
+from causalkit.errors import ArgumentError, DataError, ExtrapolationWarning, Problem
 from causalkit.transtee.actions import (
     ActionArrays,
     action_frame,
@@ -19,7 +19,8 @@ from causalkit.transtee.fitting import Coding
 from causalkit.transtee.items import Library, library_of
 from causalkit.transtee.predicting import MEMORY_BUDGET, mean_outcomes
 from causalkit.transtee.stack import Stack
-from causalkit.typing import Floats
+from causalkit.transtee.unknown import check_holes
+from causalkit.typing import Bools, Floats
 from causalkit.warn import warn
 
 
@@ -33,11 +34,20 @@ class Asked:
     n : int
     library : Library or None
         Structured treatments of these data, which may be new.
+    weight : (n,) array or None
+        By which averages count the rows.
     """
 
     covariates: Covariates
     n: int
     library: Library | None
+    weight: Floats | None = None
+
+
+def outside(doses: Floats, ends: tuple[float, float]) -> Bools:
+    """Which doses lie beyond a range, but for rounding."""
+    slack = 1e-6 * (ends[1] - ends[0])
+    return np.asarray((doses < ends[0] - slack) | (doses > ends[1] + slack))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +72,27 @@ class Model:
         return sum(len(stack.members) for stack in self.stacks)
 
     def asked(self, data: CausalData) -> Asked:
-        """Arrays of the rows of a data set."""
+        """Arrays of the rows of a data set.
+
+        Raises
+        ------
+        DataError
+            If there are none, or they do not have what those of training had.
+        """
+        if not len(data):
+            raise DataError(Problem("E01-missing-column", "these data have no rows to ask about."))
         library = self.coding.library
         if library is not None:
             library = library_of(data, self.coding.item_column, like=library)
         covariates = encode_covariates(self.coding.covariates, data)
         if any("sequence0.position" in stack.network.layout.blocks for stack in self.stacks):
             check_steps(self.coding.covariates, covariates)
-        return Asked(covariates, len(data), library)
+        if self.stacks:
+            network, scales = self.stacks[0].network, self.stacks[0].scales
+            mixed = bool(network.shape.bottleneck) or network.shape.baseline is not None
+            learned = scales.holes[0].cpu().numpy() > 0
+            check_holes(self.coding.covariates, covariates, learned, mixed=mixed)
+        return Asked(covariates, len(data), library, data.weights())
 
     def action(self, treatment: Any, asked: Asked) -> ActionArrays:
         """Arrays of one action as a user writes it; warns where a dose was never seen."""
@@ -90,11 +113,10 @@ class Model:
                 continue
             low, high = self.doses[name]
             doses = action.doses[(action.arms == arm) & action.active]
-            slack = 1e-6 * (high - low)
-            outside = (doses < low - slack) | (doses > high + slack)
-            if outside.any():
+            beyond = outside(doses, (low, high))
+            if beyond.any():
                 warn(
-                    f"{outside.mean():.0%} of the doses of {name} lie outside of the "
+                    f"{beyond.mean():.0%} of the doses of {name} lie outside of the "
                     f"{low:.4g} to {high:.4g} seen in training (asked: {doses.min():.4g} to "
                     f"{doses.max():.4g}); outcomes there are extrapolated.",
                     ExtrapolationWarning,
@@ -123,11 +145,7 @@ class Model:
         several = treatment if isinstance(treatment, list) else [treatment]
         if not several:
             raise ArgumentError("treatment is an empty list; name at least one action.")
-        names = [
-            action_name(one) if np.ndim(one) == 0 or isinstance(one, tuple | dict) else "given"
-            for one in several
-        ]
-        return names, [self.action(one, asked) for one in several]
+        return [action_name(one) for one in several], [self.action(one, asked) for one in several]
 
     def contrasts(self, treatment: Any, baseline: Any) -> tuple[Any, Any]:
         """Actions to compare where the user names none: every level with the first.
@@ -142,6 +160,11 @@ class Model:
             levels = list(code.levels[code.columns[0]])
             baseline = levels[0] if baseline is None else baseline
             if treatment is None:
+                if np.ndim(baseline) or isinstance(baseline, Mapping):
+                    raise ArgumentError(
+                        "without a treatment every level is compared with one baseline, got "
+                        f"{type(baseline).__name__}; name the treatment as well."
+                    )
                 others = [level for level in levels if level != baseline]
                 treatment = others[0] if len(others) == 1 else others
         if treatment is None or baseline is None:

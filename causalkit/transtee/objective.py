@@ -25,9 +25,12 @@ from causalkit.transtee.own_modules import OwnModule
 from causalkit.transtee.regulariser import hsic, ramp
 from causalkit.transtee.shapes import NetShape
 from causalkit.transtee.store import Scales, Store
+from causalkit.transtee.unknown import with_mean_levels
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+MEMBER_BUDGET = 2**28
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +55,16 @@ class Network:
             return self
         return replace(self, item_scales=self.item_scales.kept(members))
 
-    def for_prediction(self, flat: "Tensor") -> "dict[str, Tensor]":
-        """Parameters for many actions per row."""
+    def parameters(self, flat: "Tensor", holes: "Tensor | None" = None) -> "dict[str, Tensor]":
+        """Parameters for new rows, where ``holes`` says which columns had some in training."""
         p = self.layout.unpack(flat)
+        if holes is not None:
+            with_mean_levels(p, self.shape.table, holes)
+        return p
+
+    def for_prediction(self, flat: "Tensor", holes: "Tensor | None" = None) -> "dict[str, Tensor]":
+        """The same, for many actions per row."""
+        p = self.parameters(flat, holes)
         if self.shape.baseline is None:
             fold_decoder(p, self.shape)
         return p
@@ -174,32 +184,43 @@ class NetObjective:
         """Training loss ``(M,)`` and gradient ``(M, P)``; the adversarial part has norm ≤ 1."""
         import torch
 
-        flat = flat.detach().requires_grad_()
-        loss, memory, actions, items = self._forward(flat, rows, self._drop)
-        penalty = self._penalty(memory, actions, items, rows)
-        (gradient,) = torch.autograd.grad(loss.sum(), flat, retain_graph=penalty is not None)
-        if penalty is not None:
-            (push,) = torch.autograd.grad(penalty.sum(), flat)
-            size = push.norm(dim=1, keepdim=True).clamp(min=1.0)
-            gradient = gradient + push / size
+        with torch.enable_grad():
+            flat = flat.detach().requires_grad_()
+            each, memory, actions, items = self._forward(flat, rows, self._drop)
+            loss = self._weighted(each, rows)
+            penalty = self._penalty(memory, actions, items, rows)
+            (gradient,) = torch.autograd.grad(loss.sum(), flat, retain_graph=penalty is not None)
+            if penalty is not None:
+                (push,) = torch.autograd.grad(penalty.sum(), flat)
+                size = push.norm(dim=1, keepdim=True).clamp(min=1.0)
+                gradient = gradient + push / size
         return loss.detach(), gradient
 
     def validation(self, flat: "Tensor") -> "Tensor":
         """Factual outcome loss ``(M,)`` on the validation rows."""
         import torch
 
+        n_nodes = 0 if self.store.graphs is None else self.store.graphs.mask.shape[1]
+        # By the memory of one member: its pieces are the same, whoever else is in the stack.
+        size = self.network.shape.rows_at_once(1, n_nodes, 1, MEMBER_BUDGET)
         with torch.no_grad():
-            return self._forward(flat, self.valid, None)[0]
+            pieces = [
+                self._forward(flat, rows, None)[0] for rows in torch.split(self.valid, size, dim=1)
+            ]
+            return self._weighted(torch.cat(pieces, dim=1), self.valid)
 
     def largest_outcome(self) -> float:
         """Largest |y| over all rows, in the user's units."""
+        import torch
+
         assert self.store.y is not None
-        return float(self.store.y.abs().max())
+        ends = torch.stack([self.store.y.min(), self.store.y.max()]).cpu().double()
+        return float((ends[:, None] + self.scales.y_origin.cpu().double()).abs().max())
 
     def _forward(
         self, flat: "Tensor", rows: "Tensor", drop: Drop | None
     ) -> "tuple[Tensor, Memory, Actions, Tensor | None]":
-        """Mean loss ``(M,)`` of rows ``(M, B)`` under what they received."""
+        """Loss of every row ``(M, B)`` under what it received."""
         import torch
 
         network, scales = self.network, self.scales
@@ -224,7 +245,7 @@ class NetObjective:
             each = each + baseline_networks.own_loss(
                 p, network.shape, memory, actions, out.float(), y, network.family
             )
-        return self._weighted(each, rows), memory, actions, items
+        return each, memory, actions, items
 
     def _weighted(self, each: "Tensor", rows: "Tensor") -> "Tensor":
         """Weighted mean over rows, ``(M,)``."""
@@ -237,7 +258,8 @@ class NetObjective:
         import torch
 
         if self.store.weight is None:
-            return torch.full(rows.shape, 1.0 / rows.shape[1], device=rows.device)
+            share = 1.0 / rows.shape[1]
+            return torch.full(rows.shape, share, dtype=torch.float32, device=rows.device)
         weight = self.store.weight[rows]
         return weight / weight.sum(dim=1, keepdim=True)
 
@@ -246,7 +268,9 @@ class NetObjective:
     ) -> "Tensor | None":
         """−λ L_π, or λ HSIC of a structured treatment, ``(M,)``."""
         if self.hsic_weight and items is not None:
-            return self.hsic_weight * self._strength * hsic(memory.pooled(), items.detach())
+            # Squared distances in half precision would round kernels away.
+            pair = memory.pooled().float(), items.detach().float()
+            return self.hsic_weight * self._strength * hsic(*pair)
         if self.adversary is None:
             return None
         r = memory.pooled()
@@ -270,7 +294,10 @@ def _dropout(rate: float, seeds: Sequence[int], epoch: int, device: Any) -> Drop
         if x.shape[1] == 1:
             return x
         kept = torch.stack(
-            [torch.rand(x.shape[1:], generator=g, device=x.device) >= rate for g in generators]
+            [
+                torch.rand(x.shape[1:], generator=g, dtype=torch.float32, device=x.device) >= rate
+                for g in generators
+            ]
         )
         return x * kept / (1.0 - rate)
 

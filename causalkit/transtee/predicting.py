@@ -1,6 +1,6 @@
 """Outputs of trained networks for rows and actions, in pieces that fit a memory budget."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +13,8 @@ from causalkit.transtee.families import mean_outcome
 from causalkit.transtee.items import Library
 from causalkit.transtee.multihead import Looked
 from causalkit.transtee.networks import Actions, Memory
-from causalkit.transtee.shapes import NetShape
 from causalkit.transtee.stack import Stack
-from causalkit.transtee.store import Scales, Store, make_store, scaled_actions
+from causalkit.transtee.store import Scales, make_store, scaled_actions
 from causalkit.typing import Floats
 
 if TYPE_CHECKING:
@@ -56,73 +55,71 @@ def mean_outcomes(
     (M, n, G) array
         Members in the order of the stacks.
     """
-    parts = [
-        _by_stack(stack, covariates, actions, library, memory_budget // len(stacks))
-        for stack in stacks
-    ]
+    n, budget = len(covariates.numeric), memory_budget // len(stacks)
+    size = min(
+        _rows_at_once(stack, covariates, len(actions), _near(stack, budget)) for stack in stacks
+    )
+    answers = [_answers(stack, actions, library) for stack in stacks]
     pieces = []
-    for chunk in zip(*parts, strict=True):
-        values = np.concatenate([piece.astype(np.float64) for piece in chunk])
+    for start in range(0, n, size):
+        rows = slice(start, min(n, start + size))
+        some = covariates.rows(rows)
+        values = np.concatenate([answer(some, rows) for answer in answers])
         pieces.append(values if reduce is None else reduce(values))
     return np.concatenate(pieces, axis=1)
 
 
-def _by_stack(
-    stack: Stack,
-    covariates: Covariates,
-    actions: Sequence[ActionArrays],
-    library: Library | None,
-    budget: int,
-) -> Iterator[Floats]:
-    """Pieces ``(M, rows, G)`` of one stack; pieces of all stacks have the same rows."""
+def _answers(
+    stack: Stack, actions: Sequence[ActionArrays], library: Library | None
+) -> Callable[[Covariates, slice], Floats]:
+    """What turns covariates of some rows, and which rows they are, into ``(M, rows, G)``.
+
+    Inference mode ends before anything is handed back: it belongs to the whole thread.
+    """
     import torch
 
-    n = len(covariates.numeric)
     device, network, scales = stack.flat.device, stack.network, stack.scales
-    if device.type == "cpu":
-        budget = min(budget, NEAR)
-    tokens = _n_tokens(network.shape, covariates)
-    size = _rows_per_piece(network.shape, tokens, len(stack.members), len(actions), budget)
     with torch.inference_mode():
-        p = network.for_prediction(stack.flat)
+        p = network.for_prediction(stack.flat, scales.holes)
         items = network.items(p, library)
         shared = all(len(action) == 1 for action in actions)
         grid = _joined_actions(actions, slice(None), scales, items, device) if shared else None
-        for start in range(0, n, size):
-            rows = slice(start, min(n, start + size))
-            store = make_store(covariates.rows(rows), device)
-            memory = network.encode(p, _all_rows(store, scales))
+
+    y_origin = scales.y_origin.cpu().numpy().astype(np.float64)[:, None, None]
+
+    def answer(covariates: Covariates, rows: slice) -> Floats:
+        with torch.inference_mode():
+            memory = network.encode(p, _all_rows(covariates, scales))
             asked = grid
             if asked is None:
                 asked = _joined_actions(actions, rows, scales, items, device)
             out = network.decode(p, memory, asked)
             centre, spread = scales.y_centre[:, None, None], scales.y_spread[:, None, None]
-            yield mean_outcome(network.family, out, centre, spread).cpu().numpy()
+            made = mean_outcome(network.family, out, centre, spread).cpu().numpy()
+            return np.asarray(made.astype(np.float64) + y_origin)
+
+    return answer
 
 
-def _n_tokens(shape: NetShape, covariates: Covariates) -> int:
-    """Tokens of the memory of a row."""
-    tokens = shape.table.n_columns if not shape.bottleneck else shape.bottleneck
-    tokens += sum(length for length, _ in shape.table.sequences)
-    return tokens + (0 if covariates.graphs is None else covariates.graphs.mask.shape[1])
+def _rows_at_once(stack: Stack, covariates: Covariates, n_actions: int, budget: int) -> int:
+    """Rows of a piece of one stack."""
+    n_nodes = 0 if covariates.graphs is None else covariates.graphs.mask.shape[1]
+    return stack.network.shape.rows_at_once(len(stack.members), n_nodes, n_actions, budget)
 
 
-def _rows_per_piece(
-    shape: NetShape, tokens: int, n_members: int, n_actions: int, budget: int
-) -> int:
-    """Rows whose largest tensors fit the budget: a handful of each kind are alive at once."""
-    wide = shape.width_ff + 4 * shape.width
-    row = tokens * (wide + shape.n_heads * tokens)
-    copies = 1 if shape.baseline is None else shape.baseline.n_copies(shape.actions)
-    row += n_actions * copies * shape.actions.n_tokens * (wide + shape.n_heads * tokens)
-    return int(np.clip(budget // (8 * n_members * row), 1, 4096))
+def _near(stack: Stack, budget: int) -> int:
+    """The budget, or on a processor what stays near its caches."""
+    return min(budget, NEAR) if stack.flat.device.type == "cpu" else budget
 
 
-def _all_rows(store: Store, scales: Scales) -> Any:
-    """Covariates of every row of a store, for every member."""
+def _all_rows(covariates: Covariates, scales: Scales) -> Any:
+    """Covariates of every row, for every member."""
     import torch
 
-    index = torch.arange(len(store.numeric), device=store.numeric.device)[None]
+    device = scales.centre.device
+    origin = scales.origin[0].cpu().numpy().astype(np.float64)
+    store = make_store(replace(covariates, numeric=covariates.numeric - origin), device)
+    index = torch.arange(len(store.numeric), device=device)[None]
     return store.rows(index, scales)
 
 
@@ -188,17 +185,15 @@ def attention_weights(
     network, scales, device = stack.network, stack.scales, stack.flat.device
     if network.shape.baseline is not None:
         raise ArgumentError(f"{network.shape.baseline.name} has no attention to show.")
-    tokens = _n_tokens(network.shape, covariates)
-    size = _rows_per_piece(network.shape, tokens, len(stack.members), 1, memory_budget)
+    size = _rows_at_once(stack, covariates, 1, memory_budget)
     pieces: dict[str, list[Floats]] = {}
     with torch.inference_mode():
-        p = network.layout.unpack(stack.flat)
+        p = network.parameters(stack.flat, scales.holes)
         items = network.items(p, library)
         for start in range(0, len(covariates.numeric), size):
             rows = slice(start, start + size)
             looked = Looked()
-            store = make_store(covariates.rows(rows), device)
-            memory = network.encode(p, _all_rows(store, scales), looked=looked)
+            memory = network.encode(p, _all_rows(covariates.rows(rows), scales), looked=looked)
             asked = _joined_actions([action], rows, scales, items, device)
             network.decode(p, memory, asked, looked=looked)
             for name, weights in looked.weights.items():
@@ -206,12 +201,18 @@ def attention_weights(
     return {name: np.concatenate(found, axis=1) for name, found in pieces.items()}
 
 
-def representation(stack: Stack, covariates: Covariates) -> Floats:
+def representation(
+    stack: Stack, covariates: Covariates, *, memory_budget: int = MEMORY_BUDGET
+) -> Floats:
     """Mean encoder token ``(M, n, d)`` of every row."""
     import torch
 
+    size = _rows_at_once(stack, covariates, 1, _near(stack, memory_budget))
+    pieces = []
     with torch.inference_mode():
-        p = stack.network.layout.unpack(stack.flat)
-        store = make_store(covariates, stack.flat.device)
-        memory: Memory = stack.network.encode(p, _all_rows(store, stack.scales))
-        return np.asarray(memory.pooled().cpu().numpy())
+        p = stack.network.parameters(stack.flat, stack.scales.holes)
+        for start in range(0, len(covariates.numeric), size):
+            some = covariates.rows(slice(start, start + size))
+            memory: Memory = stack.network.encode(p, _all_rows(some, stack.scales))
+            pieces.append(memory.pooled().cpu().numpy())
+    return np.concatenate(pieces, axis=1)

@@ -168,7 +168,9 @@ def _centred_kernel(values: "Tensor") -> "Tensor":
     import torch
 
     square = torch.cdist(values, values) ** 2
-    middle = square.detach().flatten(1).median(dim=1).values.clamp(min=1e-12)
+    # By sorting: a median by rows has no deterministic kernel on a GPU.
+    ordered = square.detach().flatten(1).sort(dim=1).values
+    middle = ordered[:, (ordered.shape[1] - 1) // 2].clamp(min=1e-12)
     kernel = (-square / (2.0 * middle[:, None, None])).exp()
     kernel = kernel - kernel.mean(dim=1, keepdim=True)
     return kernel - kernel.mean(dim=2, keepdim=True)

@@ -19,7 +19,7 @@ from causalkit.transtee.covariates import Covariates, first_hole
 from causalkit.transtee.fitting import Coding, code_data, coding_of
 from causalkit.transtee.model import Asked, Model
 from causalkit.transtee.network_estimator import ROLES, NetworkEstimator
-from causalkit.typing import Floats, Singles
+from causalkit.typing import Floats
 from causalkit.warn import collect_warnings, warn
 
 if TYPE_CHECKING:
@@ -213,7 +213,7 @@ def _check_covariates(coding: Coding, covariates: Covariates) -> None:
     _check_holes(coding, covariates.numeric)
 
 
-def _check_holes(coding: Coding, numeric: Singles) -> None:
+def _check_holes(coding: Coding, numeric: Floats) -> None:
     hole = first_hole(coding.covariates, numeric)
     if hole is not None:
         name, row = hole

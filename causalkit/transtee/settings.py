@@ -18,6 +18,8 @@ from causalkit.transtee.shapes import ActionShape, NetShape, TableShape
 TREATMENTS = ("auto", "binary", "multi", "continuous", "dose", "several", "structured")
 INTERVALS = ("ensemble", "conformal")
 _LARGE = ((50_000, 128), (5_000, 64))
+_LEAST = 32
+_AUTO = (_LEAST, *(wide for _, wide in _LARGE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +83,11 @@ class Settings:
             )
         width = e.d_model if e.d_model == "auto" else check_count("d_model", e.d_model, least=2)
         heads = check_count("n_heads", e.n_heads, least=1)
-        if width != "auto" and width % heads:
+        odd = [wide for wide in (_AUTO if width == "auto" else (width,)) if wide % heads]
+        if odd:
             raise ArgumentError(
-                f"d_model={width} is not a multiple of n_heads={heads}; every head has d_model / "
-                "n_heads channels."
+                f"d_model={odd[0]}{' (auto)' if width == 'auto' else ''} is not a multiple of "
+                f"n_heads={heads}; every head has d_model / n_heads channels."
             )
         epochs = check_count("max_epochs", e.max_epochs, least=1)
         return cls(
@@ -143,7 +146,7 @@ class Settings:
         """Sizes of the network for n rows; ``"auto"`` is 64 from 5,000 and 128 from 50,000 rows."""
         width = self.width
         if isinstance(width, str):
-            width = next((wide for least, wide in _LARGE if n >= least), 32)
+            width = next((wide for least, wide in _LARGE if n >= least), _LEAST)
         return NetShape(
             table=table,
             actions=actions,

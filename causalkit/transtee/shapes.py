@@ -12,6 +12,7 @@ ACTION_SD = 0.5
 # learns the simple before the intricate; norms in the encoder would undo that.
 TOKEN_SIZE = 1.0
 N_ROUNDS = 3
+MOST_ROWS = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,16 @@ class NetShape:
     own_items: bool = False
     own_sequence: bool = False
     normed_memory: bool = False
+
+    def rows_at_once(self, n_members: int, n_nodes: int, n_actions: int, budget: int) -> int:
+        """Rows whose largest tensors fit a budget of bytes; a handful of each kind live at once."""
+        tokens = self.bottleneck or self.table.n_columns
+        tokens += sum(length for length, _ in self.table.sequences) + n_nodes
+        wide = self.width_ff + 4 * self.width
+        row = tokens * (wide + self.n_heads * tokens)
+        copies = 1 if self.baseline is None else self.baseline.n_copies(self.actions)
+        row += n_actions * copies * self.actions.n_tokens * (wide + self.n_heads * tokens)
+        return min(max(budget // (8 * n_members * row), 1), MOST_ROWS)
 
     def layout(self) -> Layout:
         """Every block of parameters, in a fixed order."""

@@ -1,6 +1,10 @@
 """Training and validation rows: by unit or cluster if declared, stratified by treatment."""
 
+from collections.abc import Sequence
+
 import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from causalkit.errors import DataError, Problem
 from causalkit.rng import stream
@@ -21,49 +25,97 @@ def strata_of(arms: Ints, doses: Floats) -> Ints:
     return np.asarray(np.unique(np.column_stack(keys), axis=0, return_inverse=True)[1]).ravel()
 
 
-def split_rows(
-    strata: Ints, fraction: float, seed: int, *, groups: Ints | None = None
-) -> tuple[Ints, Ints]:
+def strata_of_groups(arms: Ints, doses: Floats, groups: Ints) -> Ints:
+    """Stratum ``(G,)`` of every group 0..G-1: which arms its rows have, and its mean doses."""
+    count = np.bincount(groups)
+    has = np.zeros((count.size, arms.max(initial=0) + 1), dtype=np.int64)
+    means = np.empty((count.size, doses.shape[1]))
+    for j in range(arms.shape[1]):
+        has[groups, arms[:, j]] = 1
+    for j in range(doses.shape[1]):
+        means[:, j] = np.bincount(groups, weights=doses[:, j]) / count
+    return strata_of(has, means)
+
+
+def split_rows(strata: Ints, fraction: float, seed: int) -> tuple[Ints, Ints]:
     """Training and validation rows, sorted.
 
     Parameters
     ----------
     strata : (n,) int array
     fraction : float
-        Share of rows (or of groups) for validation. Without groups exactly round(fraction n) rows,
-        shared out among the strata by largest remainder, so that data sets of one size have
-        parts of one size.
+        Share of rows for validation: exactly round(fraction n), shared out among the strata by
+        largest remainder, so that data sets of one size have parts of one size.
     seed : int
-    groups : (n,) int array, optional
-        Rows of a group stay together.
+    """
+    n = strata.size
+    counts = np.bincount(strata)
+    total = _count(fraction, n)
+    exact = total * counts / n
+    share = np.floor(exact).astype(np.int64)
+    order = np.argsort(-(exact - share), kind="stable")
+    share[order[: total - share.sum()]] += 1
+    rng = stream(seed, "validation")
+    held_rows = [
+        rng.permutation(np.flatnonzero(strata == k))[: share[k]] for k in range(counts.size)
+    ]
+    valid = np.sort(np.concatenate(held_rows))
+    return np.setdiff1d(np.arange(n), valid), valid
+
+
+def split_groups(groups: Ints, strata: Ints, fraction: float, seed: int) -> tuple[Ints, Ints]:
+    """Training and validation rows, sorted; rows of a group stay together.
+
+    Parameters
+    ----------
+    groups : (n,) int array
+        Coded 0..G-1.
+    strata : (G,) int array
+    fraction : float
+        Share of groups for validation.
+    seed : int
 
     Raises
     ------
     DataError
         If there are fewer than two groups.
     """
-    rng = stream(seed, "validation")
-    if groups is not None:
-        labels = np.unique(groups)
-        if labels.size < 2:
-            raise DataError(
-                Problem(
-                    "E18-few-clusters",
-                    "all rows belong to one unit or cluster, so that none is left to validate on.",
-                )
+    if strata.size < 2:
+        raise DataError(
+            Problem(
+                "E18-few-clusters",
+                "all rows belong to one unit or cluster, so that none is left to validate on.",
             )
-        size = min(max(1, round(fraction * labels.size)), labels.size - 1)
-        held = np.isin(groups, rng.permutation(labels)[:size])
-        return np.flatnonzero(~held), np.flatnonzero(held)
-    n = strata.size
-    counts = np.bincount(strata)
-    total = min(max(1, round(fraction * n)), n - 1)
-    exact = total * counts / n
-    share = np.floor(exact).astype(np.int64)
-    order = np.argsort(-(exact - share), kind="stable")
-    share[order[: total - share.sum()]] += 1
-    held_rows = [
-        rng.permutation(np.flatnonzero(strata == k))[: share[k]] for k in range(counts.size)
-    ]
-    valid = np.sort(np.concatenate(held_rows))
-    return np.setdiff1d(np.arange(n), valid), valid
+        )
+    # Strata of groups may be many and small. Equal steps from a random start through all groups,
+    # stratum by stratum, hold out each with the same chance and of each stratum its share.
+    rng, n, total = stream(seed, "validation"), strata.size, _count(fraction, strata.size)
+    order = np.lexsort((rng.random(n), rng.random(n)[strata]))
+    places = ((rng.random() + np.arange(total)) * n / total).astype(np.int64)
+    held = np.isin(groups, order[places])
+    return np.flatnonzero(~held), np.flatnonzero(held)
+
+
+def deal_groups(groups: Ints, strata: Ints, n_folds: int, seed: int) -> Ints:
+    """Fold ``(n,)`` of every row: groups of a stratum go to folds in turn."""
+    order = np.lexsort((stream(seed, "fold").random(strata.size), strata))
+    fold = np.empty(strata.size, dtype=np.int64)
+    fold[order] = np.arange(strata.size) % n_folds
+    return fold[groups]
+
+
+def joined_groups(labels: Sequence[Ints]) -> Ints:
+    """Group ``(n,)`` of every row, 0..G-1: rows that share any label are in one."""
+    ends = np.cumsum([0, *(int(one.max()) + 1 for one in labels)])
+    first = np.tile(labels[0], len(labels) - 1)
+    other = [one + start for one, start in zip(labels[1:], ends[1:-1], strict=True)]
+    if not other:
+        return np.unique(labels[0], return_inverse=True)[1]
+    links = coo_array((np.ones(first.size), (first, np.concatenate(other))), (ends[-1], ends[-1]))
+    part = connected_components(links, directed=False)[1]
+    return np.unique(part[labels[0]], return_inverse=True)[1]
+
+
+def _count(fraction: float, n: int) -> int:
+    """How many of n are held out, at least one and not all."""
+    return min(max(1, round(fraction * n)), n - 1)

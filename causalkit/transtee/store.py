@@ -10,10 +10,14 @@ from causalkit.transtee.actions import ActionArrays
 from causalkit.transtee.covariate_graphs import Graphs, GraphStore
 from causalkit.transtee.covariates import Covariates
 from causalkit.transtee.networks import Actions, Rows
+from causalkit.transtee.unknown import holes_of
 from causalkit.typing import Bools, Floats, Ints, Singles
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+FAR = 1e3
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +26,13 @@ class Scales:
 
     Attributes
     ----------
+    origin : (M, p) tensor
+        What is taken from numeric covariates in double precision, of all rows of the data set the
+        same; see :func:`origin_of`.
     centre, spread : (M, p) tensors
-        Of numeric covariates.
+        Of numeric covariates, seen from there.
+    y_origin : (M,) tensor
+        Likewise of the outcome.
     y_centre, y_spread : (M,) tensors
         Of the outcome; 0 and 1 if its family is not standardised.
     low, width : (M, K + 1) tensors
@@ -33,10 +42,14 @@ class Scales:
         they are left as they are.
     node_centre, node_spread : (M, f) tensors
         Of the features of nodes of graphs.
+    holes : (M, p + c) tensor
+        1 for columns of the table with a missing value in the data set of the member, else 0.
     """
 
+    origin: "Tensor"
     centre: "Tensor"
     spread: "Tensor"
+    y_origin: "Tensor"
     y_centre: "Tensor"
     y_spread: "Tensor"
     low: "Tensor"
@@ -45,10 +58,25 @@ class Scales:
     step_spread: "Tensor"
     node_centre: "Tensor"
     node_spread: "Tensor"
+    holes: "Tensor"
 
     def kept(self, members: "Tensor") -> "Scales":
         """Of some members."""
         return Scales(*(getattr(self, name)[members] for name in self.__slots__))
+
+
+def origin_of(values: Floats) -> Floats:
+    """Where to see numbers from that lie far from zero for their spread, by column; else zero.
+
+    Single precision holds about seven digits. Of a year in seconds, or of an outcome of 1e8 with a
+    spread of one, it would leave nothing that varies. The origin itself is exact in it.
+    """
+    there = np.isfinite(values)
+    count = np.maximum(there.sum(axis=0), 1)
+    mean = np.where(there, values, 0.0).sum(axis=0) / count
+    spread = np.sqrt((np.where(there, values - mean, 0.0) ** 2).sum(axis=0) / count)
+    far = (spread > 0) & (np.abs(mean) > FAR * spread)
+    return np.where(far, mean, 0.0).astype(np.float32).astype(np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +167,7 @@ def make_store(
     y: Floats | None = None,
     weight: Floats | None = None,
 ) -> Store:
-    """Tensors of a data set on a device."""
+    """Tensors of a data set on a device; numbers as seen from their origin."""
     import torch
 
     def put(values: Any, dtype: Any = torch.float32) -> "Tensor":
@@ -181,17 +209,24 @@ def learn_scales(
 ) -> Scales:
     """Centres, spreads and dose ranges of every member, from its training rows only.
 
-    With ``raw_steps`` sequences are left as they are.
+    With ``raw_steps`` sequences are left as they are. Origins are those of all rows: they cancel,
+    but for what rounding leaves.
     """
     import torch
 
     found: dict[str, list[Any]] = {name: [] for name in Scales.__slots__}
+    origin = origin_of(covariates.numeric)
+    y_origin = origin_of(y) if standardise else np.zeros(())
     for rows in train:
-        numeric = covariates.numeric[rows].astype(np.float64)
+        found["origin"].append(origin)
+        found["y_origin"].append(y_origin)
+        found["holes"].append(holes_of(covariates))
+        seen = (covariates.numeric[rows] - origin).astype(np.float32)
+        numeric = seen.astype(np.float64)
         spread = np.nanstd(numeric, axis=0) if len(rows) else np.ones(numeric.shape[1])
         found["centre"].append(np.nan_to_num(np.nanmean(numeric, axis=0)))
         found["spread"].append(np.where(spread > 0, spread, 1.0))
-        outcome = y[rows].astype(np.float64)
+        outcome = y[rows] - y_origin
         deviation = outcome.std()
         found["y_centre"].append(outcome.mean() if standardise else 0.0)
         found["y_spread"].append(deviation if standardise and deviation > 0 else 1.0)

@@ -262,7 +262,7 @@ def _side_by_side(
     state.adam.step += len(batches)
     objective.joined(parts)
     losses, sizes, found = (
-        torch.cat(parts, dim=-1).double().cpu().numpy() for parts in zip(*shares, strict=True)
+        torch.cat(parts, dim=-1).cpu().double().numpy() for parts in zip(*shares, strict=True)
     )
     return losses, sizes, found
 

@@ -1,0 +1,57 @@
+"""Ctrl-C while networks of several sizes train one stack after another."""
+
+import numpy as np
+import pytest
+from transtee_designs import SMALL, arms_data, arms_frame
+
+import causalkit as ck
+from causalkit.errors import CausalKitWarning
+
+pytestmark = pytest.mark.filterwarnings("ignore::causalkit.errors.CausalKitWarning")
+
+
+class Stop:
+    """Progress that interrupts at one of its lines."""
+
+    def __init__(self, line):
+        self.line, self.told = line, 0
+
+    def __call__(self, text):
+        self.told += 1
+        if self.told == self.line:
+            raise KeyboardInterrupt
+
+
+def uneven():
+    sizes = np.random.default_rng(0).integers(1, 4, 240)
+    frame = arms_frame().assign(place=np.repeat(np.arange(240), sizes)[:240])
+    return ck.CausalData.from_frame(
+        frame, outcome="y", treatment="t", covariates=["a", "b", "c"], cluster="place"
+    )
+
+
+ARGUMENTS = SMALL | {"n_ensemble": 4, "max_epochs": 3}
+
+
+def test_an_interruption_ends_all_training_and_keeps_what_had_begun(tmp_path):
+    data = uneven()
+    whole = ck.TransTEE(**ARGUMENTS).fit(data)
+    sizes = [len(stack.members) for stack in whole.model_.stacks]
+    assert len(sizes) > 2
+    stop = Stop(5)
+    with pytest.warns(CausalKitWarning, match=r"networks had not begun to train"):
+        part = ck.TransTEE(**ARGUMENTS, progress=stop, checkpoint=tmp_path).fit(data)
+    assert stop.told == 5
+    assert part.partial_
+    assert part.diagnostics_["networks"] == sum(sizes[:2])
+    # The first stack was done: its networks are those of the whole.
+    found = [fit.model_.stacks[0].flat.numpy() for fit in (part, whole)]
+    np.testing.assert_array_equal(*found)
+    assert part.effect(data).sizes["obs"] == 240
+    again = ck.TransTEE(**ARGUMENTS, checkpoint=tmp_path).fit(data)
+    np.testing.assert_array_equal(again.effect(data)["effect"], whole.effect(data)["effect"])
+
+
+def test_an_interruption_is_raised_where_a_data_set_would_have_no_network():
+    with pytest.raises(KeyboardInterrupt):
+        ck.TransTEE.fit_many([arms_data(), arms_data(n=180)], **SMALL, progress=Stop(2))
