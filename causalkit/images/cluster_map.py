@@ -18,7 +18,7 @@ from causalkit.images.effect_map import (
 from causalkit.images.honest import honest_effect
 from causalkit.images.outcomes import arm_score
 from causalkit.images.posterior import Posterior
-from causalkit.images.predict import check_uncertain, mean_effect, mean_types, predicted
+from causalkit.images.predict import check_uncertain, interval, mean_effect, mean_types, predicted
 from causalkit.images.splits import Parts
 from causalkit.images.units import Units
 from causalkit.rng import stream
@@ -171,13 +171,12 @@ class ClusterMap(EffectMap):
     def _model_effects(self) -> pd.DataFrame:
         """Effects of the mixture itself, by cluster; risk differences are at evaluation rows."""
         draws = self._type_effects()
-        low, high = np.quantile(draws, [0.025, 0.975], axis=0)
-        single = draws.shape[0] < 2
+        low, high = (np.nan, np.nan) if draws.shape[0] < 2 else interval(draws, 0.95)
         return pd.DataFrame(
             {
                 "model_effect": draws.mean(axis=0),
-                "model_conf_low": np.nan if single else low,
-                "model_conf_high": np.nan if single else high,
+                "model_conf_low": low,
+                "model_conf_high": high,
             }
         )
 

@@ -50,7 +50,8 @@ class ImageEffectClusters(PixelMap):
         Of the outcome. ``"bernoulli"``, for outcomes 0/1, reports risk differences.
     inference : {"svi_fullrank", "map"}, default "svi_fullrank"
         Posterior of the mixture given the encoder: Gaussian with full covariance, or the mode
-        (then an ensemble of five starts carries the uncertainty).
+        (then an ensemble of five carries the uncertainty: of starts, or under perturbed weights
+        and priors where the encoder is not trained).
     latent_level : {"unit", "image"}, default "unit"
         Whether units of an image draw their types apart or share one; the latter adds an effect
         of the place to the outcome.

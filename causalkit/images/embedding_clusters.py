@@ -47,8 +47,8 @@ class EmbeddingEffectClusters(ClusterMap):
     n_clusters : int or "auto", default 2
         K, at most 8; ``"auto"`` chooses among 1 to ``max_clusters``.
     inference : {"svi_fullrank", "map", "nuts"}, default "svi_fullrank"
-        Posterior: Gaussian with full covariance, the mode, or draws of the No-U-Turn sampler of
-        PyMC (at most 64 features and 20,000 training rows).
+        Posterior: Gaussian with full covariance, modes under perturbed weights and priors, or draws
+        of the No-U-Turn sampler of PyMC (at most 64 features and 20,000 training rows).
     likelihood : {"student_t", "normal", "bernoulli"}, default "student_t"
         Of the outcome. ``"bernoulli"``, for outcomes 0/1, reports risk differences.
     latent_level : {"unit", "image"}, default "unit"
