@@ -11,6 +11,7 @@ from causalkit.data.images import ImageStore
 from causalkit.data.roles import Requires
 from causalkit.images.batches import Images
 from causalkit.images.effect_map import facts_of
+from causalkit.images.embedding_source import check_not_trained_on
 from causalkit.images.encoders import ImageEncoder, candidate_encoders
 from causalkit.images.fitting import fit_members
 from causalkit.images.model import LatentLevel, Likelihood
@@ -214,7 +215,8 @@ class ImageEffectClusters(PixelMap):
         Raises
         ------
         ArgumentError, DataError, IdentificationError, TrainingError
-            If an argument, the data or the training does not do; says what to change.
+            If an argument, the data or the training does not do; says what to change. Encoders
+            that were trained on the outcomes of these images are refused.
         """
         require("torch", extra="deep", needed_by="ImageEffectClusters")
         started = time.perf_counter()
@@ -226,6 +228,7 @@ class ImageEffectClusters(PixelMap):
             store = ImageStore.of(data, self.image)
             for encoder in encoders:
                 encoder.check(store.bands)
+                _check_outcome_free(encoder, store)
             check_times(store, self.treatment_date, allow_later=self.allow_later_frames)
             seen = survey(store, progress=self.progress)
             check_pixels(seen, store, nan_policy=self.nan_policy)
@@ -288,3 +291,10 @@ class ImageEffectClusters(PixelMap):
             f"and mixture were fitted to {parts.train.size:,} other rows.",
             *self._model_notes(),
         )
+
+
+def _check_outcome_free(encoder: ImageEncoder, store: ImageStore) -> None:
+    """Evaluation rows must be new to the encoder too, or honest effects are not."""
+    if encoder.trained_on is not None:
+        keys = np.asarray(store.keys)[store.used()]
+        check_not_trained_on(encoder.trained_on, keys, f"the encoder {encoder.name!r}")

@@ -1,5 +1,6 @@
 """Vectors that stand for places: columns of the data, or embeddings that are matched by key."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from causalkit.data import CausalData
+from causalkit.data.candidate import plain
 from causalkit.data.images import ImageStore
 from causalkit.errors import ArgumentError, ArgumentTypeError, DataError, Problem
 from causalkit.images.inputs import check_keys
@@ -76,7 +78,7 @@ def vectors_of(data: CausalData, embeddings: Any) -> Vectors:
         check_keys(found.keys, "the embeddings")
         wanted = data.frame[key]
     elif found.keys is None and found.values.shape[0] == data.n:
-        check_outcome_free(found.origin, np.arange(data.n))
+        _check_outcome_free(found.origin, np.arange(data.n))
         return Vectors(found.values, np.arange(data.n), np.arange(data.n), "obs", found.origin)
     else:
         raise ArgumentError(
@@ -95,7 +97,7 @@ def vectors_of(data: CausalData, embeddings: Any) -> Vectors:
             "and give both keys of one type."
         )
         raise DataError(Problem("E14-image-key-mismatch", message, key))
-    check_outcome_free(found.origin, keys)
+    _check_outcome_free(found.origin, keys)
     return Vectors(
         found.values[place], np.asarray(keys), of_row.astype(np.int64), found.dim, found.origin
     )
@@ -125,7 +127,7 @@ def as_vectors(embeddings: Any) -> Vectors:
         dim = str(embeddings.dims[0])
         keyed = dim in embeddings.coords and dim != "obs"
         keys = embeddings[dim].values if keyed else None
-        origin = {str(name): plain(value) for name, value in embeddings.attrs.items()}
+        origin = {str(name): as_lists(value) for name, value in embeddings.attrs.items()}
         values = embeddings.values
     elif isinstance(embeddings, np.ndarray):
         dim, keys, origin, values = "obs", None, {}, embeddings
@@ -143,29 +145,42 @@ def as_vectors(embeddings: Any) -> Vectors:
     return Vectors(table, keys, np.arange(table.shape[0]), dim, origin)
 
 
-def plain(value: Any) -> Any:
+def as_lists(value: Any) -> Any:
     """Attribute as lists and numbers of Python, whatever storage made of it."""
     return np.asarray(value).tolist() if isinstance(value, np.ndarray | list | tuple) else value
 
 
-def check_outcome_free(origin: dict[str, Any], keys: Any) -> None:
-    """Refuse an embedding whose encoder has seen the outcomes of these places.
+def _check_outcome_free(origin: dict[str, Any], keys: Any) -> None:
+    if not origin.get("outcome_free", True):
+        what = f"the encoder {origin.get('encoder')!r} of these embeddings"
+        check_not_trained_on(origin.get("trained_on", ()), keys, what)
+
+
+def check_not_trained_on(trained_on: Iterable[Any], keys: Any, encoder: str) -> None:
+    """Refuse an encoder that has seen the outcomes of these places.
+
+    Parameters
+    ----------
+    trained_on : iterable of keys
+        Places of its training; if there are none, it may have seen any.
+    keys : (n,) array
+        Places of the trial. Compared as text: a file may have made ``"1"`` of 1.
+    encoder : str
+        For the message.
 
     Raises
     ------
     ArgumentError
     """
-    if origin.get("outcome_free", True):
-        return
-    seen = set(origin.get("trained_on", ()))
-    shared = [key for key in pd.unique(np.asarray(keys)) if key in seen]
+    seen = {str(plain(key)) for key in trained_on}
+    shared = [key for key in pd.unique(np.asarray(keys)).tolist() if str(key) in seen]
     if shared or not seen:
         which = f"{len(shared)} of these images" if seen else "images it does not name"
         raise ArgumentError(
-            f"the encoder {origin.get('encoder')!r} of these embeddings was trained on the "
-            f"outcomes of {which} (first: {', '.join(map(repr, shared[:3])) or 'unknown'}), so "
-            "that the posterior would be too sure. Use an encoder that has not seen outcomes, or "
-            "train it on other images and name them: ImageEncoder.of(..., trained_on=keys)."
+            f"{encoder} was trained on the outcomes of {which} (first: "
+            f"{', '.join(map(repr, shared[:3])) or 'unknown'}), so that effects would look surer "
+            "and larger than they are. Use an encoder that has not seen outcomes, or train it on "
+            "other images and name them: ImageEncoder.of(..., trained_on=keys)."
         )
 
 

@@ -150,7 +150,8 @@ class ImageEncoder:
         trained : bool, default False
             Go on training it with the effects, a copy of it for every start.
         trained_on : sequence of keys, optional
-            Images with whose outcomes the weights were trained: embeddings of these are refused.
+            Images with whose outcomes the weights were trained: a trial with some of these, or an
+            embedding of them, is refused.
 
         Raises
         ------

@@ -12,6 +12,7 @@ from causalkit import (
     generators,
 )
 from causalkit.errors import ArgumentError, ArgumentTypeError, DataError
+from causalkit.images.embedding_source import check_not_trained_on
 
 # A thousand rows, of which 500 train: chance alone makes some of these.
 pytestmark = pytest.mark.filterwarnings("ignore::causalkit.errors.RandomizationWarning")
@@ -98,9 +99,16 @@ def test_an_encoder_that_has_seen_these_outcomes_is_refused(trained_on):
 
 
 def test_an_encoder_of_another_fold_is_taken():
-    from causalkit.images.embedding_source import check_outcome_free
+    check_not_trained_on([7, 8], np.arange(5), "it")
 
-    check_outcome_free({"outcome_free": False, "trained_on": [7, 8]}, np.arange(5))
+
+@pytest.mark.parametrize(
+    ("trained_on", "keys"),
+    [(["1", "9"], [1, 2]), ([1, 9], ["1", "2"]), (np.array([1, 9]), np.array([1, 2]))],
+)
+def test_keys_of_the_encoders_training_are_found_whatever_type_they_have(trained_on, keys):
+    with pytest.raises(ArgumentError, match=r"it was trained on the outcomes of 1 of these"):
+        check_not_trained_on(trained_on, keys, "it")
 
 
 def test_a_target_made_in_another_way_is_refused(trial):
