@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from causalkit.errors import RandomizationWarning, check_level
-from causalkit.images.balance import balance_test
+from causalkit.errors import check_level
+from causalkit.images.balance import checked_balance
 from causalkit.images.effect_map import (
     EffectMap,
     cluster_table,
@@ -21,14 +21,10 @@ from causalkit.images.posterior import Posterior
 from causalkit.images.predict import check_uncertain, interval, mean_effect, mean_types, predicted
 from causalkit.images.splits import Parts
 from causalkit.images.units import Units
-from causalkit.rng import stream
-from causalkit.typing import Floats, Ints
-from causalkit.warn import warn
+from causalkit.typing import Floats
 
 if TYPE_CHECKING:
     import xarray as xr
-
-_UNBALANCED = 0.01
 
 
 class ClusterMap(EffectMap):
@@ -158,8 +154,8 @@ class ClusterMap(EffectMap):
             "condition_of_types": self.evaluation_.condition(),
             "rows": {name: int(part.size) for name, part in asdict(self.parts_).items()},
             **more,
+            "balance": checked_balance(units, rows, features[0], seed=self.seed_),
         }
-        self._test_balance(units, rows, features[0])
 
     def _point(self, features: list[Floats], covariates: Floats) -> tuple[Floats, Floats, Floats]:
         """Control mean, effect and types of rows, averaged over members."""
@@ -193,21 +189,3 @@ class ClusterMap(EffectMap):
         return (
             f"Model-based effects{scale}, which hold only if the mixture does: {'; '.join(parts)}.",
         )
-
-    def _test_balance(self, units: Units, rows: Ints, features: Floats) -> None:
-        found = balance_test(
-            np.hstack([features, units.covariates[rows]]),
-            units.treatment[rows],
-            units.groups[rows],
-            propensity=units.propensity[rows],
-            rng=stream(self.seed_, "balance"),
-        )
-        self.diagnostics_ = {**self.diagnostics_, "balance": asdict(found)}
-        if found.p_value < _UNBALANCED:
-            warn(
-                f"images and covariates predict the treatment (held-out correlation "
-                f"{found.correlation:.2f}, p = {found.p_value:.3f}): it does not look randomised. "
-                "If its probability varied by design pass propensity=; for observational data "
-                "these estimators do not apply.",
-                RandomizationWarning,
-            )

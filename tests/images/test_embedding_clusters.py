@@ -1,6 +1,9 @@
 """Clusters on given features: the same estimates as should be, and what is refused."""
 
+from dataclasses import replace
+
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
@@ -11,8 +14,16 @@ from causalkit import (
     embed_images,
     generators,
 )
-from causalkit.errors import ArgumentError, ArgumentTypeError, DataError
+from causalkit.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    CausalKitWarning,
+    DataError,
+    RandomizationWarning,
+)
+from causalkit.images.balance import checked_balance
 from causalkit.images.embedding_source import check_not_trained_on
+from causalkit.images.units import take_units
 
 # A thousand rows, of which 500 train: chance alone makes some of these.
 pytestmark = pytest.mark.filterwarnings("ignore::causalkit.errors.RandomizationWarning")
@@ -205,3 +216,33 @@ def test_equal_embeddings_stay_in_one_part(trial):
     pairs = [set(part // 2) for part in (parts.train, parts.select, parts.evaluate)]
     assert not pairs[0] & pairs[2]
     assert not pairs[0] & pairs[1]
+
+
+def test_a_treatment_by_clusters_of_their_own_sizes_is_tested_too():
+    """Every second cluster by its embedding: wholly confounded, which went unnoticed."""
+    rng = np.random.default_rng(0)
+    sizes = rng.permutation(np.arange(3, 123))
+    place = np.repeat(np.arange(120), sizes)
+    vectors = rng.normal(size=(120, 3))
+    treated = (vectors[:, 0] > 0).astype(int)
+    frame = pd.DataFrame({"place": place, "t": treated[place], "y": rng.normal(size=place.size)})
+    data = CausalData.from_frame(frame, outcome="y", treatment="t", cluster="place")
+    fit = EmbeddingEffectClusters(split=(0.3, 0.3, 0.4), n_clusters=1, **MODES)
+    with pytest.warns(RandomizationWarning, match="does not look randomised"):
+        fit.fit(data, vectors[place])
+
+
+def test_a_treatment_that_cannot_be_tested_is_said_to_be(trial):
+    """One block of the evaluation rows holds all but a few, and none has its propensity."""
+    units = take_units(
+        trial.blind(),
+        image=np.arange(trial.n),
+        twins=None,
+        store=None,
+        propensity=0.5,
+        spatial_block_km=None,
+    )
+    whole = replace(units, groups=np.minimum(np.arange(trial.n), 1))
+    alone = replace(whole, propensity=np.where(whole.groups == 0, 0.4, 0.5))
+    with pytest.warns(CausalKitWarning, match="could not be tested: only 0% of the evaluation"):
+        checked_balance(alone, np.arange(trial.n), trial.matrix("covariates"), seed=0)

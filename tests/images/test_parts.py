@@ -5,7 +5,7 @@ import pytest
 import statsmodels.api as sm
 
 from causalkit.errors import ArgumentError, DataError, IdentificationError
-from causalkit.images.balance import balance_test
+from causalkit.images.balance import _merged, balance_test
 from causalkit.images.honest import Evaluation, honest_effect, honest_rate
 from causalkit.images.splits import connected, spatial_blocks, split
 
@@ -216,3 +216,55 @@ def test_groups_are_permuted_among_those_of_about_their_own_probability():
 def test_treatments_that_images_predict_are_found():
     rng = np.random.default_rng(0)
     assert max(predictable(rng, 1.0) for _ in range(5)) <= 0.02
+
+
+def predictable_of_unequal_groups(rng, strength, *, by_group):
+    """p-value where no two groups have the same number of rows."""
+    groups = np.repeat(np.arange(60), rng.permutation(np.arange(3, 63)))
+    features = rng.normal(size=(60, 4))
+    chance = 1.0 / (1.0 + np.exp(-strength * features[:, 0]))
+    drawn = rng.random(60)[groups] if by_group else rng.random(groups.size)
+    treatment = (drawn < chance[groups]).astype(float)
+    even = np.full(groups.size, 0.5)
+    return balance_test(
+        features[groups], treatment, groups, propensity=even, n_permutations=49, rng=rng
+    )
+
+
+@pytest.mark.parametrize("by_group", [False, True])
+def test_groups_of_unequal_size_pass_at_the_nominal_rate(by_group):
+    """A hundred trials at level .1: fewer than 2 or more than 20 have chance under .2 %."""
+    rng = np.random.default_rng(0)
+    found = [predictable_of_unequal_groups(rng, 0.0, by_group=by_group) for _ in range(100)]
+    assert 2 <= sum(one.p_value <= 0.1 for one in found) <= 20
+    assert all(one.moved == 1.0 for one in found)
+
+
+@pytest.mark.parametrize("by_group", [False, True])
+def test_treatments_of_unequal_groups_that_images_predict_are_found(by_group):
+    """Where groups change places only with those of their own size the p-value is 1."""
+    rng = np.random.default_rng(0)
+    found = [predictable_of_unequal_groups(rng, 30.0, by_group=by_group) for _ in range(5)]
+    assert max(one.p_value for one in found) <= 0.02
+
+
+def test_sizes_that_ten_groups_have_are_kept_apart_and_rarer_ones_join_their_neighbours():
+    assert _merged(np.array([12, 10, 30])).tolist() == [0, 1, 2]
+    assert _merged(np.array([4, 5, 3, 11, 2, 1])).tolist() == [0, 0, 0, 3, 3, 3]
+    assert _merged(np.array([3, 2])).tolist() == [0, 0]
+
+
+def test_groups_without_others_of_their_probability_are_counted():
+    """Each third of the rows is a group with a propensity of its own: nothing can be permuted."""
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(3), 100)
+    chance = np.array([0.2, 0.5, 0.8])[groups]
+    found = balance_test(
+        rng.normal(size=(300, 2)),
+        (rng.random(300) < chance) * 1.0,
+        groups,
+        propensity=chance,
+        n_permutations=9,
+        rng=rng,
+    )
+    assert (found.moved, found.p_value) == (0.0, 1.0)
