@@ -15,6 +15,7 @@ from causalkit.errors import (
     check_count,
     check_level,
 )
+from causalkit.images.balance import checked_balance
 from causalkit.images.effect_map import EffectMap, evaluated, facts_of
 from causalkit.images.embed import embed_images
 from causalkit.images.embedding_source import (
@@ -316,6 +317,8 @@ class ImageCausalForest(EffectMap):
         self.evaluation_ = evaluated(
             units, evaluate, control_mean=control, cate=cate, types=np.ones((evaluate.size, 1))
         )
+        balance = checked_balance(units, evaluate, x[evaluate], seed=self.seed_)
+        self.diagnostics_ = {**self.diagnostics_, "balance": balance}
 
     def _outcome_mean(
         self, units: Units, x: Floats, train: Ints, evaluate: Ints

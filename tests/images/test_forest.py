@@ -8,7 +8,7 @@ import xarray as xr
 from sklearn.base import clone
 
 from causalkit import CausalData, ImageEncoder, embed_images, generators
-from causalkit.errors import ArgumentError, CausalKitWarning, DataError
+from causalkit.errors import ArgumentError, CausalKitWarning, DataError, RandomizationWarning
 from causalkit.images.forest import ImageCausalForest
 
 pytest.importorskip("econml")
@@ -175,3 +175,14 @@ def test_trees_come_in_bags_of_four():
     data = generators.embedding_rct(seed=0, n=200).blind()
     with pytest.raises(ArgumentError, match="multiple of 4, got 10"):
         ImageCausalForest(n_trees=10).fit(data)
+
+
+def test_a_treatment_that_vectors_predict_is_noticed(small):
+    data, forest = small
+    vectors = data.matrix("covariates")
+    assert forest.diagnostics_["balance"]["p_value"] > 0.01
+    t = (vectors[:, 0] + np.random.default_rng(0).logistic(size=data.n) > 0).astype(int)
+    bare = data.blind().with_roles(covariates=()).assign(t=t)
+    with pytest.warns(RandomizationWarning, match="does not look randomised"):
+        found = forest.__class__(**forest.get_params()).fit(bare, vectors)
+    assert any("does not look randomised" in text for text in found.result_.warnings)
