@@ -1,7 +1,6 @@
 """ImageCausalForest: effects by place from a causal forest on embeddings."""
 
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
@@ -26,7 +25,7 @@ from causalkit.images.embedding_source import (
     vectors_of,
 )
 from causalkit.images.encoders import ImageEncoder
-from causalkit.images.honest import honest_effect
+from causalkit.images.honest import quartile_effect
 from causalkit.images.units import Units, take_units
 from causalkit.nuisance import DenseFeatures, FoldKeys, Nuisance, cross_fit, external_folds
 from causalkit.optional import require
@@ -204,7 +203,8 @@ class ImageCausalForest(EffectMap):
         Raises
         ------
         IdentificationError
-            If the predictions do not vary.
+            If the predictions do not vary, or no quartile has enough rows. Those without are left
+            out, with a warning; equal predictions share a quartile.
         """
         self._check_fitted()
         if estimand is None:
@@ -212,14 +212,7 @@ class ImageCausalForest(EffectMap):
         check_choice("estimand", estimand, ESTIMANDS)
         if estimand != "quartiles":
             return super().estimate(estimand)
-        found = self.evaluation_
-        rank = np.argsort(np.argsort(found.cate, kind="stable"))
-        quarter = (4 * rank) // found.rows.size
-        by_quarter = replace(found, types=np.eye(4)[quarter])
-        result = honest_effect(by_quarter, "clusters", **self._facts)
-        return replace(
-            result, terms=tuple(term.replace("cluster", "quartile") for term in result.terms)
-        )
+        return quartile_effect(self.evaluation_, **self._facts)
 
     def effect(self, data: Any, *, level: float = 0.95) -> "xr.Dataset":
         """Predicted effect of every row of a data set, or of every place of an embedding.

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import statsmodels.api as sm
 
-from causalkit.errors import ArgumentError, DataError, IdentificationError
+from causalkit.errors import ArgumentError, CausalKitWarning, DataError, IdentificationError
 from causalkit.images.balance import _merged, balance_test
-from causalkit.images.honest import Evaluation, honest_effect, honest_rate
+from causalkit.images.honest import Evaluation, honest_effect, honest_rate, quartile_effect
 from causalkit.images.splits import connected, spatial_blocks, split
 
 SHARES = (0.5, 0.1, 0.4)
@@ -268,3 +268,36 @@ def test_groups_without_others_of_their_probability_are_counted():
         rng=rng,
     )
     assert (found.moved, found.p_value) == (0.0, 1.0)
+
+
+def with_predictions(cate, score):
+    n = len(cate)
+    treatment = np.arange(n) % 2.0
+    return Evaluation(np.arange(n), score, treatment, cate, np.ones((n, 1)), None)
+
+
+def test_equal_predictions_share_a_quartile_whatever_the_order_of_the_rows():
+    """Five distinct predictions, of which one spans a border between quartiles."""
+    rng = np.random.default_rng(0)
+    cate = np.repeat([0.0, 1.0, 2.0, 3.0, 4.0], [100, 80, 60, 60, 100])
+    score = np.sort(rng.normal(size=400))
+    found = quartile_effect(with_predictions(cate, score), **FACTS)
+    # Middles of ranks at 49.5, 139.5, 209.5, 269.5 and 349.5 of 400.
+    means = [score[:100], score[100:180], score[180:300], score[300:]]
+    np.testing.assert_allclose(found.estimates, [part.mean() for part in means])
+    mixed = rng.permutation(400)
+    again = quartile_effect(with_predictions(cate[mixed], score[mixed]), **FACTS)
+    np.testing.assert_allclose(again.estimates, found.estimates)
+
+
+def test_quartiles_without_rows_are_told_of():
+    cate = np.repeat([0.0, 1.0], [300, 100])
+    with pytest.warns(CausalKitWarning, match="quartiles left out.*: 1, 3"):
+        found = quartile_effect(with_predictions(cate, cate), **FACTS)
+    assert found.terms == ("quartile 2", "quartile 4")
+    assert "quartiles left out" in found.warnings[-1]
+
+
+def test_predictions_that_do_not_vary_have_no_quartiles():
+    with pytest.raises(IdentificationError, match="there are no quartiles of them"):
+        quartile_effect(with_predictions(np.ones(400), np.ones(400)), **FACTS)
