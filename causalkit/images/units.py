@@ -111,7 +111,15 @@ def take_units(
     treatment = data.column("treatment")
     named: tuple[str, ...] = data.matrix_names("covariates") if covariates else ()
     matrix = data.matrix("covariates") if covariates and named else np.empty((data.n, 0))
-    problems = list(_coded_by_treatment(matrix, named, treatment))
+    problems = list(_coded_by_treatment(matrix, named, treatment, "covariate"))
+    # Types and baseline may be read from the modifiers, even if nothing is from the covariates.
+    problems += [
+        problem
+        for problem in _coded_by_treatment(
+            data.matrix("modifiers"), data.matrix_names("modifiers"), treatment, "modifier"
+        )
+        if problem.column not in named
+    ]
     if problems:
         raise DataError(problems)
     matrix, named = _varying(matrix, named)
@@ -144,8 +152,10 @@ def take_units(
     )
 
 
-def _coded_by_treatment(matrix: Floats, names: tuple[str, ...], t: Floats) -> Iterator[Problem]:
-    """Covariates that hold the treatment: zero in one arm, as the treatment or a product with it.
+def _coded_by_treatment(
+    matrix: Floats, names: tuple[str, ...], t: Floats, role: str
+) -> Iterator[Problem]:
+    """Columns that hold the treatment: zero in one arm, as the treatment or a product with it.
 
     A rare dummy may have no untreated row by chance; what chance would hardly do is refused.
     """
@@ -157,8 +167,8 @@ def _coded_by_treatment(matrix: Floats, names: tuple[str, ...], t: Floats) -> It
                 continue
             if (t != arm).mean() ** int(there.sum()) < _CHANCE:
                 message = (
-                    f"covariate {name!r} is zero wherever the treatment is {word}: a "
-                    "post-treatment or treatment-coded covariate, which would take a share of the "
+                    f"{role} {name!r} is zero wherever the treatment is {word}: a "
+                    f"post-treatment or treatment-coded {role}, which would take a share of the "
                     "effect. Leave it out."
                 )
                 yield Problem("E20-leak", message, name)

@@ -68,3 +68,13 @@ def test_images_and_clusters_stay_together_and_images_cluster_errors():
     np.testing.assert_array_equal(found.groups, np.arange(N) // 2)
     assert found.cluster_name == "image"
     np.testing.assert_array_equal(found.clusters, np.arange(N) // 2)
+
+
+def test_modifiers_that_are_zero_in_one_arm_are_refused_too():
+    """Types are read from them where no embeddings are given."""
+    data = trial(x=T * (np.arange(N) + 1.0), z=np.arange(N) * 1.0)
+    with pytest.raises(DataError, match=r"modifier 'x' is zero .*or treatment-coded modifier"):
+        taken(data.with_roles(covariates=("z",), modifiers=("x",)))
+    with pytest.raises(DataError) as told:
+        taken(data.with_roles(modifiers=("x", "z")))
+    assert [problem.column for problem in told.value.problems] == ["x"]
