@@ -34,6 +34,7 @@ class ClusterMap(EffectMap):
     choice_: pd.DataFrame | None
     members_: tuple[Any, ...]
     parts_: Parts
+    _type_effects: Floats  # of every draw and type, (S, K), members pooled
     _when_learned_by_heart: ClassVar[str]
 
     def cluster_effects(self) -> pd.DataFrame:
@@ -44,7 +45,8 @@ class ClusterMap(EffectMap):
         DataFrame
             One row per cluster: its share of the evaluation rows, its honest effect (mean doubly
             robust score; NaN with a note where there are fewer than twenty treated or control
-            units) and the model-based effect with its posterior interval.
+            units) and the model-based effect with its posterior interval, both risk differences
+            if the outcome is 0/1.
         """
         self._check_fitted()
         found = self.evaluation_
@@ -141,6 +143,12 @@ class ClusterMap(EffectMap):
         """Scores of the evaluation rows, and diagnostics with ``more`` among them."""
         rows = self.parts_.evaluate
         control, cate, types = self._point(features, covariates)
+        self._type_effects = np.concatenate(
+            [
+                posterior.mean_by_type(raw, covariates)
+                for posterior, raw in zip(self._posteriors, features, strict=True)
+            ]
+        )
         self.evaluation_ = evaluated(units, rows, control_mean=control, cate=cate, types=types)
         warn_of_clusters(self.evaluation_)
         score = self.members_[0].score
@@ -165,8 +173,8 @@ class ClusterMap(EffectMap):
         return control, cate, mean_types(self._posteriors, features)
 
     def _model_effects(self) -> pd.DataFrame:
-        """Effects of the mixture itself, by cluster; risk differences are at evaluation rows."""
-        draws = self._type_effects()
+        """Effects of the mixture itself, by cluster; risk differences are of evaluation rows."""
+        draws = self._type_effects
         low, high = (np.nan, np.nan) if draws.shape[0] < 2 else interval(draws, 0.95)
         return pd.DataFrame(
             {
@@ -176,16 +184,9 @@ class ClusterMap(EffectMap):
             }
         )
 
-    def _type_effects(self) -> Floats:
-        """Effect of every type in every draw, ``(S, K)``, members pooled."""
-        return np.concatenate([posterior.effects() for posterior in self._posteriors])
-
     def _model_notes(self) -> tuple[str, ...]:
         parts = []
         for number, (effect, low, high) in enumerate(self._model_effects().to_numpy()):
             interval = "" if np.isnan(low) else f" [{low:.3g}, {high:.3g}]"
             parts.append(f"cluster {number + 1}: {effect:.3g}{interval}")
-        scale = " (log odds)" if self._posteriors[0].model.likelihood == "bernoulli" else ""
-        return (
-            f"Model-based effects{scale}, which hold only if the mixture does: {'; '.join(parts)}.",
-        )
+        return (f"Model-based effects, which hold only if the mixture does: {'; '.join(parts)}.",)

@@ -27,7 +27,7 @@ from causalkit.provenance import versions
 from causalkit.results import EffectResult
 from causalkit.tensorfile import read_tensors, write_tensors
 
-SCHEMA = 2
+SCHEMA = 3
 _PLAIN = (bool, int, float, str)
 _CNN = re.compile(r"cnn-(\d+)")
 _FILTERS = re.compile(r"filters-(\d+)x(\d+)")
@@ -117,6 +117,7 @@ def _loaded(
     estimator.evaluation_ = Evaluation(
         **({"clusters": None} | _named(tensors, "evaluation")), cluster_name=facts["cluster_name"]
     )
+    estimator._type_effects = tensors["type_effects"].numpy()
     result = facts["result"] | {"influence": tensors["result.influence"].numpy()}
     result["clusters"] = list(_named(tensors, "clusters").values())
     estimator.result_ = EffectResult.from_dict(result)
@@ -257,7 +258,10 @@ def _arguments(estimator: Any) -> dict[str, Any]:
 def _arrays(estimator: Any) -> dict[str, Any]:
     """Everything that is a numpy array, by name."""
     fitted: Fitted = estimator._fitted
-    found: dict[str, Any] = {"result.influence": estimator.result_.influence}
+    found: dict[str, Any] = {
+        "result.influence": estimator.result_.influence,
+        "type_effects": estimator._type_effects,
+    }
     records = (
         ("parts", estimator.parts_),
         ("evaluation", estimator.evaluation_),

@@ -179,7 +179,12 @@ def test_binary_outcomes_have_risk_differences():
     assert float(abs(effect).max()) <= 1.0
     ate = found.estimate("ate").tidy().iloc[0]
     assert abs(effect.mean() - ate["estimate"]) < 4 * ate["std_error"]
-    assert "log odds" in found.summary()
+    # The model's own account is on the same scale: by their shares its effects make the average.
+    model = found.cluster_effects().set_index("cluster")
+    share = found.evaluation_.types.mean(axis=0)
+    assert model["model_effect"] @ share == pytest.approx(found.evaluation_.cate.mean(), abs=0.01)
+    assert (model["model_effect"].abs() <= 1.0).all()
+    assert "log odds" not in found.summary()
     with pytest.raises(DataError, match="needs an outcome of zeros and ones"):
         clusters(likelihood="bernoulli").fit(data.blind())
 

@@ -157,7 +157,7 @@ def test_what_is_not_a_whole_fit_is_refused(folder, tmp_path):
         return path
 
     for name, facts, message in (
-        ("schema", {"schema": 99}, "reads schema 2"),
+        ("schema", {"schema": 99}, "reads schema 3"),
         ("class", {"class": "TransTEE"}, "holds 'TransTEE'"),
         ("encoder", {"encoder": {"name": "cnn-64", "own": False}}, "does not fit together"),
         ("members", {"members": [{}]}, "does not fit together"),
