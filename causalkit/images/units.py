@@ -93,7 +93,7 @@ def take_units(
     image : (n,) int array
         Number of the image of each row.
     twins : (n,) int array or None
-        Number of the first image with the same pixels.
+        Number of the first image with the same pixels, equal for rows of one image.
     store : ImageStore or None
         Holds the coordinates of places.
     propensity : None, float or str
@@ -134,10 +134,11 @@ def take_units(
     if spatial_block_km is not None:
         labels.append(_blocks(store, image, spatial_block_km))
     groups = connected(*labels)
-    shared = np.unique(image).size < data.n
     clusters, name = (declared[0], data.roles.cluster[0]) if declared else (None, "image")
-    if clusters is None and shared:
-        clusters = np.unique(image, return_inverse=True)[1].astype(np.int64)
+    # Twins stand for one place: rows of either may share a shock.
+    alike = np.unique(image if twins is None else twins, return_inverse=True)[1]
+    if clusters is None and int(alike.max()) + 1 < data.n:
+        clusters = alike.astype(np.int64)
         _warn_if_assigned_by_image(image, treatment)
     return Units(
         outcome=data.column("outcome"),
@@ -237,10 +238,12 @@ def _blocks(store: ImageStore | None, image: Ints, km: float) -> Ints:
         )
     assert store is not None
     dim = key_dimension(store.pixels)
+    # Images that no row has may lack a place, and do not move the mean latitude.
+    used, of_row = np.unique(image, return_inverse=True)
     lon, lat = (
-        store.pixels[name].transpose(dim).values.astype(np.float64) for name in ("lon", "lat")
+        store.pixels[name].transpose(dim).values[used].astype(np.float64) for name in ("lon", "lat")
     )
-    lost = np.unique(image[~np.isfinite(lon[image] + lat[image])])
+    lost = used[~np.isfinite(lon + lat)]
     if lost.size:
         first = ", ".join(map(repr, np.asarray(store.keys)[lost[:3]].tolist()))
         message = (
@@ -248,7 +251,7 @@ def _blocks(store: ImageStore | None, image: Ints, km: float) -> Ints:
             f"{first}); fill them, or leave these places out."
         )
         raise DataError(Problem("E15-image-nonfinite", message, store.name))
-    return spatial_blocks(lon, lat, km)[image]
+    return spatial_blocks(lon, lat, km)[of_row]
 
 
 def _warn_if_assigned_by_image(image: Ints, treatment: Floats) -> None:

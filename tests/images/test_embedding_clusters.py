@@ -212,10 +212,13 @@ def test_equal_embeddings_stay_in_one_part(trial):
     values[1::2] = values[::2]
     twins = xr.DataArray(values, dims=("obs", "feature"))
     bare = trial.blind().with_roles(covariates=())
-    parts = EmbeddingEffectClusters(**MODES).fit(bare, twins).parts_
+    fit = EmbeddingEffectClusters(**MODES).fit(bare, twins)
+    parts = fit.parts_
     pairs = [set(part // 2) for part in (parts.train, parts.select, parts.evaluate)]
     assert not pairs[0] & pairs[2]
     assert not pairs[0] & pairs[1]
+    # And their rows are no more independent than those of one image.
+    assert fit.estimate("ate").n_clusters == len(pairs[2])
 
 
 def test_a_treatment_by_clusters_of_their_own_sizes_is_tested_too():
