@@ -227,7 +227,7 @@ class ImageEffectClusters(PixelMap):
             encoders = candidate_encoders(self.encoder)
             store = ImageStore.of(data, self.image)
             for encoder in encoders:
-                encoder.check(store.bands)
+                encoder.check(store)
                 _check_outcome_free(encoder, store)
             check_times(store, self.treatment_date, allow_later=self.allow_later_frames)
             seen = survey(store, progress=self.progress)

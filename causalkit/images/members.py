@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from causalkit.data.images import ImageStore
+from causalkit.errors import ArgumentError
 from causalkit.images.batches import Rows
 from causalkit.images.encoders import ImageEncoder
 from causalkit.images.mixture import (
@@ -95,7 +96,7 @@ def network_maker(
     def make() -> nn.Module:
         frame = encoder.build(bands)
         if isinstance(frame, Flat):
-            frame = frame.measure(frame_shape)
+            frame = _measured(frame, frame_shape, encoder, masked=extra_bands > 0)
         if encoder.size is not None:
             frame = Resized(frame, encoder.size)
         if len(shape) == 3:
@@ -105,6 +106,22 @@ def network_maker(
         )
 
     return make
+
+
+def _measured(frame: Flat, shape: tuple[int, ...], encoder: ImageEncoder, *, masked: bool) -> Flat:
+    """The module with the length of its vectors, if it takes such images."""
+    try:
+        return frame.measure(shape)
+    except (RuntimeError, AssertionError) as error:
+        takes = [part.in_channels for part in frame.modules() if isinstance(part, nn.Conv2d)]
+        bands = f"{shape[0]} bands" + (", one of them nan_policy's mask" if masked else "")
+        raise ArgumentError(
+            f"the module of encoder {encoder.name!r} cannot take images of {bands}, and "
+            f"{shape[1]} by {shape[2]} pixels ({error}). "
+            + (f"It is made for {takes[0]} bands. " if takes else "")
+            + "Select these bands, resize by ImageEncoder.of(..., size=...)"
+            + (", or take nan_policy='mean'." if masked else ".")
+        ) from error
 
 
 def years_of(store: ImageStore) -> Tensor:
@@ -143,7 +160,8 @@ def from_pixels(
     advance : callable, optional
         Told of every epoch.
     """
-    model = mixture(int(make().n_features))  # type: ignore[arg-type]
+    with torch.random.fork_rng(devices=[]):
+        model = mixture(int(make().n_features))  # type: ignore[arg-type]
     trained: list[Trained] = [
         train(
             make,
