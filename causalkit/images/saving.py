@@ -1,8 +1,7 @@
 """A fitted ImageEffectClusters as a folder of tensors and plain text."""
 
 import re
-from copy import deepcopy
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from causalkit.data.candidate import plain
 from causalkit.data.images import ImageStore
 from causalkit.errors import ArgumentError, StorageError
 from causalkit.images.batches import Lens
+from causalkit.images.encoder_digest import encoder_digest
 from causalkit.images.encoders import ImageEncoder, resolve_encoder
 from causalkit.images.fitting import Fitted, maker
 from causalkit.images.honest import Evaluation
@@ -44,13 +45,12 @@ def save(estimator: Any, folder: Path) -> None:
     for number, network in enumerate(networks):
         for name, values in network.state_dict().items():
             tensors[f"network.{number}.{name}"] = values
-    encoder = estimator.encoder_
     facts = {
         "schema": SCHEMA,
         "class": type(estimator).__name__,
         "versions": versions(),
         "arguments": _arguments(estimator),
-        "encoder": {"name": encoder.name, "own": _is_own(networks[0])},
+        "encoder": _told(estimator, networks[0]),
         "seed": estimator.seed_,
         "members": [
             {
@@ -70,6 +70,17 @@ def save(estimator: Any, folder: Path) -> None:
         "result": estimator.result_.to_dict(),
     }
     write_tensors(folder, tensors | _as_tensors(arrays), facts)
+
+
+def _told(estimator: Any, network: Any) -> dict[str, Any]:
+    """What tells the encoder of a fit; of a module of the user's own, its layers and code too."""
+    encoder: ImageEncoder = estimator.encoder_
+    told = {"name": encoder.name, "size": encoder.size, "bands": encoder.bands, "own": False}
+    if _is_own(network):
+        # Built anew: what a module remembers of the images that it has seen is no part of it.
+        fresh = _built(estimator, encoder, estimator._fitted.layout)
+        told |= {"own": True, "digest": encoder_digest(fresh, weights=False)}
+    return told
 
 
 def load(cls: Any, folder: Path, *, encoder: Any = None, device: str | None = None) -> Any:
@@ -141,6 +152,7 @@ def _fitted(
     bands, shape, times = (tuple(raw[part]) for part in ("bands", "shape", "times"))
     layout = Layout(raw["name"], bands, shape, times, raw["crs"])
     count = 1 + max(one["network"] for one in facts["members"])
+    _check_code(estimator, encoder, layout, facts["encoder"])
     networks = [
         _network(estimator, encoder, layout, _states(tensors, number), settings.device)
         for number in range(count)
@@ -184,19 +196,36 @@ def _network(
     estimator: Any, encoder: ImageEncoder, layout: Layout, states: dict[str, Any], device: Any
 ) -> Any:
     """The encoder built anew, with the weights that were saved."""
-    import torch
-
     from causalkit.images.untrained import Projected
 
-    with torch.random.fork_rng(devices=[]):
-        network = maker(estimator, encoder, _blank(layout))()
-    if _is_own(network):
-        network = deepcopy(network)  # the module passed keeps its own weights
+    network = _built(estimator, encoder, layout)
     if not encoder.trained:
         centre, components = (states[name].numpy() for name in ("centre", "components"))
         network = Projected(network, centre, components)
     network.load_state_dict(states)
     return network.to(device).eval()
+
+
+def _built(estimator: Any, encoder: ImageEncoder, layout: Layout) -> Any:
+    """The encoder as it is before anything is learned."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        return maker(estimator, encoder, _blank(layout))()
+
+
+def _check_code(
+    estimator: Any, encoder: ImageEncoder, layout: Layout, stored: dict[str, Any]
+) -> None:
+    if not stored["own"]:
+        return
+    fresh = _built(estimator, encoder, layout)
+    if encoder_digest(fresh, weights=False) != stored["digest"]:
+        raise ArgumentError(
+            f"the module of encoder {encoder.name!r} differs from the one of the fit in layers, "
+            "arguments, attributes or code, whatever its weights; pass the module that was fitted, "
+            "or fit anew."
+        )
 
 
 def _blank(layout: Layout) -> ImageStore:
@@ -211,16 +240,28 @@ def _blank(layout: Layout) -> ImageStore:
 def _encoder(stored: dict[str, Any], given: Any) -> ImageEncoder:
     """The encoder of the fit: built in by its name, or passed again."""
     name = stored["name"]
+    bands = None if stored["bands"] is None else tuple(stored["bands"])
     if given is not None:
         found = resolve_encoder(given)
-        if found.name != name:
-            raise ArgumentError(f"the fit has the encoder {name!r}, got {found.name!r}.")
+        for what, ours, theirs in (
+            ("the encoder", name, found.name),
+            (f"the encoder {name!r} with size", stored["size"], found.size),
+            (f"the encoder {name!r} with bands", bands, found.bands),
+        ):
+            if ours != theirs:
+                raise ArgumentError(
+                    f"the fit has {what} {ours!r}, got {theirs!r}; pass the encoder of the fit."
+                )
         return found
     if stored["own"]:
         raise ArgumentError(
             f"the fit has an encoder of your own, {name!r}, whose code is not saved; pass it: "
             "load(path, encoder=ImageEncoder.of(module, name=...))."
         )
+    return replace(_by_name(name), size=stored["size"], bands=bands)
+
+
+def _by_name(name: str) -> ImageEncoder:
     if match := _CNN.fullmatch(name):
         return ImageEncoder.cnn(width=int(match[1]))
     if match := _FILTERS.fullmatch(name):
@@ -247,10 +288,12 @@ def _arguments(estimator: Any) -> dict[str, Any]:
     """Arguments that plain text can hold; encoder, generators and functions are left out."""
     found = {}
     for name, value in estimator.get_params(deep=False).items():
-        if isinstance(value, date | np.datetime64):
+        if isinstance(value, date | np.datetime64) or (name == "device" and value is not None):
             value = str(value)
-        if value is None or isinstance(value, (*_PLAIN, tuple)):
-            found[name] = value
+        if isinstance(value, list | tuple):
+            value = tuple(map(plain, value))
+        if value is None or isinstance(plain(value), (*_PLAIN, tuple)):
+            found[name] = plain(value)
     found.pop("encoder", None)
     return found
 
