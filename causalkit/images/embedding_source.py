@@ -1,7 +1,7 @@
 """Vectors that stand for places: columns of the data, or embeddings that are matched by key."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,8 @@ from causalkit.data import CausalData
 from causalkit.data.candidate import plain
 from causalkit.data.images import ImageStore
 from causalkit.errors import ArgumentError, ArgumentTypeError, DataError, Problem
-from causalkit.images.inputs import check_keys
+from causalkit.images.encoded import Levels, columns_of_fit, levels_of
+from causalkit.images.inputs import check_dimension, check_keys
 from causalkit.images.times import compare_times
 from causalkit.typing import Floats, Ints
 
@@ -45,6 +46,8 @@ class Vectors:
         How embeddings were made, as far as they say.
     names : tuple of str
         Columns of the data that the features are; none if they are embeddings.
+    levels : mapping
+        Of these columns, where they are categories.
     """
 
     values: Floats
@@ -53,6 +56,7 @@ class Vectors:
     dim: str
     origin: dict[str, Any]
     names: tuple[str, ...] = ()
+    levels: Levels = field(default_factory=dict)
 
     def store(self) -> ImageStore:
         """The same as a store whose images are vectors, to group rows by."""
@@ -184,6 +188,32 @@ def check_not_trained_on(trained_on: Iterable[Any], keys: Any, encoder: str) -> 
         )
 
 
+def target_vectors(embeddings: Any, origin: dict[str, Any], width: int) -> Vectors:
+    """Embeddings of a target, made as those of the fit.
+
+    Parameters
+    ----------
+    embeddings : DataArray or array
+    origin : mapping
+        How those of the fit were made.
+    width : int
+        Features of those of the fit.
+
+    Raises
+    ------
+    ArgumentError, ArgumentTypeError, DataError
+    """
+    found = as_vectors(embeddings)
+    check_alike(origin, found.origin)
+    check_dimension(found.dim)
+    if found.values.shape[1] != width:
+        raise ArgumentError(
+            f"the embeddings have {found.values.shape[1]} features and those of the fit {width}; "
+            "make them by the same encoder and arguments."
+        )
+    return found
+
+
 def check_alike(fitted: dict[str, Any], given: dict[str, Any]) -> None:
     """Refuse embeddings that were made in another way than those of the fit.
 
@@ -204,23 +234,16 @@ def check_alike(fitted: dict[str, Any], given: dict[str, Any]) -> None:
     compare_times(fitted_times, given_times, "the embeddings")
 
 
-def columns_like(data: CausalData, names: tuple[str, ...]) -> Floats:
+def columns_like(data: CausalData, names: tuple[str, ...], levels: Levels) -> Floats:
     """Columns of the fit ``(n, d)`` in other data, by name.
 
     Raises
     ------
     DataError
-        If one is absent.
+        If one is absent, or has a level that the fit did not have.
     """
-    found = _columns(data, _effect_role(data))
-    lost = [name for name in names if name not in found.names]
-    if lost:
-        message = (
-            f"the data lack {', '.join(map(repr, lost))}, which the effects of the fit vary with; "
-            "name them as modifiers or covariates."
-        )
-        raise DataError(Problem("E01-missing-column", message, lost[0]))
-    return found.values[:, [found.names.index(name) for name in names]]
+    need = "which the effects of the fit vary with; name them as modifiers or covariates"
+    return columns_of_fit(data, _effect_role(data), names, levels, need=need)
 
 
 def _effect_role(data: CausalData) -> str:
@@ -235,4 +258,5 @@ def _columns(data: CausalData, role: str) -> Vectors:
             "or name modifiers or covariates when building the data."
         )
     rows = np.arange(data.n)
-    return Vectors(np.asarray(data.matrix(role)), rows, rows, "obs", {}, names)
+    values = np.asarray(data.matrix(role))
+    return Vectors(values, rows, rows, "obs", {}, names, levels_of(data, role))

@@ -19,9 +19,9 @@ from causalkit.images.effect_map import EffectMap, evaluated, facts_of
 from causalkit.images.embed import embed_images
 from causalkit.images.embedding_source import (
     Vectors,
-    as_vectors,
     check_alike,
     same_vectors,
+    target_vectors,
     vectors_of,
 )
 from causalkit.images.encoders import ImageEncoder
@@ -352,8 +352,7 @@ class ImageCausalForest(EffectMap):
             vectors = vectors_of(data, self._embed(data, self.embeddings_))
             check_alike(self._origin, vectors.origin)
             return vectors.values[vectors.of_row], "obs", np.arange(data.n)
-        vectors = as_vectors(data)
-        check_alike(self._origin, vectors.origin)
+        vectors = target_vectors(data, self._origin, self._components[0].size)
         keys = np.arange(vectors.values.shape[0]) if vectors.keys is None else vectors.keys
         return vectors.values, vectors.dim, keys
 

@@ -1,6 +1,6 @@
 """Units of a trial as arrays, checked for what would spoil a trial."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
@@ -18,6 +18,7 @@ from causalkit.errors import (
     Problem,
     SplitWarning,
 )
+from causalkit.images.encoded import levels_of
 from causalkit.images.splits import Parts, connected, spatial_blocks, split
 from causalkit.rng import stream
 from causalkit.typing import Floats, Ints
@@ -39,6 +40,8 @@ class Units:
     covariates : (n, p) array
         Encoded; constant columns are left out.
     covariate_names : tuple of str
+    levels : mapping
+        Levels of the covariates that are categories, as text; the first has no column.
     image : (n,) int array
         Number of the image of each row; of the row where there are no images.
     groups : (n,) int array
@@ -53,6 +56,7 @@ class Units:
     propensity: Floats
     covariates: Floats
     covariate_names: tuple[str, ...]
+    levels: Mapping[str, tuple[str, ...]]
     image: Ints
     groups: Ints
     clusters: Ints | None
@@ -146,6 +150,7 @@ def take_units(
         propensity=_propensity(data, treatment, propensity),
         covariates=matrix,
         covariate_names=named,
+        levels=levels_of(data, "covariates"),
         image=image,
         groups=groups,
         clusters=clusters,

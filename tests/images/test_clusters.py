@@ -383,3 +383,13 @@ def test_images_behind_a_store_sorted_by_treatment_give_the_same_answer(tmp_path
         honest.append(modes().fit(data.blind()).estimate("ate").tidy().iloc[0])
     gap = honest[0]["estimate"] - honest[1]["estimate"]
     assert abs(gap) < 3.0 * np.hypot(honest[0]["std_error"], honest[1]["std_error"])
+
+
+@pytest.mark.parametrize("name", ["cluster", "effect"])
+def test_images_along_a_dimension_that_the_answer_has_are_refused(rct, fit, name):
+    images = rct.arrays["image"].isel(place=slice(0, 4))
+    renamed = images.rename(place=name)
+    for ask in (fit.effect, fit.predict_proba, fit.transport):
+        with pytest.raises(ArgumentError, match=rf"rename it: .rename\({name}='place'\)"):
+            ask(renamed)
+    assert fit.predict_proba(renamed.rename({name: "village"})).dims == ("village", "cluster")

@@ -249,3 +249,17 @@ def test_a_treatment_that_cannot_be_tested_is_said_to_be(trial):
     alone = replace(whole, propensity=np.where(whole.groups == 0, 0.4, 0.5))
     with pytest.warns(CausalKitWarning, match="could not be tested: only 0% of the evaluation"):
         checked_balance(alone, np.arange(trial.n), trial.matrix("covariates"), seed=0)
+
+
+def test_embeddings_of_another_width_are_refused(trial):
+    bare = trial.blind().with_roles(covariates=())
+    found = EmbeddingEffectClusters(**MODES).fit(bare, embedding(trial))
+    with pytest.raises(ArgumentError, match="have 6 features and those of the fit 4"):
+        found.predict_cate(np.zeros((5, 6)))
+
+
+def test_places_along_a_dimension_that_the_answer_has_are_refused(trial):
+    bare = trial.blind().with_roles(covariates=())
+    found = EmbeddingEffectClusters(**MODES).fit(bare, embedding(trial))
+    with pytest.raises(ArgumentError, match=r"rename it: .rename\(cluster='place'\)"):
+        found.predict_proba(embedding(trial).rename(obs="cluster"))

@@ -195,3 +195,9 @@ def test_a_forest_with_an_encoder_comes_back_from_its_file(tmp_path):
     forest.fit(data.blind()).save(tmp_path / "forest")
     again = ImageCausalForest.load(tmp_path / "forest")
     xr.testing.assert_identical(forest.effect(data), again.effect(data))
+
+
+def test_embeddings_of_another_width_are_refused(small):
+    _, forest = small
+    with pytest.raises(ArgumentError, match="have 6 features and those of the fit 4"):
+        forest.effect(np.zeros((5, 6)))
