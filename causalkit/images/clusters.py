@@ -18,7 +18,7 @@ from causalkit.images.model import LatentLevel, Likelihood
 from causalkit.images.outcomes import check_outcome, orthogonalised
 from causalkit.images.pixel_map import PixelMap
 from causalkit.images.settings import Settings
-from causalkit.images.splits import Parts
+from causalkit.images.splits import Parts, check_room, connected
 from causalkit.images.survey import NanPolicy, Survey, check_pixels, survey
 from causalkit.images.times import check_times
 from causalkit.images.units import Units, take_units
@@ -229,6 +229,7 @@ class ImageEffectClusters(PixelMap):
             for encoder in encoders:
                 encoder.check(store)
                 _check_outcome_free(encoder, store)
+            check_room(connected(store.of_row, *data.clusters()), store.of_row, shares=self.split)
             check_times(store, self.treatment_date, allow_later=self.allow_later_frames)
             seen = survey(store, progress=self.progress)
             check_pixels(seen, store, nan_policy=self.nan_policy)

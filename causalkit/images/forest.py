@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 
 from causalkit.data import CausalData
+from causalkit.data.images import ImageStore
 from causalkit.data.roles import Requires
 from causalkit.errors import (
     ArgumentError,
@@ -26,6 +27,7 @@ from causalkit.images.embedding_source import (
 )
 from causalkit.images.encoders import ImageEncoder
 from causalkit.images.honest import quartile_effect
+from causalkit.images.splits import check_room, connected
 from causalkit.images.units import Units, take_units
 from causalkit.nuisance import DenseFeatures, FoldKeys, Nuisance, cross_fit, external_folds
 from causalkit.optional import require
@@ -161,6 +163,9 @@ class ImageCausalForest(EffectMap):
         self._check_counts()
         self.seed_ = as_seed(self.random_state)
         with collect_warnings() as caught:
+            if embeddings is None:
+                image = ImageStore.of(data, self.image).of_row
+                check_room(connected(image, *data.clusters()), image, shares=self.split)
             self.embeddings_ = None if embeddings is not None else self._embed(data, None)
             vectors = vectors_of(data, self.embeddings_ if embeddings is None else embeddings)
             units = take_units(

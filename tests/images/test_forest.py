@@ -7,7 +7,14 @@ import pytest
 import xarray as xr
 from sklearn.base import clone
 
-from causalkit import CausalData, ImageEncoder, embed_images, generators
+from causalkit import (
+    CausalData,
+    ImageEffectClusters,
+    ImageEncoder,
+    embed_images,
+    generators,
+)
+from causalkit.data.images import lazy_images
 from causalkit.errors import ArgumentError, CausalKitWarning, DataError, RandomizationWarning
 from causalkit.images.forest import ImageCausalForest
 
@@ -201,3 +208,17 @@ def test_embeddings_of_another_width_are_refused(small):
     _, forest = small
     with pytest.raises(ArgumentError, match="have 6 features and those of the fit 4"):
         forest.effect(np.zeros((5, 6)))
+
+
+@pytest.mark.parametrize("make", [ImageCausalForest, ImageEffectClusters])
+def test_too_few_places_are_refused_before_an_image_is_read(make):
+    data = generators.image_rct(0, n_images=400, size=8)
+
+    def read(keys):
+        raise AssertionError("an image was read")
+
+    images = lazy_images(read, data.arrays["place"].values, shape=(3, 8, 8))
+    roles = {"outcome": "y", "treatment": "t", "image": "image", "image_key": "place"}
+    unread = CausalData.from_frame(data.frame, arrays=images.to_dataset(), **roles)
+    with pytest.raises(DataError, match=r"E23-few-images.*the selection part.*take split="):
+        make(random_state=0).fit(unread)

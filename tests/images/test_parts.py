@@ -7,7 +7,13 @@ import statsmodels.api as sm
 from causalkit.errors import ArgumentError, CausalKitWarning, DataError, IdentificationError
 from causalkit.images.balance import _merged, balance_test
 from causalkit.images.honest import Evaluation, honest_effect, honest_rate, quartile_effect
-from causalkit.images.splits import connected, spatial_blocks, split
+from causalkit.images.splits import (
+    check_room,
+    connected,
+    spatial_blocks,
+    split,
+    wider_shares,
+)
 
 SHARES = (0.5, 0.1, 0.4)
 FACTS = {"estimator": "test", "outcome": "y", "treatment": ("t",)}
@@ -57,7 +63,7 @@ def test_shares_that_are_none(shares, message):
 
 def test_parts_with_few_images_or_one_arm_are_refused():
     rows = np.arange(400)
-    with pytest.raises(DataError, match="selection part has 40 distinct images, fewer than 50"):
+    with pytest.raises(DataError, match="selection part has 40 distinct images of 400, fewer"):
         split(rows, rows % 2 * 1.0, rows, shares=SHARES, rng=np.random.default_rng(0))
     rows = np.arange(1000)
     treated = (rows == 3).astype(float)
@@ -301,3 +307,46 @@ def test_quartiles_without_rows_are_told_of():
 def test_predictions_that_do_not_vary_have_no_quartiles():
     with pytest.raises(IdentificationError, match="there are no quartiles of them"):
         quartile_effect(with_predictions(np.ones(400), np.ones(400)), **FACTS)
+
+
+@pytest.mark.parametrize("images", [158, 160, 199, 250, 400, 499, 519, 5000])
+@pytest.mark.parametrize("shares", [SHARES, (0.8, 0.1, 0.1), (0.98, 0.01, 0.01), (0.1, 0.1, 0.8)])
+def test_the_split_that_a_message_names_works(images, shares):
+    wider = wider_shares(shares, images)
+    assert sum(wider) == pytest.approx(1.0)
+    rng = np.random.default_rng(0)
+    rows = np.arange(images)
+    for treated in (0.5, 0.1):
+        treatment = (rng.random(images) < treated).astype(float)
+        check_room(rows, rows, shares=wider)
+        parts = split(rows, treatment, rows, shares=wider, rng=rng)
+        assert min(map(len, (parts.train, parts.select, parts.evaluate))) >= 50
+
+
+def test_a_sample_that_is_too_small_is_refused_before_it_is_drawn():
+    rows = np.arange(400)
+    message = r"selection part can have at most 42 distinct images of 400.* take split=\([\d., ]*\)"
+    with pytest.raises(DataError, match=message) as told:
+        check_room(rows, rows, shares=SHARES)
+    assert told.value.code == "E23-few-images"
+    with pytest.raises(DataError, match="what differs between them: add places"):
+        check_room(rows[:150], rows[:150], shares=(0.3, 0.3, 0.4))
+    # Some groups of many images may fall into the part, so that there is no telling yet.
+    groups = np.minimum(rows, 340)
+    check_room(groups, rows, shares=SHARES)
+    # Several rows of an image are no more images.
+    with pytest.raises(DataError, match="of 400, fewer than 50"):
+        check_room(np.tile(rows, 5), np.tile(rows, 5), shares=SHARES)
+
+
+@pytest.mark.parametrize("images", [470, 480, 485, 490, 500, 520])
+def test_what_is_refused_at_once_would_be_refused_when_drawn(images):
+    """At the border for all shares of treated; the other way round it may fall either way."""
+    rows = np.arange(images)
+    for treated in (0.5, 0.31, 0.1):
+        treatment = (np.random.default_rng(1).random(images) < treated).astype(float)
+        try:
+            check_room(rows, rows, shares=SHARES)
+        except DataError:
+            with pytest.raises(DataError, match="E23-few-images"):
+                split(rows, treatment, rows, shares=SHARES, rng=np.random.default_rng(0))
