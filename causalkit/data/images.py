@@ -1,6 +1,6 @@
 """Images of the rows: which image each row has, and how images are read, a run at a time."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -125,6 +125,13 @@ class ImageStore:
             return tuple(str(plain(band)) for band in self.pixels["band"].values)
         return tuple(map(str, range(self.pixels.sizes["band"])))
 
+    def band_labels(self, names: Iterable[str]) -> list[Any]:
+        """Bands of these names as the coordinate holds them; names that it lacks as they are."""
+        coords = self.pixels.coords
+        labels = map(plain, coords["band"].values) if "band" in coords else range(len(self.bands))
+        known = {str(label): label for label in labels}
+        return [known.get(name, name) for name in names]
+
     def used(self) -> Ints:
         """Positions of the images that some row has, ascending."""
         return np.unique(self.of_row)
@@ -141,10 +148,11 @@ class ImageStore:
         Safe to call from several threads.
         """
         part = self.pixels[np.asarray(positions)]
-        if part.chunks is None:
-            return part.values
         # One thread: the caller reads ahead already, and schedulers within schedulers stall.
-        return part.data.compute(scheduler="synchronous")
+        lazy = part.chunks is not None
+        pixels = part.data.compute(scheduler="synchronous") if lazy else part.values
+        # In the byte order of the machine, the only one that torch takes.
+        return pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
 
     def read_runs(self, positions: Ints) -> Iterator[tuple[Ints, Any]]:
         """Positions and pixels of some images, run by run in stored order."""
@@ -265,7 +273,7 @@ def lazy_images(
     ------
     ArgumentError
         If ``shape`` has not three or four entries; when read, if the function returns another
-        shape.
+        shape, or pixels that ``dtype`` cannot hold.
     """
     require("dask", extra="images", needed_by="images behind a function")
     import dask.array as da
@@ -278,7 +286,7 @@ def lazy_images(
 
     def block(block_info: Any = None) -> Any:
         low, high = block_info[None]["array-location"][0]
-        pixels = np.asarray(read(known[low:high]), dtype=dtype)
+        pixels = _cast(np.asarray(read(known[low:high])), np.dtype(dtype))
         if pixels.shape != (high - low, *shape):
             raise ArgumentError(
                 f"the function that reads images returned shape {pixels.shape} for {high - low} "
@@ -296,6 +304,27 @@ def lazy_images(
     dims = ("place", *(("time",) if len(shape) == 4 else ()), *_PIXELS)
     coords: dict[str, Any] = {"place": known} | ({} if bands is None else {"band": list(bands)})
     return xr.DataArray(pixels, dims=dims, coords=coords, name=name)
+
+
+def _cast(pixels: Any, wanted: "np.dtype[Any]") -> Any:
+    """Pixels as another type that holds them: no fraction is cut, and no number wraps round."""
+    given = pixels.dtype
+    if np.can_cast(given, wanted):
+        return pixels.astype(wanted, copy=False)
+    whole = given.kind in "biu" and wanted.kind in "iu"
+    if not whole and not np.can_cast(given, wanted, "same_kind"):
+        raise ArgumentError(
+            f"the function that reads images returned {given} where dtype={str(wanted)!r} was "
+            f"said; pass dtype={str(given)!r}, or round and convert in the function."
+        )
+    limits = np.iinfo(wanted) if whole else np.finfo(wanted)
+    outside = pixels[np.isfinite(pixels) & ((pixels < limits.min) | (pixels > limits.max))]
+    if outside.size:
+        raise ArgumentError(
+            f"the function that reads images returned {plain(outside[0])!r}, which "
+            f"dtype={str(wanted)!r} cannot hold; pass dtype={str(given)!r}."
+        )
+    return pixels.astype(wanted)
 
 
 def _ordered(pixels: "xr.DataArray", key_dim: str) -> "xr.DataArray":

@@ -1,14 +1,22 @@
 """Does the treatment look randomised? A test of whether images and covariates predict it."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
+from causalkit.errors import CausalKitWarning, RandomizationWarning
+from causalkit.images.units import Units
+from causalkit.rng import stream
 from causalkit.typing import Floats, Ints
+from causalkit.warn import warn
 
 _FOLDS = 5
 _RIDGE = 0.1  # of the trace of the second moments, per column
 _STRATA = 5  # of groups by propensity, where it takes more values than that
+_LEAST_ALIKE = 10  # groups that are permuted among each other
+_UNBALANCED = 0.01
+_LEAST_MOVED = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +27,55 @@ class Balance:
     ----------
     correlation, p_value : float
     n_permutations : int
+    moved : float
+        Share of the rows whose group has others to change places with.
     """
 
     correlation: float
     p_value: float
     n_permutations: int
+    moved: float
+
+
+def checked_balance(units: Units, rows: Ints, features: Floats, *, seed: int) -> dict[str, Any]:
+    """Test the treatment of some rows, and warn if it is predicted or could not be tested.
+
+    Parameters
+    ----------
+    units : Units
+    rows : (n,) int array
+    features : (n, d) array
+        Of the images of these rows.
+    seed : int
+
+    Returns
+    -------
+    dict
+        Fields of :class:`Balance`.
+    """
+    found = balance_test(
+        np.hstack([features, units.covariates[rows]]),
+        units.treatment[rows],
+        units.groups[rows],
+        propensity=units.propensity[rows],
+        rng=stream(seed, "balance"),
+    )
+    if found.moved < _LEAST_MOVED:
+        warn(
+            f"whether images and covariates predict the treatment could not be tested: only "
+            f"{found.moved:.0%} of the evaluation rows belong to groups of which others have about "
+            "their propensity. Look at the balance of the covariates yourself.",
+            CausalKitWarning,
+        )
+    elif found.p_value < _UNBALANCED:
+        warn(
+            f"images and covariates predict the treatment (held-out correlation "
+            f"{found.correlation:.2f}, p = {found.p_value:.3f}): it does not look randomised. "
+            "If its probability varied by design pass propensity=; for observational data "
+            "these estimators do not apply.",
+            RandomizationWarning,
+        )
+    return asdict(found)
 
 
 def balance_test(
@@ -46,21 +98,23 @@ def balance_test(
         Rows that are predicted together and permuted together, as they were assigned.
     propensity : (n,) array
         Known probability of treatment. What is predicted is the treatment less this, and groups
-        are permuted among those with about the same.
+        are permuted among those with about the same probability and about as many rows.
     n_permutations : int
     rng : Generator
 
     Notes
     -----
     The treatments of groups are permuted whole, so that under assignment by group the permutations
-    are draws of the design; groups of the same size and propensity make that exact.
+    are draws of the design, whatever the sizes. Of groups that were assigned row by row the shares
+    of treated differ more the smaller they are; hence the groups of about one size, which are those
+    of one size where ten or more have it.
     """
     codes = np.unique(groups, return_inverse=True)[1]
     order = np.argsort(codes, kind="stable")
     counts = np.bincount(codes)
     surprise = treatment - propensity
-    strata = _strata(np.bincount(codes, propensity) / counts)
-    permuted = [_permuted(surprise, order, counts, strata, rng) for _ in range(n_permutations)]
+    kinds = _kinds(counts, _strata(np.bincount(codes, propensity) / counts))
+    permuted = [_permuted(surprise, order, counts, kinds, rng) for _ in range(n_permutations)]
     outcomes = np.stack([surprise, *permuted], axis=1)
     fold = rng.permutation(counts.size)[codes] % _FOLDS
     x = (features - features.mean(axis=0)) / np.maximum(features.std(axis=0), 1e-12)
@@ -75,7 +129,9 @@ def balance_test(
         (centred * moved).sum(axis=0), size, out=np.zeros(size.size), where=size > 0
     )
     as_well = int((correlation[1:] >= correlation[0]).sum())
-    return Balance(float(correlation[0]), (1 + as_well) / (1 + n_permutations), n_permutations)
+    moved = float(counts[np.bincount(kinds)[kinds] > 1].sum() / codes.size)
+    p_value = (1 + as_well) / (1 + n_permutations)
+    return Balance(float(correlation[0]), p_value, n_permutations, moved)
 
 
 def _strata(propensity: Floats) -> Ints:
@@ -87,18 +143,45 @@ def _strata(propensity: Floats) -> Ints:
     return np.asarray(codes, dtype=np.int64)
 
 
+def _kinds(counts: Ints, strata: Ints) -> Ints:
+    """Kind of each group: those of one stratum and about one size, at least ten if there are."""
+    found = np.empty(counts.size, dtype=np.int64)
+    n_strata = int(strata.max()) + 1
+    for stratum in range(n_strata):
+        mine = np.flatnonzero(strata == stratum)
+        sizes, of_size, many = np.unique(counts[mine], return_inverse=True, return_counts=True)
+        first = _merged(many)
+        found[mine] = sizes[first[of_size]] * n_strata + stratum
+    return found
+
+
+def _merged(many: Ints) -> Ints:
+    """First of the neighbours that each size joins, so that together they have ten groups."""
+    first = np.arange(many.size)
+    start = held = 0
+    for number, count in enumerate(many.tolist()):
+        first[number] = start
+        held += count
+        if held >= _LEAST_ALIKE and many[number + 1 :].sum() >= _LEAST_ALIKE:
+            start, held = number + 1, 0
+    return first
+
+
 def _permuted(
-    treatment: Floats, order: Ints, counts: Ints, strata: Ints, rng: np.random.Generator
+    treatment: Floats, order: Ints, counts: Ints, kinds: Ints, rng: np.random.Generator
 ) -> Floats:
-    """Treatments moved between groups of one size and stratum, whole groups at a time."""
+    """Treatments moved between groups of one kind, whole groups at a time.
+
+    Those of a larger or smaller group are thinned or repeated evenly.
+    """
     starts = np.cumsum(counts) - counts
-    kind = counts * (int(strata.max()) + 1) + strata
     source = np.arange(counts.size)
-    for value in np.unique(kind):
-        mine = np.flatnonzero(kind == value)
+    for value in np.unique(kinds):
+        mine = np.flatnonzero(kinds == value)
         source[mine] = rng.permutation(mine)
     found = np.empty(treatment.size)
     within = np.arange(treatment.size) - np.repeat(starts, counts)
+    within = within * np.repeat(counts[source], counts) // np.repeat(counts, counts)
     found[order] = treatment[order[np.repeat(starts[source], counts) + within]]
     return found
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from causalkit.images.batches import Rows
 from causalkit.images.honest import INACTIVE
-from causalkit.images.members import Member, from_pixels, member_on
+from causalkit.images.members import Member, entry_groups, from_pixels, member_on
 from causalkit.images.model import Mixture
 from causalkit.images.outcomes import Design
 from causalkit.images.settings import MixtureChoice, Plan
@@ -64,8 +64,8 @@ class Chosen:
     n_clusters : int
     table : DataFrame or None
         One row per number tried: ``n_clusters``, ``score`` (mean log predictive density of the
-        selection rows), ``behind`` (the best less this) and its ``std_error``, ``inactive``
-        (types that hardly occur), ``chosen``.
+        selection rows), ``behind`` (the best without inactive types less this) and its
+        ``std_error``, ``inactive`` (types that hardly occur), ``chosen``.
     """
 
     members: tuple[Member, ...]
@@ -85,8 +85,9 @@ def fit_or_choose(
     """Fit every candidate number of clusters, and keep the smallest that predicts well enough.
 
     Well enough: the mean over selection rows of what the best gains on it is within one standard
-    error of zero. The comparison is paired, row by row. A number is passed over if some of its
-    types hardly occur among the selection rows, since a smaller one then says the same.
+    error of zero. The comparison is paired, row by row, and the error counts that rows of one
+    place or cluster hang together. Numbers of which some types hardly occur among the selection
+    rows are passed over, as the best too, since a smaller one then says the same.
     """
     fitted = {
         k: _members(source, parts, design, choice, plan, k, advance) for k in choice.candidates
@@ -94,7 +95,9 @@ def fit_or_choose(
     if len(fitted) == 1:
         ((k, members),) = fitted.items()
         return Chosen(members, k, None)
-    table = _compared({k: members[0] for k, members in fitted.items()}, source, parts[1].images)
+    best = {k: members[0] for k, members in fitted.items()}
+    groups = entry_groups(parts[1], design, choice.latent_level)
+    table = _compared(best, source, parts[1].images, groups)
     k = int(table.loc[table["chosen"], "n_clusters"].iloc[0])
     return Chosen(fitted[k], k, table)
 
@@ -139,26 +142,35 @@ def _members(
 
 
 def _compared(
-    best: dict[int, Member], source: FromPixels | FromFeatures, images: Ints
+    best: dict[int, Member], source: FromPixels | FromFeatures, images: Ints, groups: Ints
 ) -> pd.DataFrame:
-    scores = {k: member.score for k, member in best.items()}
-    leader = max(scores, key=lambda k: scores[k])
-    rows = []
-    for k, member in best.items():
-        gain = best[leader].row_scores - member.row_scores
-        rows.append(
-            {
-                "n_clusters": k,
-                "score": member.score,
-                "behind": float(gain.mean()),
-                "std_error": float(gain.std(ddof=1) / np.sqrt(gain.size)),
-                "inactive": int((_shares(member, source, images) < INACTIVE).sum()),
-            }
-        )
-    table = pd.DataFrame(rows)
+    inactive = {
+        k: int((_shares(member, source, images) < INACTIVE).sum()) for k, member in best.items()
+    }
+    # One cluster is always among them: its share is one.
+    able = [k for k in best if not inactive[k]]
+    leader = best[max(able, key=lambda k: best[k].score)]
+    gains = {k: leader.row_scores - member.row_scores for k, member in best.items()}
+    table = pd.DataFrame(
+        {
+            "n_clusters": list(best),
+            "score": [member.score for member in best.values()],
+            "behind": [float(gain.mean()) for gain in gains.values()],
+            "std_error": [_error_of_mean(gain, groups) for gain in gains.values()],
+            "inactive": list(inactive.values()),
+        }
+    )
     enough = (table["behind"] <= table["std_error"]) & (table["inactive"] == 0)
-    first = table.loc[enough, "n_clusters"].min() if enough.any() else 1
+    first = table.loc[enough, "n_clusters"].min()
     return table.assign(chosen=table["n_clusters"] == first)
+
+
+def _error_of_mean(values: Floats, groups: Ints) -> float:
+    """Standard error of the mean of ``(n,)``, where values of one group hang together."""
+    total = np.bincount(groups, values - values.mean())
+    if total.size < 2:
+        return np.inf
+    return float(np.sqrt((total**2).sum() * total.size / (total.size - 1)) / values.size)
 
 
 def _shares(member: Member, source: FromPixels | FromFeatures, images: Ints) -> Floats:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from causalkit.errors import RandomizationWarning, check_level
-from causalkit.images.balance import balance_test
+from causalkit.errors import check_level
+from causalkit.images.balance import checked_balance
 from causalkit.images.effect_map import (
     EffectMap,
     cluster_table,
@@ -18,17 +18,13 @@ from causalkit.images.effect_map import (
 from causalkit.images.honest import honest_effect
 from causalkit.images.outcomes import arm_score
 from causalkit.images.posterior import Posterior
-from causalkit.images.predict import check_uncertain, mean_effect, mean_types, predicted
+from causalkit.images.predict import check_uncertain, interval, mean_effect, mean_types, predicted
 from causalkit.images.splits import Parts
 from causalkit.images.units import Units
-from causalkit.rng import stream
-from causalkit.typing import Floats, Ints
-from causalkit.warn import warn
+from causalkit.typing import Floats
 
 if TYPE_CHECKING:
     import xarray as xr
-
-_UNBALANCED = 0.01
 
 
 class ClusterMap(EffectMap):
@@ -38,6 +34,7 @@ class ClusterMap(EffectMap):
     choice_: pd.DataFrame | None
     members_: tuple[Any, ...]
     parts_: Parts
+    _type_effects: Floats  # of every draw and type, (S, K), members pooled
     _when_learned_by_heart: ClassVar[str]
 
     def cluster_effects(self) -> pd.DataFrame:
@@ -48,7 +45,8 @@ class ClusterMap(EffectMap):
         DataFrame
             One row per cluster: its share of the evaluation rows, its honest effect (mean doubly
             robust score; NaN with a note where there are fewer than twenty treated or control
-            units) and the model-based effect with its posterior interval.
+            units) and the model-based effect with its posterior interval, both risk differences
+            if the outcome is 0/1.
         """
         self._check_fitted()
         found = self.evaluation_
@@ -145,6 +143,12 @@ class ClusterMap(EffectMap):
         """Scores of the evaluation rows, and diagnostics with ``more`` among them."""
         rows = self.parts_.evaluate
         control, cate, types = self._point(features, covariates)
+        self._type_effects = np.concatenate(
+            [
+                posterior.mean_by_type(raw, covariates)
+                for posterior, raw in zip(self._posteriors, features, strict=True)
+            ]
+        )
         self.evaluation_ = evaluated(units, rows, control_mean=control, cate=cate, types=types)
         warn_of_clusters(self.evaluation_)
         score = self.members_[0].score
@@ -158,8 +162,8 @@ class ClusterMap(EffectMap):
             "condition_of_types": self.evaluation_.condition(),
             "rows": {name: int(part.size) for name, part in asdict(self.parts_).items()},
             **more,
+            "balance": checked_balance(units, rows, features[0], seed=self.seed_),
         }
-        self._test_balance(units, rows, features[0])
 
     def _point(self, features: list[Floats], covariates: Floats) -> tuple[Floats, Floats, Floats]:
         """Control mean, effect and types of rows, averaged over members."""
@@ -169,46 +173,20 @@ class ClusterMap(EffectMap):
         return control, cate, mean_types(self._posteriors, features)
 
     def _model_effects(self) -> pd.DataFrame:
-        """Effects of the mixture itself, by cluster; risk differences are at evaluation rows."""
-        draws = self._type_effects()
-        low, high = np.quantile(draws, [0.025, 0.975], axis=0)
-        single = draws.shape[0] < 2
+        """Effects of the mixture itself, by cluster; risk differences are of evaluation rows."""
+        draws = self._type_effects
+        low, high = (np.nan, np.nan) if draws.shape[0] < 2 else interval(draws, 0.95)
         return pd.DataFrame(
             {
                 "model_effect": draws.mean(axis=0),
-                "model_conf_low": np.nan if single else low,
-                "model_conf_high": np.nan if single else high,
+                "model_conf_low": low,
+                "model_conf_high": high,
             }
         )
-
-    def _type_effects(self) -> Floats:
-        """Effect of every type in every draw, ``(S, K)``, members pooled."""
-        return np.concatenate([posterior.effects() for posterior in self._posteriors])
 
     def _model_notes(self) -> tuple[str, ...]:
         parts = []
         for number, (effect, low, high) in enumerate(self._model_effects().to_numpy()):
             interval = "" if np.isnan(low) else f" [{low:.3g}, {high:.3g}]"
             parts.append(f"cluster {number + 1}: {effect:.3g}{interval}")
-        scale = " (log odds)" if self._posteriors[0].model.likelihood == "bernoulli" else ""
-        return (
-            f"Model-based effects{scale}, which hold only if the mixture does: {'; '.join(parts)}.",
-        )
-
-    def _test_balance(self, units: Units, rows: Ints, features: Floats) -> None:
-        found = balance_test(
-            np.hstack([features, units.covariates[rows]]),
-            units.treatment[rows],
-            units.groups[rows],
-            propensity=units.propensity[rows],
-            rng=stream(self.seed_, "balance"),
-        )
-        self.diagnostics_ = {**self.diagnostics_, "balance": asdict(found)}
-        if found.p_value < _UNBALANCED:
-            warn(
-                f"images and covariates predict the treatment (held-out correlation "
-                f"{found.correlation:.2f}, p = {found.p_value:.3f}): it does not look randomised. "
-                "If its probability varied by design pass propensity=; for observational data "
-                "these estimators do not apply.",
-                RandomizationWarning,
-            )
+        return (f"Model-based effects, which hold only if the mixture does: {'; '.join(parts)}.",)

@@ -11,13 +11,14 @@ from causalkit.data.images import ImageStore
 from causalkit.data.roles import Requires
 from causalkit.images.batches import Images
 from causalkit.images.effect_map import facts_of
+from causalkit.images.embedding_source import check_not_trained_on
 from causalkit.images.encoders import ImageEncoder, candidate_encoders
 from causalkit.images.fitting import fit_members
 from causalkit.images.model import LatentLevel, Likelihood
 from causalkit.images.outcomes import check_outcome, orthogonalised
 from causalkit.images.pixel_map import PixelMap
 from causalkit.images.settings import Settings
-from causalkit.images.splits import Parts
+from causalkit.images.splits import Parts, check_room, connected
 from causalkit.images.survey import NanPolicy, Survey, check_pixels, survey
 from causalkit.images.times import check_times
 from causalkit.images.units import Units, take_units
@@ -50,7 +51,8 @@ class ImageEffectClusters(PixelMap):
         Of the outcome. ``"bernoulli"``, for outcomes 0/1, reports risk differences.
     inference : {"svi_fullrank", "map"}, default "svi_fullrank"
         Posterior of the mixture given the encoder: Gaussian with full covariance, or the mode
-        (then an ensemble of five starts carries the uncertainty).
+        (then an ensemble of five carries the uncertainty: of starts, or under perturbed weights
+        and priors where the encoder is not trained).
     latent_level : {"unit", "image"}, default "unit"
         Whether units of an image draw their types apart or share one; the latter adds an effect
         of the place to the outcome.
@@ -213,7 +215,8 @@ class ImageEffectClusters(PixelMap):
         Raises
         ------
         ArgumentError, DataError, IdentificationError, TrainingError
-            If an argument, the data or the training does not do; says what to change.
+            If an argument, the data or the training does not do; says what to change. Encoders
+            that were trained on the outcomes of these images are refused.
         """
         require("torch", extra="deep", needed_by="ImageEffectClusters")
         started = time.perf_counter()
@@ -224,7 +227,9 @@ class ImageEffectClusters(PixelMap):
             encoders = candidate_encoders(self.encoder)
             store = ImageStore.of(data, self.image)
             for encoder in encoders:
-                encoder.check(store.bands)
+                encoder.check(store)
+                _check_outcome_free(encoder, store)
+            check_room(connected(store.of_row, *data.clusters()), store.of_row, shares=self.split)
             check_times(store, self.treatment_date, allow_later=self.allow_later_frames)
             seen = survey(store, progress=self.progress)
             check_pixels(seen, store, nan_policy=self.nan_policy)
@@ -287,3 +292,10 @@ class ImageEffectClusters(PixelMap):
             f"and mixture were fitted to {parts.train.size:,} other rows.",
             *self._model_notes(),
         )
+
+
+def _check_outcome_free(encoder: ImageEncoder, store: ImageStore) -> None:
+    """Evaluation rows must be new to the encoder too, or honest effects are not."""
+    if encoder.trained_on is not None:
+        keys = np.asarray(store.keys)[store.used()]
+        check_not_trained_on(encoder.trained_on, keys, f"the encoder {encoder.name!r}")

@@ -13,7 +13,7 @@ from causalkit.data.images import ImageStore
 from causalkit.device import PRECISIONS, autocast_type, resolve_device
 from causalkit.errors import ArgumentError, ArgumentTypeError, check_choice, check_count
 from causalkit.images.batches import Images, Lens
-from causalkit.images.encoder_digest import encoder_digest
+from causalkit.images.encoder_digest import encoder_digest, untold_parts
 from causalkit.images.encoders import ImageEncoder, resolve_encoder
 from causalkit.images.inputs import check_keys
 from causalkit.images.settings import TEMPORAL
@@ -105,7 +105,7 @@ def embed_images(
         check_count(name, count, least=1)
     maker = _outcome_free(encoder, temporal)
     store = _store(data, image)
-    maker.check(store.bands)
+    maker.check(store)
     check_times(store, treatment_date, allow_later=allow_later_frames)
     crops = _crops(crop_sizes, store)
     seen = survey(store, progress=progress)
@@ -114,6 +114,8 @@ def embed_images(
         maker, temporal, crops, nan_policy, _statistics(maker, bands, seen, store), frame_chunk
     )
     network = how.network(store)
+    if cache is not None:
+        _check_told(network, maker)
     where = resolve_device(device)
     lower = autocast_type(precision, where, _WIDTH)
     attributes = how.attributes(store, seen, network, lower)
@@ -181,7 +183,7 @@ class _How:
             "encoder": self.encoder.name,
             "encoder_digest": encoder_digest(network),
             "outcome_free": free,
-            "trained_on": [] if free else list(self.encoder.trained_on or ()),
+            "trained_on": [] if free else list(map(_kept_key, self.encoder.trained_on or ())),
             "bands": list(store.bands),
             "band_mean": self.bands.mean.tolist(),
             "band_sd": self.bands.sd.tolist(),
@@ -230,6 +232,21 @@ def _store(data: Any, image: str | None) -> ImageStore:
     return store
 
 
+def _kept_key(key: Any) -> Any:
+    """A key as the attributes of a store can hold it; keys are compared as text."""
+    return key if isinstance(key, str | int | float) else str(key)
+
+
+def _check_told(network: Any, maker: ImageEncoder) -> None:
+    untold = untold_parts(network)
+    if untold:
+        raise ArgumentError(
+            f"encoder {maker.name!r} holds {', '.join(untold)}, whose content no digest can tell: "
+            "cache= might give the vectors of another; hold numbers, text, arrays, tensors, "
+            "lists or functions in its place, or leave out cache=."
+        )
+
+
 def _crops(sizes: Sequence[int] | None, store: ImageStore) -> tuple[int, ...]:
     if sizes is None:
         return ()
@@ -260,7 +277,7 @@ def _statistics(encoder: ImageEncoder, bands: Any, seen: Survey, store: ImageSto
         raise ArgumentError(
             f"bands= has statistics of {', '.join(attributes['bands'])}, and the images have "
             f"{', '.join(store.bands)}; select and order them: "
-            f"ds.sel(band={list(attributes['bands'])})."
+            f"ds.sel(band={store.band_labels(attributes['bands'])})."
         )
     return Bands(np.asarray(attributes["band_mean"]), np.asarray(attributes["band_sd"]))
 

@@ -14,10 +14,9 @@ from causalkit.images.cluster_map import ClusterMap
 from causalkit.images.effect_map import facts_of
 from causalkit.images.embedding_source import (
     Vectors,
-    as_vectors,
-    check_alike,
     columns_like,
     same_vectors,
+    target_vectors,
     vectors_of,
 )
 from causalkit.images.inputs import Standard
@@ -39,16 +38,18 @@ class EmbeddingEffectClusters(ClusterMap):
     """Clusters of units by the effect of a randomised treatment, on features that are given.
 
     The mixture of :class:`~causalkit.ImageEffectClusters` on columns of the data or on embeddings
-    of images, with the same split, the same honest effects and the same methods. As nothing is
-    trained below the mixture its posterior is complete, and can be sampled.
+    of images, with the same split and the same honest effects. As nothing is trained below the
+    mixture its posterior is complete, and can be sampled. There are no pixels, and so no
+    ``salience``, ``transport`` or ``plot_clusters``; ``effect``, ``predict_cate`` and
+    ``predict_proba`` take rows, or embeddings of other places, without their support.
 
     Parameters
     ----------
     n_clusters : int or "auto", default 2
         K, at most 8; ``"auto"`` chooses among 1 to ``max_clusters``.
     inference : {"svi_fullrank", "map", "nuts"}, default "svi_fullrank"
-        Posterior: Gaussian with full covariance, the mode, or draws of the No-U-Turn sampler of
-        PyMC (at most 64 features and 20,000 training rows).
+        Posterior: Gaussian with full covariance, modes under perturbed weights and priors, or draws
+        of the No-U-Turn sampler of PyMC (at most 64 features and 20,000 training rows).
     likelihood : {"student_t", "normal", "bernoulli"}, default "student_t"
         Of the outcome. ``"bernoulli"``, for outcomes 0/1, reports risk differences.
     latent_level : {"unit", "image"}, default "unit"
@@ -228,8 +229,11 @@ class EmbeddingEffectClusters(ClusterMap):
         store = vectors.store()
         train, select = (Rows.of(store, rows) for rows in (self.parts_.train, self.parts_.select))
         self._reduction = reduction(vectors.values[train.images], self.n_components)
-        self._names, self._origin = vectors.names, vectors.origin
-        self._standard = Standard.fit(units.covariate_names, units.covariates[self.parts_.train])
+        self._names, self._origin, self._levels = vectors.names, vectors.origin, vectors.levels
+        self._width = int(vectors.values.shape[1])
+        self._standard = Standard.fit(
+            units.covariate_names, units.covariates[self.parts_.train], units.levels
+        )
         design: Design = standard_outcome(
             units, self.parts_.train, self._standard.apply(units.covariates), self.likelihood
         )
@@ -275,12 +279,11 @@ class EmbeddingEffectClusters(ClusterMap):
                     "this was fitted to embeddings; pass those of the target: "
                     "effect(ck.embed_images(target, encoder, bands=embeddings_of_the_fit))."
                 )
-            raw = columns_like(data, self._names)
+            raw = columns_like(data, self._names, self._levels)
             covariates = self._standard.of(data)
             where: tuple[str, Any] = ("obs", np.arange(data.n))
         else:
-            vectors = as_vectors(data)
-            check_alike(self._origin, vectors.origin)
+            vectors = target_vectors(data, self._origin, self._width)
             raw = vectors.values
             covariates = self._standard.blank(raw.shape[0])
             keys = np.arange(raw.shape[0]) if vectors.keys is None else vectors.keys

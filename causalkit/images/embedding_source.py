@@ -1,15 +1,18 @@
 """Vectors that stand for places: columns of the data, or embeddings that are matched by key."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from causalkit.data import CausalData
+from causalkit.data.candidate import plain
 from causalkit.data.images import ImageStore
 from causalkit.errors import ArgumentError, ArgumentTypeError, DataError, Problem
-from causalkit.images.inputs import check_keys
+from causalkit.images.encoded import Levels, columns_of_fit, levels_of
+from causalkit.images.inputs import check_dimension, check_keys
 from causalkit.images.times import compare_times
 from causalkit.typing import Floats, Ints
 
@@ -43,6 +46,8 @@ class Vectors:
         How embeddings were made, as far as they say.
     names : tuple of str
         Columns of the data that the features are; none if they are embeddings.
+    levels : mapping
+        Of these columns, where they are categories.
     """
 
     values: Floats
@@ -51,6 +56,7 @@ class Vectors:
     dim: str
     origin: dict[str, Any]
     names: tuple[str, ...] = ()
+    levels: Levels = field(default_factory=dict)
 
     def store(self) -> ImageStore:
         """The same as a store whose images are vectors, to group rows by."""
@@ -76,7 +82,7 @@ def vectors_of(data: CausalData, embeddings: Any) -> Vectors:
         check_keys(found.keys, "the embeddings")
         wanted = data.frame[key]
     elif found.keys is None and found.values.shape[0] == data.n:
-        check_outcome_free(found.origin, np.arange(data.n))
+        _check_outcome_free(found.origin, np.arange(data.n))
         return Vectors(found.values, np.arange(data.n), np.arange(data.n), "obs", found.origin)
     else:
         raise ArgumentError(
@@ -95,7 +101,7 @@ def vectors_of(data: CausalData, embeddings: Any) -> Vectors:
             "and give both keys of one type."
         )
         raise DataError(Problem("E14-image-key-mismatch", message, key))
-    check_outcome_free(found.origin, keys)
+    _check_outcome_free(found.origin, keys)
     return Vectors(
         found.values[place], np.asarray(keys), of_row.astype(np.int64), found.dim, found.origin
     )
@@ -125,7 +131,7 @@ def as_vectors(embeddings: Any) -> Vectors:
         dim = str(embeddings.dims[0])
         keyed = dim in embeddings.coords and dim != "obs"
         keys = embeddings[dim].values if keyed else None
-        origin = {str(name): plain(value) for name, value in embeddings.attrs.items()}
+        origin = {str(name): as_lists(value) for name, value in embeddings.attrs.items()}
         values = embeddings.values
     elif isinstance(embeddings, np.ndarray):
         dim, keys, origin, values = "obs", None, {}, embeddings
@@ -143,30 +149,69 @@ def as_vectors(embeddings: Any) -> Vectors:
     return Vectors(table, keys, np.arange(table.shape[0]), dim, origin)
 
 
-def plain(value: Any) -> Any:
+def as_lists(value: Any) -> Any:
     """Attribute as lists and numbers of Python, whatever storage made of it."""
     return np.asarray(value).tolist() if isinstance(value, np.ndarray | list | tuple) else value
 
 
-def check_outcome_free(origin: dict[str, Any], keys: Any) -> None:
-    """Refuse an embedding whose encoder has seen the outcomes of these places.
+def _check_outcome_free(origin: dict[str, Any], keys: Any) -> None:
+    if not origin.get("outcome_free", True):
+        what = f"the encoder {origin.get('encoder')!r} of these embeddings"
+        check_not_trained_on(origin.get("trained_on", ()), keys, what)
+
+
+def check_not_trained_on(trained_on: Iterable[Any], keys: Any, encoder: str) -> None:
+    """Refuse an encoder that has seen the outcomes of these places.
+
+    Parameters
+    ----------
+    trained_on : iterable of keys
+        Places of its training; if there are none, it may have seen any.
+    keys : (n,) array
+        Places of the trial. Compared as text: a file may have made ``"1"`` of 1.
+    encoder : str
+        For the message.
 
     Raises
     ------
     ArgumentError
     """
-    if origin.get("outcome_free", True):
-        return
-    seen = set(origin.get("trained_on", ()))
-    shared = [key for key in pd.unique(np.asarray(keys)) if key in seen]
+    seen = {str(plain(key)) for key in trained_on}
+    shared = [key for key in pd.unique(np.asarray(keys)).tolist() if str(key) in seen]
     if shared or not seen:
         which = f"{len(shared)} of these images" if seen else "images it does not name"
         raise ArgumentError(
-            f"the encoder {origin.get('encoder')!r} of these embeddings was trained on the "
-            f"outcomes of {which} (first: {', '.join(map(repr, shared[:3])) or 'unknown'}), so "
-            "that the posterior would be too sure. Use an encoder that has not seen outcomes, or "
-            "train it on other images and name them: ImageEncoder.of(..., trained_on=keys)."
+            f"{encoder} was trained on the outcomes of {which} (first: "
+            f"{', '.join(map(repr, shared[:3])) or 'unknown'}), so that effects would look surer "
+            "and larger than they are. Use an encoder that has not seen outcomes, or train it on "
+            "other images and name them: ImageEncoder.of(..., trained_on=keys)."
         )
+
+
+def target_vectors(embeddings: Any, origin: dict[str, Any], width: int) -> Vectors:
+    """Embeddings of a target, made as those of the fit.
+
+    Parameters
+    ----------
+    embeddings : DataArray or array
+    origin : mapping
+        How those of the fit were made.
+    width : int
+        Features of those of the fit.
+
+    Raises
+    ------
+    ArgumentError, ArgumentTypeError, DataError
+    """
+    found = as_vectors(embeddings)
+    check_alike(origin, found.origin)
+    check_dimension(found.dim)
+    if found.values.shape[1] != width:
+        raise ArgumentError(
+            f"the embeddings have {found.values.shape[1]} features and those of the fit {width}; "
+            "make them by the same encoder and arguments."
+        )
+    return found
 
 
 def check_alike(fitted: dict[str, Any], given: dict[str, Any]) -> None:
@@ -189,23 +234,16 @@ def check_alike(fitted: dict[str, Any], given: dict[str, Any]) -> None:
     compare_times(fitted_times, given_times, "the embeddings")
 
 
-def columns_like(data: CausalData, names: tuple[str, ...]) -> Floats:
+def columns_like(data: CausalData, names: tuple[str, ...], levels: Levels) -> Floats:
     """Columns of the fit ``(n, d)`` in other data, by name.
 
     Raises
     ------
     DataError
-        If one is absent.
+        If one is absent, or has a level that the fit did not have.
     """
-    found = _columns(data, _effect_role(data))
-    lost = [name for name in names if name not in found.names]
-    if lost:
-        message = (
-            f"the data lack {', '.join(map(repr, lost))}, which the effects of the fit vary with; "
-            "name them as modifiers or covariates."
-        )
-        raise DataError(Problem("E01-missing-column", message, lost[0]))
-    return found.values[:, [found.names.index(name) for name in names]]
+    need = "which the effects of the fit vary with; name them as modifiers or covariates"
+    return columns_of_fit(data, _effect_role(data), names, levels, need=need)
 
 
 def _effect_role(data: CausalData) -> str:
@@ -220,4 +258,5 @@ def _columns(data: CausalData, role: str) -> Vectors:
             "or name modifiers or covariates when building the data."
         )
     rows = np.arange(data.n)
-    return Vectors(np.asarray(data.matrix(role)), rows, rows, "obs", {}, names)
+    values = np.asarray(data.matrix(role))
+    return Vectors(values, rows, rows, "obs", {}, names, levels_of(data, role))

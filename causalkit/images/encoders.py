@@ -1,13 +1,15 @@
 """What turns an image into a vector: built in, of random filters, or a module of the user's own."""
 
 from collections.abc import Callable, Sequence
-from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from causalkit.data.candidate import plain
+from causalkit.data.images import ImageStore
 from causalkit.errors import ArgumentError, check_count, unknown_name
-from causalkit.rng import seed_of
+from causalkit.images import encoder_builders as builders
 from causalkit.typing import Floats
 
 _FILES = (".pt", ".pth", ".ckpt", ".bin")
@@ -57,13 +59,7 @@ class ImageEncoder:
         check_count("width", width, least=8)
         if width % 8:
             raise ArgumentError(f"width must be a multiple of 8, got {width}.")
-
-        def build(bands: int) -> Any:
-            from causalkit.images.networks import ConvEncoder
-
-            return ConvEncoder(bands, width)
-
-        return cls(f"cnn-{width}", build, trained=True)
+        return cls(f"cnn-{width}", partial(builders.conv, width=width), trained=True)
 
     @classmethod
     def filters(cls, *, n_filters: int = 32, size: int = 5) -> "ImageEncoder":
@@ -79,12 +75,7 @@ class ImageEncoder:
         """
         check_count("n_filters", n_filters, least=1)
         check_count("size", size, least=1)
-
-        def build(bands: int) -> Any:
-            from causalkit.images.networks import FilterEncoder
-
-            return FilterEncoder(bands, n_filters, size)
-
+        build = partial(builders.filters, n_filters=n_filters, size=size)
         return cls(f"filters-{n_filters}x{size}", build, trained=True)
 
     @classmethod
@@ -105,16 +96,10 @@ class ImageEncoder:
         """
         check_count("n_filters", n_filters, least=1)
         check_count("size", size, least=1)
-
-        def build(bands: int) -> Any:
-            import torch
-
-            from causalkit.images.networks import RandomConv
-
-            generator = torch.Generator().manual_seed(seed_of(seed, "filters"))
-            return RandomConv(bands, n_filters, size, generator, centred=centred)
-
         kind = "random-centred" if centred else "random"
+        build = partial(
+            builders.random_filters, n_filters=n_filters, size=size, seed=seed, centred=centred
+        )
         return cls(f"{kind}-{n_filters}x{size}-{seed}", build)
 
     @classmethod
@@ -123,7 +108,7 @@ class ImageEncoder:
         module: Any,
         *,
         name: str,
-        bands: Sequence[str] | None = None,
+        bands: Sequence[Any] | None = None,
         mean: Sequence[float] | None = None,
         sd: Sequence[float] | None = None,
         size: int | None = None,
@@ -136,13 +121,13 @@ class ImageEncoder:
         ----------
         module : torch.nn.Module or callable
             Maps ``(b, band, y, x)`` to ``(b, d)``; what comes with more dimensions is averaged
-            over them. A callable makes one from the number of bands.
+            over them. It is copied. A callable makes one from the number of bands.
         name : str
             Says which weights these are. Embeddings and fits are told apart by it, and embeddings
             by the weights and the code of the module as well.
-        bands : sequence of str, optional
-            Names and order of the bands that the weights were made for. Data with others are
-            refused, never cut or padded.
+        bands : sequence, optional
+            Names or numbers of the bands that the weights were made for, in order. Data with
+            others are refused, never cut or padded.
         mean, sd : sequence of float, optional
             Normalisation of the weights' training, in units of the store.
         size : int, optional
@@ -150,15 +135,14 @@ class ImageEncoder:
         trained : bool, default False
             Go on training it with the effects, a copy of it for every start.
         trained_on : sequence of keys, optional
-            Images with whose outcomes the weights were trained: embeddings of these are refused.
+            Images with whose outcomes the weights were trained: a trial with some of these, or an
+            embedding of them, is refused.
 
         Raises
         ------
         ArgumentError
             If ``mean`` and ``sd`` do not have one positive entry per band.
         """
-        import torch
-
         for label, values in (("mean", mean), ("sd", sd)):
             if values is not None and bands is not None and len(values) != len(bands):
                 raise ArgumentError(
@@ -166,24 +150,15 @@ class ImageEncoder:
                 )
         if (mean is None) != (sd is None) or (sd is not None and min(sd) <= 0):
             raise ArgumentError("give mean and sd together, sd positive; or neither.")
-
-        def build(count: int) -> Any:
-            from causalkit.images.pretrained import Flat
-
-            if not isinstance(module, torch.nn.Module):
-                return Flat(module(count))
-            # Every start trains weights of its own, and the user keeps those of the module.
-            return Flat(deepcopy(module) if trained else module)
-
         return cls(
             name,
-            build,
+            partial(builders.own, module=module),
             trained,
-            None if bands is None else tuple(bands),
+            None if bands is None else tuple(str(plain(band)) for band in bands),
             None if mean is None else tuple(mean),
             None if sd is None else tuple(sd),
             size,
-            None if trained_on is None else tuple(trained_on),
+            None if trained_on is None else tuple(plain(key) for key in trained_on),
         )
 
     @classmethod
@@ -208,12 +183,7 @@ class ImageEncoder:
         ArgumentError
             When it is used: if the file is absent, or the weights are others.
         """
-
-        def module(bands: int) -> Any:
-            from causalkit.images.pretrained_loaders import load_weights
-
-            return load_weights(build(bands), path)
-
+        module = partial(builders.from_file, build=build, path=path)
         return cls.of(module, name=name or Path(path).stem, **facts)
 
     @classmethod
@@ -248,7 +218,7 @@ class ImageEncoder:
         ------
         ArgumentError, MissingDependencyError
         """
-        from causalkit.images.pretrained_loaders import timm_module, timm_normalisation
+        from causalkit.images.pretrained_loaders import timm_normalisation
 
         if pretrained and (bands is None or len(bands) != 3):
             raise ArgumentError(
@@ -259,10 +229,7 @@ class ImageEncoder:
             mean, sd, side = timm_normalisation(name)
             facts = {"mean": mean, "sd": sd, "size": side} | facts
         label = f"timm-{name}" + ("-pretrained" if pretrained else "")
-
-        def module(count: int) -> Any:
-            return timm_module(name, count, pretrained=pretrained, checkpoint=checkpoint)
-
+        module = partial(builders.timm, name=name, pretrained=pretrained, checkpoint=checkpoint)
         return cls.of(module, name=facts.pop("name", label), bands=bands, **facts)
 
     @classmethod
@@ -287,11 +254,7 @@ class ImageEncoder:
         ------
         ArgumentError, MissingDependencyError
         """
-        from causalkit.images.pretrained_loaders import (
-            torchgeo_bands,
-            torchgeo_module,
-            torchgeo_weights,
-        )
+        from causalkit.images.pretrained_loaders import torchgeo_bands, torchgeo_weights
 
         path = weights if isinstance(weights, Path) or str(weights).endswith(_FILES) else None
         entry = None if path is not None or weights is None else torchgeo_weights(name, weights)
@@ -303,24 +266,22 @@ class ImageEncoder:
         if entry is not None and bands is None:
             bands = torchgeo_bands(entry)
 
-        def module(count: int) -> Any:
-            return torchgeo_module(name, count, entry=entry, path=path)
-
+        module = partial(builders.torchgeo, name=name, entry=entry, path=path)
         label = f"torchgeo-{name}-{Path(path).stem if path is not None else entry}"
         return cls.of(module, name=facts.pop("name", label), bands=bands, **facts)
 
-    def check(self, bands: tuple[str, ...]) -> None:
+    def check(self, store: ImageStore) -> None:
         """Refuse images with other bands.
 
         Raises
         ------
         ArgumentError
         """
-        if self.bands is not None and bands != self.bands:
+        if self.bands is not None and store.bands != self.bands:
             raise ArgumentError(
                 f"encoder {self.name!r} was made for the bands {', '.join(self.bands)}, and the "
-                f"images have {', '.join(bands)}; select and order them: "
-                f"ds.sel(band={list(self.bands)})."
+                f"images have {', '.join(store.bands)}; select and order them: "
+                f"ds.sel(band={store.band_labels(self.bands)})."
             )
 
     def scale(self) -> tuple[Floats, Floats] | None:

@@ -164,6 +164,6 @@ def _bands(encoder: ImageEncoder, found: Bands, store: ImageStore) -> Bands:
 
 
 def _design(units: Units, parts: Parts, likelihood: Any) -> tuple[Standard, Design]:
-    standard = Standard.fit(units.covariate_names, units.covariates[parts.train])
+    standard = Standard.fit(units.covariate_names, units.covariates[parts.train], units.levels)
     covariates = standard.apply(units.covariates)
     return standard, standard_outcome(units, parts.train, covariates, likelihood)

@@ -1,12 +1,12 @@
 """ImageCausalForest: effects by place from a causal forest on embeddings."""
 
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 
 from causalkit.data import CausalData
+from causalkit.data.images import ImageStore
 from causalkit.data.roles import Requires
 from causalkit.errors import (
     ArgumentError,
@@ -15,17 +15,19 @@ from causalkit.errors import (
     check_count,
     check_level,
 )
+from causalkit.images.balance import checked_balance
 from causalkit.images.effect_map import EffectMap, evaluated, facts_of
 from causalkit.images.embed import embed_images
 from causalkit.images.embedding_source import (
     Vectors,
-    as_vectors,
     check_alike,
     same_vectors,
+    target_vectors,
     vectors_of,
 )
 from causalkit.images.encoders import ImageEncoder
-from causalkit.images.honest import honest_effect
+from causalkit.images.honest import quartile_effect
+from causalkit.images.splits import check_room, connected
 from causalkit.images.units import Units, take_units
 from causalkit.nuisance import DenseFeatures, FoldKeys, Nuisance, cross_fit, external_folds
 from causalkit.optional import require
@@ -161,6 +163,9 @@ class ImageCausalForest(EffectMap):
         self._check_counts()
         self.seed_ = as_seed(self.random_state)
         with collect_warnings() as caught:
+            if embeddings is None:
+                image = ImageStore.of(data, self.image).of_row
+                check_room(connected(image, *data.clusters()), image, shares=self.split)
             self.embeddings_ = None if embeddings is not None else self._embed(data, None)
             vectors = vectors_of(data, self.embeddings_ if embeddings is None else embeddings)
             units = take_units(
@@ -203,7 +208,8 @@ class ImageCausalForest(EffectMap):
         Raises
         ------
         IdentificationError
-            If the predictions do not vary.
+            If the predictions do not vary, or no quartile has enough rows. Those without are left
+            out, with a warning; equal predictions share a quartile.
         """
         self._check_fitted()
         if estimand is None:
@@ -211,14 +217,7 @@ class ImageCausalForest(EffectMap):
         check_choice("estimand", estimand, ESTIMANDS)
         if estimand != "quartiles":
             return super().estimate(estimand)
-        found = self.evaluation_
-        rank = np.argsort(np.argsort(found.cate, kind="stable"))
-        quarter = (4 * rank) // found.rows.size
-        by_quarter = replace(found, types=np.eye(4)[quarter])
-        result = honest_effect(by_quarter, "clusters", **self._facts)
-        return replace(
-            result, terms=tuple(term.replace("cluster", "quartile") for term in result.terms)
-        )
+        return quartile_effect(self.evaluation_, **self._facts)
 
     def effect(self, data: Any, *, level: float = 0.95) -> "xr.Dataset":
         """Predicted effect of every row of a data set, or of every place of an embedding.
@@ -316,6 +315,8 @@ class ImageCausalForest(EffectMap):
         self.evaluation_ = evaluated(
             units, evaluate, control_mean=control, cate=cate, types=np.ones((evaluate.size, 1))
         )
+        balance = checked_balance(units, evaluate, x[evaluate], seed=self.seed_)
+        self.diagnostics_ = {**self.diagnostics_, "balance": balance}
 
     def _outcome_mean(
         self, units: Units, x: Floats, train: Ints, evaluate: Ints
@@ -356,8 +357,7 @@ class ImageCausalForest(EffectMap):
             vectors = vectors_of(data, self._embed(data, self.embeddings_))
             check_alike(self._origin, vectors.origin)
             return vectors.values[vectors.of_row], "obs", np.arange(data.n)
-        vectors = as_vectors(data)
-        check_alike(self._origin, vectors.origin)
+        vectors = target_vectors(data, self._origin, self._components[0].size)
         keys = np.arange(vectors.values.shape[0]) if vectors.keys is None else vectors.keys
         return vectors.values, vectors.dim, keys
 

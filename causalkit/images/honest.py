@@ -1,13 +1,14 @@
 """Honest effects: averages of doubly robust scores over rows that no model was fitted to."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats import rankdata
 
-from causalkit.errors import ArgumentError, IdentificationError, check_choice
+from causalkit.errors import ArgumentError, CausalKitWarning, IdentificationError, check_choice
 from causalkit.heterogeneity import RateResult, rank_average_treatment_effect
 from causalkit.images.posterior import Posterior
 from causalkit.inference.arguments import check_number
@@ -16,6 +17,7 @@ from causalkit.results import EffectResult
 from causalkit.results.solutions import effect_from_solutions
 from causalkit.scores import LinearScore
 from causalkit.typing import Bools, Floats, Ints
+from causalkit.warn import collect_warnings, warn
 
 LEAST_PER_ARM = 20
 INACTIVE = 0.02  # mean probability of a type that hardly occurs
@@ -145,6 +147,42 @@ def _basis(found: Evaluation, estimand: str) -> tuple[tuple[str, ...], Floats]:
         )
     within = (found.assigned[:, None] == enough).astype(np.float64)
     return tuple(names[number] for number in enough), within
+
+
+def quartile_effect(found: Evaluation, **facts: Any) -> EffectResult:
+    """Mean score by quartile of the predicted effect.
+
+    Quartiles are cut between distinct predictions: equal ones go where the middle of their ranks
+    lies, whatever the order of the rows. Those with too few units are left out, with a warning.
+
+    Raises
+    ------
+    IdentificationError
+        If the predictions do not vary, or no quartile has enough units.
+    """
+    if np.ptp(found.cate) == 0.0:
+        raise IdentificationError(
+            "the predicted effects do not vary between evaluation rows: there are no quartiles of "
+            "them. Read estimate('ate')."
+        )
+    quarter = (4.0 * (rankdata(found.cate) - 1.0) / found.rows.size).astype(np.int64)
+    split = replace(found, types=np.eye(4)[quarter])
+    with collect_warnings() as caught:
+        _warn_of_quartiles(split)
+    result = honest_effect(split, "clusters", **facts)
+    terms = tuple(term.replace("cluster", "quartile") for term in result.terms)
+    return replace(result, terms=terms, warnings=(*result.warnings, *caught))
+
+
+def _warn_of_quartiles(found: Evaluation) -> None:
+    few = np.flatnonzero(found.too_few()) + 1
+    if few.size:
+        warn(
+            f"quartiles left out, with fewer than {LEAST_PER_ARM} treated or control units: "
+            f"{', '.join(map(str, few))}. Many rows have the same predicted effect, or there are "
+            "few rows; read estimate('calibration').",
+            CausalKitWarning,
+        )
 
 
 def honest_rate(

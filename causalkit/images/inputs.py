@@ -8,8 +8,22 @@ import numpy as np
 from causalkit.data import CausalData
 from causalkit.data.images import ImageStore
 from causalkit.errors import ArgumentError, ArgumentTypeError, DataError, Problem
+from causalkit.images.encoded import Levels, columns_of_fit
 from causalkit.images.times import check_times, compare_times, times_of
 from causalkit.typing import Floats, Ints
+
+# Dimensions and variables of predictions, whose names places cannot have.
+_ANSWERS = (
+    "cluster",
+    "effect",
+    "std_error",
+    "conf_low",
+    "conf_high",
+    "probability",
+    "assigned",
+    "support",
+    "extrapolating",
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -113,7 +127,9 @@ class Target:
         """Dimension and labels of what predictions are for."""
         if self.has_rows:
             return "obs", np.arange(self.store.of_row.size)
-        return str(self.store.pixels.dims[0]), np.asarray(self.store.keys)[self.store.of_row]
+        dim = str(self.store.pixels.dims[0])
+        check_dimension(dim)
+        return dim, np.asarray(self.store.keys)[self.store.of_row]
 
     def only(self, keys: Any) -> "Target":
         """Some of the images, by key, without rows: covariates are at their means.
@@ -173,17 +189,20 @@ class Standard:
         Encoded columns, in order.
     mean, sd : (p,) arrays
         Of the training rows.
+    levels : mapping
+        Of columns that are categories.
     """
 
     names: tuple[str, ...]
     mean: Floats
     sd: Floats
+    levels: Levels
 
     @classmethod
-    def fit(cls, names: tuple[str, ...], matrix: Floats) -> "Standard":
+    def fit(cls, names: tuple[str, ...], matrix: Floats, levels: Levels) -> "Standard":
         """Learn mean and standard deviation from the training rows ``(n, p)``."""
         sd = matrix.std(axis=0)
-        return cls(names, matrix.mean(axis=0), np.where(sd > 0, sd, 1.0))
+        return cls(names, matrix.mean(axis=0), np.where(sd > 0, sd, 1.0), levels)
 
     def apply(self, matrix: Floats) -> Floats:
         """Standardise ``(n, p)``."""
@@ -195,24 +214,28 @@ class Standard:
         Raises
         ------
         DataError
-            If one is absent.
+            If one is absent, or has a level that the fit did not have.
         """
-        if not self.names:
-            return np.empty((data.n, 0))
-        have = data.matrix_names("covariates")
-        lost = [name for name in self.names if name not in have]
-        if lost:
-            message = (
-                f"the data lack the covariates {', '.join(map(repr, lost))} of the fit; name them "
-                "as covariates."
-            )
-            raise DataError(Problem("E01-missing-column", message, lost[0]))
-        columns = [have.index(name) for name in self.names]
-        return self.apply(data.matrix("covariates")[:, columns])
+        need = "covariates of the fit; name them as covariates"
+        return self.apply(columns_of_fit(data, "covariates", self.names, self.levels, need=need))
 
     def blank(self, n: int) -> Floats:
         """Rows at the mean, ``(n, p)``."""
         return np.zeros((n, len(self.names)))
+
+
+def check_dimension(dim: str) -> None:
+    """Refuse places along a dimension that has the name of something in the answer.
+
+    Raises
+    ------
+    ArgumentError
+    """
+    if dim in _ANSWERS:
+        raise ArgumentError(
+            f"the places lie along a dimension {dim!r}, which is the name of something else in "
+            f"what is returned; rename it: .rename({dim}='place')."
+        )
 
 
 def check_keys(keys: Any, what: str) -> None:

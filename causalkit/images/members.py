@@ -9,9 +9,18 @@ import torch
 from torch import Tensor, nn
 
 from causalkit.data.images import ImageStore
+from causalkit.errors import ArgumentError
 from causalkit.images.batches import Rows
 from causalkit.images.encoders import ImageEncoder
-from causalkit.images.mixture import Sample, log_joint, log_likelihood, parts_of, start
+from causalkit.images.mixture import (
+    Sample,
+    log_joint,
+    log_likelihood,
+    log_prior,
+    parts_of,
+    prior_shift,
+    start,
+)
 from causalkit.images.model import Mixture
 from causalkit.images.networks import SequenceEncoder, Temporal
 from causalkit.images.outcomes import Design
@@ -21,7 +30,7 @@ from causalkit.images.settings import Plan
 from causalkit.images.training import Recipe, Trained, Trial, represent, train
 from causalkit.images.variational import Gaussian, curvature_root, fit_full_rank, maximum
 from causalkit.rng import seed_of
-from causalkit.typing import Floats
+from causalkit.typing import Floats, Ints
 
 _FLAT_FEATURE = 1e-8
 
@@ -87,7 +96,7 @@ def network_maker(
     def make() -> nn.Module:
         frame = encoder.build(bands)
         if isinstance(frame, Flat):
-            frame = frame.measure(frame_shape)
+            frame = _measured(frame, frame_shape, encoder, masked=extra_bands > 0)
         if encoder.size is not None:
             frame = Resized(frame, encoder.size)
         if len(shape) == 3:
@@ -97,6 +106,22 @@ def network_maker(
         )
 
     return make
+
+
+def _measured(frame: Flat, shape: tuple[int, ...], encoder: ImageEncoder, *, masked: bool) -> Flat:
+    """The module with the length of its vectors, if it takes such images."""
+    try:
+        return frame.measure(shape)
+    except (RuntimeError, AssertionError) as error:
+        takes = [part.in_channels for part in frame.modules() if isinstance(part, nn.Conv2d)]
+        bands = f"{shape[0]} bands" + (", one of them nan_policy's mask" if masked else "")
+        raise ArgumentError(
+            f"the module of encoder {encoder.name!r} cannot take images of {bands}, and "
+            f"{shape[1]} by {shape[2]} pixels ({error}). "
+            + (f"It is made for {takes[0]} bands. " if takes else "")
+            + "Select these bands, resize by ImageEncoder.of(..., size=...)"
+            + (", or take nan_policy='mean'." if masked else ".")
+        ) from error
 
 
 def years_of(store: ImageStore) -> Tensor:
@@ -135,7 +160,8 @@ def from_pixels(
     advance : callable, optional
         Told of every epoch.
     """
-    model = mixture(int(make().n_features))  # type: ignore[arg-type]
+    with torch.random.fork_rng(devices=[]):
+        model = mixture(int(make().n_features))  # type: ignore[arg-type]
     trained: list[Trained] = [
         train(
             make,
@@ -228,13 +254,20 @@ def member_on(
     sampling = None
     if plan.inference == "nuts":
         draws, sampling = _chains(model, samples[0], density, begin, plan, generator)
+    elif plan.inference == "map":
+        draws = maximum(density, begin)[None]
     else:
-        draws = _draws(density, begin, plan, generator)
+        posterior_of_theta = fit_full_rank(density, begin, generator=generator)
+        draws = posterior_of_theta.draw(max(2, plan.n_draws // plan.n_ensemble), generator)
     with torch.no_grad():
         rows = torch.cat(
             [log_likelihood(model, part, samples[1]) for part in draws.split(_DRAWS_AT_ONCE)]  # type: ignore[no-untyped-call]
         )
         scores = (torch.logsumexp(rows, dim=0) - np.log(draws.shape[0])).numpy()
+    if plan.inference == "map" and plan.n_ensemble > 1 and theta is None:
+        # Members share their features, and so their mode: without this they would not differ.
+        groups = entry_groups(parts[0], design, model.latent_level)
+        draws = perturbed_mode(model, samples[0], draws[0], groups, generator)[None]
     posterior = Posterior(model, draws.numpy(), mean, sd, design.centre, design.scale)
     per_row = float(scores.sum()) / parts[1].order.size
     return Member(network, posterior, per_row, scores, history, sampling, begin.numpy())
@@ -243,13 +276,47 @@ def member_on(
 _DRAWS_AT_ONCE = 50
 
 
-def _draws(
-    density: Callable[[Tensor], Tensor], begin: Tensor, plan: Plan, generator: torch.Generator
+def perturbed_mode(
+    model: Mixture, sample: Sample, mode: Tensor, groups: Ints, generator: torch.Generator
 ) -> Tensor:
-    if plan.inference == "map":
-        return maximum(density, begin)[None]
-    posterior = fit_full_rank(density, begin, generator=generator)
-    return posterior.draw(max(2, plan.n_draws // plan.n_ensemble), generator)
+    """Mode ``(P,)`` under random weights of the groups and random centres of the priors.
+
+    About a draw from the posterior, and exactly one where likelihood and prior are normal: groups
+    weigh as in a Bayesian bootstrap, and the priors are perturbed too since with many features it
+    is they that hold the weights.
+
+    Parameters
+    ----------
+    model : Mixture
+    sample : Sample
+    mode : (P,) Tensor
+        Where the search begins.
+    groups : (n,) or (m,) int array
+        Group of each entry of the log-likelihood; its entries weigh alike.
+    generator : torch.Generator
+
+    References
+    ----------
+    Newton, Polson & Xu (2021). Weighted Bayesian bootstrap for scalable posterior distributions.
+    Canadian Journal of Statistics 49.
+    """
+    by_group = torch.empty(int(groups.max()) + 1, dtype=torch.float64)
+    by_group.exponential_(generator=generator)
+    weights = (by_group / by_group.mean())[torch.as_tensor(groups)]
+    shift = prior_shift(model, generator)
+
+    def density(theta: Tensor) -> Tensor:
+        weighted = (log_likelihood(model, theta, sample) * weights).sum(dim=1)
+        return log_prior(model, theta - shift) + weighted
+
+    return maximum(density, mode)
+
+
+def entry_groups(rows: Rows, design: Design, level: str) -> Ints:
+    """Group of every entry of the log-likelihood, from 0: of a row, or of an image as a whole."""
+    entries = rows.order if level == "unit" else rows.order[rows.starts[:-1]]
+    codes = np.unique(design.groups[entries], return_inverse=True)[1]
+    return np.asarray(codes, dtype=np.int64)
 
 
 def _chains(

@@ -194,6 +194,18 @@ def log_prior(model: Mixture, theta: Tensor) -> Tensor:
     return found + (torch.log(degrees) - 0.1 * degrees + parts["tail"]).sum(dim=1)
 
 
+def prior_shift(model: Mixture, generator: torch.Generator) -> Tensor:
+    """How far a draw from the normal priors lies from their means, ``(P,)``; 0 elsewhere in θ."""
+    spread = {"type_weight": model.type_sd, "base_weight": model.base_sd}
+    spread |= dict.fromkeys(("type_bias", "base_bias", "first_effect"), 1.0)
+    return torch.cat(
+        [
+            spread.get(name, 0.0) * torch.randn(size, generator=generator, dtype=torch.float64)
+            for name, size in model.sizes().items()
+        ]
+    )
+
+
 def log_joint(model: Mixture, theta: Tensor, sample: Sample) -> Tensor:
     """Log prior plus log-likelihood of a whole sample, ``(S,)``."""
     return log_prior(model, theta) + log_likelihood(model, theta, sample).sum(dim=1)

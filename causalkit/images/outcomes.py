@@ -26,6 +26,8 @@ class Design:
     ----------
     outcome, treatment : (n,) arrays
     covariates : (n, p) array
+    groups : (n,) int array
+        Rows that belong together: of one image, twin, cluster or block.
     centre, scale : float
         Of the outcome: control mean, and standard deviation within arms, of the training rows.
     difference : float
@@ -35,6 +37,7 @@ class Design:
     outcome: Floats
     treatment: Floats
     covariates: Floats
+    groups: Ints
     centre: float
     scale: float
     difference: float
@@ -47,7 +50,7 @@ def standard_outcome(units: Units, train: Ints, covariates: Floats, likelihood: 
     if likelihood == "bernoulli":
         shares = np.clip([treated.mean(), control.mean()], *_ENDS)
         gap = float(logit(shares[0]) - logit(shares[1]))
-        return Design(units.outcome, units.treatment, covariates, 0.0, 1.0, gap)
+        return Design(units.outcome, units.treatment, covariates, units.groups, 0.0, 1.0, gap)
     centre = float(control.mean())
     within = np.concatenate([treated - treated.mean(), control - centre])
     scale = float(within.std())
@@ -55,6 +58,7 @@ def standard_outcome(units: Units, train: Ints, covariates: Floats, likelihood: 
         outcome=(units.outcome - centre) / scale,
         treatment=units.treatment,
         covariates=covariates,
+        groups=units.groups,
         centre=centre,
         scale=scale,
         difference=float((treated.mean() - centre) / scale),

@@ -90,6 +90,20 @@ class Posterior:
         base = self.baseline(raw, covariates)[:, :, None]
         return np.asarray(expit(base + tau) - expit(base))
 
+    def mean_by_type(self, raw: Floats, covariates: Floats) -> Floats:
+        """Effect of every type in every draw, ``(S, K)``, over rows by their probability of it.
+
+        τ itself, but for risk differences, which hang on the baseline of the row.
+        """
+        if self.model.likelihood != "bernoulli":
+            return self.effects()
+        share, total = np.zeros((2, self.n_draws, self.model.n_types))
+        for rows in self._blocks(raw.shape[0]):
+            types = self.types(raw[rows])
+            share += types.sum(axis=1)
+            total += (types * self.by_type(raw[rows], covariates[rows])).sum(axis=1)
+        return np.asarray(total / np.maximum(share, np.finfo(np.float64).tiny))
+
     def cate(self, raw: Floats, covariates: Floats) -> Floats:
         """Σ_k π_k τ_k with π and τ of the same draw, ``(S, n)``."""
         parts = [
@@ -105,10 +119,12 @@ class Posterior:
 
     def control_mean(self, raw: Floats, covariates: Floats) -> Floats:
         """Posterior mean of E[Y | T = 0] at every row, ``(n,)``."""
-        base = self.baseline(raw, covariates)
-        if self.model.likelihood == "bernoulli":
-            base = expit(base)
-        return np.asarray(base.mean(axis=0))
+        likely = self.model.likelihood == "bernoulli"
+        parts = []
+        for rows in self._blocks(raw.shape[0]):
+            base = self.baseline(raw[rows], covariates[rows])
+            parts.append((expit(base) if likely else base).mean(axis=0))
+        return np.concatenate(parts)
 
     def thinned(self, count: int) -> "Posterior":
         """At most ``count`` of the draws, evenly spaced."""

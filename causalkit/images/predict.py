@@ -4,12 +4,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import t as student_t
 
 from causalkit.errors import IdentificationError
 from causalkit.images.posterior import Posterior
 from causalkit.typing import Floats
 
 _BLOCK = 1000
+_SAME = 1e-9  # spread of effects, in units of their size, that is rounding
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,19 +51,31 @@ def predicted(
     covariates : (n, p) array
         Standardised; they matter to effects of a binary outcome only.
     level : float, default 0.95
-        Of the interval between quantiles.
+        Of the interval.
     """
-    tail = (1.0 - level) / 2.0
     columns = [
-        (
-            draws.mean(axis=0),
-            draws.std(axis=0, ddof=1) if draws.shape[0] > 1 else np.zeros(draws.shape[1]),
-            *np.quantile(draws, [tail, 1.0 - tail], axis=0),
-        )
+        (draws.mean(axis=0), draws.std(axis=0, ddof=1), *interval(draws, level))
         for draws in blocks_of_draws(posteriors, features, covariates)
     ]
     mean, sd, low, high = (np.concatenate(parts) for parts in zip(*columns, strict=True))
     return Predicted(mean, sd, low, high, mean_types(posteriors, features))
+
+
+def interval(draws: Floats, level: float) -> tuple[Floats, Floats]:
+    """Ends of an interval from draws ``(S, ...)``, two or more.
+
+    Quantiles; but a few draws, such as the modes of an ensemble, do not reach as far out as the
+    quantile lies. They give the interval in which one more draw lies with that probability if they
+    are normal: mean ± t·sd·√(1 + 1/S).
+    """
+    count, tail = draws.shape[0], (1.0 - level) / 2.0
+    if tail * (count + 1) >= 1.0:
+        low, high = np.quantile(draws, [tail, 1.0 - tail], axis=0)
+        return low, high
+    centre = draws.mean(axis=0)
+    factor = float(student_t.ppf(1.0 - tail, count - 1)) * np.sqrt(1.0 + 1.0 / count)
+    half = factor * draws.std(axis=0, ddof=1)
+    return centre - half, centre + half
 
 
 def mean_effect(
@@ -93,13 +107,14 @@ def mean_types(posteriors: Sequence[Posterior], features: Sequence[Floats]) -> F
 
 
 def check_uncertain(posteriors: Sequence[Posterior]) -> None:
-    """Refuse intervals where there is a single mode.
+    """Refuse intervals where there is a single mode, or the same one several times.
 
     Raises
     ------
     IdentificationError
     """
-    if sum(posterior.n_draws for posterior in posteriors) < 2:
+    effects = np.concatenate([posterior.effects() for posterior in posteriors])
+    if (np.ptp(effects, axis=0) <= _SAME * (1.0 + np.abs(effects).max(axis=0))).all():
         raise IdentificationError(
             "a single mode has no uncertainty; use inference='svi_fullrank', or n_ensemble of at "
             "least 2 with inference='map'. predict_cate(data) gives the point predictions."

@@ -34,7 +34,8 @@ class Flat(nn.Module):
             If the module gives no vector.
         """
         self.eval()
-        where = next((p.device for p in self.parameters()), torch.device("cpu"))
+        held = (tensor.device for tensor in (*self.parameters(), *self.buffers()))
+        where = next(held, torch.device("cpu"))
         with torch.no_grad():
             answer = self(torch.zeros((1, *shape), device=where))
         if answer.shape[0] != 1 or answer.shape[1] == 0:
@@ -96,6 +97,10 @@ class Resized(nn.Module):
         super().__init__()
         self.encoder, self.size = encoder, size
         self.n_features = int(encoder.n_features)  # type: ignore[arg-type]
+
+    def extra_repr(self) -> str:
+        """Side of the images, by which encoders are told apart."""
+        return f"size={self.size}"
 
     def forward(self, image: Tensor) -> Tensor:
         """Vector of each image."""

@@ -223,6 +223,11 @@ class _Segments:
         dim = str(store.pixels.dims[0])
         if hasattr(labels, "dims"):
             wanted = (dim, "y", "x") if dim in labels.dims else ("y", "x")
+            if set(labels.dims) != set(wanted):
+                raise ArgumentError(
+                    f"segments have the dimensions ({', '.join(map(str, labels.dims))}); expected "
+                    f"(y, x) or ({dim}, y, x). Rename them: segments.rename(...)."
+                )
             labels = labels.transpose(*wanted)
         if labels.shape[-2:] != shape or labels.ndim not in (2, 3):
             raise ArgumentError(

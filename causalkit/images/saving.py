@@ -1,8 +1,7 @@
 """A fitted ImageEffectClusters as a folder of tensors and plain text."""
 
 import re
-from copy import deepcopy
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from causalkit.data.candidate import plain
 from causalkit.data.images import ImageStore
 from causalkit.errors import ArgumentError, StorageError
 from causalkit.images.batches import Lens
+from causalkit.images.encoder_digest import encoder_digest
 from causalkit.images.encoders import ImageEncoder, resolve_encoder
 from causalkit.images.fitting import Fitted, maker
 from causalkit.images.honest import Evaluation
@@ -27,7 +28,7 @@ from causalkit.provenance import versions
 from causalkit.results import EffectResult
 from causalkit.tensorfile import read_tensors, write_tensors
 
-SCHEMA = 2
+SCHEMA = 3
 _PLAIN = (bool, int, float, str)
 _CNN = re.compile(r"cnn-(\d+)")
 _FILTERS = re.compile(r"filters-(\d+)x(\d+)")
@@ -44,13 +45,12 @@ def save(estimator: Any, folder: Path) -> None:
     for number, network in enumerate(networks):
         for name, values in network.state_dict().items():
             tensors[f"network.{number}.{name}"] = values
-    encoder = estimator.encoder_
     facts = {
         "schema": SCHEMA,
         "class": type(estimator).__name__,
         "versions": versions(),
         "arguments": _arguments(estimator),
-        "encoder": {"name": encoder.name, "own": _is_own(networks[0])},
+        "encoder": _told(estimator, networks[0]),
         "seed": estimator.seed_,
         "members": [
             {
@@ -65,11 +65,23 @@ def save(estimator: Any, folder: Path) -> None:
         ],
         "choice": None if fitted.choice is None else fitted.choice.to_dict("list"),
         "covariates": fitted.standard.names,
+        "levels": fitted.standard.levels,
         "layout": asdict(fitted.layout),
         "cluster_name": estimator.evaluation_.cluster_name,
         "result": estimator.result_.to_dict(),
     }
     write_tensors(folder, tensors | _as_tensors(arrays), facts)
+
+
+def _told(estimator: Any, network: Any) -> dict[str, Any]:
+    """What tells the encoder of a fit; of a module of the user's own, its layers and code too."""
+    encoder: ImageEncoder = estimator.encoder_
+    told = {"name": encoder.name, "size": encoder.size, "bands": encoder.bands, "own": False}
+    if _is_own(network):
+        # Built anew: what a module remembers of the images that it has seen is no part of it.
+        fresh = _built(estimator, encoder, estimator._fitted.layout)
+        told |= {"own": True, "digest": encoder_digest(fresh, weights=False)}
+    return told
 
 
 def load(cls: Any, folder: Path, *, encoder: Any = None, device: str | None = None) -> Any:
@@ -117,6 +129,7 @@ def _loaded(
     estimator.evaluation_ = Evaluation(
         **({"clusters": None} | _named(tensors, "evaluation")), cluster_name=facts["cluster_name"]
     )
+    estimator._type_effects = tensors["type_effects"].numpy()
     result = facts["result"] | {"influence": tensors["result.influence"].numpy()}
     result["clusters"] = list(_named(tensors, "clusters").values())
     estimator.result_ = EffectResult.from_dict(result)
@@ -140,6 +153,7 @@ def _fitted(
     bands, shape, times = (tuple(raw[part]) for part in ("bands", "shape", "times"))
     layout = Layout(raw["name"], bands, shape, times, raw["crs"])
     count = 1 + max(one["network"] for one in facts["members"])
+    _check_code(estimator, encoder, layout, facts["encoder"])
     networks = [
         _network(estimator, encoder, layout, _states(tensors, number), settings.device)
         for number in range(count)
@@ -171,7 +185,11 @@ def _fitted(
         n_clusters=members[0].posterior.model.n_types,
         choice=None if facts["choice"] is None else pd.DataFrame(facts["choice"]),
         lens=Lens(Bands(**_named(tensors, "bands")), estimator.nan_policy, settings.device),
-        standard=Standard(tuple(facts["covariates"]), **_named(tensors, "standard")),
+        standard=Standard(
+            tuple(facts["covariates"]),
+            **_named(tensors, "standard"),
+            levels={name: tuple(known) for name, known in facts["levels"].items()},
+        ),
         layout=layout,
         reference=Reference(**_named(tensors, "reference")),
         batch_size=2 * estimator.batch_size,
@@ -183,19 +201,36 @@ def _network(
     estimator: Any, encoder: ImageEncoder, layout: Layout, states: dict[str, Any], device: Any
 ) -> Any:
     """The encoder built anew, with the weights that were saved."""
-    import torch
-
     from causalkit.images.untrained import Projected
 
-    with torch.random.fork_rng(devices=[]):
-        network = maker(estimator, encoder, _blank(layout))()
-    if _is_own(network):
-        network = deepcopy(network)  # the module passed keeps its own weights
+    network = _built(estimator, encoder, layout)
     if not encoder.trained:
         centre, components = (states[name].numpy() for name in ("centre", "components"))
         network = Projected(network, centre, components)
     network.load_state_dict(states)
     return network.to(device).eval()
+
+
+def _built(estimator: Any, encoder: ImageEncoder, layout: Layout) -> Any:
+    """The encoder as it is before anything is learned."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        return maker(estimator, encoder, _blank(layout))()
+
+
+def _check_code(
+    estimator: Any, encoder: ImageEncoder, layout: Layout, stored: dict[str, Any]
+) -> None:
+    if not stored["own"]:
+        return
+    fresh = _built(estimator, encoder, layout)
+    if encoder_digest(fresh, weights=False) != stored["digest"]:
+        raise ArgumentError(
+            f"the module of encoder {encoder.name!r} differs from the one of the fit in layers, "
+            "arguments, attributes or code, whatever its weights; pass the module that was fitted, "
+            "or fit anew."
+        )
 
 
 def _blank(layout: Layout) -> ImageStore:
@@ -210,16 +245,28 @@ def _blank(layout: Layout) -> ImageStore:
 def _encoder(stored: dict[str, Any], given: Any) -> ImageEncoder:
     """The encoder of the fit: built in by its name, or passed again."""
     name = stored["name"]
+    bands = None if stored["bands"] is None else tuple(stored["bands"])
     if given is not None:
         found = resolve_encoder(given)
-        if found.name != name:
-            raise ArgumentError(f"the fit has the encoder {name!r}, got {found.name!r}.")
+        for what, ours, theirs in (
+            ("the encoder", name, found.name),
+            (f"the encoder {name!r} with size", stored["size"], found.size),
+            (f"the encoder {name!r} with bands", bands, found.bands),
+        ):
+            if ours != theirs:
+                raise ArgumentError(
+                    f"the fit has {what} {ours!r}, got {theirs!r}; pass the encoder of the fit."
+                )
         return found
     if stored["own"]:
         raise ArgumentError(
             f"the fit has an encoder of your own, {name!r}, whose code is not saved; pass it: "
             "load(path, encoder=ImageEncoder.of(module, name=...))."
         )
+    return replace(_by_name(name), size=stored["size"], bands=bands)
+
+
+def _by_name(name: str) -> ImageEncoder:
     if match := _CNN.fullmatch(name):
         return ImageEncoder.cnn(width=int(match[1]))
     if match := _FILTERS.fullmatch(name):
@@ -246,10 +293,12 @@ def _arguments(estimator: Any) -> dict[str, Any]:
     """Arguments that plain text can hold; encoder, generators and functions are left out."""
     found = {}
     for name, value in estimator.get_params(deep=False).items():
-        if isinstance(value, date | np.datetime64):
+        if isinstance(value, date | np.datetime64) or (name == "device" and value is not None):
             value = str(value)
-        if value is None or isinstance(value, (*_PLAIN, tuple)):
-            found[name] = value
+        if isinstance(value, list | tuple):
+            value = tuple(map(plain, value))
+        if value is None or isinstance(plain(value), (*_PLAIN, tuple)):
+            found[name] = plain(value)
     found.pop("encoder", None)
     return found
 
@@ -257,7 +306,10 @@ def _arguments(estimator: Any) -> dict[str, Any]:
 def _arrays(estimator: Any) -> dict[str, Any]:
     """Everything that is a numpy array, by name."""
     fitted: Fitted = estimator._fitted
-    found: dict[str, Any] = {"result.influence": estimator.result_.influence}
+    found: dict[str, Any] = {
+        "result.influence": estimator.result_.influence,
+        "type_effects": estimator._type_effects,
+    }
     records = (
         ("parts", estimator.parts_),
         ("evaluation", estimator.evaluation_),

@@ -130,19 +130,17 @@ def mixture_choice(estimator: Any) -> MixtureChoice:
     automatic = isinstance(given, str)
     if automatic:
         check_choice("n_clusters", given, ("auto",))
-    for name, value in (
-        ("n_clusters", 1 if automatic else given),
-        ("max_clusters", estimator.max_clusters),
-    ):
-        check_count(name, value, least=1)
+    asked = {"n_clusters": 1 if automatic else given, "max_clusters": estimator.max_clusters}
+    counts = {name: check_count(name, value, least=1) for name, value in asked.items()}
+    for name, value in counts.items():
         if value > MOST_CLUSTERS:
             raise ArgumentError(
                 f"{name} must be at most {MOST_CLUSTERS}, got {value}: more types cannot be told "
                 "apart by their effects."
             )
     return MixtureChoice(
-        n_clusters=None if automatic else given,
-        max_clusters=estimator.max_clusters,
+        n_clusters=None if automatic else counts["n_clusters"],
+        max_clusters=counts["max_clusters"],
         likelihood=estimator.likelihood,
         latent_level=estimator.latent_level,
         cluster_sigma=estimator.cluster_sigma,
@@ -157,20 +155,21 @@ def plan_of(estimator: Any, *, seed: int, inferences: tuple[str, ...]) -> Plan:
     ArgumentError, ArgumentTypeError
     """
     check_choice("inference", estimator.inference, inferences)
-    for name in ("n_restarts", "n_draws"):
-        check_count(name, getattr(estimator, name), least=1)
+    restarts, draws = (
+        check_count(name, getattr(estimator, name), least=1) for name in ("n_restarts", "n_draws")
+    )
     ensemble = estimator.n_ensemble
     if ensemble is None:
         ensemble = 5 if estimator.inference == "map" else 1
-    check_count("n_ensemble", ensemble, least=1)
+    ensemble = check_count("n_ensemble", ensemble, least=1)
     for name in ("cluster_sigma", "orthogonalize"):
         value = getattr(estimator, name)
         if not isinstance(value, bool):
             raise ArgumentTypeError(f"{name} must be True or False, got {value!r}.")
     return Plan(
         inference=estimator.inference,
-        n_restarts=max(estimator.n_restarts, ensemble),
+        n_restarts=max(restarts, ensemble),
         n_ensemble=ensemble,
-        n_draws=estimator.n_draws,
+        n_draws=draws,
         seed=seed,
     )

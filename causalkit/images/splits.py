@@ -1,5 +1,6 @@
 """Parts of the sample: training, selection and evaluation, which share no place."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,8 @@ from causalkit.inference.arguments import check_number
 from causalkit.typing import Floats, Ints
 
 LEAST_IMAGES = 50
+_NAMES = ("training", "selection", "evaluation")
+_ROUNDING = 2  # groups that a part may have beside its share: one for each arm
 _KM_PER_DEGREE = 111.32
 
 
@@ -77,6 +80,34 @@ def spatial_blocks(lon: Floats, lat: Floats, km: float) -> Ints:
     return np.asarray(np.unique(pairs, axis=0, return_inverse=True)[1].ravel(), dtype=np.int64)
 
 
+def check_room(groups: Ints, image: Ints, *, shares: tuple[float, float, float]) -> None:
+    """Refuse samples of which a part has too few images however it is drawn.
+
+    For before anything costly is done; :func:`split` looks at what was drawn.
+
+    Parameters
+    ----------
+    groups, image : (n,) int arrays
+    shares : (train, select, evaluate)
+
+    Raises
+    ------
+    ArgumentError, DataError
+        As :func:`split`.
+    """
+    _check_shares(shares)
+    rows = np.unique(image, return_index=True)[1]
+    held = np.sort(np.bincount(groups[rows]))[::-1]
+    most = [int(held[: math.floor(share * held.size) + _ROUNDING].sum()) for share in shares]
+    problems = [
+        _few(f"the {name} part can have at most", count, shares, rows.size)
+        for name, count in zip(_NAMES, most, strict=True)
+        if count < LEAST_IMAGES
+    ]
+    if problems:
+        raise DataError(problems)
+
+
 def split(
     groups: Ints,
     treatment: Floats,
@@ -106,11 +137,7 @@ def split(
     DataError
         If a part has fewer than fifty images, or one arm only.
     """
-    if not _are_shares(shares):
-        raise ArgumentError(
-            f"split must be three positive shares that sum to 1, such as (.5, .1, .4); got "
-            f"{shares!r}."
-        )
+    _check_shares(shares)
     counts = np.bincount(groups)
     mostly = np.bincount(groups, treatment) / counts > 0.5
     part = np.empty(counts.size, dtype=np.int64)
@@ -123,12 +150,20 @@ def split(
     rows = [np.flatnonzero(of_row == number) for number in range(3)]
     problems = [
         problem
-        for name, chosen in zip(("training", "selection", "evaluation"), rows, strict=True)
-        if (problem := _unfit(name, chosen, treatment, image)) is not None
+        for name, chosen in zip(_NAMES, rows, strict=True)
+        if (problem := _unfit(name, chosen, treatment, image, shares)) is not None
     ]
     if problems:
         raise DataError(problems)
     return Parts(*rows)
+
+
+def _check_shares(shares: Any) -> None:
+    if not _are_shares(shares):
+        raise ArgumentError(
+            f"split must be three positive shares that sum to 1, such as (.5, .1, .4); got "
+            f"{shares!r}."
+        )
 
 
 def _are_shares(shares: Any) -> bool:
@@ -139,15 +174,12 @@ def _are_shares(shares: Any) -> bool:
     return found.shape == (3,) and bool((found > 0.0).all()) and abs(found.sum() - 1.0) <= 1e-9
 
 
-def _unfit(name: str, rows: Ints, treatment: Floats, image: Ints) -> Problem | None:
+def _unfit(
+    name: str, rows: Ints, treatment: Floats, image: Ints, shares: tuple[float, float, float]
+) -> Problem | None:
     images = np.unique(image[rows]).size
     if images < LEAST_IMAGES:
-        message = (
-            f"the {name} part has {images} distinct images, fewer than {LEAST_IMAGES}; with so few "
-            "places nothing can be said about what differs between them. Add places, or change "
-            "split=."
-        )
-        return Problem("E11-single-arm-fold", message)
+        return _few(f"the {name} part has", images, shares, np.unique(image).size)
     treated = treatment[rows].mean()
     if treated in (0.0, 1.0):
         message = (
@@ -156,3 +188,29 @@ def _unfit(name: str, rows: Ints, treatment: Floats, image: Ints) -> Problem | N
         )
         return Problem("E11-single-arm-fold", message)
     return None
+
+
+def _few(begin: str, images: int, shares: tuple[float, float, float], total: int) -> Problem:
+    wider = wider_shares(shares, total)
+    mend = "add places" if wider is None else f"take split={wider}, or add places"
+    message = (
+        f"{begin} {images} distinct images of {total}, fewer than {LEAST_IMAGES}; with "
+        f"so few places nothing can be said about what differs between them: {mend}."
+    )
+    return Problem("E23-few-images", message)
+
+
+def wider_shares(
+    shares: tuple[float, float, float], images: int
+) -> tuple[float, float, float] | None:
+    """Shares near those given that leave every part fifty of the images; None if none do."""
+    least = math.ceil(100.0 * (LEAST_IMAGES + _ROUNDING) / images) / 100.0
+    if 3.0 * least > 1.0:
+        return None
+    raised = np.maximum(np.asarray(shares, dtype=np.float64), least)
+    spare = raised - least
+    raised -= (raised.sum() - 1.0) * spare / max(spare.sum(), 1e-12)
+    found = raised.round(2)
+    found[found.argmax()] += 1.0 - found.sum()
+    train, select, evaluate = found.round(2).tolist()
+    return train, select, evaluate

@@ -16,6 +16,7 @@ from causalkit.warn import warn
 
 NanPolicy = Literal["error", "mean", "mask"]
 NAN_POLICIES = ("error", "mean", "mask")
+_MOMENT_PIXELS = 2**21  # at once, in float64 and some copies
 _FAR = 10.0  # deviations between the means of images and those that an encoder was made with
 _WIDER = 50.0  # ratio of their deviations; bytes and shares of one differ by 255
 
@@ -163,7 +164,7 @@ def check_bands(bands: Bands, store: ImageStore) -> None:
     if flat:
         message = (
             f"band {flat[0]!r} of {store.name!r} is constant or missing in every training image; "
-            f'leave it out: ds.drop_sel(band="{flat[0]}").'
+            f"leave it out: ds.drop_sel(band={store.band_labels(flat)[0]!r})."
         )
         raise DataError(Problem("E15-image-nonfinite", message, store.name))
 
@@ -214,7 +215,7 @@ def _band_problems(found: Survey, store: ImageStore) -> Iterator[Problem]:
             continue
         message = (
             f"band {band!r} of {store.name!r} is {state} in every image; leave it out: "
-            f'ds.drop_sel(band="{band}").'
+            f"ds.drop_sel(band={store.band_labels([band])[0]!r})."
         )
         yield Problem("E15-image-nonfinite", message, store.name)
 
@@ -226,6 +227,14 @@ def _read(store: ImageStore, runs: list[Ints]) -> Iterator[tuple[Ints, Any]]:
 
 def _moments(pixels: Any) -> tuple[Floats, Floats, Floats]:
     """Count, mean and squared deviations of each image's bands, ``(b, band)``, NaN left out."""
+    one = max(1, int(np.prod(pixels.shape[1:], dtype=np.int64)))
+    step = max(1, _MOMENT_PIXELS // one)
+    parts = [_moments_at_once(pixels[at : at + step]) for at in range(0, pixels.shape[0], step)]
+    count, mean, squares = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return count, mean, squares
+
+
+def _moments_at_once(pixels: Any) -> tuple[Floats, Floats, Floats]:
     flat = np.moveaxis(pixels, -3, 1).reshape(pixels.shape[0], pixels.shape[-3], -1)
     values = flat.astype(np.float64)
     finite = np.isfinite(values)

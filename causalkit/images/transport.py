@@ -12,7 +12,7 @@ from causalkit.errors import ExtrapolationWarning, check_level
 from causalkit.images.batches import Images
 from causalkit.images.fitting import Fitted
 from causalkit.images.inputs import Target
-from causalkit.images.predict import blocks_of_draws, check_uncertain, predicted
+from causalkit.images.predict import blocks_of_draws, check_uncertain, interval, predicted
 from causalkit.images.support import EDGE
 from causalkit.inference.arguments import check_number
 from causalkit.results.numerals import count, decimals, number, percent
@@ -70,7 +70,7 @@ class TransportMap:
         delta : float, default 0
             Add this many posterior standard deviations of each place to its effect.
         level : float, optional
-            Of the interval between quantiles; default is that of the map.
+            Of the interval; default is that of the map.
 
         Returns
         -------
@@ -80,7 +80,7 @@ class TransportMap:
         wanted = check_level(self.level if level is None else level)
         shift = check_number("delta", delta) * float(self.places["std_error"].mean())
         draws = self.draws + shift
-        low, high = np.quantile(draws, [(1.0 - wanted) / 2.0, (1.0 + wanted) / 2.0])
+        low, high = interval(draws, wanted)
         return pd.Series(
             {
                 "delta": delta,

@@ -1,6 +1,6 @@
 """Units of a trial as arrays, checked for what would spoil a trial."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
@@ -18,6 +18,7 @@ from causalkit.errors import (
     Problem,
     SplitWarning,
 )
+from causalkit.images.encoded import levels_of
 from causalkit.images.splits import Parts, connected, spatial_blocks, split
 from causalkit.rng import stream
 from causalkit.typing import Floats, Ints
@@ -39,6 +40,8 @@ class Units:
     covariates : (n, p) array
         Encoded; constant columns are left out.
     covariate_names : tuple of str
+    levels : mapping
+        Levels of the covariates that are categories, as text; the first has no column.
     image : (n,) int array
         Number of the image of each row; of the row where there are no images.
     groups : (n,) int array
@@ -53,6 +56,7 @@ class Units:
     propensity: Floats
     covariates: Floats
     covariate_names: tuple[str, ...]
+    levels: Mapping[str, tuple[str, ...]]
     image: Ints
     groups: Ints
     clusters: Ints | None
@@ -93,7 +97,7 @@ def take_units(
     image : (n,) int array
         Number of the image of each row.
     twins : (n,) int array or None
-        Number of the first image with the same pixels.
+        Number of the first image with the same pixels, equal for rows of one image.
     store : ImageStore or None
         Holds the coordinates of places.
     propensity : None, float or str
@@ -111,7 +115,15 @@ def take_units(
     treatment = data.column("treatment")
     named: tuple[str, ...] = data.matrix_names("covariates") if covariates else ()
     matrix = data.matrix("covariates") if covariates and named else np.empty((data.n, 0))
-    problems = list(_coded_by_treatment(matrix, named, treatment))
+    problems = list(_coded_by_treatment(matrix, named, treatment, "covariate"))
+    # Types and baseline may be read from the modifiers, even if nothing is from the covariates.
+    problems += [
+        problem
+        for problem in _coded_by_treatment(
+            data.matrix("modifiers"), data.matrix_names("modifiers"), treatment, "modifier"
+        )
+        if problem.column not in named
+    ]
     if problems:
         raise DataError(problems)
     matrix, named = _varying(matrix, named)
@@ -126,10 +138,11 @@ def take_units(
     if spatial_block_km is not None:
         labels.append(_blocks(store, image, spatial_block_km))
     groups = connected(*labels)
-    shared = np.unique(image).size < data.n
     clusters, name = (declared[0], data.roles.cluster[0]) if declared else (None, "image")
-    if clusters is None and shared:
-        clusters = np.unique(image, return_inverse=True)[1].astype(np.int64)
+    # Twins stand for one place: rows of either may share a shock.
+    alike = np.unique(image if twins is None else twins, return_inverse=True)[1]
+    if clusters is None and int(alike.max()) + 1 < data.n:
+        clusters = alike.astype(np.int64)
         _warn_if_assigned_by_image(image, treatment)
     return Units(
         outcome=data.column("outcome"),
@@ -137,6 +150,7 @@ def take_units(
         propensity=_propensity(data, treatment, propensity),
         covariates=matrix,
         covariate_names=named,
+        levels=levels_of(data, "covariates"),
         image=image,
         groups=groups,
         clusters=clusters,
@@ -144,8 +158,10 @@ def take_units(
     )
 
 
-def _coded_by_treatment(matrix: Floats, names: tuple[str, ...], t: Floats) -> Iterator[Problem]:
-    """Covariates that hold the treatment: zero in one arm, as the treatment or a product with it.
+def _coded_by_treatment(
+    matrix: Floats, names: tuple[str, ...], t: Floats, role: str
+) -> Iterator[Problem]:
+    """Columns that hold the treatment: zero in one arm, as the treatment or a product with it.
 
     A rare dummy may have no untreated row by chance; what chance would hardly do is refused.
     """
@@ -157,8 +173,8 @@ def _coded_by_treatment(matrix: Floats, names: tuple[str, ...], t: Floats) -> It
                 continue
             if (t != arm).mean() ** int(there.sum()) < _CHANCE:
                 message = (
-                    f"covariate {name!r} is zero wherever the treatment is {word}: a "
-                    "post-treatment or treatment-coded covariate, which would take a share of the "
+                    f"{role} {name!r} is zero wherever the treatment is {word}: a "
+                    f"post-treatment or treatment-coded {role}, which would take a share of the "
                     "effect. Leave it out."
                 )
                 yield Problem("E20-leak", message, name)
@@ -227,10 +243,12 @@ def _blocks(store: ImageStore | None, image: Ints, km: float) -> Ints:
         )
     assert store is not None
     dim = key_dimension(store.pixels)
+    # Images that no row has may lack a place, and do not move the mean latitude.
+    used, of_row = np.unique(image, return_inverse=True)
     lon, lat = (
-        store.pixels[name].transpose(dim).values.astype(np.float64) for name in ("lon", "lat")
+        store.pixels[name].transpose(dim).values[used].astype(np.float64) for name in ("lon", "lat")
     )
-    lost = np.unique(image[~np.isfinite(lon[image] + lat[image])])
+    lost = used[~np.isfinite(lon + lat)]
     if lost.size:
         first = ", ".join(map(repr, np.asarray(store.keys)[lost[:3]].tolist()))
         message = (
@@ -238,7 +256,7 @@ def _blocks(store: ImageStore | None, image: Ints, km: float) -> Ints:
             f"{first}); fill them, or leave these places out."
         )
         raise DataError(Problem("E15-image-nonfinite", message, store.name))
-    return spatial_blocks(lon, lat, km)[image]
+    return spatial_blocks(lon, lat, km)[of_row]
 
 
 def _warn_if_assigned_by_image(image: Ints, treatment: Floats) -> None:

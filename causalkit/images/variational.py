@@ -19,6 +19,7 @@ _DRAWS = 4
 _RATE = 0.02
 _POLISH = 200
 _LEAST_CURVATURE = 0.1
+_HESSIAN_ROWS = 16
 _MOST_FOR_CURVATURE = 600  # above this many parameters the Hessian is not formed
 
 
@@ -68,12 +69,21 @@ def curvature_root(log_density: LogDensity, mode: Tensor) -> Tensor:
     count = mode.shape[0]
     if count > _MOST_FOR_CURVATURE:
         return 0.05 * torch.eye(count, dtype=mode.dtype)
-    hessian = torch.autograd.functional.hessian(  # type: ignore[no-untyped-call]
-        lambda theta: -log_density(theta[None])[0], mode, vectorize=True
-    )
+    hessian = _hessian(lambda theta: -log_density(theta[None])[0], mode)
     values, vectors = torch.linalg.eigh((hessian + hessian.T) / 2)
     root: Tensor = vectors / values.clamp(min=_LEAST_CURVATURE).sqrt()
     return root
+
+
+def _hessian(function: LogDensity, at: Tensor) -> Tensor:
+    """Second derivatives ``(P, P)``, some rows at a time: all at once hold P times the data."""
+    theta = at.detach().clone().requires_grad_()
+    (slope,) = torch.autograd.grad(function(theta), theta, create_graph=True)
+    parts = [
+        torch.autograd.grad(slope, theta, some, retain_graph=True, is_grads_batched=True)[0]
+        for some in torch.split(torch.eye(at.shape[0], dtype=at.dtype), _HESSIAN_ROWS)
+    ]
+    return torch.cat(parts)
 
 
 def fit_full_rank(

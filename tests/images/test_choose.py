@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from causalkit.images.choose import FromFeatures, _compared
+from causalkit.images.choose import FromFeatures, _compared, _error_of_mean
 
 ROWS = np.arange(100)
 # Mean 0; its standard error over these rows is .1005.
@@ -22,10 +22,11 @@ def member(row_scores, shares):
     )
 
 
-def chosen(gains, shares=((1.0,), (0.6, 0.4), (0.5, 0.3, 0.2))):
+def chosen(gains, shares=((1.0,), (0.6, 0.4), (0.5, 0.3, 0.2)), groups=ROWS):
     """Number of clusters that is taken, of fits that gain so much on one cluster, row by row."""
     best = {k + 1: member(gain, shares[k]) for k, gain in enumerate(gains)}
-    table = _compared(best, FromFeatures(np.zeros((5, 1)), np.zeros((5, 1))), ROWS[:5])
+    source = FromFeatures(np.zeros((5, 1)), np.zeros((5, 1)))
+    table = _compared(best, source, ROWS[:5], groups)
     return int(table.loc[table["chosen"], "n_clusters"].item())
 
 
@@ -48,6 +49,28 @@ def test_numbers_with_types_that_hardly_occur_are_passed_over():
     gains = [np.zeros(100), 1.0 + NOISE, 3.0 + NOISE]
     assert chosen(gains) == 3
     rare = ((1.0,), (0.6, 0.4), (0.59, 0.4, 0.01))
-    # None that is left is within an error of the best: one cluster, the average effect.
-    assert chosen(gains, rare) == 1
-    assert chosen([np.zeros(100), 2.95 + 2.0 * NOISE, 3.0 + NOISE], rare) == 2
+    # Nor do they set the bar: two clusters gain ten errors on one, whatever three gain on two.
+    assert chosen(gains, rare) == 2
+    assert chosen([np.zeros(100), 0.05 + NOISE, 3.0 + NOISE], rare) == 1
+
+
+def test_gains_of_rows_that_hang_together_count_as_one():
+    """By pairs of opposites the gains are the same throughout; by halves there are but two."""
+    gains = [np.zeros(100), 0.05 + NOISE]
+    assert chosen(gains) == 1
+    assert chosen(gains, groups=ROWS // 2) == 2
+    halves = [np.zeros(100), 0.2 + np.repeat([-1.0, 1.0], 50)]
+    assert chosen(halves) == 2
+    assert chosen(halves, groups=ROWS // 50) == 1
+
+
+def test_the_error_of_a_mean_is_that_of_group_means_where_groups_are_alike():
+    values = np.random.default_rng(0).normal(size=(20, 5)) + np.arange(20)[:, None]
+    error = values.mean(axis=1).std(ddof=1) / np.sqrt(20)
+    assert _error_of_mean(values.ravel(), np.repeat(np.arange(20), 5)) == pytest.approx(error)
+    alone = values.std(ddof=1) / 10.0
+    assert _error_of_mean(values.ravel(), ROWS) == pytest.approx(alone)
+
+
+def test_one_group_alone_is_no_ground_for_more_clusters():
+    assert chosen([np.zeros(100), 5.0 + NOISE], groups=np.zeros(100, dtype=int)) == 1

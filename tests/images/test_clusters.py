@@ -179,7 +179,12 @@ def test_binary_outcomes_have_risk_differences():
     assert float(abs(effect).max()) <= 1.0
     ate = found.estimate("ate").tidy().iloc[0]
     assert abs(effect.mean() - ate["estimate"]) < 4 * ate["std_error"]
-    assert "log odds" in found.summary()
+    # The model's own account is on the same scale: by their shares its effects make the average.
+    model = found.cluster_effects().set_index("cluster")
+    share = found.evaluation_.types.mean(axis=0)
+    assert model["model_effect"] @ share == pytest.approx(found.evaluation_.cate.mean(), abs=0.01)
+    assert (model["model_effect"].abs() <= 1.0).all()
+    assert "log odds" not in found.summary()
     with pytest.raises(DataError, match="needs an outcome of zeros and ones"):
         clusters(likelihood="bernoulli").fit(data.blind())
 
@@ -378,3 +383,13 @@ def test_images_behind_a_store_sorted_by_treatment_give_the_same_answer(tmp_path
         honest.append(modes().fit(data.blind()).estimate("ate").tidy().iloc[0])
     gap = honest[0]["estimate"] - honest[1]["estimate"]
     assert abs(gap) < 3.0 * np.hypot(honest[0]["std_error"], honest[1]["std_error"])
+
+
+@pytest.mark.parametrize("name", ["cluster", "effect"])
+def test_images_along_a_dimension_that_the_answer_has_are_refused(rct, fit, name):
+    images = rct.arrays["image"].isel(place=slice(0, 4))
+    renamed = images.rename(place=name)
+    for ask in (fit.effect, fit.predict_proba, fit.transport):
+        with pytest.raises(ArgumentError, match=rf"rename it: .rename\({name}='place'\)"):
+            ask(renamed)
+    assert fit.predict_proba(renamed.rename({name: "village"})).dims == ("village", "cluster")

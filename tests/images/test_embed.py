@@ -1,5 +1,8 @@
 """Embeddings: once per image, by key, normalised as told, kept under a digest of everything."""
 
+import copy
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -15,7 +18,7 @@ from causalkit.errors import (
     TrainingError,
 )
 from causalkit.images.embedding_source import check_alike
-from causalkit.images.encoder_digest import encoder_digest
+from causalkit.images.encoder_digest import encoder_digest, untold_parts
 from causalkit.images.untrained import principal
 
 
@@ -46,7 +49,7 @@ def rct():
 
 def test_an_image_is_encoded_once_however_many_units_share_it(rct):
     counted = Counted()
-    found = embed_images(rct, encoder(counted))
+    found = embed_images(rct, encoder(lambda _: counted))
     assert rct.n > 12
     assert counted.seen == 12 + 1  # and one blank image, which tells the length of the vector
     assert found.dims == ("place", "feature")
@@ -118,8 +121,8 @@ def test_what_is_kept_is_read_again_if_equal_and_made_again_if_not(rct, tmp_path
     path = tmp_path / "kept.zarr"
     first = embed_images(rct, encoder(), cache=path)
     again = Counted()
-    found = embed_images(rct, encoder(again), cache=path)
-    assert again.seen <= 1
+    found = embed_images(rct, encoder(lambda _: again), cache=path)
+    assert again.seen == 1
     assert found.identical(first)
     other = rct.arrays["image"].copy(deep=True)
     other[3, 0, 0, 0] += 1.0
@@ -183,6 +186,95 @@ def test_another_module_of_the_same_name_is_told_apart(rct, tmp_path, first, oth
     xr.testing.assert_identical(found, embed_images(rct, encoder(other)))
     with pytest.raises(ArgumentError, match="in encoder_digest"):
         check_alike(made.attrs, found.attrs)
+
+
+class Held(nn.Module):
+    """Attributes that are no weights, and a map that hangs on them."""
+
+    def __init__(self, held):
+        super().__init__()
+        self.held = held
+
+    def forward(self, image):
+        return image.mean(dim=(2, 3))
+
+
+class Bag:
+    def __init__(self, inside):
+        self.inside = inside
+
+
+def times(factor):
+    return lambda values: factor * values
+
+
+HELD = {
+    "list": ([1.0, 2.0], [1.0, 3.0]),
+    "kind of list": ([1.0, 2.0], (1.0, 2.0)),
+    "dict": ({"a": [1]}, {"a": [2]}),
+    "array": (np.zeros(3), np.ones(3)),
+    "type of array": (np.zeros(3), np.zeros(3, dtype="float32")),
+    "tensor": (torch.tensor(1.0), torch.tensor(5.0)),
+    "module in a list": ([nn.Linear(2, 2)], [nn.Linear(2, 2)]),
+    "closure": (times(2.0), times(3.0)),
+    "code": (lambda x: x + 1, lambda x: x + 2),
+    "default": (partial(np.add, 1), partial(np.add, 2)),
+    "library": (torch.relu, torch.tanh),
+    "object": (Bag([1]), Bag([2])),
+    "set": ({"a", "b"}, {"a", "c"}),
+    "generator": (torch.Generator().manual_seed(1), torch.Generator().manual_seed(2)),
+}
+
+
+@pytest.mark.parametrize(("one", "other"), HELD.values(), ids=HELD)
+def test_whatever_a_module_holds_is_part_of_the_digest(one, other):
+    assert encoder_digest(Held(one)) == encoder_digest(copy.deepcopy(Held(one)))
+    assert encoder_digest(Held(one)) != encoder_digest(Held(other))
+    assert not untold_parts(Held(one))
+
+
+def test_a_hook_and_an_attribute_that_leads_back_are_no_trouble():
+    module = Held(None)
+    module.held = [module]
+    plain = encoder_digest(module)
+    module.register_forward_hook(lambda _module, _inputs, output: 2.0 * output)
+    assert encoder_digest(module) != plain
+
+
+def test_the_size_that_images_are_resized_to_is_part_of_the_digest(rct, tmp_path):
+    pytest.importorskip("zarr")
+    module = layers(nn.Tanh())
+
+    def sized(size):
+        return ImageEncoder.of(module, name="mine", size=size)
+
+    first = embed_images(rct, sized(6), cache=tmp_path / "kept")
+    with pytest.warns(CausalKitWarning, match="made again and replaced"):
+        found = embed_images(rct, sized(12), cache=tmp_path / "kept")
+    assert not np.allclose(first, found)
+
+
+def test_what_no_digest_sees_into_is_not_cached(rct, tmp_path):
+    secret = encoder(lambda _: Held(iter([1])))
+    with pytest.raises(ArgumentError, match=r"holds Held.held \(list_iterator\), whose content no"):
+        embed_images(rct, secret, cache=tmp_path / "kept")
+    assert embed_images(rct, secret).shape == (12, 3)
+
+
+def test_keys_of_the_training_come_back_from_a_cache_as_numbers(rct, tmp_path):
+    pytest.importorskip("zarr")
+    keys = np.arange(500, 503)
+    own = ImageEncoder.of(layers(nn.Tanh()), name="mine", trained_on=keys)
+    made = embed_images(rct, own, cache=tmp_path / "kept")
+    assert made.attrs["trained_on"] == [500, 501, 502]
+    assert embed_images(rct, own, cache=tmp_path / "kept").identical(made)
+
+
+def test_the_users_module_is_left_in_its_mode_and_where_it_is(rct):
+    module = layers(nn.Tanh()).train()
+    embed_images(rct, ImageEncoder.of(module, name="mine"))
+    assert module.training
+    assert module[0].training
 
 
 def test_weights_of_half_precision_and_scalars_are_part_of_the_digest():

@@ -1,6 +1,9 @@
 """Clusters on given features: the same estimates as should be, and what is refused."""
 
+from dataclasses import replace
+
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
@@ -11,7 +14,16 @@ from causalkit import (
     embed_images,
     generators,
 )
-from causalkit.errors import ArgumentError, ArgumentTypeError, DataError
+from causalkit.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    CausalKitWarning,
+    DataError,
+    RandomizationWarning,
+)
+from causalkit.images.balance import checked_balance
+from causalkit.images.embedding_source import check_not_trained_on
+from causalkit.images.units import take_units
 
 # A thousand rows, of which 500 train: chance alone makes some of these.
 pytestmark = pytest.mark.filterwarnings("ignore::causalkit.errors.RandomizationWarning")
@@ -98,9 +110,16 @@ def test_an_encoder_that_has_seen_these_outcomes_is_refused(trained_on):
 
 
 def test_an_encoder_of_another_fold_is_taken():
-    from causalkit.images.embedding_source import check_outcome_free
+    check_not_trained_on([7, 8], np.arange(5), "it")
 
-    check_outcome_free({"outcome_free": False, "trained_on": [7, 8]}, np.arange(5))
+
+@pytest.mark.parametrize(
+    ("trained_on", "keys"),
+    [(["1", "9"], [1, 2]), ([1, 9], ["1", "2"]), (np.array([1, 9]), np.array([1, 2]))],
+)
+def test_keys_of_the_encoders_training_are_found_whatever_type_they_have(trained_on, keys):
+    with pytest.raises(ArgumentError, match=r"it was trained on the outcomes of 1 of these"):
+        check_not_trained_on(trained_on, keys, "it")
 
 
 def test_a_target_made_in_another_way_is_refused(trial):
@@ -193,7 +212,54 @@ def test_equal_embeddings_stay_in_one_part(trial):
     values[1::2] = values[::2]
     twins = xr.DataArray(values, dims=("obs", "feature"))
     bare = trial.blind().with_roles(covariates=())
-    parts = EmbeddingEffectClusters(**MODES).fit(bare, twins).parts_
+    fit = EmbeddingEffectClusters(**MODES).fit(bare, twins)
+    parts = fit.parts_
     pairs = [set(part // 2) for part in (parts.train, parts.select, parts.evaluate)]
     assert not pairs[0] & pairs[2]
     assert not pairs[0] & pairs[1]
+    # And their rows are no more independent than those of one image.
+    assert fit.estimate("ate").n_clusters == len(pairs[2])
+
+
+def test_a_treatment_by_clusters_of_their_own_sizes_is_tested_too():
+    """Every second cluster by its embedding: wholly confounded, which went unnoticed."""
+    rng = np.random.default_rng(0)
+    sizes = rng.permutation(np.arange(3, 123))
+    place = np.repeat(np.arange(120), sizes)
+    vectors = rng.normal(size=(120, 3))
+    treated = (vectors[:, 0] > 0).astype(int)
+    frame = pd.DataFrame({"place": place, "t": treated[place], "y": rng.normal(size=place.size)})
+    data = CausalData.from_frame(frame, outcome="y", treatment="t", cluster="place")
+    fit = EmbeddingEffectClusters(split=(0.3, 0.3, 0.4), n_clusters=1, **MODES)
+    with pytest.warns(RandomizationWarning, match="does not look randomised"):
+        fit.fit(data, vectors[place])
+
+
+def test_a_treatment_that_cannot_be_tested_is_said_to_be(trial):
+    """One block of the evaluation rows holds all but a few, and none has its propensity."""
+    units = take_units(
+        trial.blind(),
+        image=np.arange(trial.n),
+        twins=None,
+        store=None,
+        propensity=0.5,
+        spatial_block_km=None,
+    )
+    whole = replace(units, groups=np.minimum(np.arange(trial.n), 1))
+    alone = replace(whole, propensity=np.where(whole.groups == 0, 0.4, 0.5))
+    with pytest.warns(CausalKitWarning, match="could not be tested: only 0% of the evaluation"):
+        checked_balance(alone, np.arange(trial.n), trial.matrix("covariates"), seed=0)
+
+
+def test_embeddings_of_another_width_are_refused(trial):
+    bare = trial.blind().with_roles(covariates=())
+    found = EmbeddingEffectClusters(**MODES).fit(bare, embedding(trial))
+    with pytest.raises(ArgumentError, match="have 6 features and those of the fit 4"):
+        found.predict_cate(np.zeros((5, 6)))
+
+
+def test_places_along_a_dimension_that_the_answer_has_are_refused(trial):
+    bare = trial.blind().with_roles(covariates=())
+    found = EmbeddingEffectClusters(**MODES).fit(bare, embedding(trial))
+    with pytest.raises(ArgumentError, match=r"rename it: .rename\(cluster='place'\)"):
+        found.predict_proba(embedding(trial).rename(obs="cluster"))

@@ -98,3 +98,15 @@ def test_every_start_trains_a_copy_of_the_users_module(motif_rct):
     first, second = (member.network.module[0].weight for member in fit.members_)
     assert not torch.equal(first, second)
     assert all(map(torch.equal, before, module.parameters()))
+
+
+@pytest.mark.parametrize("trained", [False, True])
+@pytest.mark.parametrize("listed", [False, True])
+def test_an_encoder_that_has_seen_outcomes_of_the_trial_is_refused(motif_rct, trained, listed):
+    """Of an evaluation row as well: its honest effect would not be."""
+    module = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 5), torch.nn.ReLU())
+    seen = motif_rct.frame["place"].iloc[-1:].astype(str).tolist()
+    own = ImageEncoder.of(module, name="mine", trained=trained, trained_on=seen)
+    encoder = ["random", own] if listed else own
+    with pytest.raises(ArgumentError, match=r"the encoder 'mine' was trained on the outcomes of 1"):
+        ck.ImageEffectClusters(encoder=encoder, **FAST).fit(motif_rct.blind())

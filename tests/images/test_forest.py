@@ -7,8 +7,15 @@ import pytest
 import xarray as xr
 from sklearn.base import clone
 
-from causalkit import CausalData, ImageEncoder, embed_images, generators
-from causalkit.errors import ArgumentError, CausalKitWarning, DataError
+from causalkit import (
+    CausalData,
+    ImageEffectClusters,
+    ImageEncoder,
+    embed_images,
+    generators,
+)
+from causalkit.data.images import lazy_images
+from causalkit.errors import ArgumentError, CausalKitWarning, DataError, RandomizationWarning
 from causalkit.images.forest import ImageCausalForest
 
 pytest.importorskip("econml")
@@ -175,3 +182,43 @@ def test_trees_come_in_bags_of_four():
     data = generators.embedding_rct(seed=0, n=200).blind()
     with pytest.raises(ArgumentError, match="multiple of 4, got 10"):
         ImageCausalForest(n_trees=10).fit(data)
+
+
+def test_a_treatment_that_vectors_predict_is_noticed(small):
+    data, forest = small
+    vectors = data.matrix("covariates")
+    assert forest.diagnostics_["balance"]["p_value"] > 0.01
+    t = (vectors[:, 0] + np.random.default_rng(0).logistic(size=data.n) > 0).astype(int)
+    bare = data.blind().with_roles(covariates=()).assign(t=t)
+    with pytest.warns(RandomizationWarning, match="does not look randomised"):
+        found = forest.__class__(**forest.get_params()).fit(bare, vectors)
+    assert any("does not look randomised" in text for text in found.result_.warnings)
+
+
+def test_a_forest_with_an_encoder_comes_back_from_its_file(tmp_path):
+    data = generators.image_rct(0, n_images=520, size=8)
+    encoder = ImageEncoder.random(n_filters=4, size=3)
+    forest = ImageCausalForest(encoder=encoder, n_trees=8, n_components=3, random_state=0)
+    forest.fit(data.blind()).save(tmp_path / "forest")
+    again = ImageCausalForest.load(tmp_path / "forest")
+    xr.testing.assert_identical(forest.effect(data), again.effect(data))
+
+
+def test_embeddings_of_another_width_are_refused(small):
+    _, forest = small
+    with pytest.raises(ArgumentError, match="have 6 features and those of the fit 4"):
+        forest.effect(np.zeros((5, 6)))
+
+
+@pytest.mark.parametrize("make", [ImageCausalForest, ImageEffectClusters])
+def test_too_few_places_are_refused_before_an_image_is_read(make):
+    data = generators.image_rct(0, n_images=400, size=8)
+
+    def read(keys):
+        raise AssertionError("an image was read")
+
+    images = lazy_images(read, data.arrays["place"].values, shape=(3, 8, 8))
+    roles = {"outcome": "y", "treatment": "t", "image": "image", "image_key": "place"}
+    unread = CausalData.from_frame(data.frame, arrays=images.to_dataset(), **roles)
+    with pytest.raises(DataError, match=r"E23-few-images.*the selection part.*take split="):
+        make(random_state=0).fit(unread)

@@ -25,6 +25,7 @@ def units(outcome):
         propensity=np.full(N, 0.5),
         covariates=np.empty((N, 0)),
         covariate_names=(),
+        levels={},
         image=place,
         groups=place,
         clusters=None,

@@ -250,3 +250,24 @@ def test_parts_are_all_of_theta():
     found = torch.cat([part.reshape(1, -1) for part in parts_of(model, theta).values()], dim=1)
     assert torch.equal(found, theta)
     assert model.n_weights + 2 + 1 + 1 + 2 + 2 + 3 + 1 + 1 == model.size
+
+
+@pytest.mark.parametrize("likelihood", ["bernoulli", "normal"])
+def test_effects_by_type_make_the_average_effect_of_every_draw(likelihood, monkeypatch):
+    """Weighted by the mean probability of their types, whatever the blocks of rows."""
+    model = a_model(n_types=3, likelihood=likelihood)
+    draws = a_theta(model, draws=4).numpy()
+    d = model.n_features
+    posterior = Posterior(model, draws, np.zeros(d), np.ones(d), 0.4, 2.0)
+    rng = np.random.default_rng(0)
+    raw, covariates = rng.normal(size=(50, d)), rng.normal(size=(50, model.n_covariates))
+    found = posterior.mean_by_type(raw, covariates)
+    share = posterior.types(raw).mean(axis=1)
+    average = posterior.cate(raw, covariates).mean(axis=1)
+    np.testing.assert_allclose((found * share).sum(axis=1), average)
+    mean = posterior.control_mean(raw, covariates)
+    monkeypatch.setattr("causalkit.images.posterior._CELLS", 4 * 3 * 7)
+    np.testing.assert_allclose(posterior.mean_by_type(raw, covariates), found)
+    np.testing.assert_allclose(posterior.control_mean(raw, covariates), mean)
+    if likelihood == "normal":
+        np.testing.assert_array_equal(found, posterior.effects())

@@ -28,6 +28,7 @@ def units(seed=0):
         propensity=np.full(N, 0.5),
         covariates=x,
         covariate_names=("x",),
+        levels={},
         image=place,
         groups=place,
         clusters=None,

@@ -4,10 +4,16 @@ import numpy as np
 import pytest
 import statsmodels.api as sm
 
-from causalkit.errors import ArgumentError, DataError, IdentificationError
-from causalkit.images.balance import balance_test
-from causalkit.images.honest import Evaluation, honest_effect, honest_rate
-from causalkit.images.splits import connected, spatial_blocks, split
+from causalkit.errors import ArgumentError, CausalKitWarning, DataError, IdentificationError
+from causalkit.images.balance import _merged, balance_test
+from causalkit.images.honest import Evaluation, honest_effect, honest_rate, quartile_effect
+from causalkit.images.splits import (
+    check_room,
+    connected,
+    spatial_blocks,
+    split,
+    wider_shares,
+)
 
 SHARES = (0.5, 0.1, 0.4)
 FACTS = {"estimator": "test", "outcome": "y", "treatment": ("t",)}
@@ -57,7 +63,7 @@ def test_shares_that_are_none(shares, message):
 
 def test_parts_with_few_images_or_one_arm_are_refused():
     rows = np.arange(400)
-    with pytest.raises(DataError, match="selection part has 40 distinct images, fewer than 50"):
+    with pytest.raises(DataError, match="selection part has 40 distinct images of 400, fewer"):
         split(rows, rows % 2 * 1.0, rows, shares=SHARES, rng=np.random.default_rng(0))
     rows = np.arange(1000)
     treated = (rows == 3).astype(float)
@@ -216,3 +222,131 @@ def test_groups_are_permuted_among_those_of_about_their_own_probability():
 def test_treatments_that_images_predict_are_found():
     rng = np.random.default_rng(0)
     assert max(predictable(rng, 1.0) for _ in range(5)) <= 0.02
+
+
+def predictable_of_unequal_groups(rng, strength, *, by_group):
+    """p-value where no two groups have the same number of rows."""
+    groups = np.repeat(np.arange(60), rng.permutation(np.arange(3, 63)))
+    features = rng.normal(size=(60, 4))
+    chance = 1.0 / (1.0 + np.exp(-strength * features[:, 0]))
+    drawn = rng.random(60)[groups] if by_group else rng.random(groups.size)
+    treatment = (drawn < chance[groups]).astype(float)
+    even = np.full(groups.size, 0.5)
+    return balance_test(
+        features[groups], treatment, groups, propensity=even, n_permutations=49, rng=rng
+    )
+
+
+@pytest.mark.parametrize("by_group", [False, True])
+def test_groups_of_unequal_size_pass_at_the_nominal_rate(by_group):
+    """A hundred trials at level .1: fewer than 2 or more than 20 have chance under .2 %."""
+    rng = np.random.default_rng(0)
+    found = [predictable_of_unequal_groups(rng, 0.0, by_group=by_group) for _ in range(100)]
+    assert 2 <= sum(one.p_value <= 0.1 for one in found) <= 20
+    assert all(one.moved == 1.0 for one in found)
+
+
+@pytest.mark.parametrize("by_group", [False, True])
+def test_treatments_of_unequal_groups_that_images_predict_are_found(by_group):
+    """Where groups change places only with those of their own size the p-value is 1."""
+    rng = np.random.default_rng(0)
+    found = [predictable_of_unequal_groups(rng, 30.0, by_group=by_group) for _ in range(5)]
+    assert max(one.p_value for one in found) <= 0.02
+
+
+def test_sizes_that_ten_groups_have_are_kept_apart_and_rarer_ones_join_their_neighbours():
+    assert _merged(np.array([12, 10, 30])).tolist() == [0, 1, 2]
+    assert _merged(np.array([4, 5, 3, 11, 2, 1])).tolist() == [0, 0, 0, 3, 3, 3]
+    assert _merged(np.array([3, 2])).tolist() == [0, 0]
+
+
+def test_groups_without_others_of_their_probability_are_counted():
+    """Each third of the rows is a group with a propensity of its own: nothing can be permuted."""
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(3), 100)
+    chance = np.array([0.2, 0.5, 0.8])[groups]
+    found = balance_test(
+        rng.normal(size=(300, 2)),
+        (rng.random(300) < chance) * 1.0,
+        groups,
+        propensity=chance,
+        n_permutations=9,
+        rng=rng,
+    )
+    assert (found.moved, found.p_value) == (0.0, 1.0)
+
+
+def with_predictions(cate, score):
+    n = len(cate)
+    treatment = np.arange(n) % 2.0
+    return Evaluation(np.arange(n), score, treatment, cate, np.ones((n, 1)), None)
+
+
+def test_equal_predictions_share_a_quartile_whatever_the_order_of_the_rows():
+    """Five distinct predictions, of which one spans a border between quartiles."""
+    rng = np.random.default_rng(0)
+    cate = np.repeat([0.0, 1.0, 2.0, 3.0, 4.0], [100, 80, 60, 60, 100])
+    score = np.sort(rng.normal(size=400))
+    found = quartile_effect(with_predictions(cate, score), **FACTS)
+    # Middles of ranks at 49.5, 139.5, 209.5, 269.5 and 349.5 of 400.
+    means = [score[:100], score[100:180], score[180:300], score[300:]]
+    np.testing.assert_allclose(found.estimates, [part.mean() for part in means])
+    mixed = rng.permutation(400)
+    again = quartile_effect(with_predictions(cate[mixed], score[mixed]), **FACTS)
+    np.testing.assert_allclose(again.estimates, found.estimates)
+
+
+def test_quartiles_without_rows_are_told_of():
+    cate = np.repeat([0.0, 1.0], [300, 100])
+    with pytest.warns(CausalKitWarning, match="quartiles left out.*: 1, 3"):
+        found = quartile_effect(with_predictions(cate, cate), **FACTS)
+    assert found.terms == ("quartile 2", "quartile 4")
+    assert "quartiles left out" in found.warnings[-1]
+
+
+def test_predictions_that_do_not_vary_have_no_quartiles():
+    with pytest.raises(IdentificationError, match="there are no quartiles of them"):
+        quartile_effect(with_predictions(np.ones(400), np.ones(400)), **FACTS)
+
+
+@pytest.mark.parametrize("images", [158, 160, 199, 250, 400, 499, 519, 5000])
+@pytest.mark.parametrize("shares", [SHARES, (0.8, 0.1, 0.1), (0.98, 0.01, 0.01), (0.1, 0.1, 0.8)])
+def test_the_split_that_a_message_names_works(images, shares):
+    wider = wider_shares(shares, images)
+    assert sum(wider) == pytest.approx(1.0)
+    rng = np.random.default_rng(0)
+    rows = np.arange(images)
+    for treated in (0.5, 0.1):
+        treatment = (rng.random(images) < treated).astype(float)
+        check_room(rows, rows, shares=wider)
+        parts = split(rows, treatment, rows, shares=wider, rng=rng)
+        assert min(map(len, (parts.train, parts.select, parts.evaluate))) >= 50
+
+
+def test_a_sample_that_is_too_small_is_refused_before_it_is_drawn():
+    rows = np.arange(400)
+    message = r"selection part can have at most 42 distinct images of 400.* take split=\([\d., ]*\)"
+    with pytest.raises(DataError, match=message) as told:
+        check_room(rows, rows, shares=SHARES)
+    assert told.value.code == "E23-few-images"
+    with pytest.raises(DataError, match="what differs between them: add places"):
+        check_room(rows[:150], rows[:150], shares=(0.3, 0.3, 0.4))
+    # Some groups of many images may fall into the part, so that there is no telling yet.
+    groups = np.minimum(rows, 340)
+    check_room(groups, rows, shares=SHARES)
+    # Several rows of an image are no more images.
+    with pytest.raises(DataError, match="of 400, fewer than 50"):
+        check_room(np.tile(rows, 5), np.tile(rows, 5), shares=SHARES)
+
+
+@pytest.mark.parametrize("images", [470, 480, 485, 490, 500, 520])
+def test_what_is_refused_at_once_would_be_refused_when_drawn(images):
+    """At the border for all shares of treated; the other way round it may fall either way."""
+    rows = np.arange(images)
+    for treated in (0.5, 0.31, 0.1):
+        treatment = (np.random.default_rng(1).random(images) < treated).astype(float)
+        try:
+            check_room(rows, rows, shares=SHARES)
+        except DataError:
+            with pytest.raises(DataError, match="E23-few-images"):
+                split(rows, treatment, rows, shares=SHARES, rng=np.random.default_rng(0))

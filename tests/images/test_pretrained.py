@@ -1,15 +1,18 @@
 """Weights from elsewhere: all of them or an error, and never for other bands."""
 
 import sys
+import warnings
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 from torch import nn
 
 from causalkit import CausalData, ImageEffectClusters, ImageEncoder, embed_images, generators
-from causalkit.errors import ArgumentError, MissingDependencyError
+from causalkit.errors import ArgumentError, DataError, MissingDependencyError
+from causalkit.images.pretrained import Flat
 
 
 def build(bands, width=4):
@@ -177,3 +180,61 @@ def test_absent_packages_are_named(monkeypatch, images):
         embed_images(images, ImageEncoder.timm("resnet18"))
     with pytest.raises(MissingDependencyError, match="torchgeo"):
         embed_images(images, ImageEncoder.torchgeo("resnet18"))
+
+
+def test_bands_with_numbers_for_names_are_matched_and_advised_as_numbers(images):
+    numbered = images.assign_coords(band=[1, 2, 3])
+    expected = embed_images(images, ImageEncoder.of(build(3), name="m", bands=["b1", "b2", "b3"]))
+    module = build(3)
+    for bands in ([1, 2, 3], np.array([1, 2, 3]), ["1", "2", "3"]):
+        found = embed_images(numbered, ImageEncoder.of(module, name="m", bands=bands))
+        assert found.shape == expected.shape
+    with pytest.raises(ArgumentError, match=r"ds\.sel\(band=\[3, 1, 2\]\)"):
+        embed_images(numbered, ImageEncoder.of(module, name="m", bands=["3", "1", "2"]))
+    with pytest.raises(ArgumentError, match=r"ds\.sel\(band=\['b3', 'b1', 'b2'\]\)"):
+        embed_images(images, ImageEncoder.of(module, name="m", bands=["b3", "b1", "b2"]))
+    flat = numbered.copy(deep=True)
+    flat[:, 1] = 0.0
+    with pytest.raises(DataError, match=r"ds\.drop_sel\(band=2\)"):
+        embed_images(flat, ImageEncoder.random(n_filters=2, size=3))
+
+
+def test_a_module_for_another_number_of_bands_says_how_many(images):
+    four = xr.concat([images, images.isel(band=[0]).assign_coords(band=["b4"])], "band")
+    with pytest.raises(ArgumentError, match=r"images of 4 bands.*It is made for 3 bands"):
+        embed_images(four, ImageEncoder.of(build(3), name="mine"))
+    own = ImageEncoder.of(build(3), name="mine", bands=["b1", "b2", "b3"])
+    with pytest.raises(ArgumentError, match=r"one of them nan_policy's mask.*nan_policy='mean'"):
+        embed_images(images, own, nan_policy="mask")
+    made = ImageEncoder.of(build, name="mine", bands=["b1", "b2", "b3"])
+    assert embed_images(images, made, nan_policy="mask").sizes["feature"] == 4
+
+
+class Buffered(nn.Module):
+    """No parameters; a buffer that may lie elsewhere."""
+
+    def __init__(self, device):
+        super().__init__()
+        self.register_buffer("scale", torch.ones((), device=device))
+
+    def forward(self, image):
+        assert image.device == self.scale.device
+        return image.mean(dim=(2, 3)) * self.scale
+
+
+def test_a_module_is_measured_where_its_buffers_are():
+    """On a device without memory, which stands for a GPU."""
+    assert Flat(Buffered("meta")).measure((3, 4, 4)).n_features == 3
+
+
+def test_fits_leave_the_global_generator_and_the_module_as_they_were():
+    data = generators.image_rct(0, n_images=520, size=8).blind()
+    module = build(3).train()
+    settings = {"epochs": 1, "inference": "map", "n_ensemble": 1, "random_state": 0}
+    for encoder in ("cnn", ImageEncoder.of(module, name="mine")):
+        before = torch.random.get_rng_state()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ImageEffectClusters(encoder=encoder, **settings).fit(data)
+        assert torch.equal(before, torch.random.get_rng_state())
+    assert module.training

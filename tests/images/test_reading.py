@@ -1,6 +1,7 @@
 """Reading images: ahead, in batches, shuffled, surveyed, standardised."""
 
 import threading
+import tracemalloc
 
 import numpy as np
 import pandas as pd
@@ -9,11 +10,11 @@ import torch
 import xarray as xr
 
 from causalkit.data import CausalData
-from causalkit.data.images import ImageStore
-from causalkit.errors import CausalKitWarning, DataError
+from causalkit.data.images import ImageStore, lazy_images
+from causalkit.errors import ArgumentError, CausalKitWarning, DataError
 from causalkit.images.ahead import ahead
 from causalkit.images.batches import Images, Lens, Rows, batches
-from causalkit.images.survey import Bands, check_pixels, survey
+from causalkit.images.survey import Bands, _moments, check_pixels, survey
 
 CPU = torch.device("cpu")
 
@@ -230,3 +231,65 @@ def test_stored_types_are_scaled_alike(dtype):
     found = Lens(bands, "error", CPU).pixels(raw)
     assert found.dtype == torch.float32
     np.testing.assert_allclose(found[0, 1].numpy(), (raw[0, 1].astype(float) - 13) / 2)
+
+
+def test_moments_in_blocks_of_images_are_those_at_once(monkeypatch):
+    pixels = np.random.default_rng(0).normal(size=(7, 2, 5, 6)).astype(np.float32)
+    pixels[3, 1, 2] = np.nan
+    expected = _moments(pixels)
+    monkeypatch.setattr("causalkit.images.survey._MOMENT_PIXELS", 2 * pixels[0].size)
+    for found, whole in zip(_moments(pixels), expected, strict=True):
+        np.testing.assert_array_equal(found, whole)
+
+
+def test_a_survey_holds_little_beside_the_chunk():
+    """Twenty-five times the chunk where it is done at once."""
+    pixels = np.ones((64, 3, 256, 256), dtype=np.uint8)
+    tracemalloc.start()
+    _moments(pixels)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 6 * pixels.nbytes
+
+
+@pytest.mark.parametrize("most_bytes", [0, 2**20])
+def test_pixels_of_another_byte_order_are_read(most_bytes):
+    straight, turned = (trial(numbered(6).astype(kind)) for kind in ("<f4", ">f4"))
+    for data in (straight, turned):
+        store = ImageStore.of(data)
+        images = Images.of(store, most_bytes=most_bytes)
+        raw = images.take(np.array([4, 2]))
+        assert raw.dtype.isnative
+        lens = Lens(Bands(np.zeros(2), np.ones(2)), "error", CPU)
+        np.testing.assert_array_equal(lens.pixels(raw)[:, 0, 0, 0], [4.0, 2.0])
+
+
+@pytest.mark.parametrize(
+    ("pixels", "dtype", "message"),
+    [
+        (np.float64(0.7), "uint8", "returned float64 where dtype='uint8' was said"),
+        (np.int64(300), "uint8", "returned 300, which dtype='uint8' cannot hold"),
+        (np.int16(-1), "uint16", "returned -1, which"),
+        (np.float64(1e300), "float32", r"returned 1e\+300, which"),
+    ],
+)
+def test_pixels_that_a_type_cannot_hold_are_no_other_pixels(pixels, dtype, message):
+    pytest.importorskip("dask")
+    images = lazy_images(
+        lambda keys: np.full((len(keys), 1, 2, 2), pixels), [1, 2], shape=(1, 2, 2), dtype=dtype
+    )
+    with pytest.raises(ArgumentError, match=message):
+        images.compute()
+
+
+@pytest.mark.parametrize(
+    ("pixels", "dtype"),
+    [(np.int64(255), "uint8"), (np.float64(0.5), "float32"), (np.uint8(3), "float32")],
+)
+def test_pixels_that_a_type_holds_are_cast(pixels, dtype):
+    pytest.importorskip("dask")
+    images = lazy_images(
+        lambda keys: np.full((len(keys), 1, 2, 2), pixels), [1, 2], shape=(1, 2, 2), dtype=dtype
+    )
+    assert images.values.dtype == dtype
+    assert (images.values == pixels).all()

@@ -196,6 +196,8 @@ def test_segments_average_the_magnitude_over_their_pixels(motif_rct, motif_fit):
         motif_fit.salience(some, segments=given.isel(place=[0, 1, 1, 2]))
     with pytest.raises(ArgumentError, match="expected"):
         motif_fit.salience(some, segments=labels[:, :16])
+    with pytest.raises(ArgumentError, match=r"dimensions \(row, col\); expected \(y, x\)"):
+        motif_fit.salience(some, segments=xr.DataArray(np.zeros((32, 32)), dims=("row", "col")))
 
 
 # zarr says so of every store of its third format, whatever is in it.

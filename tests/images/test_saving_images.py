@@ -1,7 +1,10 @@
 """A fit in a folder: the same numbers to the bit, or an error that says what is wrong."""
 
 import json
+import pickle
+from dataclasses import replace
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -142,6 +145,89 @@ def test_a_module_of_ones_own_is_passed_again(tmp_path):
     assert torch.equal(blank[0].weight, before)
 
 
+class Powered(torch.nn.Module):
+    """Means of powers, which are no weights; remembers what it has seen."""
+
+    def __init__(self, powers):
+        super().__init__()
+        self.powers, self.seen = powers, 0
+
+    def forward(self, image):
+        self.seen += len(image)
+        return torch.cat([(image**power).mean(dim=(2, 3)) for power in self.powers], dim=1)
+
+
+@pytest.fixture(scope="module")
+def small():
+    return ck.generators.image_rct(3, n_images=520, size=8)
+
+
+@pytest.mark.filterwarnings("ignore::causalkit.errors.CausalKitWarning")
+def test_another_module_of_the_same_name_is_refused(small, tmp_path):
+    def own(powers=(1, 2), **more):
+        return ck.ImageEncoder.of(Powered(powers), name="mine", **more)
+
+    bands = small.arrays["image"]["band"].values
+    fit = ck.ImageEffectClusters(encoder=own(size=6, bands=bands), **FAST).fit(small.blind())
+    fit.save(tmp_path / "fit")
+    read = ck.ImageEffectClusters.load
+    loaded = read(tmp_path / "fit", encoder=own(size=6, bands=bands))
+    xr.testing.assert_identical(fit.effect(small), loaded.effect(small))
+    for other, words in (
+        (own(size=8, bands=bands), "with size 6, got 8"),
+        (own(size=6), "with bands .*, got None"),
+        (own((1, 3), size=6, bands=bands), "differs from the one of the fit in layers"),
+    ):
+        with pytest.raises(ArgumentError, match=words):
+            read(tmp_path / "fit", encoder=other)
+
+
+@pytest.mark.filterwarnings("ignore::causalkit.errors.CausalKitWarning")
+def test_arguments_of_numpy_and_lists_come_back(small, tmp_path):
+    given = {
+        "n_clusters": np.int64(2),
+        "n_components": np.int64(4),
+        "batch_size": np.int32(32),
+        "learning_rate": np.float32(0.002),
+        "split": [0.5, np.float32(0.125), 0.375],
+        "device": torch.device("cpu"),
+        "encoder": replace(ck.ImageEncoder.random(n_filters=4, size=3), size=6),
+    }
+    fit = ck.ImageEffectClusters(**(FAST | given)).fit(small.blind())
+    fit.save(tmp_path / "fit")
+    loaded = ck.ImageEffectClusters.load(tmp_path / "fit")
+    xr.testing.assert_identical(fit.effect(small), loaded.effect(small))
+    for name in ("n_clusters", "n_components", "batch_size", "learning_rate"):
+        assert loaded.get_params()[name] == given[name]
+    assert loaded.split == (0.5, 0.125, 0.375)
+    assert loaded.device == "cpu"
+
+
+def _powered(_bands):
+    return Powered((1, 2))
+
+
+ENCODERS = {
+    "filters": ck.ImageEncoder.filters(n_filters=4, size=3),
+    "cnn": ck.ImageEncoder.cnn(width=8),
+    "random": ck.ImageEncoder.random(n_filters=4, size=3),
+    "module": ck.ImageEncoder.of(Powered((1, 2)), name="mine"),
+    "function": ck.ImageEncoder.of(_powered, name="mine"),
+}
+
+
+@pytest.mark.filterwarnings("ignore::causalkit.errors.CausalKitWarning")
+@pytest.mark.parametrize("encoder", ENCODERS.values(), ids=ENCODERS)
+def test_a_fit_can_be_pickled(small, tmp_path, encoder):
+    settings = FAST | {"encoder": encoder, "epochs": 1, "inference": "map", "n_ensemble": 1}
+    fit = ck.ImageEffectClusters(**settings).fit(small.blind())
+    joblib.dump(fit, tmp_path / "fit.joblib")
+    for again in (pickle.loads(pickle.dumps(fit)), joblib.load(tmp_path / "fit.joblib")):
+        xr.testing.assert_identical(fit.predict_cate(small), again.predict_cate(small))
+        assert again.encoder_.name == encoder.name
+        assert again.summary() == fit.summary()
+
+
 def test_what_is_not_a_whole_fit_is_refused(folder, tmp_path):
     with pytest.raises(NotFittedError):
         ck.ImageEffectClusters().save(tmp_path / "none")
@@ -157,9 +243,13 @@ def test_what_is_not_a_whole_fit_is_refused(folder, tmp_path):
         return path
 
     for name, facts, message in (
-        ("schema", {"schema": 99}, "reads schema 2"),
+        ("schema", {"schema": 99}, "reads schema 3"),
         ("class", {"class": "TransTEE"}, "holds 'TransTEE'"),
-        ("encoder", {"encoder": {"name": "cnn-64", "own": False}}, "does not fit together"),
+        (
+            "encoder",
+            {"encoder": {"name": "cnn-64", "own": False, "size": None, "bands": None}},
+            "does not fit together",
+        ),
         ("members", {"members": [{}]}, "does not fit together"),
         ("layout", {"layout": None}, "does not fit together"),
     ):

@@ -68,3 +68,42 @@ def test_images_and_clusters_stay_together_and_images_cluster_errors():
     np.testing.assert_array_equal(found.groups, np.arange(N) // 2)
     assert found.cluster_name == "image"
     np.testing.assert_array_equal(found.clusters, np.arange(N) // 2)
+
+
+def test_modifiers_that_are_zero_in_one_arm_are_refused_too():
+    """Types are read from them where no embeddings are given."""
+    data = trial(x=T * (np.arange(N) + 1.0), z=np.arange(N) * 1.0)
+    with pytest.raises(DataError, match=r"modifier 'x' is zero .*or treatment-coded modifier"):
+        taken(data.with_roles(covariates=("z",), modifiers=("x",)))
+    with pytest.raises(DataError) as told:
+        taken(data.with_roles(modifiers=("x", "z")))
+    assert [problem.column for problem in told.value.problems] == ["x"]
+
+
+def test_an_image_that_no_row_has_moves_no_block():
+    data = trial()
+    store = ImageStore.of(data)
+    pixels = store.pixels
+    far = pixels.isel(place=[0]).assign_coords(place=[99], lon=("place", [50.0]))
+    expected = taken(data, spatial_block_km=50.0).groups
+    for lat in (np.nan, 80.0):
+        more = xr.concat([pixels, far.assign_coords(lat=("place", [lat]))], dim="place")
+        longer = ImageStore("image", more, more["place"].values, store.of_row, 8)
+        found = taken(data, longer, spatial_block_km=50.0).groups
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_rows_of_twins_are_one_cluster():
+    """Whether rows have images of their own, or none at all."""
+    data = trial()
+    place = np.arange(N) // 6
+    twins = taken(data, twins=place)
+    np.testing.assert_array_equal(twins.clusters, place)
+    assert twins.cluster_name == "image"
+    alone = CausalData.from_frame(data.frame[["y", "t"]], outcome="y", treatment="t")
+    options = {"store": None, "propensity": 0.5, "spatial_block_km": None}
+    rows = np.arange(N)
+    found = take_units(alone, image=rows, twins=place, **options)
+    np.testing.assert_array_equal(found.clusters, place)
+    assert take_units(alone, image=rows, twins=None, **options).clusters is None
+    assert take_units(alone, image=rows, twins=rows, **options).clusters is None

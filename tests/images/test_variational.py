@@ -8,7 +8,7 @@ import causalkit as ck
 from causalkit.errors import TrainingError
 from causalkit.images.mixture import Sample, effects, log_joint, start, type_log_probs
 from causalkit.images.model import Mixture
-from causalkit.images.variational import curvature_root, fit_full_rank, maximum
+from causalkit.images.variational import _hessian, curvature_root, fit_full_rank, maximum
 
 COVARIANCE = torch.tensor(
     [[1.0, 0.95, 0.0], [0.95, 1.0, 0.3], [0.0, 0.3, 4.0]], dtype=torch.float64
@@ -117,3 +117,25 @@ def test_intervals_of_the_effects_cover_in_forty_data_sets():
     held, errors = coverage(range(40))
     assert ((held >= 0.85) & (held <= 1.0)).all()
     assert (np.abs(errors) <= 0.06).all()
+
+
+def test_the_curvature_of_a_mixture_is_that_of_torch_row_by_row(monkeypatch):
+    generator = torch.Generator().manual_seed(0)
+    model = Mixture(n_types=2, n_features=3, likelihood="student_t")
+    features = torch.randn(40, 3, generator=generator, dtype=torch.float64)
+    outcome = torch.randn(40, generator=generator, dtype=torch.float64)
+    sample = Sample(
+        features,
+        torch.arange(40),
+        outcome,
+        (outcome > 0).double(),
+        torch.empty(40, 0, dtype=torch.float64),
+    )
+    mode = start(model, generator, dtype=torch.float64)[0]
+
+    def lost(theta):
+        return -log_joint(model, theta[None], sample)[0]
+
+    expected = torch.autograd.functional.hessian(lost, mode)
+    monkeypatch.setattr("causalkit.images.variational._HESSIAN_ROWS", 4)
+    torch.testing.assert_close(_hessian(lost, mode), expected)
