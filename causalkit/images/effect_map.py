@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from causalkit.data import CausalData
+from causalkit.data.levels import contrast
 from causalkit.errors import CausalKitWarning, IdentificationError
 from causalkit.estimator import Estimator
 from causalkit.heterogeneity import RateResult, dr_scores
@@ -235,6 +236,7 @@ def facts_of(data: CausalData, estimator: str, seed: int, **more: Any) -> dict[s
         "estimator": estimator,
         "outcome": data.roles.outcome[0],
         "treatment": data.roles.treatment,
+        "contrast": (contrast(data),),
         "seed": seed,
         "data_digest": data.digest(),
         "dropped": data.dropped,

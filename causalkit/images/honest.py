@@ -78,7 +78,9 @@ class Evaluation:
         return np.asarray(np.minimum(treated, control) < LEAST_PER_ARM)
 
 
-def honest_effect(found: Evaluation, estimand: str, **facts: Any) -> EffectResult:
+def honest_effect(
+    found: Evaluation, estimand: str, *, contrast: tuple[str, ...] = ("1 vs 0",), **facts: Any
+) -> EffectResult:
     """Averages of scores, with standard errors clustered by place where places are shared.
 
     Parameters
@@ -89,6 +91,8 @@ def honest_effect(found: Evaluation, estimand: str, **facts: Any) -> EffectResul
         in each arm. ``"soft"``: least squares of scores on type probabilities. ``"ate"``: mean
         score. ``"calibration"``: scores on a constant and the centred prediction; the slope is
         one if predictions are right and zero if they say nothing.
+    contrast : tuple of str
+        Levels of the treatment that are compared, from the first entry.
     **facts
         Fields of the result.
 
@@ -111,7 +115,7 @@ def honest_effect(found: Evaluation, estimand: str, **facts: Any) -> EffectResul
         cluster_names=(found.cluster_name,) if clustered else (),
         cov_type="clustered" if clustered else "robust",
         estimand={"clusters": "gate", "soft": "gate"}.get(estimand, estimand),
-        contrast=() if estimand == "calibration" else ("1 vs 0",) * len(terms),
+        contrast=() if estimand == "calibration" else contrast[:1] * len(terms),
         **facts,
     )
 

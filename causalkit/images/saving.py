@@ -134,7 +134,7 @@ def _loaded(
     result["clusters"] = list(_named(tensors, "clusters").values())
     estimator.result_ = EffectResult.from_dict(result)
     estimator.diagnostics_ = dict(estimator.result_.diagnostics)
-    names = (*_FACTS, "diagnostics", "provenance", "warnings")
+    names = (*_FACTS, "contrast", "diagnostics", "provenance", "warnings")
     estimator._facts = {name: getattr(estimator.result_, name) for name in names}
     estimator._data = None
     return estimator

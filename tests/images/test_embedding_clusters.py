@@ -263,3 +263,15 @@ def test_places_along_a_dimension_that_the_answer_has_are_refused(trial):
     found = EmbeddingEffectClusters(**MODES).fit(bare, embedding(trial))
     with pytest.raises(ArgumentError, match=r"rename it: .rename\(cluster='place'\)"):
         found.predict_proba(embedding(trial).rename(obs="cluster"))
+
+
+def test_effects_name_the_levels_that_they_compare():
+    data = generators.embedding_rct(0, n=600).blind()
+    arm = data.frame[data.roles.treatment[0]]
+    text = data.assign(**{arm.name: np.where(arm == 1, "cash", "none")})
+    settings = {"likelihood": "normal", "inference": "map", "random_state": 0}
+    fit = EmbeddingEffectClusters(**settings).fit(text)
+    plain = EmbeddingEffectClusters(**settings).fit(data)
+    assert set(fit.estimate("ate").contrast) == {"none vs cash"}
+    assert set(plain.estimate("ate").contrast) == {"1 vs 0"}
+    assert fit.estimate("ate").estimate * plain.estimate("ate").estimate < 0.0
