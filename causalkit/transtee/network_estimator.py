@@ -237,11 +237,13 @@ class NetworkEstimator(Estimator):
             ``adrf, std_error, conf_low, conf_high, band_low, band_high, extrapolated (dose)``. The
             interval at a dose and the band of the whole curve are the spread over networks, by
             Student's t; without ``bootstrap`` all networks learn from parts of the same rows, whose
-            chance is then hardly in either, as ``attrs["interval"]`` says.
+            chance is then hardly in either, as ``attrs["interval"]`` says. Drawn by
+            :func:`causalkit.transtee.plots.plot_dose_response`.
         """
         check_probability(level)
-        return effects.dose_response(
-            self._model(),
+        model = self._model()
+        curve = effects.dose_response(
+            model,
             self._asked(data),
             grid=grid,
             arm=arm,
@@ -251,6 +253,12 @@ class NetworkEstimator(Estimator):
             memory_budget=memory_budget,
             interval=self._spread(),
             to_zarr=to_zarr,
+        )
+        dosed = dict(zip(model.coding.actions.kinds, model.coding.actions.columns, strict=True))
+        return curve.assign_attrs(
+            outcome=data.roles.outcome[0] if data.roles.outcome else "outcome",
+            dose=dosed.get("dose", dosed.get("continuous", "dose")),
+            level=level,
         )
 
     def _spread(self) -> str:
