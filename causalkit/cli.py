@@ -6,6 +6,7 @@ import warnings
 import webbrowser
 from collections.abc import Callable
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -186,10 +187,13 @@ def fit_file(
     chosen = {} if learner is None else {"learner": learner}
     if chosen and "learner" not in make().get_params():
         raise ArgumentError(f"--learner: {estimator} has no learner to choose; leave it out.")
-    result = make(**chosen, random_state=seed).fit(data).estimate()
+    fitted = make(**chosen, random_state=seed).fit(data)
+    result = fitted.estimate()
     click.echo(result.to_json(indent=2) if as_json else result.summary())
     if out is not None:
         _write(result, out)
+        if hasattr(fitted, "report") and find_spec("matplotlib") is not None:
+            fitted.report(out / "report.html", data)
         note(f"wrote {out}")
 
 

@@ -1,10 +1,13 @@
 """What a fit on pixels shows, and where it is applied."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+from causalkit.data import CausalData
 from causalkit.data.images import ImageStore
+from causalkit.errors import StorageError
 from causalkit.images.batches import Images
 from causalkit.images.cluster_map import ClusterMap
 from causalkit.images.fitting import Fitted
@@ -125,7 +128,7 @@ class PixelMap(ClusterMap):
         target = target_of(data, self._fitted.layout, self._fitted.standard)
         if images is not None:
             target = target.only(images)
-        return transport(self._fitted, target, level=level)
+        return replace(transport(self._fitted, target, level=level), outcome=self.result_.outcome)
 
     def plot_clusters(
         self, data: Any = None, *, n_images: int = 5, rgb: Sequence[str] | None = None
@@ -159,6 +162,38 @@ class PixelMap(ClusterMap):
             rgb=rgb,
             outcome=self.result_.outcome,
         )
+
+    def report(self, path: Any, data: CausalData, *, target: Any = None, title: str = "") -> Path:
+        """Write one HTML page for those who decide: effects, targeting, a map, and what is unknown.
+
+        Parameters
+        ----------
+        path : path
+            Of the page, which needs no other file; one that is there is replaced.
+        data : CausalData
+            The data of the fit.
+        target : CausalData, or xarray Dataset or DataArray of images, optional
+            Places to map; default is those of the trial.
+        title : str
+
+        Returns
+        -------
+        Path
+
+        Raises
+        ------
+        StorageError
+            If the file cannot be written.
+        """
+        from causalkit.images.report import effect_report
+
+        self._check_fitted()
+        page = effect_report(self, self._need_data(data), target=target, title=title)
+        try:
+            Path(path).write_text(page, encoding="utf-8")
+        except OSError as error:
+            raise StorageError(f"cannot write {path}: {error.strerror or error}.") from error
+        return Path(path)
 
     def save(self, path: Any) -> None:
         """Write the fitted estimator to a folder: weights, posterior draws and plain text.

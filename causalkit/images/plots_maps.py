@@ -165,8 +165,8 @@ def plot_transport(
     values, out = frame[value].to_numpy(), frame["extrapolating"].to_numpy()
     shared = {"s": _spot(len(frame)), "ec": canvas.GREY, "lw": 0.4, **_scale(values)}
     names = (
-        f"near the training images ({(~out).sum():,})",
-        f"beyond their 99th percentile ({out.sum():,})",
+        f"like places of the trial ({(~out).sum():,})",
+        f"unlike them: do not rely on it ({out.sum():,})",
     )
     # Shapes, not shades, so that the effect stays legible where it is extrapolated.
     for rows, marker, name in zip((~out, out), ("o", "X"), names, strict=True):
@@ -174,7 +174,8 @@ def plot_transport(
     bar = ax.get_figure().colorbar(spots, ax=ax, shrink=0.9, aspect=25, pad=0.02)  # type: ignore[union-attr]  # axes have a figure
     bar.outline.set_visible(False)
     bar.ax.tick_params(labelsize=canvas.SMALL, color=canvas.GREY, labelcolor=canvas.INK)
-    bar.set_label(VALUES[value], fontsize=canvas.BODY, color=canvas.INK)
+    on = f" on {shown.outcome}" if shown.outcome and value == "effect" else ""
+    bar.set_label(canvas.literal(f"{VALUES[value]}{on}"), fontsize=canvas.BODY, color=canvas.INK)
     if mapped:
         # A degree of longitude is shorter away from the equator.
         ax.set_aspect(1.0 / max(0.1, float(np.cos(np.deg2rad(y.mean())))))
@@ -188,6 +189,9 @@ def plot_transport(
             spine.set_visible(False)
         canvas.label(ax, x="Places in their order, row by row")
     canvas.head(ax, title=title, legend=True)
+    # Colours are for effects alone.
+    for handle in ax.get_legend().legend_handles:  # type: ignore[union-attr]  # drawn by head
+        handle.set_facecolor(canvas.PALE)  # type: ignore[union-attr]  # of a scatter
     return canvas.finish(ax, frame)
 
 

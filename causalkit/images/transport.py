@@ -50,12 +50,15 @@ class TransportMap:
         Of the intervals.
     assumes : str
         What carries effects from the trial to the target.
+    outcome : str
+        What the effect is on.
     """
 
     places: "xr.Dataset"
     draws: Floats
     level: float
     assumes: str = ASSUMES
+    outcome: str = ""
 
     @property
     def share_outside(self) -> float:
