@@ -11,6 +11,11 @@ from causalkit.typing import Floats
 _RANK = 1e-10
 
 
+def p_words(p: float) -> str:
+    """p-value in words; nothing is so unlikely that its probability is zero."""
+    return "p < 1e-16" if p < 1e-16 else f"p = {p:.4g}"
+
+
 @dataclass(frozen=True, slots=True)
 class HypothesisTest:
     """A test statistic with its null hypothesis and reference distribution.
@@ -33,11 +38,11 @@ class HypothesisTest:
     distribution: str
     p_value: float
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         freedom = ", ".join(f"{value:g}" for value in self.df)
         return (
             f"{self.name}: {self.distribution}({freedom}) = {self.statistic:.4g}, "
-            f"p = {self.p_value:.4g}. Null: {self.null}."
+            f"{p_words(self.p_value)}. Null: {self.null}."
         )
 
 

@@ -50,7 +50,7 @@ class FirstStage:
         """Whether the effective F is below its critical value."""
         return self.effective_f < self.critical_value
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         verdict = "weak" if self.weak else "strong"
         return (
             f"{self.test}; effective F {self.effective_f:.4g} ({verdict}: critical value "
@@ -164,7 +164,7 @@ class AndersonRubin:
     def __contains__(self, value: float) -> bool:
         return any(low <= value <= high for low, high in self.intervals)
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         closed = " or ".join(f"[{low:.4g}, {high:.4g}]" for low, high in self.intervals)
         words = closed.replace("[-inf", "(-inf").replace("inf]", "inf)")
         if self.shape == "line":

@@ -110,7 +110,7 @@ class Sensitivity:
         """Bounds for other strengths, arrays that broadcast; for contour plots."""
         return self.confounding.bounds(confounding_strength(cf_y, cf_d, self.rho))
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return (
             f"Estimate {self.estimate:.4g}. An omitted confounder that explains {self.cf_y:.1%} of "
             f"the residual variance of the outcome and {self.cf_d:.1%} of that of the treatment "

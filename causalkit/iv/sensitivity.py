@@ -100,7 +100,7 @@ class DepartureBounds:
 
         return plot_departure(self, ax=ax)
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         low, high = self.bounds
         return (
             f"Estimate {self.estimate:.4g}. If the covariance that the confounder leaves differs "

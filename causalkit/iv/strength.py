@@ -72,7 +72,7 @@ class Strength:
         ]
         return pd.DataFrame(rows, columns=["figure", "value", "std_error"])
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         verdict = "weak: read the Anderson-Rubin interval" if self.weak else "strong"
         mean, error = self.average
         return (

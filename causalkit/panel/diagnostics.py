@@ -8,7 +8,7 @@ import numpy as np
 
 from causalkit.data.panel import unit_means
 from causalkit.errors import IdentificationWarning
-from causalkit.inference.hypotheses import HypothesisTest, wald
+from causalkit.inference.hypotheses import HypothesisTest, p_words, wald
 from causalkit.inference.regression import independent_columns
 from causalkit.inference.solve import solve_linear
 from causalkit.inference.variance import sandwich
@@ -99,10 +99,10 @@ class Leftover:
     share: float
     test: HypothesisTest
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         explained = f"unit means explain {self.share:.2%} of its variance"
         # Over a share that is next to nothing the test rejects, and alarms, for no reason.
-        p = "" if self.share < _SMALL_SHARE else f", p = {self.test.p_value:.3g}"
+        p = "" if self.share < _SMALL_SHARE else f", {p_words(self.test.p_value)}"
         return explained + p
 
 

@@ -350,7 +350,7 @@ class EffectResult:
 
         return tidy.maketables_keys(self)
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return self.summary()
 
     def _per_term(self, values: Floats) -> "float | pd.Series[float]":

@@ -90,7 +90,7 @@ class ResultTable:
 
         return plot_forest(self, ax=ax)
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return self.to_text()
 
     def _repr_html_(self) -> str:

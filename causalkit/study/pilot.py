@@ -62,7 +62,7 @@ class Pilot:
             "problems": list(self.problems),
         }
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         made = self.plan
         shown = self.costs.drop(columns="cell_id").round({"seconds": 4}).to_string(index=False)
         lines = [made.outline(), "", "Seconds per fit", shown, "", *told_needs(self.needed)]

@@ -58,7 +58,7 @@ class Plan:
         lines += [f"  estimator {spec.id}  {spec.label} ({spec.use})" for spec in self.estimators]
         return "\n".join(lines)
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return "\n".join([self.outline(), *told_needs(self.needed)])
 
 

@@ -83,7 +83,7 @@ class Comparison:
     def _repr_html_(self) -> str:
         return self.to_html()
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return self.summary()
 
     @property

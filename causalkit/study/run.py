@@ -80,7 +80,7 @@ class RunReport:
             "plan": self.plan.to_dict(orient="records"),
         }
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         least, most = self.plan["n_planned"].min(), self.plan["n_planned"].max()
         span = f"{least:,}" if least == most else f"{least:,} to {most:,}"
         counts = self.plan["rule"].value_counts().to_dict()

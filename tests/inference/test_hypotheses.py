@@ -5,7 +5,7 @@ import pytest
 import statsmodels.api as sm
 
 from causalkit.errors import ArgumentError
-from causalkit.inference.hypotheses import wald
+from causalkit.inference.hypotheses import p_words, wald
 
 
 def fit(seed=0):
@@ -83,3 +83,8 @@ def test_wrong_shapes_and_zero_variances_are_named():
         wald(np.ones(2), np.eye(2), q=np.ones(3))
     with pytest.raises(ArgumentError, match="Wald test: the variance is zero"):
         wald(np.ones(2), np.zeros((2, 2)))
+
+
+def test_no_p_value_is_shown_as_zero():
+    assert p_words(0.0) == "p < 1e-16"
+    assert p_words(0.25) == "p = 0.25"

@@ -199,3 +199,10 @@ def test_a_j_test_that_too_few_clusters_leave_untold_is_left_out_with_a_warning(
         fit = ck.PanelDML(model="iv", approach="pooled", learner="linear", random_state=0).fit(data)
     assert any("over-identification test is left out" in str(w.message) for w in caught)
     assert "overidentification" not in fit.diagnostics_
+
+
+def test_what_a_session_shows_of_an_answer_is_its_sentence():
+    fitted = ck.PanelDML(learner="ridge", random_state=0).fit(panel())
+    for answer in (fitted.sensitivity(), fitted.mundlak_test(), fitted.estimate()):
+        assert repr(answer) == str(answer)
+        assert "array(" not in repr(answer)
