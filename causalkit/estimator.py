@@ -66,11 +66,11 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
             state["_data"] = None
         return state
 
-    def _check_data(self, data: Any) -> None:
+    def _check_data(self, data: Any, *, method: str = ".fit") -> None:
         if not isinstance(data, CausalData):
             raise ArgumentTypeError(
-                f"{type(self).__name__}.fit needs a CausalData, got {type(data).__name__}; build "
-                "one: CausalData.from_frame(df, outcome=..., treatment=..., ...)."
+                f"{type(self).__name__}{method} needs a CausalData, got {type(data).__name__}; "
+                "build one: CausalData.from_frame(df, outcome=..., treatment=..., ...)."
             )
 
     def _check_fitted(self) -> None:

@@ -378,5 +378,5 @@ class NetworkEstimator(Estimator):
         return self.model_
 
     def _asked(self, data: CausalData) -> Asked:
-        self._check_data(data)
+        self._check_data(data, method="")
         return self._model().asked(data)

@@ -230,3 +230,8 @@ def test_torch_is_named_where_it_is_missing(monkeypatch, arms):
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(ImportError, match=r'pip install "\.\[deep\]"'):
         ck.TransTEE().fit(arms_data())
+
+
+def test_rows_that_are_no_causal_data_are_refused_without_naming_fit(arms_fit):
+    with pytest.raises(TypeError, match=r"^TransTEE needs a CausalData, got DataFrame"):
+        arms_fit.predict(arms_frame(), treatment=1)
