@@ -100,7 +100,7 @@ def _picture(data: Any, fit: ImageEffectClusters) -> "Axes":
         box = Rectangle((left + shift, top), across, height, fill=False, ec=colour, lw=1.2)
         ax.add_patch(box)
     ax.set_xticks(
-        [width / 2, 1.5 * width + 2], ["image, mean of bands", "what the effect hangs on"]
+        [width / 2, 1.5 * width + 2], ["image, mean of bands", "what the prediction sees"]
     )
     ax.set_yticks([])
     ax.tick_params(length=0, colors=INK)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from causalkit.results import canvas
-from causalkit.results.numerals import percent
+from causalkit.results.numerals import decimals, number, percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,6 +39,7 @@ def plot_toc(
     for one, (colour, marker) in zip(shown, canvas.colours(len(shown)), strict=True):
         frame = one.curve(level)
         words = f"{canvas.literal(one.name)}, " if one.name else ""
+        places = decimals([10.0 * one.std_err])
         ax.fill_between(
             frame["q"],
             frame["conf_low"],
@@ -55,7 +56,8 @@ def plot_toc(
             marker=marker,
             ms=4.5,
             lw=1.6,
-            label=f"{words}{one.target} {one.estimate:.3g} ({one.std_err:.2g})",
+            label=f"{words}{one.target} {number(one.estimate, places)} "
+            f"({number(one.std_err, places)})",
             zorder=3,
         )
         drawn.append(frame.assign(ranking=one.name))

@@ -201,6 +201,10 @@ def plot_calibration(
     name = f"mean score by quantile, {percent(_LEVEL)} confidence"
     ax.plot(frame["predicted"], frame["estimate"], "o", color=canvas.BLUE, ms=6.0, label=name)
     ax.grid(axis="y", color=canvas.PALE, lw=0.7)
-    canvas.label(ax, x="Predicted effect", y="Effect by doubly robust scores")
+    canvas.label(
+        ax,
+        x=canvas.literal(f"Predicted effect on {line.outcome}"),
+        y="Effect by doubly robust scores",
+    )
     canvas.head(ax, title=title, legend=True)
     return canvas.finish(ax, frame)

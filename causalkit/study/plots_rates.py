@@ -306,17 +306,24 @@ def _rates(ax: "Axes", rows: pd.DataFrame, choice: Choice) -> None:
 
 def _log_ticks(ax: "Axes", sizes: Any) -> None:
     """Ticks at the sizes of the study, and at 1, 2 and 5 times powers of ten."""
-    ticker = require("matplotlib.ticker", extra="plots", needed_by="plot_rate")
     named = [float(sizes[at]) for at in tick_places(len(sizes), most=8)]
     ax.set_xticks(named, [level_text(at) for at in named])
-    ax.yaxis.set_major_locator(ticker.LogLocator(subs=(1.0, 2.0, 5.0)))
-    ax.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    _plain_powers(ax.yaxis)
     ax.minorticks_off()
+
+
+def _plain_powers(axis: Any) -> None:
+    """Ticks of a logarithmic axis at 1, 2 and 5 times powers of ten, as plain numbers."""
+    ticker = require("matplotlib.ticker", extra="plots", needed_by="logarithmic axes")
+    axis.set_major_locator(ticker.LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter(lambda value, _: f"{value:g}")
+    axis.set_minor_formatter(ticker.NullFormatter())
 
 
 def _costs(ax: "Axes", rows: pd.DataFrame, choice: Choice, *, cost: str, measure: str) -> None:
     """Points with bars, and the frontier as a step line."""
     ax.set_xscale("log")
+    _plain_powers(ax.xaxis)
     front = rows[rows["efficient"]].sort_values(cost)
     ax.step(front[cost], front[measure], where="post", color=canvas.GREY, lw=1.2, zorder=1)
     looks = styles(len(choice.estimators))
