@@ -8,6 +8,7 @@ import pandas as pd
 
 from causalkit.data.admit import Policy, admit
 from causalkit.data.calendar import Freq
+from causalkit.data.candidate import NUMERIC_ROLES
 from causalkit.data.checks import ENCODING, VALUES, Check, absent_column
 from causalkit.data.dataset import CausalData
 from causalkit.data.intake import column_names, to_pandas
@@ -269,7 +270,8 @@ def like(data: CausalData, df: Any, *, on_new_levels: str = "raise") -> CausalDa
     else:
         frame = to_pandas(df, data.roles.all_columns())
     roles = _present(data.roles, frame)
-    frame, levels = match_levels(frame, data.frame, on_new_levels)
+    numeric = [name for role in NUMERIC_ROLES for name in roles.columns(role)]
+    frame, levels = match_levels(frame, data.frame, on_new_levels, numeric=numeric)
     missing = data.missing
     if on_new_levels == "nan" and not keeps_missing(missing):
         missing = "native"

@@ -1,8 +1,10 @@
 """From any table to a pandas frame of one's own, with plain column types."""
 
 from collections.abc import Collection
+from contextlib import suppress
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from causalkit.data.parquet import ParquetColumns
@@ -101,9 +103,11 @@ def _plain(frame: pd.DataFrame) -> pd.DataFrame:
         if kind == "boolean":
             changed[name] = frame[name].astype("boolean")
         elif kind == "integer":
-            changed[name] = frame[name].astype("Int64")
+            with suppress(OverflowError):  # numbers too large for a column of whole numbers
+                changed[name] = frame[name].astype("Int64")
         elif kind in ("decimal", "floating", "mixed-integer-float"):
-            changed[name] = frame[name].astype("float64")
+            there = frame[name].notna()
+            changed[name] = frame[name].where(there, np.nan).astype("float64")
         elif kind in ("date", "datetime"):
             changed[name] = pd.to_datetime(frame[name])
     return frame.assign(**changed) if changed else frame

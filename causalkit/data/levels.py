@@ -1,5 +1,6 @@
 """Category levels of new rows: those that the data have, and what to do about others."""
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,9 +13,16 @@ if TYPE_CHECKING:
 
 
 def match_levels(
-    new: pd.DataFrame, held: pd.DataFrame, on_new_levels: str
+    new: pd.DataFrame, held: pd.DataFrame, on_new_levels: str, *, numeric: Collection[str]
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Columns of ``new`` with the category types of ``held``, and those types by column.
+
+    Parameters
+    ----------
+    new, held : DataFrame
+    on_new_levels : str
+    numeric : collection of str
+        Columns that are read as numbers, as identifiers are not.
 
     Raises
     ------
@@ -35,6 +43,7 @@ def match_levels(
         )
         for name, dtype in held.dtypes.items()
         if name in new
+        and name in numeric
         and isinstance(new[name].dtype, pd.CategoricalDtype)
         and pd.api.types.is_numeric_dtype(dtype)
     ]

@@ -68,7 +68,7 @@ class IVFit:
         """Whether enough rows, of two clusters or more, have a |ΔV| that can be divided by."""
         codes = self.sample.clusters or (np.arange(self.sample.n),)
         apart = all(np.unique(each[self.used]).size > 1 for each in codes)
-        return apart and self.sample.count(self.used) >= LEAST_ROWS
+        return apart and (bool(self.used.all()) or self.sample.count(self.used) >= LEAST_ROWS)
 
     def rows(self, estimand: str) -> Bools:
         """Rows that an estimand averages over."""

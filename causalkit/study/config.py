@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import re
 import sys
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -261,7 +262,8 @@ def _from_object(label: str, target: Any) -> EstimatorSpec:
     try:
         args = plain(args, where=f"estimator {label!r}")
     except ArgumentTypeError:
-        shown = {key: repr(value) for key, value in args.items()}
+        # Without addresses, which differ from session to session.
+        shown = {key: re.sub(r" at 0x[0-9a-f]+", "", repr(value)) for key, value in args.items()}
         return EstimatorSpec(label, use, shown, target=target)
     return EstimatorSpec(label, use, args, target=None if importable else target)
 

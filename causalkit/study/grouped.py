@@ -137,7 +137,9 @@ def _spread_failures(
     if not failed.size:
         return row, estimand
     fit = pair * (int(rep.max()) + 1) + rep
-    failed = failed[~np.isin(fit[failed], fit[ok])]
+    partly = np.isin(fit[failed], fit[ok])
+    _check_failures(fit[failed], estimand[failed], partly & blank[failed])
+    failed = failed[~partly]
     whole = np.zeros(pair.size, dtype=bool)
     whole[failed] = True
     told = pd.DataFrame({"cell": cell, "pair": pair, "estimand": estimand})
@@ -147,6 +149,17 @@ def _spread_failures(
     kept = row[~whole]
     rows = np.concatenate([kept, lost["row"].to_numpy(dtype=np.int64)])
     return rows, np.concatenate([estimand[kept], lost["estimand"].to_numpy(dtype=np.int64)])
+
+
+def _check_failures(fit: Ints, estimand: Ints, beside: Bools) -> None:
+    """Raise if a fit failed twice for an estimand, or altogether (``beside``) where it did not."""
+    _, times = np.unique(np.stack([fit, estimand]), axis=1, return_counts=True)
+    extra = int((times - 1).sum() + beside.sum())
+    if extra:
+        raise ArgumentError(
+            f"{extra} failures are there more than once, or beside an estimate of the same "
+            "replication; drop the duplicates, or the counts would be wrong."
+        )
 
 
 def _reported(told: pd.DataFrame) -> pd.DataFrame:

@@ -1,6 +1,7 @@
 """Digests of the source that estimators and generators run on: other source, other records."""
 
 import ast
+import dis
 import functools
 import hashlib
 import inspect
@@ -11,6 +12,9 @@ from importlib.metadata import PackageNotFoundError, packages_distributions, ver
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import pandas as pd
 
 from causalkit.errors import ArgumentError
 from causalkit.registry import ESTIMATORS
@@ -30,11 +34,10 @@ def source_digest(spec: EstimatorSpec) -> str:
     Raises
     ------
     ArgumentError
-        If a module has changed since this session imported it, or an object holds what two
-        sessions could not tell apart.
+        If a module has changed since this session imported it.
     """
     if spec.target is not None:
-        return _hash(list(_told(spec.target, {})))
+        return _hash(list(_told(spec.target, ())))
     used = [ESTIMATORS.get(spec.use, spec.use), *_used(spec.args)]
     digests = [module_digest(name.partition(":")[0]) for name in used]
     return digests[0] if len(digests) == 1 else _hash([digest.encode() for digest in digests])
@@ -51,27 +54,26 @@ def _used(value: Any) -> Iterator[str]:
             yield from _used(item)
 
 
-def _told(value: Any, seen: dict[int, Any]) -> Iterator[bytes]:
+def _told(value: Any, path: tuple[Any, ...]) -> Iterator[bytes]:
     """What tells an object in memory from another, in every session alike."""
     if isinstance(value, bool | int | float | complex | str | bytes | types.NoneType):
         yield repr(value).encode()
         return
     yield type(value).__qualname__.encode()
-    if id(value) in seen:
+    if any(value is one for one in path):
         return
-    seen[id(value)] = value
     for part in _parts(value):
         if isinstance(part, bytes):
             yield part
         else:
-            yield from _told(part, seen)
+            yield from _told(part, (*path, value))
 
 
 def _parts(value: Any) -> list[Any]:
     """Bytes, and objects that are to be told in their turn."""
     if isinstance(value, types.ModuleType):
         return [module_digest(value.__name__).encode()]
-    if isinstance(value, types.BuiltinFunctionType | types.FunctionType | type):
+    if isinstance(value, types.FunctionType | type):
         return _code_parts(value)
     if isinstance(value, types.MethodType):
         return [value.__func__, value.__self__]
@@ -79,59 +81,102 @@ def _parts(value: Any) -> list[Any]:
         return [value.func, value.args, value.keywords]
     if isinstance(value, Mapping):
         return [item for pair in value.items() for item in pair]
+    if isinstance(value, set | frozenset):
+        return sorted(_hash(list(_told(item, ()))).encode() for item in value)
     if isinstance(value, list | tuple):
         return list(value)
+    return _object_parts(value)
+
+
+def _object_parts(value: Any) -> list[Any]:
+    """Of an instance its class and what it holds; of compiled code its name and version."""
+    if isinstance(getattr(value, "__qualname__", None), str):
+        return _named(value)
     if hasattr(value, "get_params"):
         params = value.get_params(deep=False)
         return [type(value), {key: params[key] for key in sorted(params) if key != "random_state"}]
-    return [type(value), _state(value)]
-
-
-def _code_parts(value: Any) -> list[Any]:
-    """Of a class or function: where its source is known from, or its text, and what it holds."""
-    held = []
-    if isinstance(value, types.FunctionType):
-        held += [cell.cell_contents for cell in value.__closure__ or ()]
-        held += [value.__defaults__, value.__kwdefaults__]
-    if not _in_session(value):
-        return [value.__qualname__.encode(), module_digest(value.__module__).encode(), *held]
-    if isinstance(value, type):
-        methods = [item for item in vars(value).values() if inspect.isfunction(item)]
-        return [_source_text(value), *value.__bases__, *map(_globals, methods)]
-    return [_source_text(value), *held, _globals(value)]
-
-
-def _in_session(value: Any) -> bool:
-    """Whether no file of a module holds a function or class, as in a notebook."""
-    return value.__module__ == "__main__" or (
-        value.__module__ != "builtins" and find_module(value.__module__) is None
-    )
-
-
-def _source_text(value: Any) -> bytes:
-    return inspect.getsource(value).encode()
-
-
-def _globals(function: types.FunctionType) -> list[Any]:
-    """Values of the session that a function refers to by name."""
-    codes, names = [function.__code__], set()
-    while codes:
-        code = codes.pop()
-        names |= set(code.co_names)
-        codes += [item for item in code.co_consts if isinstance(item, types.CodeType)]
-    return [function.__globals__[name] for name in sorted(names & function.__globals__.keys())]
-
-
-def _state(value: Any) -> bytes:
+    held = getattr(value, "__dict__", None)
+    if held and not isinstance(value, pd.DataFrame | pd.Series | pd.Index):
+        return [type(value), dict(held)]
     from joblib import hash as digest_of
 
     try:
-        return str(digest_of(value)).encode()
-    except Exception as error:
-        raise ArgumentError(
-            f"a {type(value).__name__} that the estimator holds cannot be told from another in a "
-            f'later session ({error}); move the estimator to a file and give use="that_file:name".'
-        ) from error
+        return [type(value), str(digest_of(value)).encode()]
+    except Exception:  # a lock or an open file: nothing that results could hang on
+        return [type(value)]
+
+
+def _code_parts(value: Any) -> list[Any]:
+    """Of a function or class: its name and module, or its text where no file has it."""
+    held: list[Any] = []
+    if isinstance(value, types.FunctionType):
+        cells = (cell for cell in value.__closure__ or () if cell != types.CellType())
+        held = [*(cell.cell_contents for cell in cells), value.__defaults__, value.__kwdefaults__]
+    if not _in_session(value):
+        # Functions made inside others may share their name.
+        nameless = isinstance(value, types.FunctionType) and "<" in value.__qualname__
+        return [*_named(value), *([_compiled(value)] if nameless else []), *held]
+    if isinstance(value, types.FunctionType):
+        return [_source_text(value), *held, _globals(value)]
+    inside = [
+        getattr(item, "__func__", getattr(item, "fget", item)) for item in vars(value).values()
+    ]
+    kept = (types.FunctionType, bool, int, float, str, bytes, tuple)
+    return [*(item for item in inside if isinstance(item, kept)), *value.__bases__]
+
+
+def _named(value: Any) -> list[Any]:
+    module = (
+        getattr(value, "__module__", None) or type(getattr(value, "__self__", value)).__module__
+    )
+    return [value.__qualname__.encode(), module_digest(module).encode()]
+
+
+def _in_session(value: Any) -> bool:
+    """Whether a function or class was made in this session, as in a notebook."""
+    module = value.__module__
+    return module == "__main__" or (
+        module not in sys.builtin_module_names and _spec(module) is None
+    )
+
+
+def _source_text(function: types.FunctionType) -> bytes:
+    try:
+        return inspect.getsource(function).encode()
+    except (OSError, TypeError):
+        return _compiled(function)
+
+
+def _compiled(function: types.FunctionType) -> bytes:
+    code = function.__code__
+    constants = [one for one in code.co_consts if not isinstance(one, types.CodeType)]
+    return code.co_code + repr((code.co_names, constants)).encode()
+
+
+def _globals(function: types.FunctionType) -> list[Any]:
+    """What a function refers to by name and does not set: constants, code and arrays.
+
+    Not what a session changes as it goes, such as a list that is appended to.
+    """
+    read: set[str] = set()
+    changed: set[str] = set()
+    codes = [function.__code__]
+    while codes:
+        code = codes.pop()
+        for step in dis.get_instructions(code):
+            if step.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
+                read.add(step.argval)
+            elif step.opname == "STORE_GLOBAL":
+                changed.add(step.argval)
+        codes += [item for item in code.co_consts if isinstance(item, types.CodeType)]
+    known = function.__globals__
+    fixed = (bool, int, float, complex, str, bytes, tuple, frozenset, np.ndarray, type)
+    code_like = (types.ModuleType, types.FunctionType, types.BuiltinFunctionType)
+    return [
+        known[name]
+        for name in sorted((read - changed) & known.keys())
+        if isinstance(known[name], fixed + code_like) or known[name] is None
+    ]
 
 
 def module_digest(module: str) -> str:
@@ -143,8 +188,7 @@ def module_digest(module: str) -> str:
         If it is another than when this session imported the module.
     """
     path = find_module(module)
-    own = module.startswith("causalkit.")
-    if path is None or own or _is_installed(path):
+    if path is None or _is_ours(module) or _is_standard(module) or _is_installed(path):
         return _settled_digest(module)
     digest = _text_digest(module, path)
     spec = getattr(sys.modules.get(module), "__spec__", None)
@@ -163,9 +207,19 @@ def module_digest(module: str) -> str:
 def _settled_digest(module: str) -> str:
     """Digest of what does not change during a session."""
     path = find_module(module)
-    if path is None or not module.startswith("causalkit."):
-        return _hash([_version(module).encode()])
-    return _text_digest(module, path)
+    if path is not None and _is_ours(module):
+        return _text_digest(module, path)
+    if _is_standard(module):
+        return _hash([f"{module} {sys.version_info[:2]}".encode()])
+    return _hash([_version(module).encode()])
+
+
+def _is_ours(module: str) -> bool:
+    return module.partition(".")[0] == "causalkit"
+
+
+def _is_standard(module: str) -> bool:
+    return module.partition(".")[0] in sys.stdlib_module_names
 
 
 def _text_digest(module: str, path: Path) -> str:
@@ -200,13 +254,18 @@ def _hash(parts: list[bytes]) -> str:
 
 def find_module(module: str) -> Path | None:
     """Python file of a module, without running it."""
-    try:
-        spec = find_spec(module)
-    except (ImportError, ValueError, AttributeError):
-        return None
+    spec = _spec(module)
     if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
         return None
     return Path(spec.origin)
+
+
+def _spec(module: str) -> Any:
+    """Where a module comes from, or None if from nowhere."""
+    try:
+        return find_spec(module)
+    except (ImportError, ValueError, AttributeError):
+        return None
 
 
 def _is_installed(path: Path) -> bool:

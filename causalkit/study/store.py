@@ -113,7 +113,13 @@ class Store:
         if manifest is None:
             return {}
         kept = (manifest["former"], manifest["study"])
-        return {name: digest for part in kept for name, digest in part.get("sources", {}).items()}
+        versions = {c["generator"]: c["version"] for c in manifest["study"]["cells"].values()}
+        return {
+            # Folders of before name generators without their version.
+            name if "@" in name else f"{name}@{versions.get(name)}": digest
+            for part in kept
+            for name, digest in part.get("sources", {}).items()
+        }
 
     def provenance(self) -> dict[str, Any]:
         """Versions and host facts of the last run, and under ``earlier`` those that differed."""

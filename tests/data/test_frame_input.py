@@ -256,3 +256,13 @@ def test_an_infinite_time_is_refused():
     frame = pd.DataFrame({"y": [1.0, 2.0, 3.0], "d": [0, 1, 0], "t": [1.0, np.inf, 2.0]})
     with pytest.raises(DataError, match=r"\[E08-inf\] column 't' is infinite in row 1"):
         CausalData.from_frame(frame, outcome="y", treatment="d", unit=None, time="t")
+
+
+def test_objects_that_no_column_of_numbers_holds_stay_as_they_are():
+    frame = pd.DataFrame({"y": [1.0, 2.0, 3.0, 5.0], "d": [0, 1, 0, 1]})
+    frame["id"] = pd.Series([2**63 + k for k in range(4)], dtype=object)
+    data = CausalData.from_frame(frame, outcome="y", treatment="d", unit="id")
+    assert data.frame["id"].tolist() == frame["id"].tolist()
+    frame["x"] = pd.Series([pd.NA, 0.5, 1.5, 0.25], dtype=object)
+    found = CausalData.from_frame(frame, outcome="y", treatment="d", covariates="x", missing="drop")
+    assert found.matrix("covariates").ravel().tolist() == [0.5, 1.5, 0.25]

@@ -199,3 +199,10 @@ def test_a_number_that_became_a_category_is_refused():
     data = CausalData.from_frame(frame, outcome="y", treatment="d", covariates="x")
     with pytest.raises(DataError, match="'x' is a category here and a number in the data"):
         data.like(pd.DataFrame({"x": pd.Categorical([1, 2, 2])}))
+
+
+def test_identifiers_may_become_categories():
+    frame = pd.DataFrame({"y": [1.0, 2.0, 4.0], "d": [0, 1, 1], "id": [1, 2, 3]})
+    data = CausalData.from_frame(frame, outcome="y", treatment="d", unit="id")
+    new = frame.assign(id=frame["id"].astype("category"))
+    assert data.like(new).frame["id"].tolist() == [1, 2, 3]

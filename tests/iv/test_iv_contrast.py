@@ -56,3 +56,15 @@ def test_no_average_effect_is_that_of_a_handful_of_rows():
     assert found.result_.n == 3000
     with pytest.raises(IdentificationError, match=r"below .* in all but 3 rows.*variance-weighted"):
         found.estimate("ate")
+
+
+def test_a_small_sample_whose_rows_are_all_used_has_an_average_effect():
+    rng = np.random.default_rng(0)
+    z = np.tile([0, 1], 20)
+    a = np.where(z == 1, rng.integers(0, 2, 40), np.arange(40) % 8 == 0).astype(int)
+    frame = pd.DataFrame({"y": a + rng.normal(size=40), "a": a, "z": z})
+    data = ck.CausalData.from_frame(frame, outcome="y", treatment="a", instruments="z")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CausalKitWarning)
+        found = ck.InvalidIV(method="parametric", random_state=0).fit(data)
+    assert found.estimate("ate").n == 40

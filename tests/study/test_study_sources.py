@@ -2,9 +2,12 @@
 
 import functools
 import importlib
+import os
+import subprocess
 import sys
 import threading
 
+import numpy as np
 import pytest
 from sklearn.linear_model import Lasso, Ridge
 from study_toys import declared
@@ -84,9 +87,73 @@ def test_learners_of_an_instance_are_part_of_its_digest():
     ]
 
 
-def test_what_two_sessions_could_not_tell_apart_is_refused():
-    with pytest.raises(ArgumentError, match="cannot be told from another in a later session"):
-        of(shifted(threading.Lock()))
+def in_session(text, **names):
+    """A function of the session, as a cell of a notebook makes it."""
+    given = {"__name__": "__main__", **names}
+    exec(text, given)
+    return given["estimator"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from math import exp\ndef estimator(data): return exp(1)",
+        "from random import random\ndef estimator(data): return random()",
+        "from itertools import product\ndef estimator(data): return product([1])",
+        "from numpy.random import default_rng\ndef estimator(data): return default_rng(1)",
+        "import logging, re\ndef estimator(data): return re.compile('a'), logging.INFO",
+        "class Helper:\n  k = 1\n  def go(self): return self.k\n"
+        "def estimator(data): return Helper().go()",
+    ],
+)
+def test_functions_of_a_session_may_use_whatever_they_like(text):
+    assert of(in_session(text)) == of(in_session(text))
+
+
+def test_helpers_and_constants_of_a_session_count_and_what_it_changes_does_not():
+    text = "def estimator(data):\n  SEEN.append(K)\n  return helper(data.frame)"
+    one, two = (lambda x: x), (lambda x: 2 * x)
+    base = of(in_session(text, K=1, SEEN=[], helper=one))
+    assert base == of(in_session(text, K=1, SEEN=[1, 2], helper=one, frame="unrelated"))
+    assert base != of(in_session(text, K=2, SEEN=[], helper=one))
+    assert base != of(in_session(text, K=1, SEEN=[], helper=two))
+    counting = "COUNT = {}\ndef estimator(data):\n  global COUNT\n  COUNT += 1\n  return COUNT"
+    assert of(in_session(counting.format(0))) == of(in_session(counting.format(5)))
+
+
+def test_classes_of_a_session_are_told_apart_by_their_methods():
+    text = "class estimator:\n  def fit(self, data): return {}"
+    assert of(in_session(text.format(1))) == of(in_session(text.format(1)))
+    assert of(in_session(text.format(1))) != of(in_session(text.format(2)))
+
+
+def test_locks_generators_and_sets_have_a_digest():
+    assert of(shifted(threading.Lock())) == of(shifted(threading.Lock()))
+    draws = [of(shifted(np.random.default_rng(seed))) for seed in (1, 1, 2)]
+    assert draws[0] == draws[1] != draws[2]
+    assert of(shifted(frozenset("abc"))) == of(shifted(frozenset("cba")))
+    assert of(shifted(np.arange(3))) != of(shifted(np.arange(4)))
+
+
+def test_digests_are_the_same_in_another_process():
+    code = (
+        "from causalkit.study.sources import source_digest\n"
+        "from causalkit.study.design import EstimatorSpec\n"
+        "names = frozenset(['a', 'b', 'c', 'd'])\n"
+        "def f(data, s={'x', 'y', 'z'}): return names, s\n"
+        "print(source_digest(EstimatorSpec('a', 'here:a', target=f)))"
+    )
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env=os.environ | {"PYTHONHASHSEED": str(seed)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in (1, 2)
+    }
+    assert len(found) == 1
 
 
 def test_code_that_changed_since_it_was_imported_is_refused_until_it_is_reloaded(module):

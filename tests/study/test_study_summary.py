@@ -340,3 +340,14 @@ def test_a_study_without_records_gives_an_empty_summary():
         summary = summarise(empty, **options)
         assert len(summary) == 0
         assert {"estimator", "value", "flag"} <= set(summary.columns)
+
+
+@pytest.mark.parametrize("status", ["error", "ok"])
+def test_a_failure_beside_another_record_of_its_replication_is_refused(status):
+    good = records_of("c", "a", np.arange(10.0))
+    lost = records_of("c", "a", np.zeros(1), status="error", estimand="").assign(rep=20)
+    other = records_of(
+        "c", "a", np.zeros(1), status=status, estimand="" if status != "ok" else "ate"
+    )
+    with pytest.raises(ArgumentError, match="more than once"):
+        summarise(results_of(good, lost, other.assign(rep=20)), measures=["failure_share"])
