@@ -52,3 +52,12 @@ def read_tensors(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
             "not a causalkit folder."
         ) from error
     return tensors, facts
+
+
+def bytes_of(values: Any) -> bytes:
+    """Content of a tensor of any type, also of those that numpy lacks."""
+    import torch
+
+    flat = values.detach().cpu().contiguous().reshape(-1)
+    content: bytes = flat.view(torch.uint8).numpy().tobytes()
+    return content

@@ -229,7 +229,10 @@ class ImageEffectClusters(PixelMap):
             for encoder in encoders:
                 encoder.check(store)
                 _check_outcome_free(encoder, store)
-            check_room(connected(store.of_row, *data.clusters()), store.of_row, shares=self.split)
+            if self.spatial_block_km is None:  # blocks are drawn later
+                check_room(
+                    connected(store.of_row, *data.clusters()), store.of_row, shares=self.split
+                )
             check_times(store, self.treatment_date, allow_later=self.allow_later_frames)
             seen = survey(store, progress=self.progress)
             check_pixels(seen, store, nan_policy=self.nan_policy)

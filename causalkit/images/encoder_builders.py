@@ -4,6 +4,7 @@ from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
 
+from causalkit.errors import ArgumentError
 from causalkit.rng import seed_of
 
 
@@ -31,15 +32,25 @@ def random_filters(bands: int, *, n_filters: int, size: int, seed: int, centred:
     return RandomConv(bands, n_filters, size, generator, centred=centred)
 
 
-def own(bands: int, *, module: Any) -> Any:
+def own(bands: int, *, module: Any, trained: bool) -> Any:
     """Module of the user's own, or what the function makes that is given for one."""
     from torch import nn
 
     from causalkit.images.pretrained import Flat
 
-    # A copy: every start trains weights of its own, and the user's module keeps its weights, its
-    # mode and its device.
-    return Flat(deepcopy(module) if isinstance(module, nn.Module) else module(bands))
+    if not isinstance(module, nn.Module):
+        return Flat(module(bands))
+    try:
+        # Every start trains weights of its own, and the user's module keeps its weights, its mode
+        # and its device.
+        return Flat(deepcopy(module))
+    except (RuntimeError, TypeError) as error:
+        if trained:
+            raise ArgumentError(
+                f"a module that is trained is copied for every start, and this one cannot be "
+                f"({error}); give a function of the number of bands that makes it."
+            ) from error
+        return Flat(module)
 
 
 def from_file(bands: int, *, build: Callable[[int], Any], path: Any) -> Any:

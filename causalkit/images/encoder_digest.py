@@ -4,7 +4,7 @@ import hashlib
 import inspect
 import re
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import PurePath
 from types import CodeType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
@@ -159,6 +159,8 @@ class _Reader:
                 continue
             for name, value in vars(base).items():
                 function = getattr(value, "fget", None) or getattr(value, "__func__", value)
+                if isinstance(value, cached_property):
+                    function = value.func
                 if inspect.isfunction(function):
                     self._source(name, function)
                 elif not name.startswith(("__", "_abc_")):

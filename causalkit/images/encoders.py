@@ -152,7 +152,7 @@ class ImageEncoder:
             raise ArgumentError("give mean and sd together, sd positive; or neither.")
         return cls(
             name,
-            partial(builders.own, module=module),
+            partial(builders.own, module=module, trained=trained),
             trained,
             None if bands is None else tuple(str(plain(band)) for band in bands),
             None if mean is None else tuple(mean),

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from causalkit.data import CausalData
+from causalkit.errors import IdentificationError
 from causalkit.images.plots_maps import plot_salience
 from causalkit.results.effect import EffectResult
 from causalkit.results.numerals import count, decimals, interval, number, p_text, percent
@@ -158,7 +159,10 @@ def _looked_at(fit: "PixelMap", data: CausalData) -> list[Section]:
 
 
 def _map(fit: "PixelMap", target: Any, *, mine: bool) -> list[Section]:
-    places = fit.transport(target)
+    try:
+        places = fit.transport(target)
+    except IdentificationError as error:
+        return [Heading("Where"), Text(f"There is no map: {error}")]
     average = places.average()
     whose = "the places of the trial" if mine else "the places asked about"
     about = (

@@ -1,6 +1,7 @@
 """A fitted ImageEffectClusters as a folder of tensors and plain text."""
 
 import re
+from contextlib import suppress
 from dataclasses import asdict, fields, replace
 from datetime import date
 from pathlib import Path
@@ -76,11 +77,14 @@ def save(estimator: Any, folder: Path) -> None:
 def _told(estimator: Any, network: Any) -> dict[str, Any]:
     """What tells the encoder of a fit; of a module of the user's own, its layers and code too."""
     encoder: ImageEncoder = estimator.encoder_
-    told = {"name": encoder.name, "size": encoder.size, "bands": encoder.bands, "own": False}
+    told = {"name": encoder.name, "size": encoder.size, "bands": encoder.bands}
+    told |= {"own": False, "digest": None}
     if _is_own(network):
         # Built anew: what a module remembers of the images that it has seen is no part of it.
-        fresh = _built(estimator, encoder, estimator._fitted.layout)
-        told |= {"own": True, "digest": encoder_digest(fresh, weights=False)}
+        told |= {"own": True, "digest": None}
+        with suppress(ArgumentError):  # the file of its first weights may have gone
+            fresh = _built(estimator, encoder, estimator._fitted.layout)
+            told["digest"] = encoder_digest(fresh, weights=False)
     return told
 
 
@@ -222,7 +226,7 @@ def _built(estimator: Any, encoder: ImageEncoder, layout: Layout) -> Any:
 def _check_code(
     estimator: Any, encoder: ImageEncoder, layout: Layout, stored: dict[str, Any]
 ) -> None:
-    if not stored["own"]:
+    if stored["digest"] is None:
         return
     fresh = _built(estimator, encoder, layout)
     if encoder_digest(fresh, weights=False) != stored["digest"]:

@@ -193,6 +193,8 @@ def _unfit(
 def _few(begin: str, images: int, shares: tuple[float, float, float], total: int) -> Problem:
     wider = wider_shares(shares, total)
     mend = "add places" if wider is None else f"take split={wider}, or add places"
+    if wider == tuple(shares):  # clusters and blocks hold many images each
+        mend = "take smaller clusters or blocks, another random_state, or add places"
     message = (
         f"{begin} {images} distinct images of {total}, fewer than {LEAST_IMAGES}; with "
         f"so few places nothing can be said about what differs between them: {mend}."

@@ -40,6 +40,12 @@ def check_estimators(estimators: Sequence[Any]) -> None:
 def _equal(one: Any, two: Any) -> bool:
     if isinstance(one, np.ndarray) or isinstance(two, np.ndarray):
         return np.array_equal(one, two)
+    if hasattr(one, "state_dict") and hasattr(two, "state_dict"):
+        import torch
+
+        mine, other = one.state_dict(), two.state_dict()
+        same = type(one) is type(two) and mine.keys() == other.keys()
+        return same and all(torch.equal(mine[name], other[name]) for name in mine)
     return bool(one == two)
 
 

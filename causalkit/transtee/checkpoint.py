@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from causalkit.errors import StorageError
-from causalkit.tensorfile import read_tensors, write_tensors
+from causalkit.tensorfile import bytes_of, read_tensors, write_tensors
 from causalkit.transtee.optimiser import AdamW
 from causalkit.transtee.training import State
 
@@ -126,7 +126,7 @@ def facts_of(
             digest.update(np.ascontiguousarray(values).tobytes())
     for module in (network.action_encoder, network.covariate_encoder):
         for name, values in () if module is None else module.state().items():
-            digest.update(name.encode() + values.cpu().contiguous().numpy().tobytes())
+            digest.update(name.encode() + bytes_of(values))
     plan = settings.plan
     return {
         **{name: getattr(plan, name) for name in plan.__slots__},

@@ -57,7 +57,7 @@ def crew(device: Any, n_members: int, *, apart: bool = True) -> Iterator[Crew]:
     size = min(before, n_members)
     torch.set_num_threads(1)
     try:
-        if size == 1:
+        if size <= 1:
             yield Crew()
         else:
             with ThreadPoolExecutor(size) as pool:

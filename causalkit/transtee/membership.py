@@ -26,30 +26,38 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 N_DRAWS = 20
+_MOST_TOGETHER = 0.25  # share of rows in one group above which a split by groups says little
 N_RESAMPLES = 100
 
 
 def groups_of(data: CausalData) -> Ints | None:
     """Rows that a split keeps together ``(n,)``: those of a unit and of every cluster.
 
-    Where units and clusters cross, so that all rows hang together, the unit alone decides.
+    Where units and clusters cross, so that most rows hang together, the unit alone decides, or the
+    first cluster.
     """
     labels = [*data.clusters()]
     if data.roles.unit is not None:
         labels.insert(0, data.codes("unit"))
     if not labels:
         return None
-    joined = joined_groups(labels)
-    if joined.max(initial=0) > 0 or len(labels) == 1:
+    joined, first = joined_groups(labels), joined_groups(labels[:1])
+    if _largest(joined) <= max(_MOST_TOGETHER, _largest(first)):
         return joined
     kept = data.roles.unit or data.roles.cluster[0]
     torn = ", ".join(repr(name) for name in data.roles.cluster if name != kept)
     warn(
-        f"[E18-few-clusters] {kept!r} and {torn} cross, so that all rows hang together; splits "
+        f"[E18-few-clusters] {kept!r} and {torn} cross, so that {_largest(joined):.0%} of the rows "
+        "hang together; splits "
         f"keep rows of {kept!r} together and tear those of {torn}.",
         CausalKitWarning,
     )
-    return joined_groups(labels[:1])
+    return first
+
+
+def _largest(groups: Ints) -> float:
+    """Share of the rows in the largest group."""
+    return float(np.bincount(groups).max() / groups.size)
 
 
 def members_of(

@@ -12,7 +12,7 @@ from causalkit.data.plainjson import from_plain, to_plain
 from causalkit.device import resolve_device
 from causalkit.errors import ArgumentError, StorageError, unknown_name
 from causalkit.provenance import versions
-from causalkit.tensorfile import read_tensors, write_tensors
+from causalkit.tensorfile import bytes_of, read_tensors, write_tensors
 from causalkit.transtee.actions import ActionCode
 from causalkit.transtee.baseline_shapes import Baseline
 from causalkit.transtee.conformal import Calibration, Conformal, Propensity
@@ -107,7 +107,7 @@ def _digest(tensors: dict[str, Any], facts: dict[str, Any]) -> str:
     for name in sorted(tensors):
         values = tensors[name].detach().cpu().contiguous()
         found.update(f"{name} {values.dtype} {tuple(values.shape)}".encode())
-        found.update(values.numpy().tobytes())
+        found.update(bytes_of(values))
     return found.hexdigest()
 
 
@@ -172,7 +172,7 @@ def _arguments(estimator: Any) -> dict[str, Any]:
         if isinstance(value, np.random.Generator | np.random.SeedSequence):
             # What they give next is another seed; this is the one that the fit had.
             value = estimator.seed_
-        elif isinstance(value, Path):
+        elif isinstance(value, Path) or name == "device":
             value = str(value)
         elif isinstance(value, np.ndarray):
             value = tuple(value.tolist())

@@ -64,3 +64,13 @@ def test_of_effects_alike_it_says_that_chance_may_explain_them(tmp_path):
     fit = ck.ImageEffectClusters(epochs=3, n_restarts=1, random_state=0).fit(rct.blind())
     path = fit.report(tmp_path / "report.html", rct.blind())
     assert "Chance may explain it" in Words(path.read_text(encoding="utf-8")).text
+
+
+@pytest.mark.filterwarnings("ignore::causalkit.errors.CausalKitWarning")
+def test_a_fit_without_uncertainty_has_a_report_without_a_map(tmp_path):
+    rct = ck.generators.image_rct(0, n_images=600, size=8)
+    fit = ck.ImageEffectClusters(
+        encoder="random", inference="map", n_ensemble=1, n_clusters=2, random_state=0
+    ).fit(rct.blind())
+    page = Words(fit.report(tmp_path / "report.html", rct.blind()).read_text(encoding="utf-8"))
+    assert "There is no map: " in page.text

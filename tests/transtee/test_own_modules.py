@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import torch
 import xarray as xr
+from sklearn.base import clone
 from torch import nn
 from transtee_designs import SMALL, arms_data
 
@@ -199,3 +200,28 @@ def test_a_module_is_not_shared_by_threads():
     finally:
         torch.set_num_threads(threads)
     assert torch.equal(*found)
+
+
+class Halved(nn.Module):
+    """One token of the first feature, with a buffer that numpy has no type for."""
+
+    def __init__(self):
+        super().__init__()
+        self.map = nn.Linear(1, WIDTH)
+        self.register_buffer("scale", torch.ones(WIDTH, dtype=torch.bfloat16))
+
+    def forward(self, features):
+        return self.map(features[:, :1]) * self.scale.float()
+
+
+def test_modules_are_hashed_whatever_their_types_and_clones_are_alike(tmp_path):
+    quick = SMALL | {"max_epochs": 1}
+    est = ck.TransTEE(**quick, action_encoder=Halved(), checkpoint=tmp_path / "checkpoint")
+    data = items()
+    fitted = clone(est).fit(data)
+    fitted.save(tmp_path / "fit")
+    again = ck.TransTEE.load(tmp_path / "fit", action_encoder=Halved())
+    asked = [fit.predict(data, treatment=3) for fit in (fitted, again)]
+    np.testing.assert_array_equal(*asked)
+    two = [clone(est).set_params(random_state=seed, checkpoint=None) for seed in (0, 1)]
+    assert len(ck.TransTEE.fit_many([data, data], estimators=two)) == 2
