@@ -115,7 +115,7 @@ def _code_parts(value: Any) -> list[Any]:
     if not _in_session(value):
         # Functions made inside others may share their name.
         nameless = isinstance(value, types.FunctionType) and "<" in value.__qualname__
-        return [*_named(value), *([_compiled(value)] if nameless else []), *held]
+        return [*_named(value), *([_compiled(value.__code__)] if nameless else []), *held]
     if isinstance(value, types.FunctionType):
         return [_source_text(value), *held, _globals(value)]
     inside = [
@@ -144,13 +144,14 @@ def _source_text(function: types.FunctionType) -> bytes:
     try:
         return inspect.getsource(function).encode()
     except (OSError, TypeError):
-        return _compiled(function)
+        return _compiled(function.__code__)
 
 
-def _compiled(function: types.FunctionType) -> bytes:
-    code = function.__code__
+def _compiled(code: types.CodeType) -> bytes:
+    inner = [_compiled(one) for one in code.co_consts if isinstance(one, types.CodeType)]
     constants = [one for one in code.co_consts if not isinstance(one, types.CodeType)]
-    return code.co_code + repr((code.co_names, constants)).encode()
+    told = _told((code.co_names, constants), ())
+    return _hash([code.co_code, *told, *inner]).encode()
 
 
 def _globals(function: types.FunctionType) -> list[Any]:

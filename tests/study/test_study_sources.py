@@ -140,7 +140,7 @@ def test_digests_are_the_same_in_another_process():
         "from causalkit.study.sources import source_digest\n"
         "from causalkit.study.design import EstimatorSpec\n"
         "names = frozenset(['a', 'b', 'c', 'd'])\n"
-        "def f(data, s={'x', 'y', 'z'}): return names, s\n"
+        "def f(data, s={'x', 'y', 'z'}): return names, s, data in {'u', 'v', 'w'}\n"
         "print(source_digest(EstimatorSpec('a', 'here:a', target=f)))"
     )
     found = {
