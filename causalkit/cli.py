@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from causalkit.errors import ArgumentError, CausalKitError, StorageError
+from causalkit.errors import ArgumentError, CausalKitError, cannot_write
 from causalkit.optional import require
 from causalkit.provenance import __version__
 from causalkit.registry import ESTIMATORS, load
@@ -141,7 +141,7 @@ def export_data(name: str, path: Path) -> None:
     try:
         writers[path.suffix.lower()](path)
     except OSError as error:
-        raise StorageError(f"cannot write {path}: {error.strerror or error}.") from error
+        raise cannot_write(path, error) from error
     click.echo(f"wrote {path}: {len(frame)} rows of {', '.join(map(str, frame))}")
 
 
@@ -295,7 +295,7 @@ def _write(result: "EffectResult", out: Path) -> None:
         for name, text in files.items():
             (out / name).write_text(text, encoding="utf-8")
     except OSError as error:
-        raise StorageError(f"cannot write into {out}: {error.strerror or error}.") from error
+        raise cannot_write(f"into {out}", error) from error
 
 
 if __name__ == "__main__":

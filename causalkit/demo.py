@@ -13,7 +13,7 @@ from causalkit.data import CausalData, load_dataset
 from causalkit.demo_doses import known_curve
 from causalkit.demo_images import effects_by_image
 from causalkit.demo_parts import SEED, Chapter, Say, new_axes
-from causalkit.errors import IdentificationWarning, StorageError
+from causalkit.errors import IdentificationWarning, cannot_write
 from causalkit.generators import invalid_iv, panel_fp2024
 from causalkit.iv import InvalidIV
 from causalkit.iv.plots import plot_delta_v
@@ -74,7 +74,7 @@ def run_demo(out_dir: Path, *, echo: Say, progress: Say) -> Path:
     try:
         out_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise StorageError(f"cannot write into {out_dir}: {error.strerror or error}.") from error
+        raise cannot_write(f"into {out_dir}", error) from error
     wages, plans = load_dataset("wage_panel"), load_dataset("401k")
     parts: tuple[Callable[[], Chapter], ...] = (
         lambda: real_panel(wages, progress),

@@ -164,6 +164,11 @@ def check_count(name: str, value: object, *, least: int) -> int:
     return count
 
 
+def cannot_write(where: object, error: OSError) -> StorageError:
+    """Error for a file that the system refuses, with its reason."""
+    return StorageError(f"cannot write {where}: {error.strerror or error}.")
+
+
 def check_level(level: Any) -> float:
     """Return a confidence level strictly between 0 and 1."""
     if isinstance(level, bool) or not isinstance(level, Real):

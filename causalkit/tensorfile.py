@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from causalkit.errors import StorageError
+from causalkit.errors import StorageError, cannot_write
 
 
 def write_tensors(folder: Path, tensors: dict[str, Any], facts: dict[str, Any]) -> None:
@@ -28,7 +28,7 @@ def write_tensors(folder: Path, tensors: dict[str, Any], facts: dict[str, Any]) 
         os.replace(target, folder / "weights.pt")
         os.replace(facts_file, folder / "config.json")
     except OSError as error:
-        raise StorageError(f"cannot write {folder}: {error.strerror or error}.") from error
+        raise cannot_write(folder, error) from error
 
 
 def read_tensors(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:

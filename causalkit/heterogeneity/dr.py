@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from causalkit.errors import ArgumentError, ArgumentTypeError, IdentificationError, OverlapWarning
+from causalkit.errors import ArgumentError, IdentificationError, OverlapWarning
+from causalkit.metrics.measure import as_numbers
 from causalkit.scores import aipw
 from causalkit.typing import Bools, Floats
 from causalkit.warn import warn
@@ -80,12 +81,7 @@ def as_column(name: str, values: Any, n: int | None = None) -> Floats:
     ArgumentError
         If they are not one-dimensional, not ``n``, missing or infinite.
     """
-    try:
-        column = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise ArgumentTypeError(
-            f"{name} must hold numbers, and cannot be read as such: {error}."
-        ) from error
+    column = as_numbers(name, values)
     if column.ndim != 1 or not column.size or (n is not None and column.size != n):
         wanted = "one number per row" if n is None else f"one number for each of {n} rows"
         raise ArgumentError(f"{name} must hold {wanted}, got shape {column.shape}.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from causalkit.data import CausalData
 from causalkit.data.images import ImageStore
-from causalkit.errors import StorageError
+from causalkit.errors import cannot_write
 from causalkit.images.batches import Images
 from causalkit.images.cluster_map import ClusterMap
 from causalkit.images.fitting import Fitted
@@ -192,7 +192,7 @@ class PixelMap(ClusterMap):
         try:
             Path(path).write_text(page, encoding="utf-8")
         except OSError as error:
-            raise StorageError(f"cannot write {path}: {error.strerror or error}.") from error
+            raise cannot_write(path, error) from error
         return Path(path)
 
     def save(self, path: Any) -> None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from causalkit.errors import ArgumentError, ArgumentTypeError
+from causalkit.errors import ArgumentError
+from causalkit.metrics.measure import as_numbers
 from causalkit.optional import require
 from causalkit.typing import Floats
 
@@ -37,12 +38,7 @@ def numbers(name: str, values: Any, *, n: int | None = None) -> Floats:
     ArgumentTypeError, ArgumentError
         If they are no numbers, or missing, infinite, or of another shape.
     """
-    try:
-        array = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise ArgumentTypeError(
-            f"{name} must hold numbers, and cannot be read as such: {error}."
-        ) from error
+    array = as_numbers(name, values)
     bad = int((~np.isfinite(array)).sum())
     if array.ndim != 1 or bad or (n is not None and array.size != n):
         wanted = "" if n is None else f"{n} "

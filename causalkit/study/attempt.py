@@ -2,6 +2,7 @@
 
 import inspect
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -129,7 +130,7 @@ def estimated(
                     n_obs=int(result.n),
                 )
             )
-    twice = {one.estimand for one in found if sum(one.estimand == o.estimand for o in found) > 1}
+    twice = [name for name, n in Counter(one.estimand for one in found).items() if n > 1]
     if twice:
         raise ArgumentError(
             f"the estimator returned two results of the estimand {min(twice)!r}; give each result "

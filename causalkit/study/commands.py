@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from causalkit.errors import ArgumentError, StorageError
+from causalkit.errors import ArgumentError, cannot_write
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,7 +44,7 @@ def new(path: Path, *, seed: int) -> None:
     try:
         path.write_text(filled, encoding="utf-8")
     except OSError as error:
-        raise StorageError(f"cannot write {path}: {error.strerror or error}.") from error
+        raise cannot_write(path, error) from error
     click.echo(f"wrote {path}; next: causalkit sim check {path}")
 
 

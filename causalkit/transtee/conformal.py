@@ -179,19 +179,8 @@ class Conformal:
 
     @classmethod
     def of(cls, model: Model, coded: Coded) -> "Conformal":
-        """From the validation rows, which all networks of the model share.
-
-        Raises
-        ------
-        ArgumentError
-            If the treatment has no arms.
-        """
+        """From the validation rows, which all networks of the model share; of arms."""
         code = model.coding.actions
-        if code.kind not in ("binary", "multi"):
-            raise ArgumentError(
-                f"interval='conformal' needs a treatment with arms; this one is {code.kind}. Use "
-                "interval='ensemble'."
-            )
         member = model.stacks[0].members[0]
         levels = model.coding.covariates.shape.levels
         arm = coded.actions.arms[:, 0]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from causalkit.errors import ArgumentError, StorageError
+from causalkit.errors import ArgumentError, cannot_write
 from causalkit.optional import require
 from causalkit.typing import Floats
 
@@ -86,7 +86,7 @@ def new_store(path: Path, doses: Floats) -> Iterator[CurveStore]:
             yield CurveStore(unfinished, doses)
             os.replace(unfinished, path)
     except OSError as error:
-        raise StorageError(f"cannot write {path}: {error.strerror or error}.") from error
+        raise cannot_write(path, error) from error
 
 
 def opened(path: Path) -> "xr.Dataset":

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 from sklearn.base import clone
-from transtee_designs import SMALL, arms_data, arms_frame
+from transtee_designs import SMALL, arms_data, arms_frame, weighted
 
 import causalkit as ck
 from causalkit.errors import CausalKitWarning, StorageError, TrainingError
@@ -350,14 +350,7 @@ def test_weights_of_rows_count():
     frame = arms_frame().assign(w=1.0)
     frame.loc[frame["c"] > 0, "w"] = 1e-6
     frame.loc[frame["c"] > 0, "y"] = 50.0
-    data = ck.CausalData.from_frame(
-        frame,
-        outcome="y",
-        treatment="t",
-        covariates=["a", "b", "c"],
-        weights="w",
-        weight_kind="sampling",
-    )
+    data = weighted(frame)
     fit = ck.TransTEE(**(SMALL | {"max_epochs": 40, "outcome": "gaussian"})).fit(data)
     seen = fit.predict(data, treatment=frame["t"].to_numpy())[(frame["c"] < -0.3).to_numpy()]
     assert np.abs(seen).max() < 20.0

@@ -18,7 +18,11 @@ def arms_frame(n=240, seed=0):
 
 def weighted_arms():
     """Arms whose rows have weights from one to two."""
-    frame = arms_frame().assign(w=np.linspace(1.0, 2.0, 240))
+    return weighted(arms_frame().assign(w=np.linspace(1.0, 2.0, 240)))
+
+
+def weighted(frame):
+    """Arms whose rows have the sampling weights w."""
     return ck.CausalData.from_frame(
         frame,
         outcome="y",
