@@ -10,9 +10,9 @@ from sklearn.base import clone
 from causalkit.data import CausalData, Requires
 from causalkit.errors import ArgumentError, check_choice
 from causalkit.estimator import Estimator, Refit
+from causalkit.inference.anderson_rubin import AndersonRubin
 from causalkit.inference.arguments import check_number, check_probability
 from causalkit.inference.hypotheses import HypothesisTest
-from causalkit.inference.instruments import AndersonRubin
 from causalkit.iv.compare import compare, comparison_rows, differences
 from causalkit.iv.fit import fit_iv
 from causalkit.iv.result import IVFit, augment, estimate_of, provenance_of

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from causalkit.errors import WeakIdentificationWarning
-from causalkit.inference.instruments import AndersonRubin, FirstStage, anderson_rubin, first_stage_f
+from causalkit.inference.anderson_rubin import AndersonRubin, anderson_rubin
+from causalkit.inference.instruments import FirstStage, first_stage_f
 from causalkit.inference.solve import solve_linear
 from causalkit.inference.variance import Ssc, sandwich
 from causalkit.iv.influence import Products

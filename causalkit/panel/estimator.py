@@ -9,8 +9,8 @@ from sklearn.base import clone
 
 from causalkit.data import CausalData, Requires
 from causalkit.estimator import Estimator, Refit
+from causalkit.inference.anderson_rubin import AndersonRubin
 from causalkit.inference.hypotheses import HypothesisTest
-from causalkit.inference.instruments import AndersonRubin
 from causalkit.inference.sensitivity import Sensitivity
 from causalkit.nuisance.folds import ExternalFolds
 from causalkit.panel import followup, heterogeneity

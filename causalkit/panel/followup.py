@@ -7,11 +7,11 @@ import pandas as pd
 
 from causalkit.data import CausalData
 from causalkit.errors import ArgumentError, check_choice, check_count
+from causalkit.inference.anderson_rubin import AndersonRubin
 from causalkit.inference.arguments import check_number, check_probability
 from causalkit.inference.bands import absolute_ratios, critical_values, p_values
 from causalkit.inference.bootstrap import multiplier_bootstrap, wild_cluster_bootstrap
 from causalkit.inference.hypotheses import HypothesisTest
-from causalkit.inference.instruments import AndersonRubin
 from causalkit.inference.sensitivity import Sensitivity, omitted_variable_bounds
 from causalkit.panel import instruments
 from causalkit.panel.clusters import variance_clusters

@@ -4,13 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from causalkit.errors import ArgumentError, CausalKitWarning, IdentificationError
-from causalkit.inference.instruments import (
-    AndersonRubin,
-    anderson_rubin,
-    first_stage_f,
-    hansen_j,
-    warn_if_weak,
-)
+from causalkit.inference.anderson_rubin import AndersonRubin, anderson_rubin
+from causalkit.inference.instruments import first_stage_f, hansen_j, warn_if_weak
 from causalkit.inference.variance import Ssc, degrees_of_freedom
 from causalkit.panel.models import ModelFit
 from causalkit.typing import Floats, Ints
@@ -35,11 +30,12 @@ def strength(
     """
     y, d, z = _averaged(model)
     how: dict[str, Any] = {"clusters": clusters, **_weighting(model)}
-    df = _df(model, clusters) if use_t else None
     names = model.design.sample.treatment_names
     found: dict[str, dict[str, Any]] = {"first_stage": {}}
     for name, column in zip(names, d.T, strict=True):
-        stage = first_stage_f(column, z, ssc=ssc, df=df, **how)
+        stage = first_stage_f(
+            column, z, **_small_sample(model, clusters, ssc=ssc, use_t=use_t), **how
+        )
         warn_if_weak(stage, treatment=name)
         found["first_stage"][name] = stage
     if z.shape[1] > d.shape[1]:
@@ -93,18 +89,23 @@ def weak_robust(
         d[:, 0],
         z,
         clusters=clusters,
-        ssc=ssc,
-        df=_df(model, clusters) if use_t else None,
         null=null,
         level=level,
+        **_small_sample(model, clusters, ssc=ssc, use_t=use_t),
         **_weighting(model),
     )
 
 
-def _df(model: ModelFit, clusters: Sequence[Ints]) -> float:
+def _small_sample(
+    model: ModelFit, clusters: Sequence[Ints], *, ssc: Ssc, use_t: bool
+) -> dict[str, Any]:
+    """Factor and degrees of freedom; a cluster sum is free of the effects that were absorbed."""
     sample = model.design.sample
     n = float(sample.weights.sum()) if sample.frequency and sample.weights is not None else sample.n
-    return degrees_of_freedom(clusters, n)
+    absorbed = 0 if clusters else model.design.n_absorbed
+    n_params = model.design.z.shape[1] + absorbed
+    df = degrees_of_freedom(clusters, n, n_params=n_params) if use_t else None
+    return {"ssc": ssc, "df": df, "n_absorbed": absorbed}
 
 
 def _averaged(model: ModelFit) -> tuple[Floats, Floats, Floats]:

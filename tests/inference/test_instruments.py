@@ -3,13 +3,14 @@
 import numpy as np
 import pandas as pd
 import pytest
+import statsmodels.api as sm
 from linearmodels.iv import IV2SLS, IVGMM
 from scipy import stats
 
 from causalkit.errors import ArgumentError, IdentificationError, WeakInstrumentWarning
+from causalkit.inference.anderson_rubin import anderson_rubin
 from causalkit.inference.instruments import (
     _effective_critical,
-    anderson_rubin,
     first_stage_f,
     hansen_j,
     warn_if_weak,
@@ -201,3 +202,23 @@ def test_collinear_and_too_few_instruments_are_named():
         hansen_j(y, d[:, None], z[:, :1], clusters=[codes])
     with pytest.raises(ArgumentError, match="strictly between 0 and 1"):
         anderson_rubin(y, d, z, clusters=[codes], level=1.0)
+
+
+def test_absorbed_effects_count_among_the_parameters():
+    y, d, z, codes = draw(0.3)
+    within = pd.DataFrame({"y": y, "d": d, "z0": z[:, 0], "z1": z[:, 1]})
+    within -= within.groupby(codes).transform("mean")
+    dummies = pd.get_dummies(pd.Series(codes), dtype=float).to_numpy()
+    n_absorbed = dummies.shape[1]
+    df = len(y) - 2 - n_absorbed
+    residuals = within[["z0", "z1"]].to_numpy()
+    peer = sm.OLS(d, np.column_stack([z, dummies])).fit(cov_type="HC1")
+    test = peer.f_test(np.eye(2, 2 + n_absorbed))
+    how = {"df": df, "n_absorbed": n_absorbed}
+    ours = first_stage_f(within["d"].to_numpy(), residuals, **how).test
+    assert ours.statistic == pytest.approx(float(test.fvalue), rel=1e-9)
+    assert ours.p_value == pytest.approx(float(test.pvalue), rel=1e-6)
+    found = anderson_rubin(within["y"].to_numpy(), within["d"].to_numpy(), residuals, **how)
+    reduced = sm.OLS(y, np.column_stack([z, dummies])).fit(cov_type="HC1")
+    theirs = reduced.f_test(np.eye(2, 2 + n_absorbed))
+    assert found.test.statistic == pytest.approx(float(theirs.fvalue), rel=1e-9)

@@ -206,15 +206,14 @@ def test_first_stage_is_on_the_result_and_a_weak_one_warns():
 def test_anderson_rubin_inverts_the_test_of_the_reduced_form():
     frame = table()
     data = panel(frame, instruments="w", extra=())
-    fitted = ck.PanelDML(
-        model="iv",
-        approach="within",
-        mundlak_terms="means",
-        learner="linear",
-        n_folds=1,
-        ssc="none",
-        use_t=False,
-    ).fit(data)
+    how = {
+        "model": "iv",
+        "approach": "within",
+        "mundlak_terms": "means",
+        "learner": "linear",
+        "n_folds": 1,
+    }
+    fitted = ck.PanelDML(**how, ssc="none", use_t=False).fit(data)
     found = fitted.anderson_rubin(level=0.9)
     columns = ["y", "d", "w", *COVARIATES]
     within = frame[columns] - frame.groupby("unit")[columns].transform("mean")
@@ -227,5 +226,12 @@ def test_anderson_rubin_inverts_the_test_of_the_reduced_form():
         )
         # At an end of the 90 % set the reduced form has a p-value of exactly 10 %.
         assert peer.pvalues["w"] == pytest.approx(0.10, abs=1e-6)
+    by_row = ck.PanelDML(**how, cov_type="robust").fit(data)
+    stage = by_row.diagnostics_["first_stage"]["d"].test
+    plain = sm.OLS(within["d"], within[["w", *COVARIATES]]).fit(cov_type="HC0")
+    n, n_units = len(frame), frame["unit"].nunique()
+    factor = n / (n - 1 - n_units)
+    assert stage.statistic == pytest.approx(plain.tvalues["w"] ** 2 / factor, rel=1e-6)
+    assert stage.df == (1, n - 1 - n_units)
     with pytest.raises(ArgumentError, match=r'model="iv"'):
         ck.PanelDML(learner="linear").fit(panel()).anderson_rubin()
