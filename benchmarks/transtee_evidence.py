@@ -47,7 +47,7 @@ RATES = (2e-3, 5e-4)
 TOGETHER = 20
 NETWORKS: dict[str, dict[str, Any]] = {
     "five on bootstrap rows": {"n_ensemble": 5, "bootstrap": True},
-    "four on the same rows, the default": {},
+    "four that leave out a fifth each, the default": {},
 }
 
 
@@ -179,8 +179,7 @@ def bands(_: argparse.Namespace) -> dict[str, Any]:
             holds(f"effect of a unit, .7 against .3; {rows}", *ends, tau)
             if not arguments:
                 found = fit.estimate(doses=doses)
-                wide = 1.96 * found.std_errors
-                ends = (found.estimates - wide, found.estimates + wide)
+                ends = found.bounds()
                 holds("estimate(), at a dose", *ends, data.truth.dose_response(doses))
     return {name: summary(values) for name, values in held.items()}
 

@@ -12,6 +12,7 @@ from causalkit.rng import stream
 from causalkit.transtee.actions import ActionArrays, at_doses
 from causalkit.transtee.curve_store import free_path, new_store, opened
 from causalkit.transtee.model import Asked, Model, outside
+from causalkit.transtee.spread import Spread
 from causalkit.typing import Floats
 
 if TYPE_CHECKING:
@@ -33,9 +34,15 @@ def predict(model: Model, asked: Asked, treatment: Any) -> Floats:
 
 
 def effect(
-    model: Model, asked: Asked, treatment: Any, baseline: Any, *, level: float
+    model: Model,
+    asked: Asked,
+    treatment: Any,
+    baseline: Any,
+    *,
+    level: float,
+    spread: Spread,
 ) -> "xr.Dataset":
-    """Effect of every action against the baseline, by row, with its spread over networks."""
+    """Effect of every action against the baseline, by row, with its error from the networks."""
     treatment, baseline = model.contrasts(treatment, baseline)
     names, actions = model.listed(treatment, asked)
     against = model.action(baseline, asked)
@@ -44,7 +51,7 @@ def effect(
         return _moments(mu[:, :, :-1] - mu[:, :, -1:])
 
     found = model.outcomes(asked, [*actions, against], reduce=contrast)
-    mean, error = found[0], found[1]
+    mean, error = found[0], spread.scale * found[1]
     critical = _critical(level, model.n_members)
     if not isinstance(treatment, list):
         return _dataset(mean[:, 0], error[:, 0], critical, ("obs",))
@@ -143,15 +150,14 @@ def dose_response(
     level: float,
     seed: int,
     memory_budget: int,
-    interval: str,
+    spread: Spread,
     to_zarr: Any = None,
 ) -> "xr.Dataset":
     """Average curve with a band over networks, and the curve of every row.
 
     ``adrf`` is the mean over rows, by their weights if the data have some; with several networks
-    ``std_error`` is its spread over them, ``conf_low`` and ``conf_high`` hold at each dose,
-    ``band_low`` and ``band_high`` for the whole curve at once; ``interval`` says in words what
-    these count.
+    ``std_error`` is from its spread over them, ``conf_low`` and ``conf_high`` hold at each dose,
+    ``band_low`` and ``band_high`` for the whole curve at once.
     """
     doses, actions = dose_grid(model, arm, grid)
     ends = model.doses[arm_name(model, arm)]
@@ -172,8 +178,10 @@ def dose_response(
             return np.empty((1, mu.shape[1], 0))
 
         model.outcomes(asked, actions, memory_budget=memory_budget, reduce=collect)
-        found = _average_curve(total / asked.n, doses, level, seed, ends)
-        return found.assign_attrs(interval=interval)
+        found = _average_curve(
+            total / asked.n, doses, spread.scale, level=level, seed=seed, ends=ends
+        )
+        return found.assign_attrs(interval=spread.told)
 
     if to_zarr is not None:
         if not individual:
@@ -190,12 +198,19 @@ def dose_response(
 
 
 def _average_curve(
-    curves: Floats, doses: Floats, level: float, seed: int, ends: tuple[float, float]
+    curves: Floats,
+    doses: Floats,
+    scale: float,
+    *,
+    level: float,
+    seed: int,
+    ends: tuple[float, float],
 ) -> "xr.Dataset":
-    """Mean of the curves of the networks, its spread and band, and which doses were seen."""
+    """Mean of the curves of the networks, its error and band, and which doses were seen."""
     import xarray as xr
 
-    mean, error = _moments(curves)
+    mean, deviation = _moments(curves)
+    error = scale * deviation
     critical = _critical(level, len(curves))
     half = critical * error
     wide = max(critical, _uniform(curves, level, seed)) * error

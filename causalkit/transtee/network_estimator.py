@@ -17,6 +17,7 @@ from causalkit.transtee.fitting import code_data
 from causalkit.transtee.inference import average_effects
 from causalkit.transtee.model import Asked, Model
 from causalkit.transtee.settings import Settings
+from causalkit.transtee.spread import Spread, spread_of
 from causalkit.typing import Floats, Learner
 
 if TYPE_CHECKING:
@@ -166,16 +167,18 @@ class NetworkEstimator(Estimator):
         Returns
         -------
         xarray.Dataset
-            ``effect, std_error, conf_low, conf_high``, dims ``obs`` or ``obs, treatment``: the
+            ``effect, std_error, conf_low, conf_high``, dims ``obs`` or ``obs, treatment``: from the
             spread over networks, by Student's t, NaN with one network; ``attrs["interval"]`` says
-            which rows these saw. ``interval="conformal"``: intervals for the difference of the
-            two outcomes of a unit, not for its mean.
+            what that counts. ``interval="conformal"``: intervals for the difference of the two
+            outcomes of a unit, not for its mean.
         """
         check_probability(level)
         model, asked = self._model(), self._asked(data)
-        found = effects.effect(model, asked, treatment, baseline, level=level)
+        found = effects.effect(
+            model, asked, treatment, baseline, level=level, spread=self._spread()
+        )
         if self._conformal is None:
-            return found.assign_attrs(interval=self._spread())
+            return found.assign_attrs(interval=self._spread().told)
         found = conformal_effect(
             self._conformal, found, model, asked, treatment, baseline, level=level
         )
@@ -235,9 +238,8 @@ class NetworkEstimator(Estimator):
         -------
         xarray.Dataset
             ``adrf, std_error, conf_low, conf_high, band_low, band_high, extrapolated (dose)``. The
-            interval at a dose and the band of the whole curve are the spread over networks, by
-            Student's t; without ``bootstrap`` all networks learn from parts of the same rows, whose
-            chance is then hardly in either, as ``attrs["interval"]`` says. Drawn by
+            interval at a dose and the band of the whole curve are from the spread over networks, by
+            Student's t; ``attrs["interval"]`` says what that counts. Drawn by
             :func:`causalkit.transtee.plots.plot_dose_response`.
         """
         check_probability(level)
@@ -251,7 +253,7 @@ class NetworkEstimator(Estimator):
             level=level,
             seed=self.seed_,
             memory_budget=memory_budget,
-            interval=self._spread(),
+            spread=self._spread(),
             to_zarr=to_zarr,
         )
         dosed = dict(zip(model.coding.actions.kinds, model.coding.actions.columns, strict=True))
@@ -261,15 +263,8 @@ class NetworkEstimator(Estimator):
             level=level,
         )
 
-    def _spread(self) -> str:
-        """What an interval over networks counts."""
-        n_members = self._model().n_members
-        if n_members == 1:
-            return "none: one network has no spread"
-        rows = "parts of the same rows, whose chance it hardly counts"
-        if self._settings.bootstrap:
-            rows = "bootstrap rows"
-        return f"spread over {n_members} networks on {rows}"
+    def _spread(self) -> Spread:
+        return spread_of(self._settings, self._model().n_members)
 
     def best_action(
         self, data: CausalData, *, grid: Any = effects.N_GRID, memory_budget: int = MEMORY_BUDGET
