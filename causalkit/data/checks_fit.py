@@ -11,8 +11,9 @@ import pandas as pd
 
 from causalkit.data.candidate import plain
 from causalkit.data.roles import Requires, Roles
-from causalkit.errors import Problem
+from causalkit.errors import CausalKitWarning, DataError, Problem
 from causalkit.typing import Floats, Ints
+from causalkit.warn import warn
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -173,7 +174,37 @@ def nonfinite_shares(arrays: "xr.Dataset", roles: Roles) -> dict[str, float]:
     return shares
 
 
-def unmet(data: "CausalData", requires: Requires, by: str) -> Iterator[Problem]:
+_UNREAD = {
+    "text": "make numbers of them with ck.embed_texts, a sequence or covariates",
+    "sequence": "TransTEE reads them; or summarise them in covariates",
+    "graph": "TransTEE reads it; or summarise it in covariates",
+    "image": "estimators of causalkit.images read them; or summarise them in covariates",
+}
+
+
+def check_needs(data: "CausalData", requires: Requires, by: str) -> None:
+    """Refuse data that lack what an estimator needs; warn of what it does not read.
+
+    Raises
+    ------
+    DataError
+        With every problem.
+    """
+    problems = list(_unmet(data, requires, by))
+    if problems:
+        raise DataError(problems)
+    for role, mend in _UNREAD.items():
+        names = data.roles.columns(role)
+        if names and role not in requires.reads:
+            warn(
+                f"{by} does not read {role} {', '.join(map(repr, names))}: it estimates as if "
+                f"that were not there. If it matters, {mend}; if not, drop it with "
+                f"data.with_roles({role}=None).",
+                CausalKitWarning,
+            )
+
+
+def _unmet(data: "CausalData", requires: Requires, by: str) -> Iterator[Problem]:
     """What an estimator needs and the data lack."""
     roles = data.roles
     for role in requires.roles:

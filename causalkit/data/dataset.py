@@ -10,14 +10,14 @@ import pandas as pd
 
 from causalkit.data import calendar, views
 from causalkit.data.admit import Policy, admit
-from causalkit.data.checks_fit import unmet
+from causalkit.data.checks_fit import check_needs
 from causalkit.data.encode import encode, encoded_names, frozen
 from causalkit.data.held import HeldFrame, Tables
 from causalkit.data.intake import to_pandas
 from causalkit.data.labels import sorted_codes
 from causalkit.data.roles import Requires, Roles
 from causalkit.data.truth import Truth
-from causalkit.errors import ArgumentError, ArgumentTypeError, DataError
+from causalkit.errors import ArgumentError, ArgumentTypeError
 from causalkit.typing import Bools, Floats, Ints
 
 if TYPE_CHECKING:
@@ -347,10 +347,8 @@ class CausalData:
         return diff(self, col)
 
     def require(self, requires: Requires, *, by: str) -> None:
-        """Raise, with every problem, if the data lack what an estimator needs."""
-        problems = list(unmet(self, requires, by))
-        if problems:
-            raise DataError(problems)
+        """Raise, with every problem, if an estimator needs more; warn of what it does not read."""
+        check_needs(self, requires, by)
 
     def validate(self, for_: Any = None) -> None:
         """Run the generic checks again and, if given, those of an estimator (class or object)."""

@@ -164,6 +164,8 @@ class Requires:
         Kinds of weights that it honours.
     max_outcomes, max_treatments : int or None
         Limits.
+    reads : tuple of str
+        Of the roles ``"text"``, ``"sequence"``, ``"graph"`` and ``"image"`` those that it reads.
     """
 
     roles: tuple[str, ...] = ()
@@ -172,3 +174,4 @@ class Requires:
     weight_kinds: tuple[str, ...] = WEIGHT_KINDS
     max_outcomes: int = 1
     max_treatments: int | None = None
+    reads: tuple[str, ...] = ()

@@ -131,7 +131,9 @@ class ImageEffectClusters(PixelMap):
     ('cluster 1', 'cluster 2')
     """
 
-    requires = Requires(roles=("image",), treatment_kinds=("binary",), weight_kinds=())
+    requires = Requires(
+        roles=("image",), treatment_kinds=("binary",), weight_kinds=(), reads=("image",)
+    )
     encoder_: ImageEncoder
     _when_learned_by_heart = (
         "Take an encoder with fewer weights ('filters' or 'random'), fewer epochs, or more images."

@@ -107,7 +107,10 @@ class EmbeddingEffectClusters(ClusterMap):
     """
 
     requires = Requires(
-        roles=("outcome", "treatment"), treatment_kinds=("binary",), weight_kinds=()
+        roles=("outcome", "treatment"),
+        treatment_kinds=("binary",),
+        weight_kinds=(),
+        reads=("image",),
     )
     _when_learned_by_heart = "Take fewer features, or more places."
 

@@ -98,7 +98,10 @@ class ImageCausalForest(EffectMap):
     """
 
     requires = Requires(
-        roles=("outcome", "treatment"), treatment_kinds=("binary",), weight_kinds=()
+        roles=("outcome", "treatment"),
+        treatment_kinds=("binary",),
+        weight_kinds=(),
+        reads=("image",),
     )
 
     def __init__(

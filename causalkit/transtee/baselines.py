@@ -14,7 +14,7 @@ from causalkit.data import Requires
 from causalkit.errors import ArgumentError, check_count
 from causalkit.rng import RandomState
 from causalkit.transtee.baseline_shapes import Baseline
-from causalkit.transtee.network_estimator import ROLES, NetworkEstimator
+from causalkit.transtee.network_estimator import READS, ROLES, NetworkEstimator
 
 N_STRATA = 5
 KINDS = ("binary", "multi", "continuous", "dose")
@@ -27,7 +27,7 @@ class BaselineEstimator(NetworkEstimator):
 
     name: ClassVar[str]
     requires: ClassVar[Requires] = Requires(
-        roles=ROLES, treatment_kinds=KINDS, allows_nan=True, max_treatments=2
+        roles=ROLES, treatment_kinds=KINDS, allows_nan=True, max_treatments=2, reads=READS
     )
     # What only a transformer has, and what comparisons do not vary.
     n_heads: ClassVar[int] = 1
@@ -137,7 +137,7 @@ progress
 
     name: ClassVar[str] = "dragonnet"
     requires: ClassVar[Requires] = Requires(
-        roles=ROLES, treatment_kinds=("binary",), allows_nan=True, max_treatments=1
+        roles=ROLES, treatment_kinds=("binary",), allows_nan=True, max_treatments=1, reads=READS
     )
 
     propensity_weight: float = 1.0

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 ROLES = ("outcome", "treatment")
+READS = ("sequence", "graph")
 KINDS = ("binary", "multi", "continuous", "dose", "structured")
 MEMORY_BUDGET = 2**30
 
@@ -42,7 +43,9 @@ class NetworkEstimator(Estimator):
         Of one network.
     """
 
-    requires: ClassVar[Requires] = Requires(roles=ROLES, treatment_kinds=KINDS, allows_nan=True)
+    requires: ClassVar[Requires] = Requires(
+        roles=ROLES, treatment_kinds=KINDS, allows_nan=True, reads=READS
+    )
     model_: Model
     seed_: int
     _settings: Settings

@@ -18,7 +18,7 @@ from causalkit.transtee.actions import CATEGORICAL, ActionArrays
 from causalkit.transtee.covariates import Covariates, first_hole
 from causalkit.transtee.fitting import Coding, code_data, coding_of
 from causalkit.transtee.model import Asked, Model
-from causalkit.transtee.network_estimator import ROLES, NetworkEstimator
+from causalkit.transtee.network_estimator import READS, ROLES, NetworkEstimator
 from causalkit.typing import Floats
 from causalkit.warn import collect_warnings, warn
 
@@ -114,6 +114,7 @@ class ReleasedTransTEE(NetworkEstimator):
         treatment_kinds=("binary", "multi", "continuous", "dose"),
         weight_kinds=(),
         max_treatments=1,
+        reads=READS,
     )
 
     def __init__(

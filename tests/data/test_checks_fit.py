@@ -1,5 +1,6 @@
 """Checks that estimators call, images against rows, and what an estimator requires."""
 
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -7,9 +8,10 @@ import pandas as pd
 import pytest
 import xarray as xr
 
+import causalkit as ck
 from causalkit.data import CausalData, Requires
 from causalkit.data.checks_fit import overlap, single_arm_fold, unit_in_clusters
-from causalkit.errors import ArgumentTypeError, DataError
+from causalkit.errors import ArgumentTypeError, CausalKitWarning, DataError
 from causalkit.inference.variance import warn_if_few
 
 
@@ -208,3 +210,29 @@ def test_validate_takes_an_estimator_or_its_class_and_nothing_else():
             data.validate(for_=given)
     with pytest.raises(ArgumentTypeError, match="dict does not say what it requires"):
         data.validate(for_={})
+
+
+def noted(n=160):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.standard_normal((n, 3)), columns=["y", "d", "x"])
+    frame["note"] = [f"text {k}" for k in range(n)]
+    frame["unit"], frame["year"] = np.arange(n) // 4, np.arange(n) % 4
+    return ck.CausalData.from_frame(
+        frame, outcome="y", treatment="d", covariates="x", text="note", unit="unit", time="year"
+    )
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        ck.TransTEE(d_model=8, max_epochs=1, n_ensemble=1),
+        ck.PanelDML(learner="linear", n_folds=2),
+    ],
+)
+def test_texts_that_an_estimator_does_not_read_are_named(estimator):
+    data = noted()
+    with pytest.warns(CausalKitWarning, match=r"does not read text 'note'.*embed_texts"):
+        estimator.fit(data)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*does not read")
+        estimator.fit(data.with_roles(text=None))
