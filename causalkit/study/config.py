@@ -1,7 +1,6 @@
 """Study files: TOML (or YAML) to a Study and back."""
 
 import inspect
-import math
 import re
 import sys
 import tomllib
@@ -18,6 +17,7 @@ from causalkit.errors import (
     StorageError,
     unknown_name,
 )
+from causalkit.inference.arguments import check_number
 from causalkit.optional import require
 from causalkit.study.design import (
     Budget,
@@ -340,19 +340,21 @@ def targets_of(value: Any) -> dict[str, float]:
     Raises
     ------
     ArgumentError
-        If a measure does not exist or a target is not positive.
+        If a measure does not exist, or a target is no positive and finite number.
     """
     from causalkit.metrics import measure_spec
 
     if not isinstance(value, Mapping):
         raise ArgumentTypeError(f"stop must be a table of measures and targets, got {value!r}.")
+    targets = {}
     for name, target in value.items():
         measure_spec(name)
-        if isinstance(target, bool) or not isinstance(target, int | float) or not target > 0:
+        targets[name] = check_number(f"stop.{name}", target)
+        if not targets[name] > 0.0:
             raise ArgumentError(
                 f"stop.{name} must be a positive Monte-Carlo error, got {target!r}."
             )
-    return {name: float(target) for name, target in value.items()}
+    return targets
 
 
 def check_text(name: str, value: Any) -> None:
@@ -364,20 +366,6 @@ def check_text(name: str, value: Any) -> None:
     """
     if not isinstance(value, str):
         raise ArgumentTypeError(f"{name} must be text, got {value!r}.")
-
-
-def number_of(name: str, value: Any) -> float:
-    """A finite number as float.
-
-    Raises
-    ------
-    ArgumentTypeError
-        If it is none.
-    """
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value):
-        raise ArgumentTypeError(f"{name} must be a finite number, got {value!r}.")
-    return float(value)
 
 
 def beside(source: str | Path, folder: Path | None) -> str | Path:

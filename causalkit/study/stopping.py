@@ -25,22 +25,6 @@ def boundaries(reps: Reps) -> Iterator[int]:
     yield reps.max
 
 
-def check_targets(targets: Mapping[str, float]) -> None:
-    """Raise unless every target names a measure and is a positive number.
-
-    Raises
-    ------
-    ArgumentError
-        That names the measure.
-    """
-    for name, target in targets.items():
-        measure_spec(name)
-        if not 0.0 < target < math.inf:
-            raise ArgumentError(
-                f"the target for the MCSE of {name} must be positive and finite, got {target}."
-            )
-
-
 def reached(
     records: pd.DataFrame,
     *,
@@ -71,10 +55,8 @@ def reached(
     Raises
     ------
     ArgumentError
-        If a measure is unknown, a target not positive, or the records are of several cells or
-        estimators.
+        If a measure is unknown, or the records are of several cells or estimators.
     """
-    check_targets(targets)
     for name in ("cell_id", "est_id"):
         if records[name].nunique() > 1:
             raise ArgumentError(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from causalkit.errors import ArgumentError, ArgumentTypeError, check_level
+from causalkit.inference.arguments import check_number
 from causalkit.study import config
 from causalkit.study.design import Budget, EstimatorSpec, GeneratorGrid, Reps, RunOptions
 
@@ -111,9 +112,9 @@ class Study:
         put(self, "reps", config.reps_of(self.reps))
         put(self, "budget", config.budget_of(self.budget))
         put(self, "run_options", config.run_options_of(self.run_options))
-        put(self, "level", check_level(config.number_of("level", self.level)))
+        put(self, "level", check_level(check_number("level", self.level)))
         for key in ("null", "treatment_cost"):
-            put(self, key, config.number_of(key, getattr(self, key)))
+            put(self, key, check_number(key, getattr(self, key)))
         put(self, "estimands", _names(self.estimands, "estimands"))
         put(self, "stop", config.targets_of(self.stop))
         for kind in ("generators", "estimators"):
