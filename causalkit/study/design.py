@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -95,6 +95,10 @@ class Cell:
     def label(self) -> str:
         """Generator and parameters in one line."""
         return " ".join([self.generator, *(f"{key}={value}" for key, value in self.params.items())])
+
+    def has(self, params: Mapping[str, Any]) -> bool:
+        """Whether the cell states every one of these values; 1 and 1.0 are one value here."""
+        return all(key in self.params and self.params[key] == params[key] for key in params)
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,5 +281,3 @@ def estimator_seed(seed: int, cell: Cell, rep: int, estimator: EstimatorSpec) ->
     state = np.random.SeedSequence(seed, spawn_key=key).generate_state(1, np.uint32)
     return int(state[0] >> np.uint32(1))
 
-
-Work = Callable[[Job], Any]

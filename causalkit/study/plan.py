@@ -117,16 +117,12 @@ def _cells(grid: GeneratorGrid, problems: list[str]) -> Iterator[Cell]:
     count = 0
     for values in itertools.product(*grid.grid.values()):
         params = dict(grid.fixed) | dict(zip(grid.grid, values, strict=True))
-        if not any(_matches(params, without) for without in grid.exclude):
+        cell = Cell(grid.name, spec.version, plain(params, where=where))
+        if not any(cell.has(without) for without in grid.exclude):
             count += 1
-            yield Cell(grid.name, spec.version, plain(params, where=where))
+            yield cell
     if count == 0:
         problems.append(f"{where}: exclude leaves no cell; drop an entry.")
-
-
-def _matches(params: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    """Whether every wanted value is there; 1 and 1.0 are one value here."""
-    return all(key in params and params[key] == value for key, value in wanted.items())
 
 
 def _wrong_names(grid: GeneratorGrid, known: Mapping[str, inspect.Parameter]) -> Iterator[str]:

@@ -100,11 +100,7 @@ def cell_of(cells: tuple[Cell, ...], wanted: Any) -> Cell:
     if isinstance(wanted, Cell):
         wanted = wanted.id
     if isinstance(wanted, Mapping):
-        found = [
-            cell
-            for cell in cells
-            if all(cell.params.get(key) == value for key, value in wanted.items())
-        ]
+        found = [cell for cell in cells if cell.has(wanted)]
     else:
         found = [cell for cell in cells if cell.id.startswith(str(wanted))]
     if len(found) == 1:

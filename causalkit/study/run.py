@@ -264,11 +264,7 @@ def _chosen(
     for key in params:
         if key not in known:
             raise unknown_name("parameter", key, ["est", *known])
-    cells = tuple(
-        cell
-        for cell in made.cells
-        if all(key in cell.params and cell.params[key] == value for key, value in params.items())
-    )
+    cells = tuple(cell for cell in made.cells if cell.has(params))
     if not cells:
         raise ArgumentError(f"no cell has {params}; `causalkit sim check` lists the cells.")
     wanted = only.get("est")

@@ -339,6 +339,12 @@ def test_an_oracle_and_replays_give_what_the_records_hold(tmp_path):
         study.replay({}, 3)
 
 
+def test_a_cell_is_not_named_by_a_parameter_that_it_lacks(tmp_path):
+    study = declared(tmp_path, generators=[{"name": "study_toys:toy"}])
+    with pytest.raises(ArgumentError, match="names no cell"):
+        study.replay({"theta": None}, 0)
+
+
 def test_a_scheduler_that_ends_a_run_leaves_a_folder_that_any_machine_can_take(tmp_path):
     process = run_file(tmp_path, backend="processes", seconds=0.1)
     wait_for_blocks(tmp_path, 2, process)
