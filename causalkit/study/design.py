@@ -4,11 +4,15 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from causalkit.errors import ArgumentError, ArgumentTypeError, check_choice, check_count
+
+if TYPE_CHECKING:
+    from causalkit.study.study import Study
 
 SCHEMA = 1
 Backend = Literal["serial", "processes", "dask"]
@@ -268,6 +272,32 @@ class Job:
     paths: tuple[str, ...] = ()
     folder: str | None = None
     treatment_cost: float = 0.0
+
+
+def job_of(
+    study: "Study",
+    cell: Cell,
+    estimators: tuple[EstimatorSpec, ...],
+    first: int,
+    last: int,
+    *,
+    folder: Path | None = None,
+) -> Job:
+    """Job of a study; ``folder`` is where the worker writes, if it does."""
+    return Job(
+        study_seed=study.seed,
+        level=study.level,
+        null=study.null,
+        cell=cell,
+        estimators=estimators,
+        first=first,
+        last=last,
+        task_s=study.budget.task_s,
+        rss_mb=study.budget.rss_mb,
+        paths=() if study.folder is None else (str(study.folder),),
+        folder=None if folder is None else str(folder.resolve()),
+        treatment_cost=study.treatment_cost,
+    )
 
 
 def data_stream(seed: int, cell: Cell, rep: int) -> np.random.Generator:

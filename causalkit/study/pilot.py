@@ -11,7 +11,7 @@ from causalkit.metrics.measure import LEAST_REPLICATIONS
 from causalkit.progress import teller
 from causalkit.study.backends import one_thread
 from causalkit.study.block import run_block
-from causalkit.study.design import Job
+from causalkit.study.design import job_of
 from causalkit.study.evaluate import bootstrap_stream
 from causalkit.study.plan import Plan, plan, told_needs
 
@@ -92,18 +92,7 @@ def pilot(study: "Study", *, reps: int = 2, progress: Any = None) -> Pilot:
     tell = teller(progress, "pilot", unit="cell", total=len(made.cells))
     costs, problems, records = [], [], []
     for position, cell in enumerate(made.cells if reps else ()):
-        job = Job(
-            study_seed=study.seed,
-            level=study.level,
-            null=study.null,
-            cell=cell,
-            estimators=made.estimators,
-            first=0,
-            last=reps - 1,
-            task_s=study.budget.task_s,
-            rss_mb=study.budget.rss_mb,
-            treatment_cost=study.treatment_cost,
-        )
+        job = job_of(study, cell, made.estimators, 0, reps - 1)
         with one_thread():
             if position == 0:
                 run_block(replace(job, last=0))  # imports must not count as the cost of a fit

@@ -14,7 +14,7 @@ from causalkit.progress import Progress, teller
 from causalkit.study.backends import Outcome, Pool, open_pool
 from causalkit.study.block import lost_block
 from causalkit.study.collect import collect
-from causalkit.study.design import Cell, EstimatorSpec, Job
+from causalkit.study.design import Cell, EstimatorSpec, Job, job_of
 from causalkit.study.export import drop_summary, write_summary
 from causalkit.study.facts import check_sources, facts_of, stopping_rule
 from causalkit.study.plan import Plan, plan
@@ -116,7 +116,7 @@ def run(
             cells,
             estimators,
             have=store.covered,
-            template=partial(_job, study, store.folder),
+            template=partial(job_of, study, folder=store.folder),
             decide=_Decisions(store, rule),
             stages=rule.stages(max_reps),
             block=options.block,
@@ -229,30 +229,6 @@ class _Decisions:
         else:
             self._read.pop(key, None)
         return verdict
-
-
-def _job(
-    study: "Study",
-    folder: Path,
-    cell: Cell,
-    estimators: tuple[EstimatorSpec, ...],
-    first: int,
-    last: int,
-) -> Job:
-    return Job(
-        study_seed=study.seed,
-        level=study.level,
-        null=study.null,
-        cell=cell,
-        estimators=estimators,
-        first=first,
-        last=last,
-        task_s=study.budget.task_s,
-        rss_mb=study.budget.rss_mb,
-        paths=() if study.folder is None else (str(study.folder),),
-        folder=str(folder.resolve()),
-        treatment_cost=study.treatment_cost,
-    )
 
 
 def _chosen(
