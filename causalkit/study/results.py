@@ -6,9 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-KEY = ("cell_id", "est_id", "estimand", "rep")
 STALE = ["cell_id", "generator", "est_id", "label", "n_reps"]
-RULES = ("target", "max", "budget", "failures", "running")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

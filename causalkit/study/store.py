@@ -14,6 +14,7 @@ from causalkit.errors import ArgumentError, StorageError
 from causalkit.provenance import __version__, info
 from causalkit.study import lock
 from causalkit.study.design import SCHEMA, canonical_json, plain
+from causalkit.study.results import STALE
 from causalkit.study.store_read import BlockName, block_names, merged, read_blocks, read_texts
 from causalkit.study.store_read import canonical_bytes as canonical_bytes
 from causalkit.study.store_repair import IDENTITY, MANIFEST, repaired, set_aside, stated
@@ -251,7 +252,7 @@ class Store:
             )
             for (cell, est), names in found.items()
         ]
-        return pd.DataFrame(rows, columns=["cell_id", "generator", "est_id", "label", "n_reps"])
+        return pd.DataFrame(rows, columns=STALE)
 
     def _of_study(
         self, cells: Collection[str] | None, estimators: Collection[str] | None
