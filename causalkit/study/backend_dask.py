@@ -93,21 +93,18 @@ class DaskPool:
         self._jobs[future] = job
         future.add_done_callback(self._finished.put)
 
-    def wait(self, timeout: float | None = None) -> list[Outcome]:
-        """Outcomes of the jobs that are finished, or nothing after ``timeout`` seconds.
+    def wait(self) -> list[Outcome]:
+        """Outcomes of the jobs that are finished; waits for the first of them.
 
         Raises
         ------
         StudyError
             If the scheduler is gone, or somebody cancelled the jobs there.
         """
-        deadline = float("inf") if timeout is None else time.monotonic() + timeout
         while self._jobs:
-            done = self._settled(min(_LOOK_S, max(deadline - time.monotonic(), 0.0)))
+            done = self._settled()
             if done:
                 return self._outcomes(done)
-            if time.monotonic() >= deadline:
-                break
             if self._client.status not in ("running", "connecting"):
                 raise _gone()
         return []
@@ -159,10 +156,10 @@ class DaskPool:
         opening.callback(cluster.close)
         return cluster
 
-    def _settled(self, seconds: float) -> list[Any]:
-        """Futures that are no longer pending; waits for the first of them."""
+    def _settled(self) -> list[Any]:
+        """Futures that are no longer pending; waits a while for the first of them."""
         try:
-            done = [self._finished.get(timeout=seconds)]
+            done = [self._finished.get(timeout=_LOOK_S)]
         except queue.Empty:
             return []
         while not self._finished.empty():

@@ -68,10 +68,10 @@ class ProcessPool:
             future = self._queued(data)
         self._futures[future] = job
 
-    def wait(self, timeout: float | None = None) -> list[Outcome]:
-        """Outcomes of the jobs that are finished, or nothing after ``timeout`` seconds."""
+    def wait(self) -> list[Outcome]:
+        """Outcomes of the jobs that are finished; waits for the first of them."""
         if not self._ready:
-            done, _ = wait(self._futures, timeout, return_when=FIRST_COMPLETED)
+            done, _ = wait(self._futures, return_when=FIRST_COMPLETED)
             return [self._outcome(future) for future in done]
         outcomes, self._ready = self._ready, []
         return outcomes

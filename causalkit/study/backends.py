@@ -65,8 +65,8 @@ class Pool(Protocol):
     def submit(self, job: Job) -> None:
         """Hand a job to a worker; an ``ArgumentError`` beyond the capacity."""
 
-    def wait(self, timeout: float | None = None) -> list[Outcome]:
-        """Block until some job is finished, or for ``timeout`` seconds; then nothing is returned.
+    def wait(self) -> list[Outcome]:
+        """Block until some job is finished; nothing is returned where none was submitted.
 
         A dead worker is an outcome, not an exception.
         """
@@ -152,7 +152,7 @@ class SerialPool:
             self._limits.enter_context(one_thread())
         self._finished.append(_ran(self._work, job))
 
-    def wait(self, timeout: float | None = None) -> list[Outcome]:  # noqa: ARG002
+    def wait(self) -> list[Outcome]:
         """Outcome of the last job."""
         done, self._finished = self._finished, []
         return done

@@ -183,7 +183,7 @@ def test_closing_gives_up_what_is_running(tmp_path):
         pool.submit(job(0, folder=tmp_path))
         deadline = time.monotonic() + 30
         while not (files := list(tmp_path.glob("pid-*"))):
-            assert pool.wait(timeout=0.02) == []
+            time.sleep(0.02)
             assert time.monotonic() < deadline
         before = time.perf_counter()
     assert time.perf_counter() - before < 4.0
@@ -274,11 +274,11 @@ def test_a_scheduler_that_dies_is_said_and_nothing_is_blamed(tmp_path):
     ):
         for i in range(4):
             pool.submit(job(i))
-        assert pool.wait(timeout=0.5) == []
+        time.sleep(0.5)
         scheduler.kill()
         before = time.perf_counter()
         with pytest.raises(StudyError, match=r"scheduler is gone.*Finished blocks are kept"):
-            pool.wait(timeout=30)
+            pool.wait()
         assert time.perf_counter() - before < 20
 
 

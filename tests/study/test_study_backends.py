@@ -134,15 +134,6 @@ def test_functions_that_no_import_path_leads_to_reach_the_workers():
     assert outcome.value == 7.5
 
 
-def test_wait_comes_back_with_nothing_when_its_time_is_over():
-    with open_pool("processes", work.sleeps, workers=1) as pool:
-        pool.submit(job(0))
-        before = time.perf_counter()
-        assert pool.wait(timeout=0.3) == []
-        assert 0.3 <= time.perf_counter() - before < 5.0
-        assert pool.running == 1
-
-
 def test_two_workers_work_at_the_same_time(tmp_path):
     with open_pool("processes", work.meets, workers=2) as pool:
         outcomes = feed(pool, [job(i, folder=tmp_path) for i in range(2)])
