@@ -22,7 +22,6 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 INTERRUPTED, FAILED_COMPARISON = 130, 5
-USUAL = ("bias", "empirical_se", "rmse", "model_se", "coverage")
 
 
 @click.group("sim")
@@ -67,7 +66,7 @@ def check(path: Path, *, reps: int, as_json: bool) -> None:
     from causalkit.study.study import Study
 
     study = Study.from_toml(path)
-    found = pilot(study, reps=reps, progress=_told("pilot"))
+    found = pilot(study, reps=reps, progress=_on_terminal())
     click.echo(json.dumps(found.to_dict(), indent=2) if as_json else str(found))
     if found.problems:
         sys.exit(3)
@@ -100,7 +99,7 @@ def run(path: Path, *, only: str | None, as_json: bool, **options: Any) -> None:
     )
     try:
         with ending_like_ctrl_c():
-            report = study.run(only=_parsed(only), progress=_told(study.name), **given)
+            report = study.run(only=_parsed(only), progress=_on_terminal(), **given)
     except KeyboardInterrupt:
         click.echo(
             f"interrupted; finished blocks are kept in {study.results_folder}. "
@@ -154,7 +153,7 @@ def summary(
 ) -> None:
     """Show bias, RMSE, coverage and more, each with its Monte-Carlo error."""
     from causalkit.study.collect import collect
-    from causalkit.study.report_tables import performance_table
+    from causalkit.study.report_tables import USUAL, performance_table
     from causalkit.study.summary import summarise
 
     results = collect(folder)
@@ -316,9 +315,9 @@ def _interrupt(_number: int, _frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def _told(what: str) -> Any:
-    """Progress on standard error; a bar on a terminal, nothing elsewhere."""
-    return sys.stderr.isatty() and what is not None
+def _on_terminal() -> bool:
+    """Whether to show progress, which goes to standard error."""
+    return sys.stderr.isatty()
 
 
 def _parsed(only: str | None) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from causalkit.study.grouped import ANALYSES, Analysis
 from causalkit.study.plots_pick import span
 from causalkit.study.report_figures import figures
 from causalkit.study.report_tables import (
+    USUAL,
     analyses_table,
     failures_table,
     performance_table,
@@ -34,8 +35,7 @@ ADEMP = {
     "methods": "Methods",
     "performance": "Performance measures",
 }
-MEASURES = ("bias", "empirical_se", "rmse", "model_se", "coverage")
-_DRAWN = (*MEASURES, "mean_wall_s")
+_DRAWN = (*USUAL, "mean_wall_s")
 _OPEN, _MOST_ROWS, _MOST_TRACEBACKS = 60, 5000, 20
 _STYLE = """<style>
 .tall{max-height:34rem;overflow:auto;border:1px solid #ddd;padding:0 .6rem}
@@ -152,7 +152,7 @@ def _stopping(results: Results) -> list[str]:
 
 def _performance(results: Results, summary: pd.DataFrame) -> list[str]:
     """Table of measures."""
-    table = performance_table(results, summary, measures=MEASURES)
+    table = performance_table(results, summary, measures=USUAL)
     note = "Successful replications only (complete cases)."
     return [*_html(Heading("Performance")), _table(table, name="Performance", caption=note)]
 

@@ -11,6 +11,7 @@ from causalkit.study.plots_pick import cell_labels
 from causalkit.study.plots_summary import words
 from causalkit.study.results import Results
 
+USUAL = ("bias", "empirical_se", "rmse", "model_se", "coverage")
 RULES = {
     "target": "precision targets met",
     "max": "most replications of the plan",
