@@ -51,7 +51,6 @@ from causalkit.metrics.measure import Measure as Measure
 from causalkit.metrics.measure import mean_of as mean_of
 from causalkit.metrics.measure import median_of as median_of
 from causalkit.metrics.measure import quantile_of as quantile_of
-from causalkit.metrics.measure import replication_flag as replication_flag
 from causalkit.metrics.measure import replications_for_mean as replications_for_mean
 from causalkit.metrics.measure import replications_for_share as replications_for_share
 from causalkit.metrics.measure import rule_mcse as rule_mcse

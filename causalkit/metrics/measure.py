@@ -350,11 +350,6 @@ def rule_mcse(measure: Measure, *, kind: str, n: int) -> float:
     return math.inf if math.isnan(measure.mcse) else measure.mcse
 
 
-def replication_flag(n: int) -> Literal["", "insufficient"]:
-    """``"insufficient"`` below 30 replications, to be printed beside the number."""
-    return "insufficient" if n < LEAST_REPLICATIONS else ""
-
-
 def replications_for_share(mcse: float, *, p: float = 0.95) -> int:
     """Replications until a share near ``p`` has the given MCSE: p(1 − p)/MCSE².
 

@@ -15,7 +15,6 @@ from causalkit.metrics import (
     mean_of,
     median_of,
     quantile_of,
-    replication_flag,
     replications_for_mean,
     replications_for_share,
     rule_mcse,
@@ -96,10 +95,6 @@ def test_the_stopping_rule_takes_other_errors_as_they_are_and_nan_as_never():
     assert rule_mcse(mean_of([5.0]), kind="mean", n=1) == math.inf
     with pytest.raises(ArgumentError, match="Did you mean 'share'"):
         rule_mcse(Measure(1.0, 0.2), kind="shares", n=40)
-
-
-def test_fewer_than_thirty_replications_are_flagged():
-    assert [replication_flag(n) for n in (0, 29, 30, 5000)] == ["insufficient"] * 2 + [""] * 2
 
 
 def test_replications_that_precision_needs():
