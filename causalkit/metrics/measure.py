@@ -22,7 +22,8 @@ KINDS: tuple[Kind, ...] = ("mean", "share", "sd", "ratio", "quantile")
 LEAST_REPLICATIONS = 30
 # Below 4 % relative error in the bootstrap's own spread; the cost does not grow with R.
 _DRAWS = 400
-_Z = NormalDist().inv_cdf(0.975)
+# Half-width of a 95 % interval in standard errors.
+Z95 = NormalDist().inv_cdf(0.975)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +49,8 @@ class Measure:
     @property
     def interval(self) -> tuple[float, float]:
         """95 % interval of the measure itself."""
-        low = self.value - _Z * self.mcse if self.low is None else self.low
-        high = self.value + _Z * self.mcse if self.high is None else self.high
+        low = self.value - Z95 * self.mcse if self.low is None else self.low
+        high = self.value + Z95 * self.mcse if self.high is None else self.high
         return low, high
 
 

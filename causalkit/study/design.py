@@ -310,4 +310,3 @@ def estimator_seed(seed: int, cell: Cell, rep: int, estimator: EstimatorSpec) ->
     key = (*cell.words, rep, 1, *estimator.words)
     state = np.random.SeedSequence(seed, spawn_key=key).generate_state(1, np.uint32)
     return int(state[0] >> np.uint32(1))
-

@@ -8,7 +8,7 @@ import numpy as np
 
 from causalkit.errors import ArgumentError
 from causalkit.metrics import MEASURES, Measure, MeasureSpec, share_of
-from causalkit.metrics.measure import quantiles_of, spreads
+from causalkit.metrics.measure import Z95, quantiles_of, spreads
 from causalkit.rng import stream
 from causalkit.study.grouped import Batch, Groups, batches
 from causalkit.typing import Bools, Floats
@@ -172,12 +172,9 @@ def _quantiles(table: Table, m: int, spec: MeasureSpec, batch: Batch, setting: S
 
 def _put_all(table: Table, at: tuple[Any, int], value: Floats, mcse: Floats) -> None:
     """Write values whose interval is symmetric."""
-    half = mcse * _Z
+    half = mcse * Z95
     table.value[at], table.mcse[at] = value, mcse
     table.low[at], table.high[at] = value - half, value + half
-
-
-_Z = Measure(0.0, 1.0).interval[1]
 
 
 def _shares(table: Table, m: int, spec: MeasureSpec, batch: Batch, setting: Setting) -> None:

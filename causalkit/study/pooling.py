@@ -5,13 +5,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from causalkit.metrics import Measure
+from causalkit.metrics.measure import Z95
 from causalkit.typing import Ints
 
 # What a flag may hold besides the reason why there is no value, one bit each.
 NOTES = ("insufficient", "failures", "contended", "complete-case")
 
-_Z = Measure(0.0, 1.0).interval[1]
 _TEXTS = np.array(
     [
         "; ".join(note for place, note in enumerate(NOTES) if bits >> place & 1)
@@ -67,8 +66,8 @@ def pooled(frame: pd.DataFrame, params: list[str]) -> pd.DataFrame:
             error = "mcse" if name == "value" else "difference_mcse"
             out[name] = np.where(several, total(name) / cells, out[name])
             out[error] = np.where(several, np.sqrt(total(error, 2)) / cells, out[error])
-    out["lo"] = np.where(several, out["value"] - _Z * out["mcse"], out["lo"])
-    out["hi"] = np.where(several, out["value"] + _Z * out["mcse"], out["hi"])
+    out["lo"] = np.where(several, out["value"] - Z95 * out["mcse"], out["lo"])
+    out["hi"] = np.where(several, out["value"] + Z95 * out["mcse"], out["hi"])
     for name in ("n_planned", "n_ok", "n_failed"):
         out[name] = total(name).astype(np.int64)
     out["cell_id"] = np.where(several, "", out["cell_id"])
