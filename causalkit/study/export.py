@@ -33,8 +33,8 @@ def records_table(results: Results) -> pd.DataFrame:
     A parameter that has the name of another column gets ``param_`` before it.
     """
     frame = results.records.merge(results.estimators[["est_id", "label"]], on="est_id", how="left")
-    taken = {*frame.columns, "generator", "version"} - {"cell_id"}
-    params = {name: f"param_{name}" for name in results.cells.columns[3:] if name in taken}
+    taken = set(frame.columns) - {"cell_id"}
+    params = {name: f"param_{name}" for name in results.cells if name in taken}
     return frame.merge(results.cells.rename(columns=params), on="cell_id", how="left")
 
 

@@ -8,9 +8,8 @@ import pandas as pd
 
 from causalkit.errors import ArgumentError
 from causalkit.study.design import Reps, canonical_json, plain
+from causalkit.study.results import CELL_COLUMNS
 from causalkit.study.verdict import StoppingRule
-
-CELL_COLUMNS = ("cell_id", "generator", "version")
 
 if TYPE_CHECKING:
     from causalkit.study.plan import Plan

@@ -13,8 +13,8 @@ from causalkit.errors import ArgumentError, CausalKitError, unknown_name
 from causalkit.metrics import replications_for_share
 from causalkit.registry import GENERATORS
 from causalkit.study.design import Cell, EstimatorSpec, GeneratorGrid, canonical_json, plain
-from causalkit.study.facts import CELL_COLUMNS
 from causalkit.study.resolve import built, estimator_of, generator_spec, reach
+from causalkit.study.results import CELL_COLUMNS
 from causalkit.study.sources import module_digest, source_digest
 
 if TYPE_CHECKING:

@@ -8,10 +8,9 @@ import numpy as np
 import pandas as pd
 
 from causalkit.errors import ArgumentError, check_choice, unknown_name
-from causalkit.study.results import Results
+from causalkit.study.results import CELL_COLUMNS, Results
 
 MOST_SERIES = 12
-_NOT_FACTORS = {"cell_id", "generator", "version"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +99,7 @@ def capped(
 
 def factors(cells: pd.DataFrame) -> list[str]:
     """Columns of the cells that vary: the generator if there are several, then parameters."""
-    named = ["generator", *(name for name in cells.columns if name not in _NOT_FACTORS | {"label"})]
+    named = ["generator", *(name for name in cells.columns if name not in (*CELL_COLUMNS, "label"))]
     if cells.groupby("generator")["version"].nunique().max() > 1:
         named.insert(1, "version")
     return [name for name in named if cells[name].map(level_text).nunique() > 1]

@@ -14,10 +14,8 @@ from causalkit.metrics import MEASURES, Measure
 from causalkit.metrics.measure import rule_mcse
 from causalkit.study.design import canonical_json
 from causalkit.study.published_tables import given, own_name, param_columns, parameters_of
-from causalkit.study.results import Results
+from causalkit.study.results import CELL_COLUMNS, Results
 from causalkit.study.summary import summarise
-
-_NOT_PARAMS = ("cell_id", "generator", "version")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -128,7 +126,7 @@ def _from_results(study: Any, measures: list[str], reference: pd.DataFrame) -> _
             raise unknown_name("measure in the reference", name, known)
     summary = summarise(study, measures=measures)
     cells = [
-        (row["generator"], {k: v for k, v in row.items() if k not in _NOT_PARAMS}, row["cell_id"])
+        (row["generator"], {k: v for k, v in row.items() if k not in CELL_COLUMNS}, row["cell_id"])
         for row in study.cells.to_dict("records")
     ]
     ordered = study.estimators.sort_values("position", kind="stable")

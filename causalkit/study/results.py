@@ -6,6 +6,8 @@ from typing import Any
 
 import pandas as pd
 
+# Of the table of cells, before its parameters.
+CELL_COLUMNS = ("cell_id", "generator", "version")
 STALE = ["cell_id", "generator", "est_id", "label", "n_reps"]
 
 

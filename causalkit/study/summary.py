@@ -17,11 +17,10 @@ from causalkit.study.differences import PRECISION, differences, precisions
 from causalkit.study.evaluate import Setting, Table, count_failures, evaluate
 from causalkit.study.grouped import ANALYSES, Analysis, Groups, group_records, usable
 from causalkit.study.pooling import noted, pooled
-from causalkit.study.results import Results
+from causalkit.study.results import CELL_COLUMNS, Results
 from causalkit.study.truth_error import READS, add_truth_error
 from causalkit.typing import Bools, Floats, Ints
 
-_NOT_PARAMS = ("cell_id", "generator", "version")
 _TIMES = frozenset({"wall_s", "cpu_s"})
 _TAKEN = frozenset(
     (
@@ -167,7 +166,7 @@ def _chosen(
 
 def _kept(cells: pd.DataFrame, by: Sequence[str] | None) -> dict[str, str]:
     """Parameters that the summary shows, with the names of their columns."""
-    params = [str(name) for name in cells.columns if name not in _NOT_PARAMS]
+    params = [str(name) for name in cells.columns if name not in CELL_COLUMNS]
     if isinstance(by, str):
         raise ArgumentError(f"by must be a list of parameters; write [{by!r}].")
     for name in by or ():
