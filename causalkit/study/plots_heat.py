@@ -8,7 +8,6 @@ import pandas as pd
 
 from causalkit.errors import ArgumentError, unknown_name
 from causalkit.results import canvas
-from causalkit.study.plots_nested import one_estimand
 from causalkit.study.plots_pick import (
     Choice,
     capped,
@@ -17,6 +16,7 @@ from causalkit.study.plots_pick import (
     factors,
     level_text,
     levels,
+    one_estimand,
     span,
 )
 from causalkit.study.plots_sheet import PANELS, Sheet, finish, panel_title, sheet, tick_places

@@ -151,9 +151,7 @@ def plot_bias_spread(
     panel.axvline(0.0, color=canvas.INK, lw=0.9, ls=(0, (4, 3)), zorder=1)
     bars = len(frame) <= _MOST_BARS
     looks = styles(len(choice.estimators))
-    for est_id, label, look in zip(
-        choice.estimators["est_id"], choice.estimators["label"], looks, strict=True
-    ):
+    for (est_id, label), look in zip(choice.pairs(), looks, strict=True):
         some = frame[frame["est_id"] == est_id]
         if bars:
             panel.hlines(some["empirical_se"], some["bias_lo"], some["bias_hi"], color=look.colour)
@@ -161,7 +159,7 @@ def plot_bias_spread(
                 some["bias"], some["empirical_se_lo"], some["empirical_se_hi"], color=look.colour
             )
         size = 6.0 if bars else 3.5
-        name = canvas.literal(str(label))
+        name = canvas.literal(label)
         panel.plot(some["bias"], some["empirical_se"], ls="", ms=size, label=name, **look.point)
     _arcs(panel, frame)
     drawn.label(x="Bias", y="Empirical SE")

@@ -9,7 +9,15 @@ import pandas as pd
 from causalkit.errors import ArgumentError, unknown_name
 from causalkit.results import canvas
 from causalkit.results.numerals import number
-from causalkit.study.plots_pick import Choice, choose, factors, is_absent, level_text, levels, span
+from causalkit.study.plots_pick import (
+    choose,
+    factors,
+    is_absent,
+    level_text,
+    levels,
+    one_estimand,
+    span,
+)
 from causalkit.study.plots_sheet import Style, finish, sheet, styles
 from causalkit.study.plots_summary import measured, said_failed_rows, said_missing, words
 from causalkit.study.results import Results
@@ -86,11 +94,10 @@ def plot_nested_loop(
     panel = drawn.axes[0]
     looks = styles(len(choice.estimators))
     bars = len(cells) <= _MOST_BARS
-    ids = list(choice.estimators["est_id"])
-    for place, (est_id, name) in enumerate(zip(ids, choice.estimators["label"], strict=True)):
+    for place, (est_id, name) in enumerate(choice.pairs()):
         some = frame[frame["est_id"] == est_id]
-        shift = 0.6 * ((place + 0.5) / len(ids) - 0.5)
-        _steps(panel, some, len(cells), name=str(name), look=looks[place], bars=bars, shift=shift)
+        shift = 0.6 * ((place + 0.5) / len(looks) - 0.5)
+        _steps(panel, some, len(cells), name=name, look=looks[place], bars=bars, shift=shift)
     low, high = _extent(frame, bars=bars)
     goal = target_of(measure, level=results.level, null=results.null, truth=float("nan"))
     if goal is not None:
@@ -114,15 +121,6 @@ def plot_nested_loop(
     ]
     finish(drawn, frame.reset_index(drop=True), title=heading, notes=notes)
     return panel
-
-
-def one_estimand(choice: Choice) -> tuple[Choice, str]:
-    """The first estimand only, and a sentence if there are others."""
-    first, *others = choice.estimands
-    if not others:
-        return choice, ""
-    note = f"Estimand: {first}; left out: {', '.join(others)} (choose by estimand=)."
-    return Choice(choice.cells, choice.estimators, (first,), choice.notes), note
 
 
 def nested(cells: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:

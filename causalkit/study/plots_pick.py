@@ -1,7 +1,7 @@
 """What a picture of a study shows: cells, estimators, estimands, and what was left out."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,10 @@ class Choice:
     estimators: pd.DataFrame
     estimands: tuple[str, ...]
     notes: tuple[str, ...] = ()
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """Id and label of each estimator."""
+        return list(self.estimators[["est_id", "label"]].itertuples(index=False, name=None))
 
     def panel_labels(self, pairs: Iterable[tuple[str, str]]) -> list[str]:
         """Cell, and the estimand where there are several; of the only cell nothing."""
@@ -83,17 +87,15 @@ def choose(
     return Choice(cells, shown, names or ("",), (note,) if note else ())
 
 
-def capped(
-    items: pd.DataFrame, most: int, *, what: str, how: str, worst: str = "in the study's order"
-) -> tuple[pd.DataFrame, str]:
+def capped(items: pd.DataFrame, most: int, *, what: str, how: str) -> tuple[pd.DataFrame, str]:
     """The first ``most`` rows, and a sentence if others were left out."""
     if len(items) <= most:
         return items, ""
     left = len(items) - most
     return (
         items.iloc[:most],
-        f"Drawn are the first {most} of {len(items):,} {what} {worst}; {left:,} are left out. "
-        f"Choose others by {how}.",
+        f"Drawn are the first {most} of {len(items):,} {what} in the study's order; {left:,} are "
+        f"left out. Choose others by {how}.",
     )
 
 
@@ -144,6 +146,15 @@ def levels(values: Iterable[Any]) -> list[Any]:
     return present + [value for value in seen.values() if is_absent(value)]
 
 
+def one_estimand(choice: Choice) -> tuple[Choice, str]:
+    """The first estimand only, and a sentence if there are others."""
+    first, *others = choice.estimands
+    if not others:
+        return choice, ""
+    note = f"Estimand: {first}; left out: {', '.join(others)} (choose by estimand=)."
+    return replace(choice, estimands=(first,)), note
+
+
 def panel_rows(choice: Choice, *, most: int) -> tuple[list[tuple[str, str]], str]:
     """Cell and estimand of each panel, and a sentence if there are more than ``most``."""
     pairs = [(cell, name) for cell in choice.cells["cell_id"] for name in choice.estimands]
@@ -161,6 +172,7 @@ class Series:
     ----------
     panel : str
         Name of cell and estimand.
+    estimand : str
     label : str
         Name of the estimator.
     rows : DataFrame
@@ -170,7 +182,6 @@ class Series:
     """
 
     panel: str
-    cell_id: str
     estimand: str
     label: str
     rows: pd.DataFrame
@@ -194,14 +205,12 @@ def series_of(
     found = []
     for (cell_id, estimand), name in zip(panels, choice.panel_labels(panels), strict=True):
         row = []
-        for est_id, label in zip(
-            choice.estimators["est_id"], choice.estimators["label"], strict=True
-        ):
+        for est_id, label in choice.pairs():
             rows = records.iloc[groups.get((cell_id, est_id), nothing)]
             rows = rows[rows["estimand"].isin([estimand, ""])]
             ok = rows["status"] == "ok"
             failed = int(rows.loc[~ok, "rep"].nunique())
-            row.append(Series(name, cell_id, estimand, str(label), rows[ok], failed))
+            row.append(Series(name, estimand, label, rows[ok], failed))
         found.append(row)
     return found
 

@@ -283,15 +283,13 @@ def _rates(ax: "Axes", rows: pd.DataFrame, choice: Choice) -> None:
     ax.plot(sizes, root, color=canvas.INK, lw=1.0, ls=":", zorder=1)
     lines = []
     looks = styles(len(choice.estimators))
-    for est_id, label, look in zip(
-        choice.estimators["est_id"], choice.estimators["label"], looks, strict=True
-    ):
+    for (est_id, label), look in zip(choice.pairs(), looks, strict=True):
         some = rows[rows["est_id"] == est_id]
         if some.empty:
             continue
         floor = some["lo"].where(some["lo"] > 0, some["value"])
         ax.vlines(some["n"], floor, some["hi"], color=look.colour, lw=1.4, zorder=2)
-        name = canvas.literal(str(label))
+        name = canvas.literal(label)
         style: dict[str, Any] = look.point | {"color": look.colour, "ls": look.line}
         ax.plot(some["n"], some["value"], lw=1.3, ms=4.5, label=name, zorder=3, **style)
         fitted, error = float(some["slope"].iloc[0]), float(some["slope_se"].iloc[0])
@@ -327,15 +325,13 @@ def _costs(ax: "Axes", rows: pd.DataFrame, choice: Choice, *, cost: str, measure
     front = rows[rows["efficient"]].sort_values(cost)
     ax.step(front[cost], front[measure], where="post", color=canvas.GREY, lw=1.2, zorder=1)
     looks = styles(len(choice.estimators))
-    for est_id, label, look in zip(
-        choice.estimators["est_id"], choice.estimators["label"], looks, strict=True
-    ):
+    for (est_id, label), look in zip(choice.pairs(), looks, strict=True):
         some = rows[rows["est_id"] == est_id]
         floor = some[f"{cost}_lo"].where(some[f"{cost}_lo"] > 0, some[cost])
         ax.hlines(some[measure], floor, some[f"{cost}_hi"], color=look.colour, lw=1.4, zorder=2)
         ax.vlines(
             some[cost], some[f"{measure}_lo"], some[f"{measure}_hi"], color=look.colour, lw=1.4
         )
-        name = canvas.literal(str(label))
+        name = canvas.literal(label)
         ax.plot(some[cost], some[measure], ls="", ms=6.0, label=name, zorder=3, **look.point)
     ax.grid(color=canvas.PALE, lw=0.7)
