@@ -9,8 +9,8 @@ import pandas as pd
 from causalkit.errors import ArgumentError
 from causalkit.study import config
 from causalkit.study.facts import cells_frame, estimators_frame, stopping_rule
+from causalkit.study.ranges import prefix
 from causalkit.study.results import Results
-from causalkit.study.schedule import prefix
 from causalkit.study.store import Store, read_store
 
 if TYPE_CHECKING:

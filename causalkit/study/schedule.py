@@ -7,9 +7,8 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from causalkit.study.design import Cell, EstimatorSpec, Job, Reps
+from causalkit.study.ranges import Range, joined, missing, prefix
 from causalkit.study.stopping import boundaries
-
-Range = tuple[int, int]
 
 # Long enough that a task costs more than its scheduling, short enough that little is lost.
 _TASK_SECONDS = 5.0
@@ -36,57 +35,6 @@ def goals(reps: Reps, *, has_targets: bool, limit: int | None = None) -> list[in
     if has_targets:
         due |= {count for count in boundaries(reps) if count < last}
     return sorted(due)
-
-
-def missing(have: Sequence[Range], last: int) -> list[Range]:
-    """Ranges of 0, ..., last that no range of ``have`` covers; both ends are included.
-
-    Examples
-    --------
-    >>> missing([(0, 9), (20, 29)], 34)
-    [(10, 19), (30, 34)]
-    """
-    gaps, start = [], 0
-    for first, end in sorted(have):
-        if first > start:
-            gaps.append((start, min(first - 1, last)))
-        start = max(start, end + 1)
-        if start > last:
-            return gaps
-    return [*gaps, (start, last)]
-
-
-def prefix(have: Sequence[Range]) -> int:
-    """Number of replications that are there without a gap, from the first on.
-
-    Examples
-    --------
-    >>> prefix([(10, 19), (0, 9), (30, 39)])
-    20
-    """
-    end = 0
-    for first, last in sorted(have):
-        if first > end:
-            break
-        end = max(end, last + 1)
-    return end
-
-
-def joined(have: Sequence[Range], more: Range) -> list[Range]:
-    """Ranges with one more, sorted; those that touch become one.
-
-    Examples
-    --------
-    >>> joined([(0, 9), (30, 39)], (10, 19))
-    [(0, 19), (30, 39)]
-    """
-    found: list[Range] = []
-    for first, last in sorted([*have, more]):
-        if found and first <= found[-1][1] + 1:
-            found[-1] = (found[-1][0], max(found[-1][1], last))
-        else:
-            found.append((first, last))
-    return found
 
 
 @dataclass(slots=True)
@@ -128,7 +76,7 @@ class _CellState:
             if lacking:
                 self.pieces.append(_Piece(first, after - 1, lacking))
             for spec in lacking:
-                self.claimed[spec.id] = joined(self.claimed[spec.id], (first, after - 1))
+                self.claimed[spec.id] = joined([*self.claimed[spec.id], (first, after - 1)])
 
     def drop_stopped(self) -> None:
         """Take estimators that have stopped off the queue."""
@@ -200,12 +148,6 @@ class Schedule:
         for state in self._states.values():
             self._advance(state)
 
-    @property
-    def is_done(self) -> bool:
-        """Whether nothing is left to run or to wait for."""
-        waiting = any(state.pieces or state.running for state in self._turn)
-        return not waiting and not self._suspects
-
     def next_job(self, *, idle: bool) -> Job | None:
         """Job to start now, if any; suspects of a lost worker run only when all else is idle."""
         if self._suspects:
@@ -232,7 +174,7 @@ class Schedule:
         for spec in job.estimators:
             if job.attempt > 1:
                 state.again.discard((job.first, spec.id))
-            state.have[spec.id] = joined(state.have[spec.id], (job.first, job.last))
+            state.have[spec.id] = joined([*state.have[spec.id], (job.first, job.last)])
         self._advance(state)
 
     def retry(self, job: Job, fits: Sequence[tuple[int, str]]) -> None:

@@ -14,8 +14,9 @@ from causalkit.errors import ArgumentError, StorageError
 from causalkit.provenance import __version__, info
 from causalkit.study import lock
 from causalkit.study.design import SCHEMA, canonical_json, plain
+from causalkit.study.ranges import Range, joined
 from causalkit.study.results import STALE
-from causalkit.study.store_read import BlockName, block_names, merged, read_blocks, read_texts
+from causalkit.study.store_read import block_names, read_blocks, read_texts
 from causalkit.study.store_read import canonical_bytes as canonical_bytes
 from causalkit.study.store_repair import IDENTITY, MANIFEST, repaired, set_aside, stated
 from causalkit.study.store_write import refused, write_file
@@ -134,10 +135,11 @@ class Store:
         except FileNotFoundError:
             return ""
 
-    def covered(self, cell_id: str, est_id: str) -> list[tuple[int, int]]:
+    def covered(self, cell_id: str, est_id: str) -> list[Range]:
         """Replications on disk: sorted ranges with both ends, that neither overlap nor touch."""
         root = self.folder / "records"
-        return merged(block_names(root, cells=[cell_id], estimators=[est_id]))
+        names = block_names(root, cells=[cell_id], estimators=[est_id])
+        return joined(name.reps for name in names)
 
     def repair(self) -> list[str]:
         """Set aside what is not a whole block of this study; call it under the lock.
@@ -238,19 +240,19 @@ class Store:
         study, former = manifest["study"], manifest["former"]
         cells = former["cells"] | study["cells"]
         estimators = former["estimators"] | study["estimators"]
-        found: dict[tuple[str, str], list[BlockName]] = {}
+        found: dict[tuple[str, str], list[Range]] = {}
         for name in block_names(self.folder / "records"):
             if name.cell_id not in study["cells"] or name.est_id not in study["estimators"]:
-                found.setdefault((name.cell_id, name.est_id), []).append(name)
+                found.setdefault((name.cell_id, name.est_id), []).append(name.reps)
         rows = [
             (
                 cell,
                 cells.get(cell, {}).get("generator", ""),
                 est,
                 estimators.get(est, {}).get("label", ""),
-                sum(last - first + 1 for first, last in merged(names)),
+                sum(last - first + 1 for first, last in joined(ranges)),
             )
-            for (cell, est), names in found.items()
+            for (cell, est), ranges in found.items()
         ]
         return pd.DataFrame(rows, columns=STALE)
 

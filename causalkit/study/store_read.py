@@ -14,6 +14,7 @@ import pandas as pd
 
 from causalkit.errors import StorageError, unknown_name
 from causalkit.optional import require
+from causalkit.study.ranges import Range
 
 _TEXT, _WHOLE, _REAL = "string", "int64", "float64"
 _KEY = {"cell_id": _TEXT, "est_id": _TEXT, "estimand": _TEXT, "rep": _WHOLE}
@@ -77,6 +78,11 @@ class BlockName:
     attempt: int = 1
 
     @property
+    def reps(self) -> Range:
+        """First and last replication."""
+        return self.first, self.last
+
+    @property
     def path(self) -> str:
         """Path below the folder of a table; the attempt is part of it from the second on."""
         again = f"-{self.attempt}" if self.attempt > 1 else ""
@@ -122,24 +128,6 @@ def _entries(folder: Path) -> list[str]:
         return os.listdir(folder)
     except (FileNotFoundError, NotADirectoryError):
         return []
-
-
-def merged(names: Sequence[BlockName]) -> list[tuple[int, int]]:
-    """Replications that blocks of one cell and estimator cover: ranges with both ends, no overlap.
-
-    Parameters
-    ----------
-    names : sequence of BlockName
-        Sorted.
-    """
-    ranges: list[tuple[int, int]] = []
-    for name in names:
-        if ranges and name.first <= ranges[-1][1] + 1:
-            start, end = ranges.pop()
-            ranges.append((start, max(end, name.last)))
-        else:
-            ranges.append((name.first, name.last))
-    return ranges
 
 
 def read_blocks(

@@ -1,13 +1,15 @@
 """Which replications run next, without clock, disk or processes."""
 
 import random
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from causalkit.study.design import Cell, EstimatorSpec, Job, Reps
-from causalkit.study.schedule import Schedule, goals, missing, prefix
+from causalkit.study.ranges import joined, missing, prefix
+from causalkit.study.schedule import Schedule, goals
 
 A, B = EstimatorSpec("a", "a"), EstimatorSpec("b", "b")
 CELLS = [Cell("g", 1, {"i": i}) for i in range(3)]
@@ -48,12 +50,14 @@ def schedule(disk, *, stages, decide=lambda *_: None, block=None, specs=(A, B), 
 def play(plan, disk, *, seed=0, most=8, stop_after=None):
     """Run jobs in random order of completion; returns them."""
     rng, running, ran = random.Random(seed), [], []
-    while not plan.is_done and (stop_after is None or len(ran) < stop_after):
+    while stop_after is None or len(ran) < stop_after:
         while len(running) < most:
             job = plan.next_job(idle=not running)
             if job is None:
                 break
             running.append(job)
+        if not running:
+            break
         job = running.pop(rng.randrange(len(running)))
         disk.put(job)
         ran.append(job)
@@ -62,12 +66,15 @@ def play(plan, disk, *, seed=0, most=8, stop_after=None):
 
 
 @given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 12)), max_size=6), st.integers(0, 45))
-def test_missing_and_prefix_are_those_of_sets(pairs, last):
+def test_ranges_are_those_of_sets(pairs, last):
     have = [(first, first + length) for first, length in pairs]
     covered = {rep for first, end in have for rep in range(first, end + 1)}
     found = [rep for first, end in missing(have, last) for rep in range(first, end + 1)]
     assert found == [rep for rep in range(last + 1) if rep not in covered]
     assert prefix(have) == next(rep for rep in range(100) if rep not in covered)
+    apart = joined(have)
+    assert {rep for first, end in apart for rep in range(first, end + 1)} == covered
+    assert all(end + 1 < first for (_, end), (first, _) in pairwise(apart))
 
 
 def test_decisions_fall_on_batches_from_the_minimum_on():
@@ -164,12 +171,14 @@ def test_a_deadly_fit_is_found_by_halving_and_costs_no_other_fit():
     disk, deaths = Disk(), []
     plan = schedule(disk, stages=[32], block=16)
     running, culprits = [], []
-    while not plan.is_done:
+    while True:
         while len(running) < 4:
             job = plan.next_job(idle=not running)
             if job is None:
                 break
             running.append(job)
+        if not running:
+            break
         job = running.pop()
         deadly = job.cell is CELLS[1] and A in job.estimators and job.first <= 5 <= job.last
         if not deadly:

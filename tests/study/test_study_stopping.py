@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from causalkit.errors import ArgumentError
 from causalkit.study.design import Reps
-from causalkit.study.schedule import prefix
+from causalkit.study.ranges import prefix
 from causalkit.study.stopping import boundaries, reached
 from causalkit.study.verdict import StoppingRule
 

@@ -13,7 +13,7 @@ from causalkit.errors import ArgumentError, StorageError
 from causalkit.study import store as module
 from causalkit.study import store_read
 from causalkit.study.design import Cell, EstimatorSpec
-from causalkit.study.schedule import missing
+from causalkit.study.ranges import missing
 from causalkit.study.store import canonical_bytes, open_store, read_store, write_block
 
 A, B = (spec.id for spec in SPECS)
