@@ -17,7 +17,6 @@ from causalkit.study.design import SCHEMA, canonical_json, plain
 from causalkit.study.ranges import Range, joined
 from causalkit.study.results import STALE
 from causalkit.study.store_read import block_names, read_blocks, read_texts
-from causalkit.study.store_read import canonical_bytes as canonical_bytes
 from causalkit.study.store_repair import IDENTITY, MANIFEST, repaired, set_aside, stated
 from causalkit.study.store_write import refused, write_file
 from causalkit.study.store_write import write_block as write_block

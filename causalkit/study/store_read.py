@@ -52,9 +52,6 @@ TABLES: Mapping[str, Mapping[str, str]] = {
         "seed_address": _TEXT,
     },
 }
-RECORD_COLUMNS = tuple(TABLES["records"])
-# What may differ between two runs of the same study.
-RESOURCE_COLUMNS = ("wall_s", "cpu_s", "peak_rss_mb", "peak_gpu_mb", "worker", "attempt")
 
 # Key of the facts in the footer of a block.
 FOOTER = b"causalkit"
@@ -279,23 +276,3 @@ def read_texts(folder: Path) -> dict[str, str]:
     """Texts of a folder by digest."""
     files = sorted(name for name in _entries(folder) if re.fullmatch(r"[0-9a-z]+\.txt", name))
     return {name[:-4]: (folder / name).read_text(encoding="utf-8") for name in files}
-
-
-def canonical_bytes(records: pd.DataFrame) -> bytes:
-    """Records without what they cost: equal bytes mean that two runs found the same.
-
-    Parameters
-    ----------
-    records : DataFrame
-        In any order.
-
-    Returns
-    -------
-    bytes
-        A line of column names and a line per record by cell, estimator, estimand and replication,
-        with numbers by their shortest exact form.
-    """
-    names = [name for name in RECORD_COLUMNS if name not in RESOURCE_COLUMNS]
-    ordered = records.sort_values(list(_KEY), kind="stable")
-    values = (map(repr, ordered[name].tolist()) for name in names)
-    return "\n".join([",".join(names), *map(",".join, zip(*values, strict=True))]).encode()

@@ -12,6 +12,8 @@ RECORD_COLUMNS = [
     "p_value", "level", "truth", "truth_mcse", "status", "n_obs", "wall_s", "cpu_s", "peak_rss_mb",
     "peak_gpu_mb", "worker", "warnings_digest", "attempt",
 ]  # fmt: skip
+# What may differ between two runs of the same study.
+RESOURCE_COLUMNS = ("wall_s", "cpu_s", "peak_rss_mb", "peak_gpu_mb", "worker", "attempt")
 METRIC_COLUMNS = ["cell_id", "est_id", "estimand", "rep", "metric", "value"]
 FAILURE_COLUMNS = [
     "cell_id", "est_id", "rep", "status", "exception", "message", "traceback_digest",
@@ -74,3 +76,15 @@ def block_of(
         warnings={},
         seconds=1.0,
     )
+
+
+def canonical_bytes(records):
+    """Records without what they cost: equal bytes mean that two runs found the same.
+
+    A line of column names and a line per record by cell, estimator, estimand and replication, with
+    numbers by their shortest exact form.
+    """
+    names = [name for name in RECORD_COLUMNS if name not in RESOURCE_COLUMNS]
+    ordered = records.sort_values(["cell_id", "est_id", "estimand", "rep"], kind="stable")
+    values = (map(repr, ordered[name].tolist()) for name in names)
+    return "\n".join([",".join(names), *map(",".join, zip(*values, strict=True))]).encode()

@@ -9,6 +9,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from store_cases import canonical_bytes
 from study_toys import difference, result_of, toy
 
 from causalkit.data.truth import Truth
@@ -17,7 +18,6 @@ from causalkit.study.block import lost_block, run_block
 from causalkit.study.design import Cell, EstimatorSpec, Job, data_stream, estimator_seed
 from causalkit.study.extras import effect_metrics, reported_metrics
 from causalkit.study.meter import Cost, OverTime, Watchdog
-from causalkit.study.store import canonical_bytes
 
 CELL = Cell("study_toys:toy", 1, {"n": 20})
 SEEN = []

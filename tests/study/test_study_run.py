@@ -12,12 +12,13 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
+from store_cases import canonical_bytes
 from study_toys import FILE, HERE, declared
 
 import causalkit.study.work as work_module
 from causalkit.errors import ArgumentError
 from causalkit.study.design import data_stream
-from causalkit.study.store import canonical_bytes, read_store
+from causalkit.study.store import read_store
 
 GRID = {"name": "study_toys:toy", "grid": {"n": [20, 40]}}
 

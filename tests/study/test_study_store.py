@@ -7,14 +7,14 @@ import pandas as pd
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
-from store_cases import CELLS, RECORD_COLUMNS, SEED, SPECS, block_of, facts_of
+from store_cases import CELLS, RECORD_COLUMNS, SEED, SPECS, block_of, canonical_bytes, facts_of
 
 from causalkit.errors import ArgumentError, StorageError
 from causalkit.study import store as module
 from causalkit.study import store_read
 from causalkit.study.design import Cell, EstimatorSpec
 from causalkit.study.ranges import missing
-from causalkit.study.store import canonical_bytes, open_store, read_store, write_block
+from causalkit.study.store import open_store, read_store, write_block
 
 A, B = (spec.id for spec in SPECS)
 C1, C2 = (cell.id for cell in CELLS)
@@ -51,7 +51,7 @@ def test_records_come_back_bit_for_bit_by_cell_estimator_and_replication(store):
     given = pd.concat([block.records for block in blocks])
     given = given.sort_values(["cell_id", "est_id", "rep"], kind="stable", ignore_index=True)
     found = store.records()
-    assert list(found) == RECORD_COLUMNS == list(store_read.RECORD_COLUMNS)
+    assert list(found) == RECORD_COLUMNS == list(store_read.TABLES["records"])
     pd.testing.assert_frame_equal(found, given, check_exact=True)
     metrics = pd.concat([block.metrics for block in blocks])
     metrics = metrics.sort_values(["cell_id", "est_id", "rep"], ignore_index=True)

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from store_cases import CELLS, RECORD_COLUMNS, SPECS, block_of, facts_of
+from store_cases import CELLS, RECORD_COLUMNS, SPECS, block_of, canonical_bytes, facts_of
 
-from causalkit.study.store import canonical_bytes, open_store, write_block
+from causalkit.study.store import open_store, write_block
 
 A, B = (spec.id for spec in SPECS)
 C1, C2 = (cell.id for cell in CELLS)

@@ -8,11 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from store_cases import CELLS, SPECS, block_of, facts_of
+from store_cases import CELLS, SPECS, block_of, canonical_bytes, facts_of
 
 from causalkit.errors import StorageError
 from causalkit.study import store_write
-from causalkit.study.store import canonical_bytes, open_store, write_block
+from causalkit.study.store import open_store, write_block
 
 A, B = (spec.id for spec in SPECS)
 C1, C2 = (cell.id for cell in CELLS)

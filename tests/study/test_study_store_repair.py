@@ -5,10 +5,10 @@ import random
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from store_cases import CELLS, RECORD_COLUMNS, SPECS, block_of, facts_of
+from store_cases import CELLS, RECORD_COLUMNS, SPECS, block_of, canonical_bytes, facts_of
 
 from causalkit.errors import StorageError
-from causalkit.study.store import canonical_bytes, open_store, write_block
+from causalkit.study.store import open_store, write_block
 
 A, B = (spec.id for spec in SPECS)
 C1, C2 = (cell.id for cell in CELLS)
