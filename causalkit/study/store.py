@@ -1,8 +1,8 @@
 """Results folder of a study: what it is about, blocks that appear whole, and who may write."""
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -44,11 +44,9 @@ class Store:
     notes: tuple[str, ...] = ()
     _declared: Mapping[str, Any] | None = field(default=None, repr=False)
 
-    @contextmanager
-    def lock(self) -> Iterator[list[str]]:
+    def lock(self) -> AbstractContextManager[list[str]]:
         """Hold the folder for this process; see :func:`causalkit.study.lock.locked`."""
-        with lock.locked(self.folder) as said:
-            yield said
+        return lock.locked(self.folder)
 
     def begin(self, facts: Mapping[str, Any]) -> None:
         """Record what the study now is, and on what it runs; call it under the lock.
@@ -188,36 +186,17 @@ class Store:
         StorageError
             If a block is damaged.
         """
-        cells, estimators = self._of_study(cells, estimators)
-        return read_blocks(
-            self.folder,
-            "records",
-            cells=cells,
-            estimators=estimators,
-            first=first,
-            last=last,
-            columns=columns,
+        return self._table(
+            "records", cells=cells, estimators=estimators, first=first, last=last, columns=columns
         )
 
-    def metrics(
-        self,
-        *,
-        cells: Collection[str] | None = None,
-        estimators: Collection[str] | None = None,
-    ) -> pd.DataFrame:
-        """Further numbers per replication; arguments as for :meth:`records`."""
-        cells, estimators = self._of_study(cells, estimators)
-        return read_blocks(self.folder, "metrics", cells=cells, estimators=estimators)
+    def metrics(self) -> pd.DataFrame:
+        """Further numbers per replication of the study."""
+        return self._table("metrics")
 
-    def failures(
-        self,
-        *,
-        cells: Collection[str] | None = None,
-        estimators: Collection[str] | None = None,
-    ) -> pd.DataFrame:
-        """What went wrong in which replication; arguments as for :meth:`records`."""
-        cells, estimators = self._of_study(cells, estimators)
-        return read_blocks(self.folder, "failures", cells=cells, estimators=estimators)
+    def failures(self) -> pd.DataFrame:
+        """What went wrong in which replication of the study."""
+        return self._table("failures")
 
     def tracebacks(self) -> dict[str, str]:
         """Text by digest."""
@@ -255,13 +234,22 @@ class Store:
         ]
         return pd.DataFrame(rows, columns=STALE)
 
-    def _of_study(
-        self, cells: Collection[str] | None, estimators: Collection[str] | None
-    ) -> tuple[Collection[str], Collection[str]]:
+    def _table(
+        self,
+        table: str,
+        *,
+        cells: Collection[str] | None = None,
+        estimators: Collection[str] | None = None,
+        **part: Any,
+    ) -> pd.DataFrame:
+        """Rows of a table; by default those of the cells and estimators of the study."""
         facts = self.facts()
-        return (
-            facts["cells"] if cells is None else cells,
-            facts["estimators"] if estimators is None else estimators,
+        return read_blocks(
+            self.folder,
+            table,
+            cells=facts["cells"] if cells is None else cells,
+            estimators=facts["estimators"] if estimators is None else estimators,
+            **part,
         )
 
     def _manifest(self) -> dict[str, Any]:
