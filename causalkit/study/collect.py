@@ -51,6 +51,7 @@ def collect(folder: str | Path) -> Results:
         seed=facts["seed"],
         header=facts["header"],
         tracebacks=store.tracebacks(),
+        warnings=store.warnings(),
         contended=facts["run"]["backend"] != "serial" and facts["run"]["workers"] > 1,
         provenance=store.provenance(),
         toml=store.toml(),

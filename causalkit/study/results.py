@@ -35,8 +35,8 @@ class Results:
         Of the study.
     header : mapping of str to str
         Name and ADEMP text: aims, data generators, estimands, methods, performance measures.
-    tracebacks : mapping of str to str
-        Text by digest.
+    tracebacks, warnings : mapping of str to str
+        Text by digest: ``traceback_digest`` of the failures, ``warnings_digest`` of the records.
     contended : bool
         Whether several workers shared the machine, so that times of estimators do not compare.
     provenance : mapping
@@ -59,6 +59,7 @@ class Results:
     seed: int
     header: Mapping[str, str] = field(default_factory=dict)
     tracebacks: Mapping[str, str] = field(default_factory=dict)
+    warnings: Mapping[str, str] = field(default_factory=dict)
     contended: bool = False
     provenance: Mapping[str, Any] = field(default_factory=dict)
     toml: str = ""

@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -93,6 +94,12 @@ def deadly(data: CausalData, *, random_state: int, share: float = 0.02) -> Effec
     """Takes its worker with it in some replications."""
     if np.random.default_rng(random_state).random() < share:
         os.kill(os.getpid(), signal.SIGKILL)
+    return difference(data)
+
+
+def warned(data: CausalData) -> EffectResult:
+    """The same with a warning."""
+    warnings.warn("mind the gap", RuntimeWarning, stacklevel=1)
     return difference(data)
 
 

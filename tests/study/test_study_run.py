@@ -354,3 +354,11 @@ def test_a_scheduler_that_ends_a_run_leaves_a_folder_that_any_machine_can_take(t
     assert process.returncode == 130
     assert "interrupted; finished blocks are kept" in err
     assert not (tmp_path / "out" / "toy" / "run.lock").exists()
+
+
+def test_what_estimators_warned_of_is_in_the_results(tmp_path):
+    study = declared(tmp_path, estimators=[estimator("warned")], reps=2)
+    study.run()
+    results = study.results()
+    (digest,) = results.records["warnings_digest"].unique()
+    assert results.warnings[digest] == "RuntimeWarning: mind the gap"
