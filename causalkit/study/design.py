@@ -14,7 +14,7 @@ from causalkit.errors import ArgumentError, ArgumentTypeError, check_choice, che
 if TYPE_CHECKING:
     from causalkit.study.study import Study
 
-SCHEMA = 1
+SCHEMA = 2
 Backend = Literal["serial", "processes", "dask"]
 BACKENDS: tuple[Backend, ...] = ("serial", "processes", "dask")
 

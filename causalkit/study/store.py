@@ -17,7 +17,7 @@ from causalkit.study.design import SCHEMA, canonical_json, plain
 from causalkit.study.ranges import Range, joined
 from causalkit.study.results import STALE
 from causalkit.study.store_read import block_names, read_blocks, read_texts
-from causalkit.study.store_repair import IDENTITY, MANIFEST, repaired, set_aside, stated
+from causalkit.study.store_repair import IDENTITY, MANIFEST, repaired, set_aside
 from causalkit.study.store_write import refused, write_file
 from causalkit.study.store_write import write_block as write_block
 
@@ -111,14 +111,7 @@ class Store:
         manifest = _manifest(self.folder)
         if manifest is None:
             return {}
-        kept = (manifest["former"], manifest["study"])
-        versions = {c["generator"]: c["version"] for c in manifest["study"]["cells"].values()}
-        return {
-            # Folders of before name generators without their version.
-            name if "@" in name else f"{name}@{versions.get(name)}": digest
-            for part in kept
-            for name, digest in part.get("sources", {}).items()
-        }
+        return dict(manifest["former"]["sources"] | manifest["study"]["sources"])
 
     def provenance(self) -> dict[str, Any]:
         """Versions and host facts of the last run, and under ``earlier`` those that differed."""
@@ -277,7 +270,7 @@ def open_store(
     folder : path
     study_facts : mapping
         ``name``, ``seed``, ``level``, ``null``, ``treatment_cost``, ``cells`` and ``estimators``
-        by id, and whatever else describes the study, all of it as JSON knows it.
+        by id, ``sources``, and whatever else describes the study, all of it as JSON knows it.
     toml : str or None
         The study file.
     fresh : bool
@@ -350,7 +343,7 @@ def _check_same(folder: Path, manifest: Mapping[str, Any], facts: Mapping[str, A
     """Refuse to mix two studies."""
     before = manifest["study"]
     for key in ("name", *IDENTITY):
-        there, here = stated(before, key), stated(facts, key)
+        there, here = before[key], facts[key]
         if there != here:
             raise ArgumentError(
                 f"{str(folder)!r} holds another study: {key} is {there!r} there and "

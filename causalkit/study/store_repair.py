@@ -15,7 +15,7 @@ from causalkit.study.store_write import refused
 
 ASIDE, MANIFEST = "damaged", "manifest.json"
 IDENTITY = ("seed", "level", "null", "treatment_cost")
-_FOOTER = {"schema", "seed", "level", "null", "attempt", "rows"}
+_FOOTER = {"schema", *IDENTITY, "attempt", "rows"}
 _SIDE = tuple(name for name in TABLES if name != "records")
 
 
@@ -108,14 +108,9 @@ def _counted(footer: bytes, study: Mapping[str, Any] | None, attempt: int) -> di
     if facts["attempt"] != attempt:
         raise Fault(f"is of attempt {facts['attempt']!r} and not of {attempt}")
     for key in IDENTITY:
-        if study is not None and stated(facts, key) != stated(study, key):
-            raise Fault(f"comes from another study, whose {key} is {stated(facts, key)!r}")
+        if study is not None and facts[key] != study[key]:
+            raise Fault(f"comes from another study, whose {key} is {facts[key]!r}")
     return dict(facts["rows"])
-
-
-def stated(facts: Mapping[str, Any], key: str) -> Any:
-    """Fact of a study by name; folders from before treatment had a cost are of studies without."""
-    return facts.get(key, 0.0 if key == "treatment_cost" else None)
 
 
 def _check_address(content: Any, name: BlockName) -> None:

@@ -25,7 +25,8 @@ SEED, LEVEL, NULL = 7, 0.95, 0.0
 
 
 def facts_of(cells=CELLS, specs=SPECS, **changes):
-    facts = {"name": "demo", "seed": SEED, "level": LEVEL, "null": NULL, "header": {"aims": "x"}}
+    facts = {"name": "demo", "seed": SEED, "level": LEVEL, "null": NULL, "treatment_cost": 0.0}
+    facts |= {"header": {"aims": "x"}, "sources": {}}
     facts["cells"] = {
         cell.id: {"generator": cell.generator, "version": cell.version, "params": dict(cell.params)}
         for cell in cells

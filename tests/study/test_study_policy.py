@@ -1,20 +1,17 @@
 """Calibration and policy regret of predicted effects, from the declaration to the summary."""
 
-import json
 import math
 
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator
-from store_cases import block_of, facts_of
 from study_toys import difference
 
 from causalkit.data import CausalData
 from causalkit.data.truth import Truth
 from causalkit.errors import ArgumentError
 from causalkit.generators import generator
-from causalkit.study.store import open_store, write_block
 from causalkit.study.study import Study
 
 N, REPS = 200, 40
@@ -136,15 +133,3 @@ def test_another_cost_is_another_study(tmp_path):
     study_of(tmp_path, {"guess": Guess()}, reps=2).run(progress=False)
     with pytest.raises(ArgumentError, match=r"treatment_cost is 0\.0 there and 0\.5 here"):
         study_of(tmp_path, {"guess": Guess()}, reps=2, treatment_cost=0.5).run(progress=False)
-
-
-def test_folders_from_before_there_were_costs_are_of_studies_without(tmp_path):
-    folder = tmp_path / "demo"
-    store = open_store(folder, facts_of())
-    with store.lock():
-        store.begin(facts_of())
-    write_block(folder, block_of(0, 9))
-    assert "treatment_cost" not in json.loads((folder / "manifest.json").read_text())["study"]
-    assert open_store(folder, facts_of(treatment_cost=0.0)).repair() == []
-    with pytest.raises(ArgumentError, match=r"treatment_cost is 0\.0 there and 2\.0 here"):
-        open_store(folder, facts_of(treatment_cost=2.0))

@@ -230,8 +230,8 @@ def test_run_that_began_meanwhile_is_seen_when_this_one_begins(tmp_path):
 
 def test_other_layout_is_refused_by_writers_and_readers(store):
     path = store.folder / "manifest.json"
-    path.write_text(path.read_text().replace('"schema": 1', '"schema": 99'))
-    with pytest.raises(ArgumentError, match=r"schema\) 99; .* version 1\. .*--fresh"):
+    path.write_text(path.read_text().replace('"schema": 2', '"schema": 99'))
+    with pytest.raises(ArgumentError, match=r"schema\) 99; .* version 2\. .*--fresh"):
         open_store(store.folder, facts_of())
     with pytest.raises(ArgumentError, match=r"schema\) 99"):
         read_store(store.folder)
@@ -301,7 +301,7 @@ def test_fresh_does_not_pull_the_folder_from_under_a_run(store):
 
 def test_manifest_holds_the_study_the_versions_and_the_host(store):
     manifest = json.loads((store.folder / "manifest.json").read_text())
-    assert manifest["schema"] == 1
+    assert manifest["schema"] == 2
     assert manifest["study"] == facts_of() == store.facts()
     assert store.toml() == "text"
     host = store.provenance()

@@ -1,5 +1,6 @@
 """Damaged blocks: set aside, said, missing, and never read as results."""
 
+import json
 import random
 
 import pandas as pd
@@ -92,8 +93,15 @@ def one_row_less(folder, paths):
     _write(table.take([0, *range(2, 20)]), path)
 
 
-def _write(table, path):
-    footer = pq.read_metadata(path).metadata[b"causalkit"]
+def no_cost(folder, paths):
+    path = folder / paths["records"]
+    footer = json.loads(pq.read_metadata(path).metadata[b"causalkit"])
+    del footer["treatment_cost"]
+    _write(pq.read_table(path), path, footer=json.dumps(footer))
+
+
+def _write(table, path, *, footer=None):
+    footer = footer or pq.read_metadata(path).metadata[b"causalkit"]
     with pq.ParquetWriter(path, table.schema.remove_metadata(), store_schema=False) as writer:
         writer.write_table(table.replace_schema_metadata(None))
         writer.add_key_value_metadata({b"causalkit": footer})
@@ -118,6 +126,7 @@ DAMAGE = [
     (flip, "cannot be read"),
     (other_table, "does not have the columns of records"),
     (no_footer, "does not say which study it comes from"),
+    (no_cost, "does not say which study it comes from"),
     (other_cell, "holds rows whose cell_id is '"),
     (other_seed, "comes from another study, whose seed is 8"),
     (fewer_rows, r"does not hold the replications of its name (0 to 8, 9 in all)"),
