@@ -106,7 +106,7 @@ def run(
     cells, estimators = _chosen(made, only or {})
     facts, options = facts_of(study, made), study.run_options
     rule = stopping_rule(facts)
-    store = open_store(study.results_folder, facts, study.to_toml_or_none(), fresh=fresh)
+    store = open_store(study.results_folder, facts, _file_text(study), fresh=fresh)
     with store.lock() as said:
         check_sources(store.sources(), facts)
         drop_summary(store.folder)
@@ -229,6 +229,14 @@ class _Decisions:
         else:
             self._read.pop(key, None)
         return verdict
+
+
+def _file_text(study: "Study") -> str | None:
+    """Text of the study file; None if no file can hold the study."""
+    try:
+        return study.to_toml()
+    except ArgumentError:
+        return None
 
 
 def _chosen(

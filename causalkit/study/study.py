@@ -144,13 +144,6 @@ class Study:
         given = {key: value for key, value in options.items() if value is not None}
         return replace(self, run_options=replace(self.run_options, **given))
 
-    def to_toml_or_none(self) -> str | None:
-        """Text of the study file; None if no file can hold the study."""
-        try:
-            return self.to_toml()
-        except ArgumentError:
-            return None
-
     @property
     def results_folder(self) -> Path:
         """Folder of the study's blocks."""

@@ -235,7 +235,6 @@ def test_a_study_with_a_none_runs_but_has_no_file(tmp_path):
     )
     with pytest.raises(ArgumentError, match=r"args\.ssc is None, which a study file cannot hold"):
         study.to_toml()
-    assert study.to_toml_or_none() is None
     assert study.plan().estimators[0].args == {"learner": "linear", "ssc": None}
 
 
