@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from time import perf_counter
-from typing import Any, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import pandas as pd
@@ -61,12 +61,18 @@ class Peer(Estimator):
 
     Attributes
     ----------
+    package : str
+        Name of the peer's distribution.
+    knows_auto : bool
+        Whether the peer chooses a learner itself where it is told ``"auto"``.
     model_ : object
         The peer's fitted object, after ``fit``.
     """
 
-    package: str
+    package: ClassVar[str]
+    knows_auto: ClassVar[bool] = False
     model_: Any
+    learner: str | Learner
     n_folds: int
     n_rep: int
     random_state: RandomState
@@ -74,6 +80,17 @@ class Peer(Estimator):
     @abstractmethod
     def _run(self, data: CausalData, seed: int) -> PeerFit:
         """Fit the peer on data that have passed the checks."""
+
+    def _model(
+        self, which: Literal["outcome", "treatment", "instrument"], kind: Kind = "mean"
+    ) -> Any:
+        """Learner of a nuisance as the peer takes it: the variable's own, or else that of all."""
+        own = getattr(self, f"{which}_learner")
+        argument = "learner" if own is None else f"{which}_learner"
+        learner = self.learner if own is None else own
+        if self.knows_auto and isinstance(learner, str) and learner == "auto":
+            return "auto"
+        return peer_learner(learner, kind, argument=argument)
 
     def fit(self, data: CausalData) -> Self:
         """Run the peer on the roles of the data.

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import pandas as pd
 
@@ -16,7 +16,6 @@ from causalkit.study.adapters_common import (
     PeerFit,
     cluster_columns,
     frame_of,
-    peer_learner,
     too_many,
 )
 from causalkit.typing import Learner
@@ -50,7 +49,6 @@ class DoubleML(Peer):
     """
 
     package = "DoubleML"
-    place = "doubleml"
     requires: ClassVar[Requires] = Requires(
         roles=("outcome", "treatment", "covariates"), weight_kinds=(), max_treatments=1
     )
@@ -85,7 +83,7 @@ class DoubleML(Peer):
         return {"estimand": "ate", "notes": (_WEIGHTED,)}
 
     def _run(self, data: CausalData, seed: int) -> PeerFit:  # noqa: ARG002 - drawn globally
-        package = require(self.place, extra="dev", needed_by=type(self).__name__)
+        package = require("doubleml", extra="dev", needed_by=type(self).__name__)
         arguments: dict[str, Any] = {
             "n_folds": check_count("n_folds", self.n_folds, least=2),
             "n_rep": check_count("n_rep", self.n_rep, least=1),
@@ -110,13 +108,9 @@ class DoubleML(Peer):
             **self._facts(),
         )
 
-    def _model(
-        self, which: Literal["outcome", "treatment", "instrument"], kind: Kind = "mean"
-    ) -> Any:
-        """Learner of a nuisance."""
-        own = getattr(self, f"{which}_learner")
-        argument = "learner" if own is None else f"{which}_learner"
-        return peer_learner(self.learner if own is None else own, kind, argument=argument)
+    def _third(self) -> dict[str, Any]:
+        """The third learner, which only the score ``"IV-type"`` needs."""
+        return {"ml_g": self._model("outcome")} if self.score == "IV-type" else {}
 
 
 class DoubleMLPLR(DoubleML):
@@ -134,13 +128,9 @@ class DoubleMLPLR(DoubleML):
             _data(package, data),
             ml_l=self._model("outcome"),
             ml_m=self._model("treatment", _kind(data)),
-            **self._for_score("outcome"),
+            **self._third(),
             **arguments,
         )
-
-    def _for_score(self, which: Literal["outcome"]) -> dict[str, Any]:
-        """The third learner, which one of the scores needs."""
-        return {"ml_g": self._model(which)} if self.score == "IV-type" else {}
 
 
 class DoubleMLPLIV(DoubleML):
@@ -190,13 +180,12 @@ class DoubleMLPLIV(DoubleML):
         self.instrument_learner = instrument_learner
 
     def _build(self, package: Any, data: CausalData, arguments: dict[str, Any]) -> Any:
-        more = {"ml_g": self._model("outcome")} if self.score == "IV-type" else {}
         return package.DoubleMLPLIV(
             _data(package, data, instruments=True),
             ml_l=self._model("outcome"),
             ml_m=self._model("instrument"),
             ml_r=self._model("treatment"),
-            **more,
+            **self._third(),
             **arguments,
         )
 
@@ -253,7 +242,6 @@ class DoubleMLPLPR(DoubleML):
     Clarke & Polselli (2026), Econometrics Journal 29(1).
     """
 
-    place = "doubleml"
     requires: ClassVar[Requires] = Requires(
         roles=("outcome", "treatment", "covariates", "unit", "time"),
         weight_kinds=(),
@@ -307,13 +295,12 @@ class DoubleMLPLPR(DoubleML):
             static_panel=True,
         )
         own = "probability" if _kind(data) == "probability" and "cre" in self.approach else "mean"
-        more = {"ml_g": self._model("outcome")} if self.score == "IV-type" else {}
         return package.DoubleMLPLPR(
             panel,
             ml_l=self._model("outcome"),
             ml_m=self._model("treatment", own),  # type: ignore[arg-type]  # one of the two kinds
             approach=self.approach,
-            **more,
+            **self._third(),
             **arguments,
         )
 

@@ -1,7 +1,7 @@
 """EconML's estimators with causalkit's data and results, so that studies can hold them."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from causalkit.errors import check_count
 from causalkit.nuisance.learners import Kind
 from causalkit.optional import require
 from causalkit.rng import RandomState
-from causalkit.study.adapters_common import Peer, PeerFit, cluster_columns, peer_learner, too_many
+from causalkit.study.adapters_common import Peer, PeerFit, cluster_columns, too_many
 from causalkit.typing import Learner
 
 _HOMOGENEOUS = (
@@ -44,6 +44,7 @@ class EconML(Peer):
     """
 
     package = "econml"
+    knows_auto = True
     requires: ClassVar[Requires] = Requires(
         roles=("outcome", "treatment", "covariates"), weight_kinds=(), max_treatments=1
     )
@@ -66,16 +67,6 @@ class EconML(Peer):
         self.n_rep = n_rep
         self.options = options
         self.random_state = random_state
-
-    def _model(
-        self, which: Literal["outcome", "treatment", "instrument"], kind: Kind = "mean"
-    ) -> Any:
-        """Learner of a nuisance as EconML takes it."""
-        own = getattr(self, f"{which}_learner")
-        argument = "learner" if own is None else f"{which}_learner"
-        learner = self.learner if own is None else own
-        is_auto = isinstance(learner, str) and learner == "auto"
-        return "auto" if is_auto else peer_learner(learner, kind, argument=argument)
 
     def _made(self, place: str, name: str, seed: int, **arguments: Any) -> Any:
         """Object of an EconML class."""
