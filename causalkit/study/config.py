@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, fields, replace
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import TYPE_CHECKING, Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from causalkit.errors import (
     ArgumentError,
@@ -184,7 +184,7 @@ def one(kind: type[Fact], value: Any, *, where: str) -> Fact:
     hints = get_type_hints(kind)
     for key, item in value.items():
         _known(key, [name for name in places if name not in _NOT_IN_FILES], where=where)
-        _fits(item, hints[key], where=f"{where}.{key}")
+        _check_fits(item, hints[key], where=f"{where}.{key}")
     absent = [
         name for name, item in places.items() if _default(item) is MISSING and name not in value
     ]
@@ -295,38 +295,40 @@ def _known(key: str, known: Sequence[str], *, where: str) -> None:
         raise ArgumentError(f"{where}: {unknown_name('key', str(key), known)}")
 
 
-def _fits(value: Any, hint: Any, *, where: str) -> None:
-    """Raise unless a value of a file has the type of its field."""
-    kinds = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
-    if any(_is_a(value, get_origin(kind) or kind) for kind in kinds):
-        return
-    names = " or ".join(_word(get_origin(kind) or kind) for kind in kinds if kind is not NoneType)
-    raise ArgumentTypeError(f"{where} must be {names}, got {value!r}.")
-
-
-def _word(kind: Any) -> str:
-    """What a study file calls a type."""
-    words = {
-        Mapping: "a table",
-        tuple: "a list",
-        str: "text",
-        int: "a whole number",
-        float: "a number",
-        bool: "true or false",
-    }
-    return words.get(kind, str(kind))
-
-
-def _is_a(value: Any, kind: Any) -> bool:
-    if kind is Any or not isinstance(kind, type):
+def fits(value: Any, hint: Any) -> bool:
+    """Whether a value of a file can stand where a type is annotated; unknown types let all pass."""
+    origin = get_origin(hint) or hint
+    if origin in (Union, UnionType):
+        return any(fits(value, kind) for kind in get_args(hint))
+    if origin is Literal:
+        return any(value == item and type(value) is type(item) for item in get_args(hint))
+    if origin not in _KINDS:
         return True
-    if kind is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    if kind is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    if kind is tuple:
-        return isinstance(value, list | tuple)
-    return isinstance(value, kind)
+    kind, _ = _KINDS[origin]
+    return isinstance(value, kind) and (origin is bool or not isinstance(value, bool))
+
+
+# What a file can hold of a type, and what it is called there.
+_KINDS: Mapping[Any, tuple[Any, str]] = {
+    Mapping: (Mapping, "a table"),
+    tuple: (list | tuple, "a list"),
+    str: (str, "text"),
+    int: (int, "a whole number"),
+    float: (int | float, "a number"),
+    bool: (bool, "true or false"),
+    NoneType: (NoneType, ""),
+}
+
+
+def _check_fits(value: Any, hint: Any, *, where: str) -> None:
+    """Raise unless a value of a file has the type of its field."""
+    if fits(value, hint):
+        return
+    if get_origin(hint) is Literal:
+        raise unknown_name(where, value, get_args(hint))
+    kinds = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    names = [_KINDS[get_origin(kind) or kind][1] for kind in kinds]
+    raise ArgumentTypeError(f"{where} must be {' or '.join(filter(None, names))}, got {value!r}.")
 
 
 def _settled(value: Any, hint: Any) -> Any:

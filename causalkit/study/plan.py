@@ -2,16 +2,16 @@
 
 import inspect
 import itertools
-import types
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from causalkit.errors import ArgumentError, CausalKitError, unknown_name
 from causalkit.metrics import replications_for_share
 from causalkit.registry import GENERATORS
+from causalkit.study.config import beside, fits
 from causalkit.study.design import Cell, EstimatorSpec, GeneratorGrid, canonical_json, plain
 from causalkit.study.resolve import built, estimator_of, generator_spec, reach
 from causalkit.study.results import CELL_COLUMNS
@@ -178,24 +178,6 @@ def _no_address(name: str, value: Any) -> str:
     return ""
 
 
-def fits(value: Any, annotation: Any) -> bool:
-    """Whether a value can stand for an annotated parameter; unknown annotations let all pass."""
-    origin = get_origin(annotation)
-    if origin in (Union, types.UnionType):
-        return any(fits(value, kind) for kind in get_args(annotation))
-    if origin is Literal:
-        return any(value == item and type(value) is type(item) for item in get_args(annotation))
-    if annotation is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    if annotation is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    if annotation in (str, bool):
-        return isinstance(value, annotation)
-    if annotation is None or annotation is types.NoneType:
-        return value is None
-    return True
-
-
 def _twice(cells: Sequence[Cell]) -> list[str]:
     seen: set[str] = set()
     return [
@@ -251,7 +233,6 @@ def _unknown_estimands(study: "Study") -> list[str]:
 
 def _unreadable(study: "Study") -> Iterator[str]:
     """What is wrong with the published table, if one is named."""
-    from causalkit.study.config import beside
     from causalkit.study.published import read_reference
 
     if study.reference:

@@ -1,6 +1,8 @@
 """Study files: round trip, and what is wrong with a file said in its own words."""
 
 import json
+from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ import causalkit as ck
 from causalkit.errors import ArgumentError, CausalKitError, StorageError
 from causalkit.study import EstimatorSpec, GeneratorGrid
 from causalkit.study.adapters import FromFunction
-from causalkit.study.config import estimators_of
+from causalkit.study.config import estimators_of, fits
 from causalkit.study.study import Study
 
 FULL = """
@@ -253,3 +255,24 @@ def test_a_file_of_other_bytes_is_refused(tmp_path):
 def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(StorageError, match=r"absent\.toml"):
         Study.from_toml(tmp_path / "absent.toml")
+
+
+@pytest.mark.parametrize(
+    ("value", "hint", "expected"),
+    [
+        (1, float, True),
+        (1.0, int, False),
+        (True, int, False),
+        (True, bool, True),
+        (None, float | None, True),
+        ("1", float | None, False),
+        ([1, 2], tuple[int, ...], True),
+        ("ab", tuple[str, ...], False),
+        ("a", Literal["a", "b"], True),
+        (1, Literal[True], False),
+        ({}, Mapping[str, float], True),
+        ("anything", Sequence[float], True),
+    ],
+)
+def test_a_value_fits_its_annotation_and_unknown_ones_take_all(value, hint, expected):
+    assert fits(value, hint) is expected

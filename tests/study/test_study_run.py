@@ -13,7 +13,7 @@ import pandas as pd
 import psutil
 import pytest
 from store_cases import canonical_bytes
-from study_toys import FILE, HERE, declared, difference
+from study_toys import FILE, HERE, declared
 
 import causalkit.study.work as work_module
 from causalkit.errors import ArgumentError
@@ -295,6 +295,7 @@ def test_an_estimator_in_memory_runs_in_this_process(tmp_path):
     study = declared(tmp_path, estimators={"mine": lambda data: difference(data)})
     assert study.run().n_new == 40
     assert set(study.results().estimators["label"]) == {"mine"}
+    assert study.results().toml == ""
 
 
 def test_a_disk_that_refuses_ends_the_run_with_its_reason(tmp_path, monkeypatch):
@@ -362,9 +363,3 @@ def test_what_estimators_warned_of_is_in_the_results(tmp_path):
     results = study.results()
     (digest,) = results.records["warnings_digest"].unique()
     assert results.warnings[digest] == "RuntimeWarning: mind the gap"
-
-
-def test_a_study_that_no_file_can_hold_runs_without_one(tmp_path):
-    study = declared(tmp_path, estimators={"mine": lambda data: difference(data)}, reps=2)
-    assert study.run().exit_code == 0
-    assert study.results().toml == ""
