@@ -174,11 +174,11 @@ def section_html(section: Section) -> str:
     )
 
 
-def frame_grid(frame: pd.DataFrame, *, title: str = "") -> Grid:
+def frame_grid(frame: pd.DataFrame) -> Grid:
     """Any frame as a grid of strings; the index is shown unless it is a plain row number."""
     shown = frame if isinstance(frame.index, pd.RangeIndex) else frame.reset_index()
     cells = [tuple(_cell(value) for value in row) for row in shown.itertuples(index=False)]
-    return Grid(header=tuple(map(str, shown.columns)), rows=tuple(cells), title=title)
+    return Grid(header=tuple(map(str, shown.columns)), rows=tuple(cells))
 
 
 def _cell(value: Any) -> str:
