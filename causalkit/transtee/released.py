@@ -19,6 +19,7 @@ from causalkit.transtee.covariates import Covariates, first_hole
 from causalkit.transtee.fitting import Coding, code_data, coding_of
 from causalkit.transtee.model import Asked, Model
 from causalkit.transtee.network_estimator import READS, ROLES, NetworkEstimator
+from causalkit.transtee.spread import NO_SPREAD, Spread
 from causalkit.typing import Floats
 from causalkit.warn import collect_warnings, warn
 
@@ -180,6 +181,9 @@ class ReleasedTransTEE(NetworkEstimator):
         self.provenance_ = record(seed=self.seed_, wall_s=time.perf_counter() - started)
         self.warnings_ = tuple(caught)
         self._conformal, self._data, self._digest = None, data, data.digest()
+
+    def _spread(self) -> Spread:
+        return NO_SPREAD
 
     def estimate(self, **_: Any) -> EffectResult:
         """Not there; raises ArgumentError."""

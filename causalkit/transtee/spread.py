@@ -21,6 +21,9 @@ class Spread:
     told: str
 
 
+NO_SPREAD = Spread(1.0, "none: one network has no spread")
+
+
 def spread_of(settings: Settings, n_members: int) -> Spread:
     """Standard errors from the networks of a fit.
 
@@ -39,7 +42,7 @@ def spread_of(settings: Settings, n_members: int) -> Spread:
     Shao & Wu (1989), Annals of Statistics 17:1176, the delete-d jackknife.
     """
     if n_members == 1:
-        return Spread(1.0, "none: one network has no spread")
+        return NO_SPREAD
     networks = f"spread over {n_members} networks"
     if settings.bootstrap:
         return Spread(1.0, f"{networks} on bootstrap rows")
