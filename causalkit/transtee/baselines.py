@@ -5,13 +5,15 @@ replications and ensembles are those of :class:`causalkit.TransTEE`. What differ
 and the losses that its paper adds.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
 from causalkit.data import Requires
-from causalkit.errors import ArgumentError, check_count
+from causalkit.errors import check_count
+from causalkit.inference.arguments import check_between
 from causalkit.rng import RandomState
 from causalkit.transtee.baseline_shapes import Baseline
 from causalkit.transtee.network_estimator import READS, ROLES, NetworkEstimator
@@ -30,19 +32,24 @@ class BaselineEstimator(NetworkEstimator):
         roles=ROLES, treatment_kinds=KINDS, allows_nan=True, max_treatments=2, reads=READS
     )
     # What only a transformer has, and what comparisons do not vary.
+    treatment: ClassVar[str] = "auto"
     n_heads: ClassVar[int] = 1
     n_encoder_layers: ClassVar[int] = 0
     n_decoder_layers: ClassVar[int] = 1
     d_ff: ClassVar[int | None] = None
     max_tokens: ClassVar[int] = 2**31
     n_tokens: ClassVar[int] = 1
+    action_encoder: ClassVar[None] = None
+    covariate_encoder: ClassVar[None] = None
     regularizer: ClassVar[str | None] = None
     regularizer_weight: ClassVar[float] = 0.0
     density: ClassVar[str] = "gaussian"
     adversary_steps: ClassVar[int] = 1
     bootstrap: ClassVar[bool] = False
+    refit: ClassVar[bool] = False
     interval: ClassVar[str] = "ensemble"
     precision: ClassVar[str] = "float32"
+    compile: ClassVar[bool] = False
     deterministic: ClassVar[bool] = False
     checkpoint: ClassVar[str | Path | None] = None
 
@@ -148,8 +155,12 @@ progress
         """Sizes and weights of the losses, checked."""
         return replace(
             super().baseline,
-            treatment_weight=_weight("propensity_weight", self.propensity_weight),
-            targeted_weight=_weight("targeted_weight", self.targeted_weight),
+            treatment_weight=check_between(
+                "propensity_weight", self.propensity_weight, 0.0, math.inf, end=False
+            ),
+            targeted_weight=check_between(
+                "targeted_weight", self.targeted_weight, 0.0, math.inf, end=False
+            ),
         )
 
 
@@ -233,11 +244,7 @@ progress
             degree=check_count("degree", self.degree, least=1),
             n_knots=check_count("n_knots", self.n_knots, least=0),
             n_cells=check_count("n_cells", self.n_cells, least=1),
-            treatment_weight=_weight("density_weight", self.density_weight),
+            treatment_weight=check_between(
+                "density_weight", self.density_weight, 0.0, math.inf, end=False
+            ),
         )
-
-
-def _weight(name: str, value: float) -> float:
-    if isinstance(value, bool) or not 0.0 <= value < float("inf"):
-        raise ArgumentError(f"{name} must be a number from 0, got {value!r}.")
-    return float(value)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import pandas as pd
 
@@ -107,6 +107,9 @@ class TransTEE(NetworkEstimator):
     >>> est.dose_response(data, grid=5).sizes["dose"]
     5
     """
+
+    # What the networks that it is compared with put in place of the transformer.
+    baseline: ClassVar[None] = None
 
     def __init__(
         self,

@@ -63,20 +63,18 @@ class Settings:
     @classmethod
     def of(cls, e: Any, *, seed: int) -> "Settings":
         """Check the arguments of an estimator, all before any training."""
-        treatment = getattr(e, "treatment", "auto")
-        check_choice("treatment", treatment, TREATMENTS)
+        check_choice("treatment", e.treatment, TREATMENTS)
         check_choice("outcome", e.outcome, FAMILIES)
         check_choice("density", e.density, DENSITIES)
         check_choice("interval", e.interval, INTERVALS)
         check_choice("precision", e.precision, PRECISIONS)
         if e.regularizer not in REGULARIZERS:
             raise ArgumentError(f"regularizer must be None, 'tr' or 'ptr', got {e.regularizer!r}.")
-        refit = getattr(e, "refit", False)
         for name in ("bootstrap", "compile", "deterministic", "refit"):
-            value = getattr(e, name, False)
+            value = getattr(e, name)
             if not isinstance(value, bool):
                 raise ArgumentTypeError(f"{name} must be True or False, got {value!r}.")
-        if refit and e.interval == "conformal":
+        if e.refit and e.interval == "conformal":
             raise ArgumentError(
                 'refit=True trains on the validation rows, and interval="conformal" calibrates on '
                 "them; choose one."
@@ -91,7 +89,7 @@ class Settings:
             )
         epochs = check_count("max_epochs", e.max_epochs, least=1)
         return cls(
-            treatment=treatment,
+            treatment=e.treatment,
             outcome=e.outcome,
             width=width,
             n_heads=heads,
@@ -118,22 +116,20 @@ class Settings:
             ),
             n_ensemble=check_count("n_ensemble", e.n_ensemble, least=1),
             bootstrap=e.bootstrap,
-            refit=refit,
+            refit=e.refit,
             n_folds=check_count("n_folds", e.n_folds, least=2),
             interval=e.interval,
             support=_support(e.support),
             device=resolve_device(e.device),
             precision=e.precision,
-            compile=getattr(e, "compile", False),
+            compile=e.compile,
             deterministic=e.deterministic,
             checkpoint=None if e.checkpoint is None else Path(e.checkpoint),
             seed=seed,
             progress=e.progress,
-            action_encoder=OwnModule.of("action_encoder", getattr(e, "action_encoder", None)),
-            covariate_encoder=OwnModule.of(
-                "covariate_encoder", getattr(e, "covariate_encoder", None)
-            ),
-            baseline=getattr(e, "baseline", None),
+            action_encoder=OwnModule.of("action_encoder", e.action_encoder),
+            covariate_encoder=OwnModule.of("covariate_encoder", e.covariate_encoder),
+            baseline=e.baseline,
             label=type(e).__name__,
         )
 

@@ -337,6 +337,8 @@ def test_treatments_without_a_head_are_refused(arms, doses):
     [
         (TARNet, {"n_layers": 0}),
         (DragonNet, {"targeted_weight": -1.0}),
+        (DragonNet, {"propensity_weight": "1"}),
+        (VCNet, {"density_weight": float("inf")}),
         (DRNet, {"n_strata": 0}),
         (VCNet, {"degree": 0}),
         (VCNet, {"density_weight": float("nan")}),
