@@ -54,7 +54,16 @@ class Graphs:
 
 @dataclass(frozen=True, slots=True)
 class GraphRows:
-    """Graphs of a batch: features ``(M, B, L, f)``, mask ``(M, B, L)``, edges ``(M, B, L, L)``."""
+    """Graphs of a batch.
+
+    Attributes
+    ----------
+    nodes : (M, B, L, f) tensor
+        Features.
+    mask : (M, B, L) bool tensor
+    adjacency : (M, B, L, L) tensor
+        1 where nodes are neighbours, else 0.
+    """
 
     nodes: "Tensor"
     mask: "Tensor"

@@ -91,6 +91,8 @@ class State:
         Next epoch.
     history : list of (epoch, train (M,), validation (M,))
         NaN for members that have stopped.
+    partial : bool
+        Whether training was interrupted.
     """
 
     members: "Tensor"
@@ -178,7 +180,7 @@ def train(
             while state.epoch < plan.max_epochs and len(state.members):
                 if state.batch_size:
                     plan = replace(plan, batch_size=state.batch_size)
-                batches = _batches(state, rows, seeds, plan.n_steps(len(rows[0])))
+                batches = _batches(state, rows, seeds, plan)
                 try:
                     state, objective = _epoch(state, objective, batches, plan, mask, workers)
                 except torch.OutOfMemoryError:
@@ -318,9 +320,9 @@ def _smaller(size: int, *, halved: bool) -> int:
     return size // 2
 
 
-def _batches(state: State, rows: Sequence[Ints], seeds: Sequence[int], n_steps: int) -> Ints:
+def _batches(state: State, rows: Sequence[Ints], seeds: Sequence[int], plan: Plan) -> Ints:
     """Rows ``(steps, A, B)`` of an epoch; up to steps − 1 rows sit out, other ones each time."""
-    size = len(rows[0]) // n_steps
+    n_steps, size = plan.n_steps(len(rows[0])), plan.rows_per_batch(len(rows[0]))
     drawn = [
         rows[m][
             stream(seeds[m], "batches", state.epoch).permutation(len(rows[m]))[: size * n_steps]
