@@ -118,6 +118,15 @@ class ActionArrays:
         """All arrays; None where there are no items."""
         return self.arms, self.doses, self.active, self.items
 
+    def rows(self, chosen: Ints | slice) -> "ActionArrays":
+        """Some rows."""
+        return ActionArrays(
+            self.arms[chosen],
+            self.doses[chosen],
+            self.active[chosen],
+            None if self.items is None else self.items[chosen],
+        )
+
     def __len__(self) -> int:
         return len(self.arms) if self.items is None else len(self.items)
 

@@ -133,7 +133,7 @@ def permutation_importance(
     """
 
     def answers(covariates: Covariates) -> tuple[float, Floats]:
-        shuffled = Asked(covariates, asked.n, asked.library)
+        shuffled = Asked(covariates, asked.library)
         mu = model.outcomes(shuffled, [received, *treatments, baseline]).mean(axis=0)
         return float(np.mean((outcome - mu[:, 0]) ** 2)), mu[:, 1:-1] - mu[:, -1:]
 

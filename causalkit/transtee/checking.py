@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from causalkit.transtee.actions import ActionArrays
 from causalkit.transtee.fitting import Coded
-from causalkit.transtee.model import Asked, Model
+from causalkit.transtee.model import Model
 from causalkit.transtee.predicting import mean_outcomes, representation
 
 PENALTIES = np.logspace(-3, 3, 7)
@@ -16,15 +15,8 @@ def factual_r2(model: Model, coded: Coded) -> list[float]:
     for stack in model.stacks:
         for place, member in enumerate(stack.members):
             rows = member.valid
-            asked = Asked(coded.covariates.rows(rows), rows.size, None)
-            actions = coded.actions
-            received = ActionArrays(
-                actions.arms[rows],
-                actions.doses[rows],
-                actions.active[rows],
-                None if actions.items is None else actions.items[rows],
-            )
-            mean = mean_outcomes([stack.one([place])], asked.covariates, [received])[0, :, 0]
+            covariates, received = coded.covariates.rows(rows), coded.actions.rows(rows)
+            mean = mean_outcomes([stack.kept([place])], covariates, [received])[0, :, 0]
             spread = coded.y[rows].var()
             error = ((coded.y[rows] - mean) ** 2).mean()
             found.append(float(1.0 - error / spread) if spread > 0 else float("nan"))
@@ -41,7 +33,7 @@ def treatment_left(model: Model, coded: Coded) -> float:
     """
     from sklearn.linear_model import RidgeCV
 
-    stack = model.stacks[0].one([0])
+    stack = model.stacks[0].kept([0])
     member, actions = stack.members[0], coded.actions
     columns = [actions.arms == arm for arm in range(len(model.coding.actions.arms))]
     targets = [(column & actions.active).any(axis=1).astype(float) for column in columns]

@@ -187,11 +187,8 @@ class Conformal:
         train = np.unique(member.train)
         propensity = Propensity.of(coded.covariates.rows(train), levels, arm[train], len(code.arms))
         valid = member.valid
-        received = ActionArrays(
-            coded.actions.arms[valid], coded.actions.doses[valid], coded.actions.active[valid]
-        )
-        asked = Asked(coded.covariates.rows(valid), valid.size, None)
-        mean = model.outcomes(asked, [received]).mean(axis=0)[:, 0]
+        asked = Asked(coded.covariates.rows(valid))
+        mean = model.outcomes(asked, [coded.actions.rows(valid)]).mean(axis=0)[:, 0]
         chances = propensity(asked.covariates, levels)
         return cls(Calibration(np.abs(coded.y[valid] - mean), arm[valid], chances), propensity)
 

@@ -65,7 +65,7 @@ def out_of_fold(
     for own, test in tests:
         seeds = {member.seed for member in own}
         parts = tuple(
-            stack.one(places)
+            stack.kept(places)
             for stack in stacks
             if (places := [k for k, m in enumerate(stack.members) if m.seed in seeds])
         )

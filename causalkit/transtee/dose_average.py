@@ -53,7 +53,7 @@ def dose_averages(
     received, curves = np.empty(coded.n), np.empty((coded.n, at.size))
     actions = [encode_actions(code, action_frame(code, float(d), 1)) for d in at]
     for model, test in out_of_fold(coding, coded, settings, folds):
-        asked = Asked(coded.covariates.rows(test), test.size, None)
+        asked = Asked(coded.covariates.rows(test))
         own = encode_actions(code, action_frame(code, t[test], test.size))
         received[test] = model.outcomes(asked, [own]).mean(axis=0)[:, 0]
         curves[test] = model.outcomes(asked, actions).mean(axis=0)

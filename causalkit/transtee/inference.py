@@ -98,7 +98,7 @@ def _arms(
     mu = np.empty((coded.n, len(levels)))
     actions = [encode_actions(code, action_frame(code, level, 1)) for level in levels]
     for model, test in out_of_fold(coding, coded, settings, folds):
-        asked = Asked(coded.covariates.rows(test), test.size, None)
+        asked = Asked(coded.covariates.rows(test))
         mu[test] = model.outcomes(asked, actions).mean(axis=0)
     chances = _propensities(coding, coded, settings, folds, learner, arm, len(levels))
     scores = arm_means(coded.y, arm, mu=mu, propensity=chances)

@@ -63,7 +63,7 @@ def fit_together(estimators: Sequence[Any], datasets: Sequence[CausalData]) -> N
     facts = record(seed=settings.seed, wall_s=time.perf_counter() - started)
     for place, (estimator, data) in enumerate(zip(estimators, datasets, strict=True)):
         own = [
-            stack.one(chosen)
+            stack.kept(chosen)
             for stack in stacks
             if (chosen := [k for k, m in enumerate(stack.members) if m.data == place])
         ]

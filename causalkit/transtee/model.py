@@ -1,6 +1,6 @@
 """A fitted TransTEE: its coding, its networks, and what they say of rows and actions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,7 +31,6 @@ class Asked:
     Attributes
     ----------
     covariates : Covariates
-    n : int
     library : Library or None
         Structured treatments of these data, which may be new.
     weight : (n,) array or None
@@ -39,9 +38,13 @@ class Asked:
     """
 
     covariates: Covariates
-    n: int
-    library: Library | None
+    library: Library | None = None
     weight: Floats | None = None
+
+    @property
+    def n(self) -> int:
+        """Rows."""
+        return len(self.covariates.numeric)
 
 
 def outside(doses: Floats, ends: tuple[float, float]) -> Bools:
@@ -92,7 +95,7 @@ class Model:
             mixed = bool(network.shape.bottleneck) or network.shape.baseline is not None
             learned = scales.holes[0].cpu().numpy() > 0
             check_holes(self.coding.covariates, covariates, learned, mixed=mixed)
-        return Asked(covariates, len(data), library, data.weights())
+        return Asked(covariates, library, data.weights())
 
     def action(self, treatment: Any, asked: Asked) -> ActionArrays:
         """Arrays of one action as a user writes it; warns where a dose was never seen."""
@@ -128,7 +131,7 @@ class Model:
         actions: Sequence[ActionArrays],
         *,
         memory_budget: int = MEMORY_BUDGET,
-        reduce: Any = None,
+        reduce: Callable[[Floats], Floats] | None = None,
     ) -> Floats:
         """E[Y | X, A] ``(M, n, G)`` by every network."""
         return mean_outcomes(

@@ -16,6 +16,7 @@ from causalkit.transtee.conformal import Conformal, conformal_effect, conformal_
 from causalkit.transtee.fitting import code_data
 from causalkit.transtee.inference import average_effects
 from causalkit.transtee.model import Asked, Model
+from causalkit.transtee.predicting import MEMORY_BUDGET
 from causalkit.transtee.settings import Settings
 from causalkit.transtee.spread import Spread, spread_of
 from causalkit.typing import Floats, Learner
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 ROLES = ("outcome", "treatment")
 READS = ("sequence", "graph")
 KINDS = ("binary", "multi", "continuous", "dose", "structured")
-MEMORY_BUDGET = 2**30
 
 
 class NetworkEstimator(Estimator):

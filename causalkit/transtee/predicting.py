@@ -134,7 +134,7 @@ def _joined_actions(
     import torch
 
     members = len(scales.low)
-    chosen = [_of_rows(action, rows) for action in actions]
+    chosen = [action if len(action) == 1 else action.rows(rows) for action in actions]
     length = max(len(one) for one in chosen)
 
     def wide(name: str, dtype: Any) -> "Tensor":
@@ -160,24 +160,12 @@ def _joined_actions(
     return replace(found, items=items[index, codes])
 
 
-def _of_rows(action: ActionArrays, rows: Any) -> ActionArrays:
-    if len(action) == 1:
-        return action
-    return ActionArrays(
-        action.arms[rows],
-        action.doses[rows],
-        action.active[rows],
-        None if action.items is None else action.items[rows],
-    )
-
-
 def attention_weights(
     stack: Stack,
     covariates: Covariates,
     action: ActionArrays,
     *,
     library: Library | None = None,
-    memory_budget: int = MEMORY_BUDGET,
 ) -> dict[str, Floats]:
     """Attention weights ``(M, n, heads, queries, tokens)`` of every block, by its name."""
     import torch
@@ -185,7 +173,7 @@ def attention_weights(
     network, scales, device = stack.network, stack.scales, stack.flat.device
     if network.shape.baseline is not None:
         raise ArgumentError(f"{network.shape.baseline.name} has no attention to show.")
-    size = _rows_at_once(stack, covariates, 1, memory_budget)
+    size = _rows_at_once(stack, covariates, 1, MEMORY_BUDGET)
     pieces: dict[str, list[Floats]] = {}
     with torch.inference_mode():
         p = network.parameters(stack.flat, scales.holes)

@@ -51,7 +51,7 @@ class ReleasedModel(Model):
         actions: Sequence[ActionArrays],
         *,
         memory_budget: int = 0,  # noqa: ARG002  (a pass for each action needs little)
-        reduce: Any = None,
+        reduce: Callable[[Floats], Floats] | None = None,
     ) -> Floats:
         """E[Y | X, A] ``(1, n, G)``."""
         from causalkit.transtee.released_network import answers

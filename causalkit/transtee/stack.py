@@ -33,6 +33,8 @@ class Stack:
     scales : Scales
     members : tuple of Member
     history : list of (epoch, training loss (M,), validation loss (M,))
+    best_loss : (M,) array
+        Least validation loss.
     best_epoch, last_epoch : (M,) int arrays
     partial : bool
         Whether training was interrupted.
@@ -48,8 +50,8 @@ class Stack:
     last_epoch: Ints
     partial: bool = False
 
-    def one(self, places: Sequence[int]) -> "Stack":
-        """Some members."""
+    def kept(self, places: Sequence[int]) -> "Stack":
+        """Of some members."""
         import torch
 
         index = torch.as_tensor(list(places), device=self.flat.device)

@@ -1,5 +1,7 @@
 """Actions and grids as users write them: what they mean, and what is refused."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,6 +9,7 @@ from transtee_designs import SMALL, arms_frame
 
 import causalkit as ck
 from causalkit.errors import ArgumentError, DataError, ExtrapolationWarning
+from causalkit.transtee.actions import ActionArrays
 
 SHORT = SMALL | {"max_epochs": 2}
 
@@ -36,6 +39,15 @@ def both():
 @pytest.fixture(scope="module")
 def both_fit(both):
     return ck.TransTEE(**SHORT).fit(both)
+
+
+def test_some_rows_of_actions_keep_all_that_they_hold():
+    actions = ActionArrays(*(np.arange(8).reshape(4, 2) for _ in range(3)), items=np.arange(4))
+    some = actions.rows(np.array([3, 1]))
+    for values in (some.arms, some.doses, some.active):
+        np.testing.assert_array_equal(values, [[6, 7], [2, 3]])
+    np.testing.assert_array_equal(some.items, [3, 1])
+    assert replace(actions, items=None).rows(slice(1, 3)).items is None
 
 
 def test_the_arm_of_a_curve(doses, dose_fit, drugs, drugs_fit):

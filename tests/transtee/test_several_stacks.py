@@ -37,7 +37,7 @@ def test_predicting_leaves_torch_as_it_was(fit, uneven):
 
 def test_stacks_with_other_numbers_of_networks_answer_in_pieces_of_the_same_rows(fit, uneven):
     first, asked = fit.model_.stacks[0], fit._asked(uneven)
-    twice = first.one([0, 0, 0])
+    twice = first.kept([0, 0, 0])
     actions = [fit.model_.action(arm, asked) for arm in (0, 1)]
     alone = [mean_outcomes([stack], asked.covariates, actions) for stack in (first, twice)]
     # A budget of some rows at once, of fewer where a stack has more networks.
