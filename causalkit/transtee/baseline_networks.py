@@ -17,7 +17,15 @@ from typing import TYPE_CHECKING
 from causalkit.transtee.baseline_shapes import Baseline
 from causalkit.transtee.families import outcome_loss
 from causalkit.transtee.layout import apply_linear
-from causalkit.transtee.networks import Actions, Drop, Memory, Params, Rows
+from causalkit.transtee.networks import (
+    Actions,
+    Drop,
+    Memory,
+    Params,
+    Rows,
+    dropped,
+    wide_columns,
+)
 from causalkit.transtee.shapes import NetShape
 
 if TYPE_CHECKING:
@@ -30,15 +38,8 @@ _LEAST_HEIGHT = 1e-12
 def encode(p: Params, shape: NetShape, rows: Rows, *, drop: Drop | None = None) -> Memory:
     """Representation of a batch of rows, as a memory of one token."""
     import torch
-    from torch.nn.functional import one_hot
 
-    parts = [rows.numeric]
-    if shape.table.native_missing:
-        missing = rows.missing if rows.missing is not None else torch.zeros_like(rows.numeric)
-        parts.append(missing.to(rows.numeric.dtype))
-    for column, levels in enumerate(shape.table.levels):
-        assert rows.codes is not None
-        parts.append(one_hot(rows.codes[:, :, column], levels + 1).to(rows.numeric.dtype))
+    parts = [wide_columns(shape.table, rows)]
     seen = [*zip(rows.sequences, rows.masks, strict=True)]
     if rows.graph is not None:
         seen.append((rows.graph.nodes, rows.graph.mask))
@@ -48,7 +49,7 @@ def encode(p: Params, shape: NetShape, rows: Rows, *, drop: Drop | None = None) 
     r = torch.cat(parts, dim=-1)
     baseline = _of(shape)
     for layer in range(baseline.n_layers):
-        r = _dropped(_bend(baseline)(apply_linear(p, f"body{layer}", r)), drop)
+        r = dropped(_bend(baseline)(apply_linear(p, f"body{layer}", r)), drop)
     return Memory(r[:, :, None])
 
 
@@ -227,7 +228,3 @@ def _bend(baseline: Baseline) -> "Callable[[Tensor], Tensor]":
 def _dropped_rows(x: "Tensor", drop: Drop | None) -> "Tensor":
     """Dropout of ``(M, K, B, ...)``; it takes the second axis for rows."""
     return x if drop is None else drop(x.transpose(1, 2)).transpose(1, 2)
-
-
-def _dropped(x: "Tensor", drop: Drop | None) -> "Tensor":
-    return x if drop is None else drop(x)

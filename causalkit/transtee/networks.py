@@ -23,7 +23,7 @@ from causalkit.transtee.layout import apply_linear, apply_norm, fold_norm
 from causalkit.transtee.messages import passed_messages
 from causalkit.transtee.multihead import Looked, attention, self_attention
 from causalkit.transtee.own_modules import OwnModule
-from causalkit.transtee.shapes import N_WAVES, NetShape
+from causalkit.transtee.shapes import N_WAVES, NetShape, TableShape
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -117,8 +117,8 @@ def encode(
     for layer in range(shape.n_encoder_layers):
         name = f"encoder{layer}"
         change = self_attention(p, f"{name}.attention", tokens, mask, shape.n_heads, looked)
-        tokens = tokens + _dropped(change, drop)
-        tokens = tokens + _dropped(_feed_forward(p, f"{name}.feed", tokens), drop)
+        tokens = tokens + dropped(change, drop)
+        tokens = tokens + dropped(_feed_forward(p, f"{name}.feed", tokens), drop)
     if "memory.scale" in p:
         tokens = apply_norm(p, "memory", tokens)
     return Memory(tokens, mask, rows.numeric)
@@ -139,12 +139,12 @@ def decode(
         name = f"decoder{layer}"
         normed = apply_norm(p, f"{name}.within.norm", tokens)
         change = _within(p, f"{name}.within", normed, actions.active, shape.n_heads)
-        tokens = tokens + _dropped(change, drop)
+        tokens = tokens + dropped(change, drop)
         normed = apply_norm(p, f"{name}.across.norm", tokens)
         change = _across(p, f"{name}.across", normed, memory, shape.n_heads, looked)
-        tokens = tokens + _dropped(change, drop)
+        tokens = tokens + dropped(change, drop)
         normed = apply_norm(p, f"{name}.feed.norm", tokens)
-        tokens = tokens + _dropped(_feed_forward(p, f"{name}.feed", normed), drop)
+        tokens = tokens + dropped(_feed_forward(p, f"{name}.feed", normed), drop)
     pooled = _pooled(tokens, actions.active)
     out = apply_linear(p, "head.out", apply_norm(p, "head.norm", pooled))[..., 0]
     if "slopes.weight" not in p or memory.numeric is None or actions.items is None:
@@ -315,19 +315,24 @@ def _tokens(
 
 def _reduced(p: Params, shape: NetShape, rows: Rows) -> "Tensor":
     """Tokens of a wide table: one linear map of all columns."""
+    wide = apply_norm(p, "table.reduce.norm", wide_columns(shape.table, rows))
+    flat = apply_linear(p, "table.reduce", wide)
+    return flat.view(*flat.shape[:2], shape.bottleneck, shape.width)
+
+
+def wide_columns(table: TableShape, rows: Rows) -> "Tensor":
+    """Table ``(M, B, q)``: values, whether each is missing, and an indicator of every level."""
     import torch
     from torch.nn.functional import one_hot
 
     parts = [rows.numeric]
-    if shape.table.native_missing:
+    if table.native_missing:
         missing = rows.missing if rows.missing is not None else torch.zeros_like(rows.numeric)
         parts.append(missing.to(rows.numeric.dtype))
-    for column, levels in enumerate(shape.table.levels):
+    for column, levels in enumerate(table.levels):
         assert rows.codes is not None
         parts.append(one_hot(rows.codes[:, :, column], levels + 1).to(rows.numeric.dtype))
-    wide = apply_norm(p, "table.reduce.norm", torch.cat(parts, dim=-1))
-    flat = apply_linear(p, "table.reduce", wide)
-    return flat.view(*flat.shape[:2], shape.bottleneck, shape.width)
+    return torch.cat(parts, dim=-1)
 
 
 def _within(
@@ -380,5 +385,6 @@ def _padded(active: "Tensor", m: int) -> "Tensor":
     return pad(active, (0, m - active.shape[-1]), value=True)
 
 
-def _dropped(x: "Tensor", drop: Drop | None) -> "Tensor":
+def dropped(x: "Tensor", drop: Drop | None) -> "Tensor":
+    """Dropout, if there is any."""
     return x if drop is None else drop(x)
