@@ -14,6 +14,7 @@ from causalkit.errors import ArgumentError
 from causalkit.transtee.actions import ActionArrays
 from causalkit.transtee.covariates import Covariates
 from causalkit.transtee.fitting import Coded
+from causalkit.transtee.flat_features import flat_features, means_of
 from causalkit.transtee.model import Asked, Model
 from causalkit.typing import Floats, Ints
 
@@ -138,36 +139,6 @@ class Propensity:
         features = flat_features(covariates, levels, self.fill)
         index = (features - self.centre) / self.spread @ self.slope + self.intercept
         return np.asarray(softmax(index, axis=1))
-
-
-def means_of(covariates: Covariates) -> Floats:
-    """Mean ``(q,)`` of every numeric covariate where it is there; 0 where it never is."""
-    there = ~np.isnan(covariates.numeric)
-    total = np.where(there, covariates.numeric, 0.0).sum(axis=0, dtype=np.float64)
-    return np.asarray(total / np.maximum(there.sum(axis=0), 1))
-
-
-def flat_features(
-    covariates: Covariates, levels: tuple[int, ...], fill: Floats | None = None
-) -> Floats:
-    """Covariates ``(n, p)`` for a model of a table.
-
-    Missing numbers are those of ``fill``, by default the means of these rows, levels are
-    indicators, sequences their mean step and graphs their mean node.
-    """
-    fill = means_of(covariates) if fill is None else fill
-    numeric = covariates.numeric.astype(np.float64)
-    numeric = np.where(np.isnan(numeric), fill, numeric)
-    parts = [numeric]
-    for column, count in enumerate(levels):
-        parts.append((covariates.codes[:, [column]] == np.arange(1, count + 1)).astype(np.float64))
-    seen = [*zip(covariates.sequences, covariates.masks, strict=True)]
-    if covariates.graphs is not None:
-        seen.append((covariates.graphs.nodes, covariates.graphs.mask))
-    for steps, mask in seen:
-        total = (steps * mask[..., None]).sum(axis=1, dtype=np.float64)
-        parts.append(total / mask.sum(axis=1, keepdims=True))
-    return np.hstack(parts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,9 @@ from causalkit.inference.solve import Solution
 from causalkit.nuisance import DenseFeatures, Folds, Nuisance
 from causalkit.nuisance.fitter import Fitter
 from causalkit.transtee.actions import action_frame, encode_actions
-from causalkit.transtee.conformal import flat_features
 from causalkit.transtee.crossfit import out_of_fold
 from causalkit.transtee.fitting import Coded, Coding
+from causalkit.transtee.flat_features import flat_features
 from causalkit.transtee.model import Asked
 from causalkit.transtee.settings import Settings
 from causalkit.typing import Floats

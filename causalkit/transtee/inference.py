@@ -16,10 +16,10 @@ from causalkit.provenance import record
 from causalkit.results import EffectResult, effect_from_solutions
 from causalkit.scores import LinearScore, arm_means
 from causalkit.transtee.actions import action_frame, encode_actions
-from causalkit.transtee.conformal import flat_features
 from causalkit.transtee.crossfit import folds_of, out_of_fold
 from causalkit.transtee.dose_average import dose_averages
 from causalkit.transtee.fitting import Coded, Coding
+from causalkit.transtee.flat_features import flat_features
 from causalkit.transtee.model import Asked
 from causalkit.transtee.settings import Settings
 from causalkit.typing import Floats, Ints

@@ -9,13 +9,13 @@ from transtee_designs import SMALL
 import causalkit as ck
 from causalkit.errors import DataError
 from causalkit.transtee.baselines import TARNet
-from causalkit.transtee.conformal import flat_features
 from causalkit.transtee.covariate_graphs import (
     GraphStore,
     graph_tokens,
     graphs_of,
     joined_graphs,
 )
+from causalkit.transtee.flat_features import flat_features
 from causalkit.transtee.layout import Layout
 from causalkit.transtee.shapes import ActionShape, NetShape, TableShape
 
