@@ -338,7 +338,7 @@ def _scales(
             data[member.data].covariates,
             data[member.data].actions,
             data[member.data].y,
-            [member.train],
+            member.train,
             dosed=coding.action_shape.dosed,
             standardise=settings.outcome in STANDARDISED,
             support=settings.support,

@@ -199,7 +199,7 @@ def learn_scales(
     covariates: Covariates,
     actions: ActionArrays,
     y: Floats,
-    train: Sequence[Ints],
+    rows: Ints,
     *,
     dosed: Sequence[bool],
     standardise: bool,
@@ -207,44 +207,44 @@ def learn_scales(
     raw_steps: bool,
     device: Any,
 ) -> Scales:
-    """Centres, spreads and dose ranges of every member, from its training rows only.
+    """Centres, spreads and dose ranges ``(1, ...)`` of one member, from its training rows only.
 
     With ``raw_steps`` sequences are left as they are. Origins are those of all rows: they cancel,
     but for what rounding leaves.
     """
     import torch
 
-    found: dict[str, list[Any]] = {name: [] for name in Scales.__slots__}
     origin = origin_of(covariates.numeric)
     y_origin = origin_of(y) if standardise else np.zeros(())
-    for rows in train:
-        found["origin"].append(origin)
-        found["y_origin"].append(y_origin)
-        found["holes"].append(holes_of(covariates))
-        seen = (covariates.numeric[rows] - origin).astype(np.float32)
-        numeric = seen.astype(np.float64)
-        spread = np.nanstd(numeric, axis=0) if len(rows) else np.ones(numeric.shape[1])
-        found["centre"].append(np.nan_to_num(np.nanmean(numeric, axis=0)))
-        found["spread"].append(np.where(spread > 0, spread, 1.0))
-        outcome = y[rows] - y_origin
-        deviation = outcome.std()
-        found["y_centre"].append(outcome.mean() if standardise else 0.0)
-        found["y_spread"].append(deviation if standardise and deviation > 0 else 1.0)
-        low, width = _ranges(actions, rows, dosed, support)
-        found["low"].append(low)
-        found["width"].append(width)
-        steps = [] if raw_steps else zip(covariates.sequences, covariates.masks, strict=True)
-        ends = [_step_scales(values, mask, rows) for values, mask in steps]
-        found["step_centre"].append(np.concatenate([np.empty(0), *(centre for centre, _ in ends)]))
-        found["step_spread"].append(np.concatenate([np.empty(0), *(spread for _, spread in ends)]))
-        node_ends = (np.empty(0), np.empty(0))
-        if covariates.graphs is not None:
-            node_ends = _node_scales(covariates.graphs, rows)
-        found["node_centre"].append(node_ends[0])
-        found["node_spread"].append(node_ends[1])
+    seen = (covariates.numeric[rows] - origin).astype(np.float32)
+    numeric = seen.astype(np.float64)
+    spread = np.nanstd(numeric, axis=0) if len(rows) else np.ones(numeric.shape[1])
+    outcome = y[rows] - y_origin
+    deviation = outcome.std()
+    low, width = _ranges(actions, rows, dosed, support)
+    steps = [] if raw_steps else zip(covariates.sequences, covariates.masks, strict=True)
+    ends = [_step_scales(values, mask, rows) for values, mask in steps]
+    node_centre, node_spread = np.empty(0), np.empty(0)
+    if covariates.graphs is not None:
+        node_centre, node_spread = _node_scales(covariates.graphs, rows)
+    found = {
+        "origin": origin,
+        "centre": np.nan_to_num(np.nanmean(numeric, axis=0)),
+        "spread": np.where(spread > 0, spread, 1.0),
+        "y_origin": y_origin,
+        "y_centre": outcome.mean() if standardise else 0.0,
+        "y_spread": deviation if standardise and deviation > 0 else 1.0,
+        "low": low,
+        "width": width,
+        "step_centre": np.concatenate([np.empty(0), *(centre for centre, _ in ends)]),
+        "step_spread": np.concatenate([np.empty(0), *(spread for _, spread in ends)]),
+        "node_centre": node_centre,
+        "node_spread": node_spread,
+        "holes": holes_of(covariates),
+    }
     return Scales(
         **{
-            name: torch.as_tensor(np.stack(values), dtype=torch.float32, device=device)
+            name: torch.as_tensor(values, dtype=torch.float32, device=device)[None]
             for name, values in found.items()
         }
     )

@@ -274,14 +274,12 @@ def test_steps_are_standardised_by_those_that_are_there_in_training_rows():
     coded, rows = code_data(coding_of(data), data), np.r_[0:40, 200:280]
     arguments = {"dosed": (False, False), "standardise": True, "support": None, "device": "cpu"}
     scales = learn_scales(
-        coded.covariates, coded.actions, coded.y, [rows], raw_steps=False, **arguments
+        coded.covariates, coded.actions, coded.y, rows, raw_steps=False, **arguments
     )
     seen = data.arrays["visits"].to_numpy()[rows].ravel()
     assert scales.step_centre.item() == pytest.approx(np.nanmean(seen), rel=1e-5)
     assert scales.step_spread.item() == pytest.approx(np.nanstd(seen), rel=1e-5)
-    raw = learn_scales(
-        coded.covariates, coded.actions, coded.y, [rows], raw_steps=True, **arguments
-    )
+    raw = learn_scales(coded.covariates, coded.actions, coded.y, rows, raw_steps=True, **arguments)
     assert raw.step_centre.shape == (1, 0)
 
 

@@ -130,7 +130,7 @@ def test_the_range_of_doses_is_that_of_the_training_rows(doses):
         coded.covariates,
         coded.actions,
         coded.y,
-        [rows],
+        rows,
         dosed=(True,),
         standardise=True,
         support=None,
