@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from causalkit.data import CausalData
 from causalkit.errors import ArgumentError, DataError, ExtrapolationWarning, Problem
@@ -73,6 +74,36 @@ class Model:
     def n_members(self) -> int:
         """Networks."""
         return sum(len(stack.members) for stack in self.stacks)
+
+    @property
+    def n_parameters(self) -> int:
+        """Of one network."""
+        return self.stacks[0].network.layout.size
+
+    def history(self) -> pd.DataFrame:
+        """``network, epoch, train_loss, validation_loss`` on the scale of the network."""
+        parts, first = [], 0
+        for stack in self.stacks:
+            size = len(stack.members)
+            for epoch, train_loss, valid_loss in stack.history:
+                parts.append(
+                    pd.DataFrame(
+                        {
+                            "network": np.arange(first, first + size),
+                            "epoch": epoch,
+                            "train_loss": train_loss,
+                            "validation_loss": valid_loss,
+                        }
+                    )
+                )
+            first += size
+        if not parts:
+            return pd.DataFrame(columns=["network", "epoch", "train_loss", "validation_loss"])
+        return (
+            pd.concat(parts, ignore_index=True)
+            .dropna()
+            .sort_values(["network", "epoch"], ignore_index=True)
+        )
 
     def asked(self, data: CausalData) -> Asked:
         """Arrays of the rows of a data set.

@@ -129,7 +129,7 @@ class NetworkEstimator(Estimator):
     @classmethod
     def _train(cls, estimators: "Sequence[Self]", datasets: Sequence[CausalData]) -> None:
         """Train checked estimators on checked data sets."""
-        from causalkit.transtee.many import fit_together
+        from causalkit.transtee.fit_together import fit_together
 
         fit_together(estimators, datasets)
 

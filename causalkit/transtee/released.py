@@ -16,6 +16,7 @@ from causalkit.results import EffectResult
 from causalkit.rng import RandomState, as_seed, seed_of
 from causalkit.transtee.actions import CATEGORICAL, ActionArrays
 from causalkit.transtee.covariates import Covariates, first_hole
+from causalkit.transtee.fitted import put
 from causalkit.transtee.fitting import Coding, code_data, coding_of
 from causalkit.transtee.model import Asked, Model
 from causalkit.transtee.network_estimator import READS, ROLES, NetworkEstimator
@@ -36,14 +37,33 @@ class ReleasedModel(Model):
     Attributes
     ----------
     network : Released
+    losses : sequence of float
+        Of training, by epoch.
     """
 
     network: Any
+    losses: Sequence[float]
 
     @property
     def n_members(self) -> int:
         """Networks."""
         return 1
+
+    @property
+    def n_parameters(self) -> int:
+        """Of the network."""
+        return sum(values.numel() for values in self.network.parameters())
+
+    def history(self) -> pd.DataFrame:
+        """``network, epoch, train_loss, validation_loss``, the last NaN."""
+        return pd.DataFrame(
+            {
+                "network": 0,
+                "epoch": np.arange(len(self.losses)),
+                "train_loss": self.losses,
+                "validation_loss": np.nan,
+            }
+        )
 
     def outcomes(
         self,
@@ -146,7 +166,7 @@ class ReleasedTransTEE(NetworkEstimator):
         epochs = chosen.epochs
         if self.max_epochs is not None:
             epochs = min(epochs, check_count("max_epochs", self.max_epochs, least=1))
-        self.seed_ = as_seed(self.random_state)
+        seed = as_seed(self.random_state)
         with collect_warnings() as caught:
             coding = coding_of(data)
             coded = code_data(coding, data)
@@ -157,7 +177,7 @@ class ReleasedTransTEE(NetworkEstimator):
                 t,
                 coded.y,
                 chosen,
-                seed=seed_of(self.seed_, "released"),
+                seed=seed_of(seed, "released"),
                 epochs=epochs,
                 tell=teller(self.progress, type(self).__name__, unit="epoch", total=epochs),
             )
@@ -165,22 +185,18 @@ class ReleasedTransTEE(NetworkEstimator):
         doses = {}
         if coding.actions.kind == "continuous":
             doses = {coding.actions.columns[0]: (float(t.min()), float(t.max()))}
-        self.model_ = ReleasedModel(coding=coding, stacks=(), doses=doses, network=network)
-        self.history_ = pd.DataFrame(
-            {
-                "network": 0,
-                "epoch": np.arange(epochs),
-                "train_loss": losses,
-                "validation_loss": np.nan,
-            }
+        put(
+            self,
+            ReleasedModel(coding=coding, stacks=(), doses=doses, network=network, losses=losses),
+            seed=seed,
+            settings=None,
+            diagnostics={"epochs trained": [epochs]},
+            conformal=None,
+            digest=data.digest(),
+            data=data,
         )
-        self.n_parameters_ = sum(values.numel() for values in network.parameters())
-        self.feature_names_in_ = np.array(coding.covariates.names, dtype=object)
-        self.partial_ = False
-        self.diagnostics_ = {"epochs trained": [epochs]}
-        self.provenance_ = record(seed=self.seed_, wall_s=time.perf_counter() - started)
+        self.provenance_ = record(seed=seed, wall_s=time.perf_counter() - started)
         self.warnings_ = tuple(caught)
-        self._conformal, self._data, self._digest = None, data, data.digest()
 
     def _spread(self) -> Spread:
         return NO_SPREAD

@@ -17,9 +17,9 @@ from causalkit.transtee.actions import ActionCode
 from causalkit.transtee.baseline_shapes import Baseline
 from causalkit.transtee.conformal import Calibration, Conformal, Propensity
 from causalkit.transtee.covariates import CovariateCode
+from causalkit.transtee.fitted import put
 from causalkit.transtee.fitting import Coding, layout_of
 from causalkit.transtee.items import ItemScales, Library
-from causalkit.transtee.many import history_of
 from causalkit.transtee.model import Model
 from causalkit.transtee.objective import Network
 from causalkit.transtee.own_modules import ROLES, OwnModule
@@ -227,20 +227,21 @@ def load(cls: Any, folder: Path, modules: dict[str, Any]) -> Any:
         raise StorageError(
             f"{folder} does not fit together ({type(error).__name__}: {error}); it was changed."
         ) from error
-    estimator.model_ = model
-    estimator.seed_ = facts["seed"]
-    estimator.history_ = history_of(model.stacks)
-    estimator.n_parameters_ = model.stacks[0].network.layout.size
-    estimator.feature_names_in_ = np.array(model.coding.covariates.names, dtype=object)
-    estimator.partial_ = any(stack.partial for stack in model.stacks)
-    estimator.diagnostics_ = facts["diagnostics"]
-    estimator._settings = settings
-    estimator._conformal = None
+    conformal = None
     if "propensity.centre" in tensors:
-        estimator._conformal = Conformal(
+        conformal = Conformal(
             _record(Calibration, "calibration", tensors), _record(Propensity, "propensity", tensors)
         )
-    estimator._data, estimator._digest = None, facts["data_digest"]
+    put(
+        estimator,
+        model,
+        seed=facts["seed"],
+        settings=settings,
+        diagnostics=facts["diagnostics"],
+        conformal=conformal,
+        digest=facts["data_digest"],
+        data=None,
+    )
     return estimator
 
 

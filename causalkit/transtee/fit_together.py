@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from causalkit.data import CausalData
 from causalkit.device import deterministic_algorithms
@@ -15,8 +14,9 @@ from causalkit.provenance import record
 from causalkit.rng import as_seed
 from causalkit.transtee.actions import CATEGORICAL
 from causalkit.transtee.alike import check_data, check_estimators, check_lengths
-from causalkit.transtee.checking import factual_r2, treatment_left
 from causalkit.transtee.conformal import Conformal
+from causalkit.transtee.diagnostics import diagnostics_of
+from causalkit.transtee.fitted import put
 from causalkit.transtee.fitting import (
     Coded,
     Coding,
@@ -27,7 +27,6 @@ from causalkit.transtee.fitting import (
 from causalkit.transtee.membership import members_of
 from causalkit.transtee.model import Model
 from causalkit.transtee.settings import Settings
-from causalkit.transtee.stack import Stack
 from causalkit.warn import collect_warnings, warn
 
 FEW_ROWS = 50
@@ -68,7 +67,18 @@ def fit_together(estimators: Sequence[Any], datasets: Sequence[CausalData]) -> N
             if (chosen := [k for k, m in enumerate(stack.members) if m.data == place])
         ]
         model = Model(coding, tuple(own), dose_ranges(coding, coded[place], settings))
-        _put(estimator, model, coded[place], data, seeds[place], settings)
+        put(
+            estimator,
+            model,
+            seed=seeds[place],
+            settings=settings,
+            diagnostics=diagnostics_of(model, coded[place], settings),
+            conformal=Conformal.of(model, coded[place])
+            if settings.interval == "conformal"
+            else None,
+            digest=data.digest(),
+            data=data,
+        )
         estimator.provenance_ = {**facts, "seed": seeds[place], "n_trained_together": len(members)}
         estimator.warnings_ = tuple(caught)
 
@@ -144,75 +154,3 @@ def dose_ranges(coding: Coding, coded: Coded, settings: Settings) -> dict[str, t
             doses = coded.actions.doses[here]
             found[name] = settings.support or (float(doses.min()), float(doses.max()))
     return found
-
-
-def _put(
-    estimator: Any,
-    model: Model,
-    coded: Coded,
-    data: CausalData,
-    seed: int,
-    settings: Settings,
-) -> None:
-    """Fitted attributes."""
-    estimator.model_ = model
-    estimator.seed_ = seed
-    estimator.history_ = history_of(model.stacks)
-    estimator.n_parameters_ = model.stacks[0].network.layout.size
-    estimator.feature_names_in_ = np.array(model.coding.covariates.names, dtype=object)
-    estimator.partial_ = any(stack.partial for stack in model.stacks)
-    estimator.diagnostics_ = diagnostics_of(model, coded, settings)
-    estimator._conformal = Conformal.of(model, coded) if settings.interval == "conformal" else None
-    estimator._settings = settings
-    estimator._digest = data.digest()
-    estimator._data = data
-
-
-def history_of(stacks: Sequence[Stack]) -> pd.DataFrame:
-    """``network, epoch, train_loss, validation_loss`` on the scale of the network."""
-    parts, first = [], 0
-    for stack in stacks:
-        size = len(stack.members)
-        for epoch, train_loss, valid_loss in stack.history:
-            parts.append(
-                pd.DataFrame(
-                    {
-                        "network": np.arange(first, first + size),
-                        "epoch": epoch,
-                        "train_loss": train_loss,
-                        "validation_loss": valid_loss,
-                    }
-                )
-            )
-        first += size
-    columns = ["network", "epoch", "train_loss", "validation_loss"]
-    if not parts:
-        return pd.DataFrame(columns=columns)
-    return (
-        pd.concat(parts, ignore_index=True)
-        .dropna()
-        .sort_values(["network", "epoch"], ignore_index=True)
-    )
-
-
-def diagnostics_of(model: Model, coded: Coded, settings: Settings) -> dict[str, Any]:
-    """Sizes, epochs and factual fit."""
-    arms = model.coding.actions.arms
-    counts = {
-        name: int(((coded.actions.arms == arm) & coded.actions.active).sum())
-        for arm, name in enumerate(arms)
-    }
-    best = np.concatenate([stack.best_epoch for stack in model.stacks])
-    last = np.concatenate([stack.last_epoch for stack in model.stacks])
-    return {
-        "rows by arm": counts,
-        "range of doses": dict(model.doses),
-        "networks": model.n_members,
-        "best epoch": (best + 1).tolist(),
-        "epochs trained": (last + 1).tolist(),
-        "validation loss": np.concatenate([stack.best_loss for stack in model.stacks]).tolist(),
-        "factual R², validation": [] if settings.refit else factual_r2(model, coded),
-        "treatment left in the representation, R²": treatment_left(model, coded),
-        "d_model": model.stacks[0].network.shape.width,
-        "device": str(settings.device),
-    }

@@ -1,12 +1,38 @@
-"""What held-out rows say of a fitted network: factual fit, and what is left of the treatment."""
+"""What training and held-out rows say of fitted networks."""
+
+from typing import Any
 
 import numpy as np
 
 from causalkit.transtee.fitting import Coded
 from causalkit.transtee.model import Model
 from causalkit.transtee.predicting import mean_outcomes, representation
+from causalkit.transtee.settings import Settings
 
 PENALTIES = np.logspace(-3, 3, 7)
+
+
+def diagnostics_of(model: Model, coded: Coded, settings: Settings) -> dict[str, Any]:
+    """Sizes, epochs and factual fit."""
+    arms = model.coding.actions.arms
+    counts = {
+        name: int(((coded.actions.arms == arm) & coded.actions.active).sum())
+        for arm, name in enumerate(arms)
+    }
+    best = np.concatenate([stack.best_epoch for stack in model.stacks])
+    last = np.concatenate([stack.last_epoch for stack in model.stacks])
+    return {
+        "rows by arm": counts,
+        "range of doses": dict(model.doses),
+        "networks": model.n_members,
+        "best epoch": (best + 1).tolist(),
+        "epochs trained": (last + 1).tolist(),
+        "validation loss": np.concatenate([stack.best_loss for stack in model.stacks]).tolist(),
+        "factual R², validation": [] if settings.refit else factual_r2(model, coded),
+        "treatment left in the representation, R²": treatment_left(model, coded),
+        "d_model": model.stacks[0].network.shape.width,
+        "device": str(settings.device),
+    }
 
 
 def factual_r2(model: Model, coded: Coded) -> list[float]:
