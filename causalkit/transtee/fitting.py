@@ -27,16 +27,17 @@ from causalkit.transtee.covariates import (
     covariate_code,
     encode_covariates,
 )
+from causalkit.transtee.device_rows import Store, make_store
 from causalkit.transtee.families import STANDARDISED, check_outcome
 from causalkit.transtee.items import ItemScales, Library, library_of
 from causalkit.transtee.layout import Layout
 from causalkit.transtee.membership import groups_of, with_validation
 from causalkit.transtee.objective import NetObjective, Network
 from causalkit.transtee.own_modules import OwnModule
+from causalkit.transtee.scales import Scales, learn_scales, origin_of
 from causalkit.transtee.settings import Settings
 from causalkit.transtee.shapes import ActionShape, NetShape
 from causalkit.transtee.stack import Member, Stack
-from causalkit.transtee.store import Scales, Store, learn_scales, make_store, origin_of
 from causalkit.transtee.training import State, train
 from causalkit.typing import Floats, Ints
 from causalkit.warn import warn

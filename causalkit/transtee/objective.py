@@ -8,6 +8,7 @@ from causalkit.rng import seed_of
 from causalkit.transtee import baseline_networks
 from causalkit.transtee.adversary import Adversary
 from causalkit.transtee.compiled import compiled
+from causalkit.transtee.device_rows import Store
 from causalkit.transtee.families import STANDARDISED, outcome_loss
 from causalkit.transtee.items import ItemScales, Library
 from causalkit.transtee.layout import Layout
@@ -23,8 +24,8 @@ from causalkit.transtee.networks import (
 )
 from causalkit.transtee.own_modules import OwnModule
 from causalkit.transtee.regulariser import hsic, ramp
+from causalkit.transtee.scales import Scales
 from causalkit.transtee.shapes import NetShape
-from causalkit.transtee.store import Scales, Store
 from causalkit.transtee.unknown import with_mean_levels
 
 if TYPE_CHECKING:

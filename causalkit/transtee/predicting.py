@@ -9,12 +9,13 @@ import numpy as np
 from causalkit.errors import ArgumentError
 from causalkit.transtee.actions import ActionArrays
 from causalkit.transtee.covariates import Covariates
+from causalkit.transtee.device_rows import make_store, scaled_actions
 from causalkit.transtee.families import mean_outcome
 from causalkit.transtee.items import Library
 from causalkit.transtee.multihead import Looked
 from causalkit.transtee.networks import Actions, Memory
+from causalkit.transtee.scales import Scales
 from causalkit.transtee.stack import Stack
-from causalkit.transtee.store import Scales, make_store, scaled_actions
 from causalkit.typing import Floats
 
 if TYPE_CHECKING:

@@ -23,10 +23,10 @@ from causalkit.transtee.items import ItemScales, Library
 from causalkit.transtee.model import Model
 from causalkit.transtee.objective import Network
 from causalkit.transtee.own_modules import ROLES, OwnModule
+from causalkit.transtee.scales import Scales
 from causalkit.transtee.settings import Settings
 from causalkit.transtee.shapes import ActionShape, NetShape, TableShape
 from causalkit.transtee.stack import Member, Stack
-from causalkit.transtee.store import Scales
 
 SCHEMA = 4
 _FILES = ("config.json", "weights.pt", "config.json.new", "weights.pt.new")

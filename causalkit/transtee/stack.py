@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from causalkit.transtee.objective import Network
-from causalkit.transtee.store import Scales
+from causalkit.transtee.scales import Scales
 from causalkit.typing import Floats, Ints
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from causalkit.transtee.networks import Actions, Rows, decode, encode, encode_gr
 from causalkit.transtee.objective import Network
 from causalkit.transtee.predicting import attention_weights
 from causalkit.transtee.products import member_products
+from causalkit.transtee.scales import learn_scales
 from causalkit.transtee.shapes import ActionShape, NetShape, TableShape
-from causalkit.transtee.store import learn_scales
 
 
 def network(**changed):

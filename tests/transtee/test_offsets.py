@@ -6,7 +6,7 @@ from transtee_designs import SMALL, arms_data, arms_frame
 
 import causalkit as ck
 from causalkit.transtee.objective import NetObjective
-from causalkit.transtee.store import origin_of
+from causalkit.transtee.scales import origin_of
 
 
 def moved(column, offset, scale=1.0):

@@ -15,8 +15,8 @@ from causalkit.errors import CausalKitWarning, StorageError, TrainingError
 from causalkit.transtee.fitting import code_data, coding_of
 from causalkit.transtee.optimiser import AdamW
 from causalkit.transtee.plan import Plan
+from causalkit.transtee.scales import learn_scales
 from causalkit.transtee.split import split_rows, strata_of
-from causalkit.transtee.store import learn_scales
 from causalkit.transtee.training import State, train
 
 
