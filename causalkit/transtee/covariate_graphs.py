@@ -13,7 +13,14 @@ from numpy.typing import NDArray
 
 from causalkit.data import CausalData
 from causalkit.errors import DataError, Problem
-from causalkit.transtee.graph_tables import check_columns, other_types, read_graphs, shown
+from causalkit.transtee.graph_tables import (
+    GraphTables,
+    check_columns,
+    feature_names,
+    other_types,
+    read_graphs,
+    shown,
+)
 from causalkit.transtee.layout import apply_norm
 from causalkit.transtee.messages import passed_messages
 from causalkit.typing import Bools, Ints, Singles
@@ -141,7 +148,7 @@ def graph_column(data: CausalData) -> str | None:
     return column
 
 
-def node_features(data: CausalData, column: str) -> tuple[str, ...]:
+def node_features(data: CausalData, column: str) -> tuple[Any, ...]:
     """Names of the features of nodes, in the order of their table.
 
     Raises
@@ -151,17 +158,17 @@ def node_features(data: CausalData, column: str) -> tuple[str, ...]:
     """
     nodes = data.tables[f"{column}_nodes"]
     check_columns(nodes, f"{column}_nodes", (column, "node"), column, CODE)
-    return tuple(str(name) for name in nodes if name not in (column, "node"))
+    return feature_names(nodes, (column, "node"))
 
 
-def graphs_of(data: CausalData, column: str, names: "Sequence[str]") -> Graphs:
+def graphs_of(data: CausalData, column: str, names: "Sequence[Any]") -> Graphs:
     """Graphs of every row.
 
     Parameters
     ----------
     data : CausalData
     column : str
-    names : sequence of str
+    names : sequence
         Features of nodes to read.
 
     Raises
@@ -186,25 +193,33 @@ def graphs_of(data: CausalData, column: str, names: "Sequence[str]") -> Graphs:
                 tuple(int(row) for row in lost[:10]),
             )
         )
-    every = _padded(found.features, found.edges, found.owner, len(found.place))
-    return every.rows(place.astype(np.int64))
+    asked, row = np.unique(place.astype(np.int64), return_inverse=True)
+    return _padded(found, asked).rows(row)
 
 
-def _padded(features: Singles, edges: Ints, owner: Ints, n_graphs: int) -> Graphs:
-    """One row for each graph."""
-    counts = np.bincount(owner, minlength=n_graphs)
+def _padded(tables: GraphTables, asked: Ints) -> Graphs:
+    """A row for each graph asked for, with room for as many nodes as any graph of the tables has.
+
+    Were there less room where fewer are asked for, sums over nodes would be rounded otherwise.
+    """
+    counts = np.bincount(tables.owner, minlength=len(tables.place))
     size = -(-int(counts.max()) // _MULTIPLE) * _MULTIPLE
-    position = np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)
-    nodes = np.zeros((n_graphs, size, features.shape[1]), dtype=np.float32)
-    mask = np.zeros((n_graphs, size), dtype=bool)
-    nodes[owner, position], mask[owner, position] = features, True
-    both = np.concatenate([edges, edges[::-1]], axis=1)
-    order = np.argsort(owner[both[0]], kind="stable")
-    source, target = both[:, order]
+    position = np.arange(len(tables.owner)) - np.repeat(np.cumsum(counts) - counts, counts)
+    row = np.full(len(counts), -1)
+    row[asked] = np.arange(len(asked))
+    owner = row[tables.owner]
+    there = owner >= 0
+    nodes = np.zeros((len(asked), size, tables.features.shape[1]), dtype=np.float32)
+    mask = np.zeros((len(asked), size), dtype=bool)
+    nodes[owner[there], position[there]] = tables.features[there]
+    mask[owner[there], position[there]] = True
+    both = np.concatenate([tables.edges, tables.edges[::-1]], axis=1)
+    both = both[:, there[both[0]]]
+    source, target = both[:, np.argsort(owner[both[0]], kind="stable")]
     graph = owner[source]
-    n_edges = np.bincount(graph, minlength=n_graphs)
+    n_edges = np.bincount(graph, minlength=len(asked))
     place = np.arange(len(graph)) - np.repeat(np.cumsum(n_edges) - n_edges, n_edges)
-    wide = np.full((n_graphs, max(1, int(n_edges.max(initial=0)))), size * size, dtype=np.int32)
+    wide = np.full((len(asked), max(1, int(n_edges.max(initial=0)))), size * size, dtype=np.int32)
     wide[graph, place] = position[source] * size + position[target]
     return Graphs(nodes, mask, wide)
 

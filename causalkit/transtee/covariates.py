@@ -34,7 +34,7 @@ class CovariateCode:
     levels: dict[str, tuple[str, ...]]
     native_missing: bool
     sequences: dict[str, tuple[int, int]]
-    graph: tuple[str, tuple[str, ...]] | None = None
+    graph: tuple[str, tuple[Any, ...]] | None = None
 
     @property
     def names(self) -> tuple[str, ...]:

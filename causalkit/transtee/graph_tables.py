@@ -42,7 +42,7 @@ def read_graphs(
     column: str,
     *,
     code: str,
-    names: Sequence[str],
+    names: Sequence[Any],
 ) -> GraphTables:
     """Graphs of tables ``column, node, features...`` and ``column, source, target``.
 
@@ -53,7 +53,7 @@ def read_graphs(
         Names the graph, in both.
     code : str
         Of the errors.
-    names : sequence of str
+    names : sequence
         Features to read, in this order.
 
     Raises
@@ -108,7 +108,7 @@ def _ends(nodes: pd.DataFrame, edges: pd.DataFrame, column: str, code: str) -> I
 
 
 def check_columns(
-    table: pd.DataFrame, name: str, wanted: Sequence[str], column: str, code: str
+    table: pd.DataFrame, name: str, wanted: Sequence[Any], column: str, code: str
 ) -> None:
     """Refuse a table that lacks a column, or a value in those that name what its rows are."""
     absent = [one for one in wanted if one not in table]
@@ -116,8 +116,8 @@ def check_columns(
         raise DataError(
             Problem(
                 code,
-                f"table {name!r} needs the columns {', '.join(wanted)}, and lacks "
-                f"{', '.join(absent)} (it has {', '.join(map(str, table.columns))}).",
+                f"table {name!r} needs the columns {', '.join(map(str, wanted))}, and lacks "
+                f"{', '.join(map(str, absent))} (it has {', '.join(map(str, table.columns))}).",
                 column,
             )
         )
@@ -134,6 +134,11 @@ def check_columns(
                 tuple(int(row) for row in holes[:10]),
             )
         )
+
+
+def feature_names(table: pd.DataFrame, keys: Sequence[str]) -> tuple[Any, ...]:
+    """Columns of a table, in its order, that are not among those which say what its rows are."""
+    return tuple(name for name in table if name not in keys)
 
 
 def check_once(table: pd.DataFrame, name: str, keys: Sequence[str], code: str) -> None:

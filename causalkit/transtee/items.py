@@ -24,6 +24,7 @@ from causalkit.errors import DataError, Problem
 from causalkit.transtee.graph_tables import (
     check_columns,
     check_once,
+    feature_names,
     numbers,
     places,
     read_graphs,
@@ -269,7 +270,7 @@ def _read(
     frame = tables[name]
     check_columns(frame, name, (*keys, *(names or ())), column, CODE)
     check_once(frame, name, keys, CODE)
-    names = tuple(one for one in frame if one not in keys) if names is None else tuple(names)
+    names = feature_names(frame, keys) if names is None else tuple(names)
     return frame.sort_values(list(keys), ignore_index=True), names
 
 
@@ -279,7 +280,7 @@ def _graphs(
     nodes = tables[f"{column}_nodes"]
     edges = tables.get(f"{column}_edges", pd.DataFrame(columns=[column, "source", "target"]))
     if names is None:
-        names = [name for name in nodes if name not in (column, "node")]
+        names = feature_names(nodes, (column, "node"))
     found = read_graphs(nodes, edges, column, code=CODE, names=names)
     both = np.concatenate([found.edges, found.edges[::-1]], axis=1)
     return Library(

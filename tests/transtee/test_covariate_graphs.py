@@ -219,6 +219,33 @@ def test_features_of_nodes_are_found_by_name(parts, data, fitted):
         fitted.predict(other, treatment=1)
 
 
+def test_features_of_nodes_may_have_numbers_for_names(parts, data, tmp_path):
+    nodes, edges, degree = parts
+    numbered = data_of(nodes.rename(columns={"f": 0}), edges, degree)
+    short = SMALL | {"max_epochs": 1}
+    named, fit = (ck.TransTEE(**short).fit(one) for one in (data, numbered))
+    fit.save(tmp_path / "fit")
+    for again in (fit, ck.TransTEE.load(tmp_path / "fit")):
+        np.testing.assert_array_equal(
+            again.predict(numbered, treatment=1), named.predict(data, treatment=1)
+        )
+        with pytest.raises(DataError, match="needs the columns site, node, 0, and lacks 0"):
+            again.predict(data, treatment=1)
+
+
+def test_graphs_that_no_row_has_take_no_room_and_change_nothing(parts, data):
+    nodes, edges, degree = parts
+    some = data_of(nodes, edges, degree[:10])
+    few, every = (graphs_of(one, "site", ["f"]) for one in (some, data))
+    most = edges["site"].value_counts()[some.frame["site"]].max()
+    assert few.edges.shape == (10, 2 * most)
+    assert few.edges.shape[1] < every.edges.shape[1]
+    np.testing.assert_array_equal(few.nodes, every.nodes[:10])
+    np.testing.assert_array_equal(few.mask, every.mask[:10])
+    for row in range(10):
+        assert edges_of(few, row) == edges_of(every, row)
+
+
 def test_nodes_that_are_all_alike_need_no_features(parts):
     nodes, edges, degree = parts
     bare = data_of(nodes[["site", "node"]], edges, degree)
