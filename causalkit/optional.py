@@ -6,17 +6,21 @@ from types import ModuleType
 from causalkit.errors import MissingDependencyError
 
 
-def require(name: str, *, extra: str, needed_by: str) -> ModuleType:
+def require(
+    name: str, *, needed_by: str, extra: str = "", package: str | None = None
+) -> ModuleType:
     """Import an optional package, or say who needs it and how to get it.
 
     Parameters
     ----------
     name : str
         Module to import, such as ``"matplotlib.pyplot"``.
-    extra : str
-        causalkit extra that installs it; ``""`` for a package of the core install.
     needed_by : str
         Function or class that asks, for the message.
+    extra : str, default ""
+        causalkit extra that installs it; ``""`` for a package of the core install.
+    package : str, optional
+        What pip calls a package that neither the core install nor an extra brings.
 
     Raises
     ------
@@ -29,8 +33,12 @@ def require(name: str, *, extra: str, needed_by: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is None or name.split(".")[0] != error.name.split(".")[0]:
             raise
-        target = f".[{extra}]" if extra else "."
+        ours = f".[{extra}]" if extra else "."
+        how = (
+            f"Type: pip install {package}"
+            if package is not None
+            else f'In the folder of causalkit type: pip install "{ours}"'
+        )
         raise MissingDependencyError(
-            f"{needed_by} needs the package {error.name!r}, which is not installed. "
-            f'In the folder of causalkit type: pip install "{target}"'
+            f"{needed_by} needs the package {error.name!r}, which is not installed. {how}"
         ) from error

@@ -6,7 +6,9 @@ import sys
 import pytest
 
 from causalkit.errors import MissingDependencyError
+from causalkit.images.pretrained_loaders import timm_normalisation, torchgeo_weights
 from causalkit.optional import require
+from causalkit.study.config import read
 
 
 def test_an_installed_package_comes_back_as_the_module_itself():
@@ -31,6 +33,31 @@ def test_an_absent_package_is_named_with_who_needs_it_and_the_command(name):
 def test_a_core_package_is_mended_by_the_plain_install():
     with pytest.raises(MissingDependencyError, match=r'pip install "\."$'):
         require("no_such_package", extra="", needed_by="from_formula")
+
+
+def test_a_package_that_no_extra_brings_is_named_as_pip_calls_it():
+    with pytest.raises(MissingDependencyError, match=r"'absent_one'.*pip install Absent-One$"):
+        require("absent_one.inner", package="Absent-One", needed_by="ImageEncoder.such")
+
+
+@pytest.mark.parametrize(
+    ("package", "asks"),
+    [
+        ("timm", lambda: timm_normalisation("resnet18")),
+        ("torchgeo", lambda: torchgeo_weights("resnet18", "ANY")),
+    ],
+)
+def test_encoders_from_elsewhere_name_their_own_package(monkeypatch, package, asks):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingDependencyError, match=rf"pip install {package}$"):
+        asks()
+
+
+def test_a_study_file_in_yaml_names_pyyaml(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "yaml", None)
+    (tmp_path / "study.yaml").write_text("study: {}\n", encoding="utf-8")
+    with pytest.raises(MissingDependencyError, match=r"pip install PyYAML$"):
+        read(tmp_path / "study.yaml")
 
 
 def test_callers_may_catch_import_error():

@@ -91,16 +91,21 @@ def timm_module(name: str, bands: int, *, pretrained: bool, checkpoint: Any) -> 
     MissingDependencyError
         If timm is not installed.
     """
-    timm = require("timm", extra="", needed_by=f"ImageEncoder.timm({name!r})")
+    timm = require("timm", package="timm", needed_by=f"ImageEncoder.timm({name!r})")
     made: nn.Module = timm.create_model(name, pretrained=pretrained, num_classes=0, in_chans=bands)
     return made if checkpoint is None else load_weights(made, checkpoint)
 
 
 def timm_normalisation(name: str) -> tuple[tuple[float, ...], tuple[float, ...], int]:
     """Mean, deviation and side of the images that the weights of timm were made with."""
-    timm = require("timm", extra="", needed_by=f"ImageEncoder.timm({name!r})")
+    timm = require("timm", package="timm", needed_by=f"ImageEncoder.timm({name!r})")
     found = timm.get_pretrained_cfg(name)
     return tuple(found.mean), tuple(found.std), int(found.input_size[-1])
+
+
+def _torchgeo_models(name: str) -> Any:
+    asked_by = f"ImageEncoder.torchgeo({name!r})"
+    return require("torchgeo.models", package="torchgeo", needed_by=asked_by)
 
 
 def torchgeo_weights(name: str, weights: Any) -> Any:
@@ -111,7 +116,7 @@ def torchgeo_weights(name: str, weights: Any) -> Any:
     MissingDependencyError
         If torchgeo is not installed.
     """
-    models = require("torchgeo.models", extra="", needed_by=f"ImageEncoder.torchgeo({name!r})")
+    models = _torchgeo_models(name)
     return models.get_weight(weights) if isinstance(weights, str) else weights
 
 
@@ -133,7 +138,7 @@ def torchgeo_bands(entry: Any) -> tuple[str, ...]:
 
 def torchgeo_module(name: str, bands: int, *, entry: Any, path: Any) -> "nn.Module":
     """Encoder of torchgeo without its classifier, with weights of its table or of a file."""
-    models = require("torchgeo.models", extra="", needed_by=f"ImageEncoder.torchgeo({name!r})")
+    models = _torchgeo_models(name)
     if path is None:
         made: nn.Module = models.get_model(name, weights=entry, in_chans=bands, num_classes=0)
         return made

@@ -69,7 +69,7 @@ def read(path: str | Path) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise ArgumentError(f"study file {path} is not UTF-8 ({error}); save it so.") from error
     if path.suffix in (".yaml", ".yml"):
-        yaml = require("yaml", extra="", needed_by=f"reading {path.name}")
+        yaml = require("yaml", package="PyYAML", needed_by=f"reading {path.name}")
         try:
             return arguments(yaml.safe_load(text), where=path.name)
         except yaml.YAMLError as error:
