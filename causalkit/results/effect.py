@@ -52,7 +52,8 @@ class EffectResult:
     df : float
         Degrees of freedom of the t distribution; infinite means normal.
     cov_type, ssc : str
-        Kind of variance, and its small-sample factor.
+        Kind of variance, and the small-sample factor asked for; without clusters it is another,
+        which ``inference`` names.
     inference : str
         The variance in exact words; every rendering prints it.
     clusters : tuple of (n,) int arrays

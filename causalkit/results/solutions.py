@@ -156,6 +156,7 @@ def inference_words(
         factor = factor if ssc == "none" else "small-sample factor n/(n-k)"
         words = f"heteroskedasticity-robust, not clustered, {factor}"
     else:
-        words = "homoskedastic, not clustered, not robust"
+        # The factor is part of the residual variance, whatever `ssc` says.
+        words = "homoskedastic, not clustered, not robust, small-sample factor n/(n-k)"
     splits = f"; {aggregation} over {n_rep} repeated splits" if n_rep > 1 else ""
     return words + splits

@@ -147,6 +147,10 @@ def test_the_words_of_every_kind_of_variance():
         "not clustered, no small-sample factor"
     )
     none = settings | {"ssc": "none"}
+    for how in (settings, none):
+        assert inference_words(cov_type="nonrobust", clusters=[], **how) == (
+            "homoskedastic, not clustered, not robust, small-sample factor n/(n-k)"
+        )
     assert inference_words(cov_type="clustered", clusters=two[:1], **none) == (
         "cluster-robust (firm, 30 clusters), no small-sample factor"
     )
