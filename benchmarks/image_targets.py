@@ -186,23 +186,38 @@ def met(row: "pd.Series") -> str:
     return "yes" if fine else "no"
 
 
-def model_words(frame: pd.DataFrame) -> str:
-    """How far the mixture's own effects are from the truth, and how often its intervals hold."""
-    truths = {
-        "base": (-0.5, 1.5),
-        "three types": (-1.0, 0.5, 2.0),
-        "sorted by treatment": (-0.5, 1.5),
-    }
+MODEL_TRUTHS = {
+    "base": (-0.5, 1.5),
+    "three types": (-1.0, 0.5, 2.0),
+    "sorted by treatment": (-0.5, 1.5),
+    "weak": (0.0, 1.0),
+}
+
+
+def model_gaps(frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Departures of the mixture's own effects from the truth, and whether intervals hold it."""
     gaps, held = [], []
-    for record in frame[frame["case"].isin(truths)].itertuples():
-        truth = np.array(truths[record.case])
+    for record in frame.itertuples():
+        truth = np.array(MODEL_TRUTHS[record.case])
         gaps.extend(np.abs(np.array(record.model) - truth).tolist())
         held.extend(((record.model_low <= truth) & (truth <= record.model_high)).tolist())
+    return np.array(gaps), np.array(held)
+
+
+def model_words(frame: pd.DataFrame) -> str:
+    """How far the mixture's own effects are from the truth, and how often its intervals hold."""
+    known = frame[frame["case"].isin(MODEL_TRUTHS)]
+    gaps, held = model_gaps(known[known["case"] != "weak"])
+    weak_gaps, weak_held = model_gaps(known[known["case"] == "weak"])
     return (
-        f"Where the noise is normal and effects differ, the mixture's own effects are off by "
-        f"{np.mean(gaps):.2f} on average and {np.max(gaps):.2f} at most (goal .30 in the base "
-        f"case), and {np.mean(held):.0%} of their 95 % intervals hold the truth ({len(held)} "
-        "effects)."
+        "Where the noise is normal and effects differ clearly (base, three types, sorted), the\n"
+        f"mixture's own effects are off by {gaps.mean():.2f} on average and {gaps.max():.2f} at "
+        "most (goal .30 in the base\n"
+        f"case), and {held.mean():.0%} of their 95 % intervals hold the truth ({held.size} "
+        "effects). Where the effect is\n"
+        f"weak they are off by {weak_gaps.mean():.2f} on average and {weak_gaps.max():.2f} at "
+        f"most, and {weak_held.mean():.0%} of the intervals hold the truth\n"
+        f"({weak_held.size} effects): they are far too narrow there."
     )
 
 
