@@ -1,5 +1,6 @@
 """Speed and memory of the image estimators, each beside what it is to be compared with.
 
+    python benchmarks/image.py                        # fit, loader, embed, page
     python benchmarks/image.py fit                    # base design, seconds
     python benchmarks/image.py loader [--gib 1]       # reading beside training, images per second
     python benchmarks/image.py stream --gib 20        # resident memory over epochs of a large store
@@ -307,15 +308,20 @@ def page(_: argparse.Namespace) -> None:
     print(PAGE)
 
 
+PARTS = {"fit": fit, "loader": loader, "stream": stream, "embed": embed, "page": page}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=["fit", "loader", "stream", "embed", "page"])
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=[])
     parser.add_argument("--gib", type=float, default=1.0)
     parser.add_argument("--folder", default=None, help="where stores are written")
     arguments = parser.parse_args()
-    globals()[arguments.what](arguments)
+    # A store of the size that the page tells of takes most of an hour: `stream` must be named.
+    for part in arguments.parts or ("fit", "loader", "embed", "page"):
+        PARTS[part](arguments)
 
 
 if __name__ == "__main__":

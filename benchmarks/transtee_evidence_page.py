@@ -144,7 +144,9 @@ def page(kept: dict[str, Any]) -> str:
     lines = [
         "# How accurate TransTEE is",
         "",
-        "Made by `python benchmarks/transtee_evidence.py`; defaults but where a row names others, "
+        "Made by `python benchmarks/transtee_evidence.py PART ...`, with the parts `t1`, `t2`, "
+        "`t4`, `shift`, `released`, `bands`, `t7`, `t8`, `t3` and `binary` (those two with "
+        "`--splits FILE`); defaults but where a row names others, "
         "random_state=0. Means come with their Monte-Carlo error. Settings were chosen on "
         "replications 101 to 116 of binary IHDP, which are not used here.",
         "",
