@@ -54,7 +54,7 @@ class Products:
 class Cubic:
     """Powers up to three and pairwise products of standardised covariates.
 
-    The "extended dictionary" of Clarke & Polselli (2025). Powers and products use values clipped
+    The "extended dictionary" of Clarke & Polselli (2026). Powers and products use values clipped
     at five standard deviations; the linear term is not clipped.
 
     Attributes

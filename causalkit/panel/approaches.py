@@ -49,7 +49,7 @@ class Centred:
 
 @dataclass(frozen=True, slots=True)
 class CentredTreatment:
-    """Predictions that leave treatment residuals unit means of zero (Clarke & Polselli 2025)."""
+    """Predictions that leave treatment residuals unit means of zero (Clarke & Polselli 2026)."""
 
     unit: Ints
     weights: Floats | None

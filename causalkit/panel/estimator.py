@@ -111,7 +111,7 @@ class PanelDML(Estimator):
     References
     ----------
     Fuhr, J. & Papies, D. (2024). Double machine learning meets panel data. arXiv:2409.01266,
-    equation 6. Clarke, P. & Polselli, A. (2025). Double machine learning for static panel models
+    equation 6. Clarke, P. & Polselli, A. (2026). Double machine learning for static panel models
     with fixed effects. Econometrics Journal 29(1). Mundlak, Y. (1978). Econometrica 46, 69-85.
 
     Examples
@@ -392,7 +392,7 @@ class PanelDML(Estimator):
         return followup.bootstrap(self.fit_, self._settings, self.result_, n_boot=n_boot, **chosen)
 
     def augment(self, *, data: CausalData | None = None) -> pd.DataFrame:
-        """One row per observation used: fold, nuisance predictions, residuals, score."""
+        """One row per observation used: fold, nuisance predictions, residuals, influence."""
         self._check_fitted()
         return followup.augment(self.fit_, self.result_, self._need_data(data))
 
