@@ -320,7 +320,9 @@ class InvalidIV(Estimator):
         -------
         DataFrame
             ``method, difference, std_error, statistic, p_value``, one row per estimator of
-            :meth:`compare`. 2SLS tests the exclusion restriction, AIPW unmeasured confounding.
+            :meth:`compare`. Given I1 to I4, a rejection beside 2SLS speaks against exclusion, or
+            for effects that vary with the covariates, which 2SLS weighs differently; one beside
+            AIPW speaks for unmeasured confounding.
             No p-value where two fits have the same influence on every row.
 
         Raises
