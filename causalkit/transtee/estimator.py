@@ -69,7 +69,8 @@ class TransTEE(NetworkEstimator):
         stratified by treatment.
     n_ensemble : int, default 4
         Networks with seeds and splits of their own, trained together. Each validates on other
-        rows, so that all rows are learned from, and their mean is less noisy than any of them.
+        rows, so that all rows are learned from, and their mean is less noisy than any of them; with
+        ``interval="conformal"`` all validate on the same rows, which none learns from.
     bootstrap : bool, default False
         Whether each network of an ensemble trains on rows, or whole units and clusters, drawn
         with replacement.
