@@ -1,4 +1,4 @@
-"""Text, HTML, LaTeX and Markdown: the only place that lays out tables and escapes labels."""
+"""Text, HTML, LaTeX and Markdown: the only place that lays out grids and escapes their cells."""
 
 import re
 import textwrap
