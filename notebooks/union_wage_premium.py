@@ -110,8 +110,9 @@ compared.plot();
 #   `married`, `expersq` and year effects is the published one.
 # * **Mundlak OLS** gives the coefficient of fixed effects without removing anything: averages of
 #   treatment and covariates as further regressors do the same.
-# * **DML CRE, basis** (the default) and **DML CRE, means** carry that idea to learners. Where confounding is
-#   nonlinear they stay right while **DML within** does not; here it is close to linear, so all agree.
+# * **DML CRE, basis** (the default) carries that idea to learners. Where confounding is nonlinear it stays
+#   right, and so does **DML within** on the same dictionary if the unit effect is additive; **DML CRE, means**
+#   keeps a bias. Here confounding is close to linear, so all agree.
 # * **DML CRE, normal** keeps average membership out of the outcome regression; its error is first order
 #   in the error of the treatment regression.
 # * **first differences** and **DML differences** use changes from one year to the next only. If membership is misreported

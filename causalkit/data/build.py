@@ -66,8 +66,8 @@ def from_frame(
         Outcomes are numbers. A treatment is numbers, booleans, text or a category; of two levels
         the second in sorted order counts as treated.
     covariates, modifiers, instruments : str or list of str, optional
-        Numbers, booleans or categories. Modifiers are what effects may vary with; by default the
-        covariates.
+        Numbers, booleans or categories. Modifiers are what effects may vary with; none by default,
+        where `EmbeddingEffectClusters` takes the covariates.
     unit, time : str, optional
         Panel index. Time is numbers, dates, periods or an ordered category.
     cluster : str or list of str, optional

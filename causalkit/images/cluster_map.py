@@ -55,11 +55,12 @@ class ClusterMap(EffectMap):
         return cluster_table(found, effects, self._model_effects())
 
     def effect(self, data: Any, *, level: float = 0.95) -> "xr.Dataset":
-        """Predicted effect of every row of a data set, or of every image of a store.
+        """Predicted effect of every row of a data set, or of every place of a store.
 
         Parameters
         ----------
-        data : CausalData, or xarray Dataset or DataArray of images
+        data : CausalData, or xarray Dataset or DataArray
+            Of images, or of embeddings with a dimension of features, as those of the fit.
         level : float, default 0.95
 
         Returns

@@ -72,7 +72,7 @@ class EffectMap(Estimator):
         return honest_rate(self.evaluation_, target=target, n_boot=n_boot, seed=self.seed_, q=q)
 
     def summary(self) -> str:
-        """Honest effects, what the ranking is worth, and the model's own account, labelled so."""
+        """Honest effects, what the ranking is worth, and the model's own account if it has one."""
         self._check_fitted()
         parts = [self.result_.summary()]
         if np.ptp(self.evaluation_.cate) > 0.0:
