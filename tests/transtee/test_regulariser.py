@@ -65,6 +65,21 @@ def test_arms_are_predicted_by_cross_entropy_and_never_as_numbers():
     torch.testing.assert_close(found, exact)
 
 
+def test_the_density_of_a_dose_is_that_of_the_arm_received():
+    # Arms 0 and 2 take a dose, arm 1 takes none.
+    model = TreatmentModel(ActionShape(n_arms=3, dosed=(True, False, True), n_slots=1), 4, "ptr")
+    g = torch.Generator().manual_seed(0)
+    out, dose = torch.randn(1, 6, 12, generator=g), torch.rand(1, 6, generator=g)
+    arms = torch.tensor([[0, 2, 1, 2, 0, 1]])
+    found = model.loss_of(out, Actions(arms[..., None, None], dose[..., None, None]))
+    parts = out.view(1, 6, model.n_classes, 1 + model.n_dose)
+    expected = -parts[..., 0].log_softmax(dim=-1)[0, torch.arange(6), arms[0]]
+    for row, arm in enumerate(arms[0].tolist()):
+        if arm != 1:
+            expected[row] += dose_loss("ptr", "gaussian", parts[0, row, arm, 1:], dose[0, row])
+    torch.testing.assert_close(found[0], expected)
+
+
 def confounded(seed=0, n=1500, pull=2.0):
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((n, 3))
