@@ -1,0 +1,77 @@
+"""Doses that may be asked about: a declared support, and the search for the best."""
+
+import warnings
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from transtee_designs import SMALL
+
+import causalkit as ck
+from causalkit.errors import ExtrapolationWarning
+from causalkit.transtee.effects import best_action
+
+
+@pytest.fixture(scope="module")
+def middling():
+    """Doses from .3 to .6 of a treatment that goes from 0 to 1."""
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"x": rng.standard_normal(120), "t": rng.uniform(0.3, 0.6, 120)})
+    frame["y"] = frame["x"] + frame["t"]
+    return ck.CausalData.from_frame(
+        frame, outcome="y", treatment="t", kinds=("continuous",), covariates="x"
+    )
+
+
+def test_a_declared_support_is_the_range_of_the_doses(middling):
+    fit = ck.TransTEE(**(SMALL | {"max_epochs": 2}), support=(0.0, 1.0)).fit(middling)
+    scales = fit.model_.stacks[0].scales
+    assert scales.low[0, 0].item() == 0.0
+    assert scales.width[0, 0].item() == 1.0
+    assert fit.model_.doses == {"t": (0.0, 1.0)}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fit.predict(middling, treatment=0.95)
+        curve = fit.dose_response(middling)
+    assert (curve["dose"][0], curve["dose"][-1]) == (0.0, 1.0)
+    assert not curve["extrapolated"].any()
+    with pytest.warns(ExtrapolationWarning, match=r"outside of the 0 to 1"):
+        fit.predict(middling, treatment=1.05)
+
+
+def test_without_a_support_the_range_is_that_of_the_data(middling):
+    fit = ck.TransTEE(**(SMALL | {"max_epochs": 1})).fit(middling)
+    doses = middling.frame["t"]
+    assert fit.model_.doses["t"] == pytest.approx((doses.min(), doses.max()))
+    with pytest.warns(ExtrapolationWarning):
+        fit.predict(middling, treatment=0.95)
+
+
+class Peaks:
+    """Stands in for a model whose rows have a narrow peak each."""
+
+    def __init__(self, coding, peaks):
+        self.coding, self.peaks, self.doses = coding, peaks, {"t": (0.0, 1.0)}
+
+    def warn_outside(self, action):
+        pass
+
+    def outcomes(self, asked, actions, *, reduce, memory_budget=0):
+        doses = np.stack(
+            [np.broadcast_to(action.doses[:, 0], self.peaks.size) for action in actions], axis=1
+        )
+        return reduce(np.exp(-0.5 * ((doses - self.peaks[:, None]) / 0.03) ** 2)[None])
+
+
+def test_three_golden_sections_find_a_peak_between_the_points_of_the_grid(dose_fit):
+    peaks = np.linspace(0.0, 1.0, 401)
+    model = Peaks(dose_fit.model_.coding, peaks)
+    asked = SimpleNamespace(n=peaks.size)
+    best = best_action(model, asked, grid=11, memory_budget=2**20)
+    away = np.abs(best["dose"].values - peaks)
+    # On average .025 away by the grid alone, .0068 by two sections and .0057 by three; at most
+    # .014, where sections that turn to the wrong side leave .026.
+    assert away.mean() < 0.006
+    assert away.max() < 0.015
+    np.testing.assert_allclose(best["outcome"], np.exp(-0.5 * (away / 0.03) ** 2), rtol=1e-4)
