@@ -1,5 +1,7 @@
 """A graph for every row among the covariates."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,8 +17,10 @@ from causalkit.transtee.covariate_graphs import (
     graphs_of,
     joined_graphs,
 )
+from causalkit.transtee.fitting import code_data, coding_of
 from causalkit.transtee.flat_features import flat_features
 from causalkit.transtee.layout import Layout
+from causalkit.transtee.scales import learn_scales
 from causalkit.transtee.shapes import ActionShape, NetShape, TableShape
 
 networkx = pytest.importorskip("networkx")
@@ -339,3 +343,25 @@ def test_a_table_of_edges_that_goes_with_nothing_is_refused(parts, name, words):
 def test_a_fit_with_graphs_refuses_rows_without(fitted, data):
     with pytest.raises(DataError, match="these data lack site"):
         fitted.predict(data.with_roles(graph=None), treatment=1)
+
+
+def test_nodes_are_scaled_by_those_of_training_rows(data):
+    coded = code_data(coding_of(data), data)
+    rows, graphs = np.arange(0, 300, 2), coded.covariates.graphs
+    nodes = graphs.nodes.copy()
+    nodes[1::2] += 1e3
+    planted = replace(coded.covariates, graphs=replace(graphs, nodes=nodes))
+    scales = learn_scales(
+        planted,
+        coded.actions,
+        coded.y,
+        rows,
+        dosed=(False, False),
+        standardise=True,
+        support=None,
+        raw_steps=False,
+        device="cpu",
+    )
+    seen = graphs.nodes[rows][graphs.mask[rows]]
+    np.testing.assert_allclose(scales.node_centre[0], seen.mean(axis=0), atol=1e-5)
+    np.testing.assert_allclose(scales.node_spread[0], seen.std(axis=0), rtol=1e-4)
