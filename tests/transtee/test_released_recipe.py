@@ -65,6 +65,17 @@ def test_an_oracle_has_no_error_and_a_network_that_diverged_has_nan():
     assert np.isnan(nothing)
 
 
+@pytest.mark.parametrize("design", list(released.RECIPES))
+def test_every_number_is_a_data_set_of_its_own(design):
+    # Loops of the release overwrite their variable, so that every repeat is on the same data.
+    if design != "synthetic":
+        pytest.importorskip("econml", reason="ships the covariates of the infants")
+    drawn = [released.draw(design, number).frame for number in (1, 2, 1)]
+    assert drawn[0].equals(drawn[2])
+    varies = "test" if design == "ihdp_continuous" else "y"
+    assert not np.array_equal(drawn[0][varies], drawn[1][varies])
+
+
 FEW = {"max_epochs": 3, "random_state": 0}
 
 
