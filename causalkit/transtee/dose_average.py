@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+from scipy.stats import gaussian_kde
 
 from causalkit.errors import ArgumentError, IdentificationError, OverlapWarning
 from causalkit.inference.arguments import check_between
@@ -19,6 +20,7 @@ from causalkit.typing import Floats
 from causalkit.warn import warn
 
 DEGREE = 2
+QUARTILES = (0.25, 0.5, 0.75)
 RATE = -1.0 / 5.0
 FLOOR = 1e-3
 LEAST_FREEDOM = 0.01
@@ -38,14 +40,15 @@ def dose_averages(
 ) -> tuple[tuple[str, ...], Solution, dict[str, Any]]:
     """E[Y(t)] at some doses: names, estimates with influence values, and facts of the result."""
     t = coded.actions.doses[:, 0].astype(np.float64)
-    at = np.quantile(t, (0.25, 0.5, 0.75)) if doses is None else np.asarray(doses, dtype=float)
+    observed = t if coded.multiplicity is None else np.repeat(t, coded.multiplicity.astype(int))
+    at = np.asarray(np.quantile(observed, QUARTILES) if doses is None else doses, dtype=float)
     # Doses are kept in single precision, in which the largest may be a little less than it was.
     slack = 1e-6 * np.abs(t).max()
     if at.ndim != 1 or not (np.abs(at - np.clip(at, t.min(), t.max())) <= slack).all():
         raise ArgumentError(
             f"doses must lie within those seen, {t.min():.4g} to {t.max():.4g}, got {doses!r}."
         )
-    width = float(t.std() * coded.n**RATE)
+    width = float(observed.std() * observed.size**RATE)
     if bandwidth is not None:
         width = check_between("bandwidth", bandwidth, 0.0, np.inf, start=False)
     density, mean_density = _densities(coding, coded, settings, folds, learner, t)
@@ -67,6 +70,7 @@ def dose_averages(
         mean_density=mean_density,
         width=width,
         weight=coded.weight,
+        multiplicity=coded.multiplicity,
     )
     plug_in = np.average(curves, axis=0, weights=coded.weight)
     return (
@@ -98,6 +102,7 @@ def curve_at(
     mean_density: Floats,
     width: float,
     weight: Floats | None = None,
+    multiplicity: Floats | None = None,
     degree: int = DEGREE,
 ) -> Solution:
     """E[Y(t)] at doses ``at`` (k,) from cross-fitted nuisances, with influence values ``(n, k)``.
@@ -116,6 +121,9 @@ def curve_at(
         μ(X, T) and μ(X, t) at every dose of ``at``.
     density, mean_density : (n,) arrays
         π(T | X) and its mean over X at the dose received.
+    weight : (n,) array, optional
+    multiplicity : (n,) array, optional
+        Those weights, if they are frequencies: rows that each row stands for.
 
     References
     ----------
@@ -124,7 +132,9 @@ def curve_at(
     """
     share = np.ones(y.size) if weight is None else weight / weight.mean()
     ratio = share * mean_density / density
-    corrections = local_polynomial(t, y - received, at, width, weight=ratio, degree=degree)
+    corrections = local_polynomial(
+        t, y - received, at, width, weight=ratio, multiplicity=multiplicity, degree=degree
+    )
     plug_in = (share[:, None] * curves).mean(axis=0)
     own = share[:, None] * (curves - plug_in)
     return Solution(plug_in + corrections.theta, own + corrections.influence)
@@ -137,13 +147,15 @@ def local_polynomial(
     width: float,
     *,
     weight: Floats | None = None,
+    multiplicity: Floats | None = None,
     degree: int = DEGREE,
 ) -> Solution:
     """Local polynomial regression at some points, normal kernel, with influence values.
 
     Residuals in the influence values are divided by what is left of one after their row's
     leverage, so that their squares are those of MacKinnon & White (1985), HC3: a few rows carry the
-    fit at a point, and their residuals are the smaller for it.
+    fit at a point, and their residuals are the smaller for it. A row that stands for several by its
+    ``multiplicity`` has the leverage of one of them, and the influence of all.
 
     Raises
     ------
@@ -152,6 +164,7 @@ def local_polynomial(
     """
     theta, influence = np.empty(at.size), np.empty((t.size, at.size))
     w = np.ones(t.size) if weight is None else weight / weight.mean()
+    times = np.ones(t.size) if multiplicity is None else multiplicity
     for place, point in enumerate(at):
         away = (t - point) / width
         kernel = w * np.exp(-0.5 * away**2)
@@ -162,7 +175,7 @@ def local_polynomial(
             projected = np.linalg.solve(gram, weighted.T).T
         except np.linalg.LinAlgError:
             projected = np.full(x.shape, np.nan)
-        freedom = 1.0 - (projected * x).sum(axis=1)
+        freedom = 1.0 - (projected * x).sum(axis=1) / np.maximum(times, 1.0)
         if not (freedom >= LEAST_FREEDOM).all():
             raise IdentificationError(
                 f"too few rows were seen near {point:.4g}: the local fit there goes through one of "
@@ -173,28 +186,28 @@ def local_polynomial(
         theta[place] = beta[0]
         left = (values - x @ beta) / freedom
         influence[:, place] = t.size * projected[:, 0] * left
-    return Solution(theta, influence - influence.mean(axis=0))
+    share = times / times.mean()
+    return Solution(theta, influence - share[:, None] * influence.mean(axis=0))
 
 
 def _densities(
     coding: Coding, coded: Coded, settings: Settings, folds: Folds, learner: Any, t: Floats
 ) -> tuple[Floats, Floats]:
     """π(T | X) and ∫π(T | x)dP(x) at the doses received, by normal kernels on residuals."""
-    from scipy.stats import gaussian_kde
-
     features = DenseFeatures(flat_features(coded.covariates, coding.covariates.shape.levels))
     fitter = Fitter(seed=settings.seed, weights=coded.weight)
     centre = fitter.run([Nuisance("dose", t, features, learner)], folds)["dose"][:, 0]
     residual = t - centre
-    kde = gaussian_kde(residual, weights=coded.weight)
+    kde = _kernel_density(residual, coded.weight, coded.multiplicity)
     reach = 4.0 * float(np.sqrt(kde.covariance[0, 0]))
     points = np.linspace(residual.min() - reach, residual.max() + reach, N_DENSITY)
     heights = kde(points)
     density, least = np.interp(residual, points, heights), FLOOR * heights.max()
     small = density < least
     if small.any():
+        share = np.average(small, weights=coded.multiplicity)
         warn(
-            f"[E19-overlap] {small.mean():.1%} of the rows received a dose whose density given the "
+            f"[E19-overlap] {share:.1%} of the rows received a dose whose density given the "
             f"covariates is below {FLOOR:g} of the largest, and was moved to that bound; the curve "
             "there rests on extrapolation.",
             OverlapWarning,
@@ -205,3 +218,13 @@ def _densities(
         for d in grid
     ]
     return np.maximum(density, least), np.interp(t, grid, mean)
+
+
+def _kernel_density(values: Floats, weight: Floats | None, multiplicity: Floats | None) -> Any:
+    """Density of values by normal kernels, with the bandwidth of Scott's rule."""
+    if multiplicity is None:
+        return gaussian_kde(values, weights=weight)
+    n, share = multiplicity.sum(), multiplicity / multiplicity.sum()
+    # Scipy takes weights for precisions, and so their sum for unknown; here it is a count.
+    unbiased = (1.0 - (share**2).sum()) * n / (n - 1.0)
+    return gaussian_kde(values, bw_method=n**-0.2 * np.sqrt(unbiased), weights=multiplicity)

@@ -56,6 +56,8 @@ class Coded:
     groups : (n,) int array or None
         Units or clusters that a split keeps together.
     code : ActionCode
+    weight_kind : str or None
+        What the weights mean.
     """
 
     covariates: Covariates
@@ -64,11 +66,17 @@ class Coded:
     weight: Floats | None
     groups: Ints | None
     code: ActionCode
+    weight_kind: str | None = None
 
     @property
     def n(self) -> int:
         """Rows."""
         return self.y.size
+
+    @property
+    def multiplicity(self) -> Floats | None:
+        """How many observations each row stands for, if weights are frequencies."""
+        return self.weight if self.weight_kind == "frequency" else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +147,7 @@ def code_data(coding: Coding, data: CausalData) -> Coded:
         data.weights(),
         groups_of(data),
         coding.actions,
+        data.roles.weight_kind,
     )
 
 

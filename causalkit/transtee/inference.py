@@ -74,6 +74,7 @@ def average_effects(
         clusters=clusters,
         cluster_names=names,
         cov_type=("robust", "clustered", "two-way")[len(clusters)],
+        multiplicity=coded.multiplicity,
         estimand="ate" if kind != "continuous" else "adrf",
         estimator=f"{settings.label} ({'AIPW' if kind != 'continuous' else 'dose AIPW'})",
         outcome=roles.outcome[0],
@@ -157,8 +158,9 @@ def _propensities(
     chances = chances / chances.sum(axis=1, keepdims=True)
     small = chances[np.arange(arm.size), arm] < CLIP
     if small.any():
+        share = np.average(small, weights=coded.multiplicity)
         warn(
-            f"[E19-overlap] {small.mean():.1%} of the rows received an arm with a propensity below "
+            f"[E19-overlap] {share:.1%} of the rows received an arm with a propensity below "
             f"{CLIP:g}, which was moved to that bound; effects there rest on extrapolation.",
             OverlapWarning,
         )
