@@ -42,7 +42,7 @@ def fit_together(estimators: Sequence[Any], datasets: Sequence[CausalData]) -> N
         coding = coding_of(datasets[0])
         check_data(datasets, coding)
         _check_kind(settings.treatment, coding)
-        _check_interval(settings.interval, coding)
+        _check_interval(settings.interval, coding, datasets)
         _check_modules(settings, coding)
         _say(settings, coding, datasets[0])
         coded = [code_data(coding, data) for data in datasets]
@@ -93,12 +93,20 @@ def _check_kind(declared: str, coding: Coding) -> None:
         )
 
 
-def _check_interval(interval: str, coding: Coding) -> None:
+def _check_interval(interval: str, coding: Coding, datasets: Sequence[CausalData]) -> None:
     kind = coding.actions.kind
-    if interval == "conformal" and kind not in CATEGORICAL:
+    if interval != "conformal":
+        return
+    if kind not in CATEGORICAL:
         raise ArgumentError(
             f"interval='conformal' needs a treatment with arms; this one is {kind}. Use "
             "interval='ensemble'."
+        )
+    if any(data.roles.weight_kind == "precision" for data in datasets):
+        raise ArgumentError(
+            "interval='conformal' counts how common rows are, and precision weights say how noisy "
+            "their outcomes are. Use interval='ensemble', or leave the weights out with "
+            "data.with_roles(weights=None, weight_kind=None)."
         )
 
 

@@ -36,11 +36,14 @@ class Asked:
         Structured treatments of these data, which may be new.
     weight : (n,) array or None
         By which averages count the rows.
+    weight_kind : str or None
+        What those weights mean.
     """
 
     covariates: Covariates
     library: Library | None = None
     weight: Floats | None = None
+    weight_kind: str | None = None
 
     @property
     def n(self) -> int:
@@ -126,7 +129,7 @@ class Model:
             mixed = bool(network.shape.bottleneck) or network.shape.baseline is not None
             learned = scales.holes[0].cpu().numpy() > 0
             check_holes(self.coding.covariates, covariates, learned, mixed=mixed)
-        return Asked(covariates, library, data.weights())
+        return Asked(covariates, library, data.weights(), data.roles.weight_kind)
 
     def action(self, treatment: Any, asked: Asked) -> ActionArrays:
         """Arrays of one action as a user writes it; warns where a dose was never seen."""

@@ -28,7 +28,7 @@ from causalkit.transtee.settings import Settings
 from causalkit.transtee.shapes import ActionShape, NetShape, TableShape
 from causalkit.transtee.stack import Member, Stack
 
-SCHEMA = 4
+SCHEMA = 5
 _FILES = ("config.json", "weights.pt", "config.json.new", "weights.pt.new")
 
 

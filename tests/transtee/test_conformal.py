@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 import causalkit as ck
+from causalkit.errors import ArgumentError, CausalKitWarning
 from causalkit.transtee.conformal import Calibration, Conformal, half_widths
 from causalkit.transtee.fitting import code_data
 
@@ -62,6 +63,7 @@ def test_an_effect_has_the_intervals_of_both_of_its_arms(fit, data):
     np.testing.assert_allclose(width(found), sum(np.choose(arm, each) for arm in arms))
 
 
+@pytest.mark.filterwarnings("ignore:the conformal intervals of")
 def test_an_interval_does_not_hang_on_who_else_is_asked_about():
     data = three_arms(missing="native")
     fit = ck.TransTEE(**ARGUMENTS).fit(data)
@@ -99,7 +101,13 @@ def test_a_half_width_covers_as_often_as_ranks_say():
     residuals = np.random.default_rng(0).exponential(size=(n_draws, n + 1))
     arm, chances = np.ones(n, dtype=np.int64), np.full((n, 2), 0.5)
     held = [
-        own[-1] <= half_widths(Calibration(own[:-1], arm, chances), 1, np.array([2.0]), level=level)
+        own[-1]
+        <= half_widths(
+            Calibration(own[:-1], arm, chances, np.ones(n), np.ones(())),
+            1,
+            np.array([2.0]),
+            level=level,
+        )
         for own in residuals
     ]
     share = np.ceil(level * (n + 1)) / (n + 1)
@@ -137,3 +145,105 @@ def test_intervals_in_randomised_data_cover_as_often_as_they_say():
         # Of about 100 held-out rows of an arm the row's own share adds half a hundredth at most.
         assert abs(np.mean(covered[arm]) - level) < 3.0 * error[arm]
     assert np.mean(covered["effect"]) > level - 3.0 * error["effect"]
+
+
+def weighted(kind, values=1.0):
+    frame = three_arms().frame.assign(w=values)
+    roles = {"weights": "w", "weight_kind": kind}
+    return ck.CausalData.from_frame(
+        frame, outcome="y", treatment="t", kinds=("multi",), covariates=["a", "b"], **roles
+    )
+
+
+def held_out(weight, chance=0.5):
+    """Held-out residuals 0, 1, ... of one arm."""
+    n = len(weight)
+    return Calibration(
+        np.arange(n, dtype=float),
+        np.zeros(n, dtype=int),
+        np.full((n, 2), chance),
+        np.asarray(weight, dtype=float),
+        np.ones(()),
+    )
+
+
+def test_a_held_out_row_with_a_weight_of_two_is_that_row_twice():
+    weight = np.array([1, 2, 1, 3, 2])
+    counted = held_out(weight)
+    rows = np.repeat(np.arange(5), weight)
+    repeated = held_out(np.ones(9))
+    repeated = replace(repeated, residual=counted.residual[rows])
+    own = np.array([0.5, 2.0, 5.0])
+    for level in (0.2, 0.5, 0.8):
+        found = half_widths(counted, 0, own, level=level)
+        assert found.tolist() == half_widths(repeated, 0, own, level=level).tolist()
+
+
+@pytest.mark.parametrize("kind", ["sampling", "frequency"])
+def test_intervals_honour_weights(kind):
+    # Rows with much noise weigh little: an interval of the weighted population is narrower.
+    plain = three_arms()
+    noisy = np.abs(plain.column("outcome") - plain.frame["a"]) > 4.0 ** plain.frame["t"]
+    data = weighted(kind, np.where(noisy, 1, 20))
+    fit = ck.TransTEE(**ARGUMENTS).fit(data)
+    calm = width(fit.outcome_interval(data, treatment=2, level=0.8))
+    held = fit._conformal.calibration
+    flat = Calibration(
+        held.residual, held.arm, held.propensity, np.ones(held.arm.size), np.ones(())
+    )
+    fit._conformal = Conformal(flat, fit._conformal.propensity)
+    wide = width(fit.outcome_interval(plain, treatment=2, level=0.8))
+    assert np.median(calm) < 0.9 * np.median(wide)
+
+
+def test_a_row_asked_about_counts_by_its_own_sampling_weight():
+    data = weighted("sampling", np.where(np.arange(400) < 200, 1.0, 60.0))
+    fit = ck.TransTEE(**ARGUMENTS).fit(data)
+    coded = code_data(fit.model_.coding, data)
+    assert float(fit._conformal.calibration.unit) == pytest.approx(coded.weight.mean())
+    # A row of large weight is a larger part of what its quantile is taken of.
+    chances = fit._conformal.chances(fit.model_, fit.model_.asked(data))
+    found = width(fit.outcome_interval(data, treatment=1, level=0.9))
+    order = np.argsort(coded.weight / chances[:, 1])
+    assert (np.diff(found[order]) >= -1e-9).all()
+    assert found[order][0] < found[order][-1]
+
+
+def test_propensities_are_of_the_weighted_rows():
+    plain = three_arms()
+    arm = plain.frame["t"].to_numpy()
+    data = weighted("frequency", 1 + 3 * (arm == 2))
+    fit = ck.TransTEE(**ARGUMENTS).fit(data)
+    found = fit._conformal.chances(fit.model_, fit.model_.asked(data)).mean(axis=0)
+    times = np.bincount(arm, weights=data.weights())
+    np.testing.assert_allclose(found, times / times.sum(), atol=0.05)
+
+
+def test_precisions_are_refused():
+    with pytest.raises(ArgumentError, match="precision weights say how noisy"):
+        ck.TransTEE(**ARGUMENTS).fit(weighted("precision"))
+
+
+def test_unbounded_intervals_are_told_with_what_to_do(fit, data):
+    with pytest.warns(CausalKitWarning) as said:
+        found = fit.effect(data, level=0.95)
+    share = np.isinf(found["conf_high"]).any("treatment").mean()
+    held = np.bincount(fit._conformal.calibration.arm)
+    assert held.max() < 39
+    assert str(said[0].message) == (
+        f"the conformal intervals of {float(share):.0%} of the rows are unbounded: at level 0.95 "
+        "(each of the two outcomes is held at 0.975) an arm needs at least 39 held-out rows, more "
+        f"where it is rare, and the arms have {held[0]}, {held[1]}, {held[2]}. Fit with a larger "
+        "validation_fraction, or ask for a lower level."
+    )
+    with pytest.warns(CausalKitWarning, match="at level 0.99 an arm needs at least 99 held-out"):
+        fit.outcome_interval(data, treatment=1, level=0.99)
+
+
+def test_weights_are_saved_with_the_intervals(tmp_path):
+    data = weighted("sampling", np.linspace(1.0, 9.0, 400))
+    fit = ck.TransTEE(**ARGUMENTS).fit(data)
+    fit.save(tmp_path / "fit")
+    again = ck.TransTEE.load(tmp_path / "fit")
+    expected = fit.outcome_interval(data, treatment=1, level=0.8)
+    assert again.outcome_interval(data, treatment=1, level=0.8).identical(expected)

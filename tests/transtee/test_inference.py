@@ -94,6 +94,8 @@ def test_half_widths_are_weighted_quantiles_by_hand():
         residual=np.array([3.0, 1.0, 2.0, 9.0]),
         arm=np.array([1, 1, 1, 0]),
         propensity=np.full((4, 2), 0.5),
+        weight=np.ones(4),
+        unit=np.ones(()),
     )
     # Weights 2, 2, 2 and the row's own w: level (6 + w) is reached at residual 1, 2, 3 or never.
     found = half_widths(calibration, 1, np.array([2.0, 2.0, 10.0]), level=0.5)

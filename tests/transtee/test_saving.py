@@ -40,7 +40,7 @@ def test_the_folder_holds_text_and_tensors_without_rows_of_the_data(arms_fit, tm
     arms_fit.save(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "weights.pt"]
     facts = json.loads((tmp_path / "config.json").read_text())
-    assert facts["schema"] == 4
+    assert facts["schema"] == 5
     assert facts["versions"]["torch"] == torch.__version__
     tensors = torch.load(tmp_path / "weights.pt", weights_only=True)
     assert not any(len(values) == 240 and values.is_floating_point() for values in tensors.values())
@@ -54,7 +54,8 @@ def test_conformal_and_dose_fits_come_back(doses, dose_fit, arms, tmp_path):
         assert left.equals(right)
     fit = ck.TransTEE(**SMALL, interval="conformal").fit(arms)
     fit.save(tmp_path / "arms")
-    assert ck.TransTEE.load(tmp_path / "arms").effect(arms).equals(fit.effect(arms))
+    again = ck.TransTEE.load(tmp_path / "arms")
+    assert again.effect(arms, level=0.8).equals(fit.effect(arms, level=0.8))
 
 
 @pytest.mark.parametrize(
