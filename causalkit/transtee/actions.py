@@ -76,7 +76,9 @@ class ActionCode:
             return 1
         return sum(kind != "structured" for kind in self.kinds)
 
-    def shape(self, item_kind: str = "", item_features: int = 0) -> ActionShape:
+    def shape(
+        self, item_kind: str = "", item_features: int = 0, item_steps: int = 0
+    ) -> ActionShape:
         """What the network needs to know."""
         dosed: list[bool] = []
         if self.paired:
@@ -91,6 +93,7 @@ class ActionCode:
             n_slots=self.n_slots,
             item_features=item_features,
             item_kind=item_kind,
+            item_steps=item_steps,
         )
 
 

@@ -104,7 +104,8 @@ class Coding:
         """What the network needs to know of actions."""
         if self.library is None:
             return self.actions.shape()
-        return self.actions.shape(self.library.kind, self.library.n_features)
+        library = self.library
+        return self.actions.shape(library.kind, library.n_features, library.n_steps)
 
 
 def coding_of(data: CausalData) -> Coding:

@@ -115,6 +115,11 @@ class Library:
         """Features of an item, a step or a node."""
         return int(self.features.shape[-1])
 
+    @property
+    def n_steps(self) -> int:
+        """Steps of the longest sequence; 0 of other kinds."""
+        return 0 if self.mask is None else int(self.mask.shape[1])
+
     def arrays(self) -> "dict[str, Singles | Bools | Ints]":
         """Arrays that this kind has, by name."""
         found = {name: getattr(self, name) for name in ("features", "mask", "edges", "owner")}
@@ -234,6 +239,28 @@ def library_of(data: CausalData, column: str, *, like: Library | None = None) ->
             )
         )
     return _READERS[like.kind](tables, column, like.names)
+
+
+def check_item_steps(library: Library, like: Library, column: str) -> None:
+    """Refuse sequences longer than those of training, for networks that learn places of steps.
+
+    Raises
+    ------
+    DataError
+        With the first.
+    """
+    if library.mask is None or library.n_steps <= like.n_steps:
+        return
+    late = int(np.flatnonzero(library.mask[:, like.n_steps :].any(axis=1))[0])
+    raise DataError(
+        Problem(
+            CODE,
+            f"sequences of {column!r} had at most {like.n_steps} steps in training, and "
+            f"{list(library.place)[late]!r} has {int(library.mask[late].sum())}; nothing was "
+            "learned about later steps. Shorten it, or train on sequences of that length.",
+            column,
+        )
+    )
 
 
 def _vectors(

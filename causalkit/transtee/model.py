@@ -17,7 +17,7 @@ from causalkit.transtee.actions import (
 )
 from causalkit.transtee.covariates import Covariates, check_steps, encode_covariates
 from causalkit.transtee.fitting import Coding
-from causalkit.transtee.items import Library, library_of
+from causalkit.transtee.items import Library, check_item_steps, library_of
 from causalkit.transtee.predicting import MEMORY_BUDGET, mean_outcomes
 from causalkit.transtee.stack import Stack
 from causalkit.transtee.unknown import check_holes
@@ -120,9 +120,12 @@ class Model:
             raise DataError(Problem("E01-missing-column", "these data have no rows to ask about."))
         library = self.coding.library
         if library is not None:
-            library = library_of(data, self.coding.item_column, like=library)
+            column, known = self.coding.item_column, library
+            library = library_of(data, column, like=known)
+            if self._has_block("item.position"):
+                check_item_steps(library, known, column)
         covariates = encode_covariates(self.coding.covariates, data)
-        if any("sequence0.position" in stack.network.layout.blocks for stack in self.stacks):
+        if self._has_block("sequence0.position"):
             check_steps(self.coding.covariates, covariates)
         if self.stacks:
             network, scales = self.stacks[0].network, self.stacks[0].scales
@@ -130,6 +133,9 @@ class Model:
             learned = scales.holes[0].cpu().numpy() > 0
             check_holes(self.coding.covariates, covariates, learned, mixed=mixed)
         return Asked(covariates, library, data.weights(), data.roles.weight_kind)
+
+    def _has_block(self, name: str) -> bool:
+        return any(name in stack.network.layout.blocks for stack in self.stacks)
 
     def action(self, treatment: Any, asked: Asked) -> ActionArrays:
         """Arrays of one action as a user writes it; warns where a dose was never seen."""

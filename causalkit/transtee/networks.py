@@ -212,8 +212,15 @@ def encode_vectors(p: Params, features: "Tensor") -> "Tensor":
 
 
 def encode_sequences(p: Params, steps: "Tensor", mask: "Tensor") -> "Tensor":
-    """Tokens ``(M, U, d)`` of treatments that are sequences ``(M, U, L, f)``, masked ``(U, L)``."""
-    encoded = encode_vectors(p, steps)
+    """Tokens ``(M, U, d)`` of treatments that are sequences ``(M, U, L, f)``, masked ``(U, L)``.
+
+    A step is known by its place as well, before anything is summed: the same steps in another order
+    are another treatment.
+    """
+    from torch.nn.functional import gelu
+
+    position = p["item.position"][:, None, : steps.shape[2]]
+    encoded = apply_linear(p, "item.out", gelu(apply_linear(p, "item.in", steps) + position))
     weight = mask[None, :, :, None].to(encoded.dtype)
     return (encoded * weight).sum(dim=2) / weight.sum(dim=2)
 

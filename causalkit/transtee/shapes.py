@@ -59,6 +59,8 @@ class ActionShape:
     item_features : int
         Features of a structured treatment; 0 if there is none.
     item_kind : {"", "vector", "sequence", "graph"}
+    item_steps : int
+        Of the longest sequence.
     """
 
     n_arms: int = 0
@@ -66,6 +68,7 @@ class ActionShape:
     n_slots: int = 0
     item_features: int = 0
     item_kind: str = ""
+    item_steps: int = 0
 
     @property
     def n_tokens(self) -> int:
@@ -165,6 +168,8 @@ def _action_blocks(actions: ActionShape, d: int) -> dict[str, Parameter]:
         blocks["dose.scale"] = Parameter((actions.n_arms + 1, d), scale=1.0)
     if actions.item_kind in ("vector", "sequence"):
         blocks |= linear("item.in", actions.item_features, d) | linear("item.out", d, d)
+        if actions.item_kind == "sequence":
+            blocks["item.position"] = Parameter((actions.item_steps, d), "normal", ACTION_SD)
     elif actions.item_kind == "graph":
         blocks |= _graph_blocks("item", actions.item_features, d) | linear("item.out", d, d)
     return blocks
