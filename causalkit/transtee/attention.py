@@ -94,6 +94,14 @@ def attention(
     return found.mean("head") if "head" in average else found
 
 
+def side_by_side(found: "list[xr.DataArray]", names: list[str]) -> "xr.DataArray":
+    """Weights under several actions, along a dim ``treatment`` after that of the rows."""
+    import xarray as xr
+
+    joined: xr.DataArray = xr.concat(found, dim=pd.Index(names, name="treatment"))
+    return joined.transpose("obs", "treatment", ...)
+
+
 def _picked(blocks: list[Floats], layer: int, which: str) -> Floats:
     if not -len(blocks) <= layer < len(blocks):
         raise ArgumentError(f"layer={layer} is not there; {which} attention has {len(blocks)}.")

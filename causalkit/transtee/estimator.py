@@ -191,7 +191,7 @@ class TransTEE(NetworkEstimator):
         self,
         data: CausalData,
         *,
-        treatment: Any,
+        treatment: Any = None,
         layer: int = -1,
         which: str = "cross",
         average: tuple[str, ...] = ("head",),
@@ -204,7 +204,8 @@ class TransTEE(NetworkEstimator):
         Parameters
         ----------
         data : CausalData
-        treatment : action
+        treatment : action, or list of actions
+            Default: every arm. A dose, or a structured treatment, must be named.
         layer : int, default -1
         which : {"cross", "encoder", "rollout"}
             Action to covariates, covariates to each other, or the first carried through the second.
@@ -214,11 +215,25 @@ class TransTEE(NetworkEstimator):
         Returns
         -------
         xarray.DataArray
-            Dims ``obs[, head][, query], covariate``.
+            Dims ``obs[, treatment][, head][, query], covariate``, with ``treatment`` for a list and
+            for the default.
+
+        Raises
+        ------
+        ArgumentError
+            If no action is named and there are no arms, or tokens belong to no covariate.
         """
         model, asked = self._model(), self._asked(data)
-        action = model.action(treatment, asked)
-        return looking.attention(model, asked, action, layer=layer, which=which, average=average)
+        if treatment is None:
+            treatment = model.every_arm()
+        names, actions = model.listed(treatment, asked)
+        found = [
+            looking.attention(model, asked, action, layer=layer, which=which, average=average)
+            for action in actions
+        ]
+        if not isinstance(treatment, list):
+            return found[0]
+        return looking.side_by_side(found, names)
 
     def permutation_importance(
         self,

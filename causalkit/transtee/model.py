@@ -10,6 +10,7 @@ import pandas as pd
 from causalkit.data import CausalData
 from causalkit.errors import ArgumentError, DataError, ExtrapolationWarning, Problem
 from causalkit.transtee.actions import (
+    CATEGORICAL,
     ActionArrays,
     action_frame,
     action_name,
@@ -190,6 +191,22 @@ class Model:
             raise ArgumentError("treatment is an empty list; name at least one action.")
         return [action_name(one) for one in several], [self.action(one, asked) for one in several]
 
+    def every_arm(self) -> list[Any]:
+        """All levels, where one categorical treatment is all that there is.
+
+        Raises
+        ------
+        ArgumentError
+            If it is not.
+        """
+        code = self.coding.actions
+        if code.kind not in CATEGORICAL:
+            raise ArgumentError(
+                f"the treatment is {code.kind}: say under which action, attention(data, "
+                "treatment=...)."
+            )
+        return list(code.levels[code.columns[0]])
+
     def contrasts(self, treatment: Any, baseline: Any) -> tuple[Any, Any]:
         """Actions to compare where the user names none: every level with the first.
 
@@ -199,7 +216,7 @@ class Model:
             If there are no levels to compare.
         """
         code = self.coding.actions
-        if code.kind in ("binary", "multi"):
+        if code.kind in CATEGORICAL:
             levels = list(code.levels[code.columns[0]])
             baseline = levels[0] if baseline is None else baseline
             if treatment is None:
