@@ -42,6 +42,9 @@ def put(
     estimator.seed_ = seed
     estimator.history_ = model.history()
     estimator.n_parameters_ = model.n_parameters
+    estimator.config_ = {} if settings is None else config_of(model, settings)
+    estimator.arms_ = model.coding.actions.arms
+    estimator.dose_range_ = dict(model.doses)
     estimator.feature_names_in_ = np.array(model.coding.covariates.names, dtype=object)
     estimator.partial_ = any(stack.partial for stack in model.stacks)
     estimator.diagnostics_ = diagnostics
@@ -49,3 +52,32 @@ def put(
     estimator._conformal = conformal
     estimator._digest = digest
     estimator._data = data
+
+
+def config_of(model: Model, settings: Settings) -> dict[str, Any]:
+    """Arguments as the fit used them, with sizes where the user left them open."""
+    shape, plan = model.stacks[0].network.shape, settings.plan
+    return {
+        "outcome": settings.outcome,
+        "d_model": shape.width,
+        "n_heads": shape.n_heads,
+        "n_encoder_layers": shape.n_encoder_layers,
+        "n_decoder_layers": shape.n_decoder_layers,
+        "d_ff": shape.width_ff,
+        "dropout": shape.dropout,
+        "bottleneck": shape.bottleneck,
+        "baseline": None if shape.baseline is None else shape.baseline.name,
+        "regularizer": settings.regularizer,
+        "lr": plan.lr,
+        "weight_decay": plan.weight_decay,
+        "batch_size": plan.batch_size,
+        "max_epochs": plan.max_epochs,
+        "patience": plan.patience,
+        "validation_fraction": settings.validation_fraction,
+        "n_ensemble": settings.n_ensemble,
+        "bootstrap": settings.bootstrap,
+        "refit": settings.refit,
+        "interval": settings.interval,
+        "device": str(settings.device),
+        "precision": settings.precision,
+    }

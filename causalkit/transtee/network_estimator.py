@@ -41,6 +41,13 @@ class NetworkEstimator(Estimator):
     diagnostics_ : mapping
     n_parameters_ : int
         Of one network.
+    config_ : mapping
+        Arguments and sizes as the fit used them; ``"bottleneck"`` is the tokens that a wide table
+        became, or 0.
+    arms_ : tuple of str
+        Name of every arm, as diagnostics have it.
+    dose_range_ : mapping of arm to (low, high)
+        Doses seen in training, or the declared support.
     """
 
     requires: ClassVar[Requires] = Requires(
@@ -321,6 +328,14 @@ class NetworkEstimator(Estimator):
             doses=doses,
             bandwidth=bandwidth,
         )
+
+    def summary(self) -> str:
+        """Sizes, epochs, kind of interval, diagnostics and warnings, in lines of 80 columns."""
+        from causalkit.results.render import page_text
+        from causalkit.transtee.summary import page
+
+        self._check_fitted()
+        return page_text(page(self))
 
     def save(self, path: Any) -> None:
         """Write a folder of tensors and plain text: no pickle, no data rows.

@@ -209,6 +209,10 @@ class ReleasedTransTEE(NetworkEstimator):
         """Not there; raises ArgumentError."""
         raise _absent("outcome_interval", "the release has no intervals; use TransTEE")
 
+    def summary(self) -> str:
+        """Not there; raises ArgumentError."""
+        raise _absent("summary", "its recipe is a constant of the release")
+
     def save(self, path: Any) -> None:  # noqa: ARG002
         """Not there; raises ArgumentError."""
         raise _absent("save", _AGAIN)

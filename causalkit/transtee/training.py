@@ -188,7 +188,8 @@ def train(
                     state.batch_size = _smaller(batches.shape[-1], halved=state.batch_size > 0)
                     continue
                 if tell is not None:
-                    tell(_line(state, plan, time.perf_counter() - started, first))
+                    seconds = time.perf_counter() - started
+                    tell(_line(state, plan, len(batches), seconds, first))
                 if save is not None:
                     save(state, objective)
     except KeyboardInterrupt:
@@ -378,16 +379,17 @@ def _without_stopped(state: State, objective: Any, members: Ints, plan: Plan) ->
     return state, objective.kept(keep)
 
 
-def _line(state: State, plan: Plan, seconds: float, first: int) -> str:
+def _line(state: State, plan: Plan, n_steps: int, seconds: float, first: int) -> str:
     """Progress in one line."""
     done = max(1, state.epoch - first)
     left = seconds / done * (plan.max_epochs - state.epoch)
     _, train_loss, valid_loss = state.history[-1] if state.history else (0, np.nan, np.nan)
+    lr = plan.rate(state.epoch * n_steps - 1, n_steps)
     judged = "on all rows"
     if state.until is None:
         best = int(np.median(state.best_epoch)) + 1
         judged = f"validation {np.nanmean(valid_loss):.4f}, best epoch {best}"
     return (
         f"epoch {state.epoch}/{plan.max_epochs}: training {np.nanmean(train_loss):.4f}, {judged}, "
-        f"{len(state.members)} training, at most {left:.0f} s left"
+        f"learning rate {lr:.2g}, {len(state.members)} training, at most {left:.0f} s left"
     )
