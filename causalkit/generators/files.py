@@ -1,6 +1,7 @@
 """Files of covariates that may not be passed on: found where the user has them, checked, read."""
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +53,7 @@ def load_news_counts(path: str, *, checksum: str = "published") -> Floats:
         If there is no such file, it is another one, or it holds no counts.
     """
     file = _found(path, tuple(_NEWS_DIGESTS), name="counts", source=NEWS_SOURCE)
-    _check_digest(file, checksum, _NEWS_DIGESTS.get(file.name), name="counts")
+    check_digest(file, checksum, _NEWS_DIGESTS.get(file.name), name="counts")
     values = read_matrix(file, name="counts")
     if file.suffix == ".csv" and values.shape[1] == 3:
         values = _spread(values)
@@ -89,7 +90,7 @@ def load_expression(path: str, *, checksum: str = "any") -> Floats:
         If there is no such file, it is another one, or a gene does not vary.
     """
     file = _found(path, ("tcga.npy",), name="expression", source=EXPRESSION_SOURCE)
-    _check_digest(file, checksum, None, name="expression")
+    check_digest(file, checksum, None, name="expression")
     values = read_matrix(file, name="expression")
     still = np.flatnonzero(np.ptp(values, axis=0) == 0)
     if still.size:
@@ -147,8 +148,26 @@ def _found(path: str, names: tuple[str, ...], *, name: str, source: str) -> Path
     )
 
 
-def _check_digest(file: Path, wanted: str, known: str | None, *, name: str) -> None:
-    """Raise unless the file is the one that is wanted."""
+def check_digest(
+    file: Path, wanted: str, known: str | None, *, name: str, parts: Sequence[Path] = ()
+) -> None:
+    """Raise unless the file, or a folder's ``parts`` one after the other, is what is wanted.
+
+    Parameters
+    ----------
+    file : Path
+    wanted : str
+        ``"any"``, ``"published"``, ``"sha256:<hex>"`` or ``"git:<sha1>"``.
+    known : str or None
+        What was published.
+    name : str
+        Of the argument, for messages.
+    parts : sequence of Path
+
+    Raises
+    ------
+    ArgumentError
+    """
     if wanted == "any":
         return
     if wanted == "published":
@@ -163,7 +182,7 @@ def _check_digest(file: Path, wanted: str, known: str | None, *, name: str) -> N
         raise ArgumentError(
             f"checksum must be 'published', 'any', 'sha256:<hex>' or 'git:<sha1>', got {wanted!r}."
         )
-    content = file.read_bytes()
+    content = b"".join(part.read_bytes() for part in parts or (file,))
     if kind == "git":
         # Not for safety: it is how git names a file, and the only published name of this one.
         seen = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False)

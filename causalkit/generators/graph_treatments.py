@@ -151,6 +151,7 @@ def graph_tcga(
     effect: float = 1.0,
     overlap: bool = True,
     molecules: str | None = None,
+    molecules_checksum: str = "any",
     expression: str | None = None,
     checksum: str = "any",
 ) -> CausalData:
@@ -184,7 +185,7 @@ def graph_tcga(
         Multiplies what depends on the molecule; 0 is the null design.
     overlap : bool, default True
         False gives every patient the most likely molecule.
-    molecules : str, optional
+    molecules, molecules_checksum : str, optional
         Folder of prepared molecules; see :func:`~causalkit.generators.molecules.load_molecules`.
     expression, checksum : str, optional
         Path of the real matrix; see :func:`~causalkit.generators.files.load_expression`.
@@ -215,7 +216,7 @@ def graph_tcga(
     found = (
         simulated_molecules(int(graph_seed), int(n_graphs))
         if molecules is None
-        else load_molecules(molecules)
+        else load_molecules(molecules, checksum=molecules_checksum)
     )
     weights = rng.uniform(0.0, 1.0, (x.shape[1],))
     weights /= np.linalg.norm(weights)

@@ -43,6 +43,7 @@ def ihdp_continuous(
     effect: float = 1.0,
     overlap: bool = True,
     covariates: str | None = None,
+    checksum: str = "any",
 ) -> CausalData:
     r"""Infants of the IHDP trial with a continuous dose, and other doses in training than in test.
 
@@ -79,6 +80,9 @@ def ihdp_continuous(
         False removes the noise of the dose and makes it ten times as steep in the covariates.
     covariates : str, optional
         Path of the table of the 985 infants, where econml, which ships it, is not installed.
+    checksum : str, default "any"
+        What that file must be: ``"published"`` is that of econml, ``"sha256:<hex>"`` or
+        ``"git:<sha1>"`` another.
 
     Returns
     -------
@@ -115,7 +119,7 @@ def ihdp_continuous(
         )
     check_count("split", split, least=0)
     rows_for_test(n_test, n=N_INFANTS)
-    frame, _ = infants("ihdp_continuous", covariates)
+    frame, _ = infants("ihdp_continuous", covariates, checksum=checksum)
     x = frame.to_numpy(dtype=np.float64)
     x = (x - x.min(axis=0)) / x.max(axis=0)
     noise_t, noise_y = 0.5 * rng.standard_normal((2, N_INFANTS))

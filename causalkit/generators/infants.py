@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from causalkit.errors import ArgumentError, MissingDependencyError
+from causalkit.generators.files import check_digest
 from causalkit.typing import Bools, Floats
 
 _CONTINUOUS = ("bw", "b.head", "preterm", "birth.o", "nnhealth", "momage")
@@ -16,9 +17,12 @@ _BINARY = (
     *(f"site{j}" for j in range(1, 8)),
 )
 N_INFANTS = 747
+_SHIPPED_DIGEST = "sha256:f00fc75f44f66f8afc52686943a65fbf651593bdb5756b0ac14b4d70c0b81a32"
 
 
-def infants(needed_by: str, path: str | None = None) -> tuple[pd.DataFrame, Bools]:
+def infants(
+    needed_by: str, path: str | None = None, *, checksum: str = "any"
+) -> tuple[pd.DataFrame, Bools]:
     """Covariates ``(747, 25)`` of the infants, and who was treated.
 
     Of the 985 infants of the trial, those treated with a nonwhite mother are left out, which makes
@@ -31,15 +35,18 @@ def infants(needed_by: str, path: str | None = None) -> tuple[pd.DataFrame, Bool
     path : str, optional
         Table with columns ``treat``, ``momwhite`` and the 25 covariates, as econml ships it in
         ``econml/data/ihdp/sim.csv``; by default that file, which is found without an import.
+    checksum : str, default "any"
+        What the file must be, beside a table that holds these infants: ``"published"`` is that of
+        econml; ``"sha256:<hex>"`` or ``"git:<sha1>"`` is another.
 
     Raises
     ------
     MissingDependencyError
         If there is no path and econml is not installed.
     ArgumentError
-        If the table is not that of the 985 infants.
+        If the table is not that of the 985 infants, or another file than was asked for.
     """
-    frame, treated = _read(str(_shipped(needed_by)) if path is None else path)
+    frame, treated = _read(str(_shipped(needed_by)) if path is None else path, checksum)
     return frame.copy(), treated.copy()
 
 
@@ -61,13 +68,14 @@ def _shipped(needed_by: str) -> Path:
 
 
 @cache
-def _read(path: str) -> tuple[pd.DataFrame, Bools]:
+def _read(path: str, checksum: str) -> tuple[pd.DataFrame, Bools]:
     try:
         frame = pd.read_csv(path)
     except (OSError, ValueError) as error:
         raise ArgumentError(
             f"covariates={path!r} cannot be read as a csv table: {error}."
         ) from error
+    check_digest(Path(path), checksum, _SHIPPED_DIGEST, name="covariates")
     absent = [c for c in ("treat", "momwhite", *_CONTINUOUS, *_BINARY) if c not in frame]
     if absent:
         raise ArgumentError(

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from causalkit.errors import ArgumentError
+from causalkit.generators.files import check_digest
 from causalkit.rng import stream
 from causalkit.typing import Floats
 
@@ -40,7 +41,7 @@ class Molecules:
     properties: Floats
 
 
-def load_molecules(path: str) -> Molecules:
+def load_molecules(path: str, *, checksum: str = "any") -> Molecules:
     """Read prepared graphs from a folder.
 
     Parameters
@@ -50,16 +51,22 @@ def load_molecules(path: str) -> Molecules:
         ``source``, ``target``, optionally ``type``; each edge once) and ``properties.csv``
         (``graph`` and at least eight properties, of which the first eight are used). Graphs are
         numbered 0, 1, ....
+    checksum : str, default "any"
+        ``"sha256:<hex>"`` or ``"git:<sha1>"`` of ``nodes.csv``, ``edges.csv`` and
+        ``properties.csv``, one after the other (``cat``), to be sure of them. No published checksum
+        is known.
 
     Raises
     ------
     ArgumentError
-        If a file or a column is missing, a value is not a finite number, a graph has no nodes, or
-        an edge names a node that is not there.
+        If a file or a column is missing, the files are others than asked for, a value is not a
+        finite number, a graph has no nodes, or an edge names a node that is not there.
     """
     nodes = _read(path, "nodes.csv", ("graph", "node"))
     edges = _read(path, "edges.csv", ("graph", "source", "target"))
     told = _read(path, "properties.csv", ("graph",)).sort_values("graph", ignore_index=True)
+    parts = [Path(path) / file for file in ("nodes.csv", "edges.csv", "properties.csv")]
+    check_digest(Path(path), checksum, None, name="molecules", parts=parts)
     n = len(told)
     if not np.array_equal(told["graph"], np.arange(n)) or set(nodes["graph"]) != set(range(n)):
         raise ArgumentError(

@@ -8,6 +8,7 @@ import pandas as pd
 
 from causalkit.data import CausalData
 from causalkit.errors import ArgumentError, check_count
+from causalkit.generators.files import check_digest
 from causalkit.generators.infants import N_INFANTS, infants, standardised
 from causalkit.generators.r_stream import RStream
 from causalkit.generators.semisynthetic import binary_data
@@ -35,7 +36,9 @@ def ihdp_published(
     null: bool = False,
     overlap: bool = True,
     split_table: str | None = None,
+    split_checksum: str = "any",
     covariates: str | None = None,
+    checksum: str = "any",
 ) -> CausalData:
     r"""One of the 1000 published replications of IHDP with binary treatment.
 
@@ -64,10 +67,13 @@ def ihdp_published(
         μ₁ = μ₀ for every infant.
     overlap : bool, default True
         False treats exactly the infants of older mothers (above the median age).
-    split_table : str, optional
+    split_table, split_checksum : str, optional
         Path of the published splits; see :func:`ihdp_split`.
     covariates : str, optional
         Path of the table of the 985 infants, where econml, which ships it, is not installed.
+    checksum : str, default "any"
+        What that file must be: ``"published"`` is that of econml, ``"sha256:<hex>"`` or
+        ``"git:<sha1>"`` another.
 
     Returns
     -------
@@ -98,7 +104,7 @@ def ihdp_published(
     rng = as_rng(rng, "ihdp_published")
     drawn = int(rng.integers(1, PUBLISHED + 1))
     number = _checked(drawn if replication is None else replication)
-    frame, treated = infants("ihdp_published", covariates)
+    frame, treated = infants("ihdp_published", covariates, checksum=checksum)
     d = treated if overlap else frame["momage"].to_numpy() > frame["momage"].median()
     x = standardised(frame)
     numbers = RStream(5 * number + (565 if number <= 500 else 7565))
@@ -109,12 +115,14 @@ def ihdp_published(
     mu0 = np.exp(intercept + (x + 0.5) @ slopes)
     mu1 = mu0 if null else linear - ((linear - mu0)[d].mean() - 4.0)
     test = np.zeros(N_INFANTS, dtype=np.int64)
-    test[ihdp_split(number, table=split_table)[1]] = 1
+    test[ihdp_split(number, table=split_table, checksum=split_checksum)[1]] = 1
     columns = pd.DataFrame(x, columns=frame.columns)
     return binary_data(columns, d, mu0, mu1, np.where(d, noise1, noise0), extra={"test": test})
 
 
-def ihdp_split(replication: int, *, table: str | None = None) -> tuple[Ints, Ints]:
+def ihdp_split(
+    replication: int, *, table: str | None = None, checksum: str = "any"
+) -> tuple[Ints, Ints]:
     """Training and test rows of a published replication: 672 and 75 of the 747 infants.
 
     The splits of the distributed files came from a generator of their own, and can only be looked
@@ -128,6 +136,8 @@ def ihdp_split(replication: int, *, table: str | None = None) -> tuple[Ints, Int
     table : str, optional
         Path of a ``.npz`` with an array ``test_idx (75, 100)``: positions of the test rows of
         replications 1 to 100, among the 747 rows in the order of :func:`ihdp_published`.
+    checksum : str, default "any"
+        ``"sha256:<hex>"`` or ``"git:<sha1>"`` of that file. No published checksum is known.
 
     Returns
     -------
@@ -141,7 +151,7 @@ def ihdp_split(replication: int, *, table: str | None = None) -> tuple[Ints, Int
     """
     number = _checked(replication)
     if table is not None and number <= 100:
-        test = np.sort(_published(table)[:, number - 1])
+        test = np.sort(_published(table, checksum)[:, number - 1])
     else:
         order = stream(number, "ihdp_published", "split").permutation(N_INFANTS)
         test = np.sort(order[:_N_TEST])
@@ -156,7 +166,7 @@ def _checked(replication: int) -> int:
 
 
 @cache
-def _published(table: str) -> Ints:
+def _published(table: str, checksum: str) -> Ints:
     """Test rows ``(75, 100)`` from a file."""
     wanted = f"a .npz file with whole numbers test_idx ({_N_TEST}, 100) from 0 to {N_INFANTS - 1}"
     try:
@@ -166,6 +176,7 @@ def _published(table: str) -> Ints:
         raise ArgumentError(
             f"table={table!r} cannot be read: {error}. It must be {wanted}."
         ) from error
+    check_digest(Path(table), checksum, None, name="table")
     right = rows.shape == (_N_TEST, 100) and rows.dtype.kind in "iu"
     if not right or rows.min() < 0 or rows.max() >= N_INFANTS:
         raise ArgumentError(

@@ -29,6 +29,7 @@ def ihdp(
     overlap: bool = True,
     noise_sd: float = 1.0,
     covariates: str | None = None,
+    checksum: str = "any",
 ) -> CausalData:
     r"""Infants of the Infant Health and Development Program with simulated outcomes.
 
@@ -55,6 +56,9 @@ def ihdp(
     noise_sd : float, default 1
     covariates : str, optional
         Path of the table of the 985 infants, where econml, which ships it, is not installed.
+    checksum : str, default "any"
+        What that file must be: ``"published"`` is that of econml, ``"sha256:<hex>"`` or
+        ``"git:<sha1>"`` another.
 
     Returns
     -------
@@ -72,7 +76,7 @@ def ihdp(
     """
     rng = as_rng(rng, "ihdp")
     check_choice("surface", surface, ("A", "B"))
-    frame, treated = infants("ihdp", covariates)
+    frame, treated = infants("ihdp", covariates, checksum=checksum)
     d = treated if overlap else frame["momage"].to_numpy() > frame["momage"].median()
     x = standardised(frame)
     values, shares = _SLOPES_A if surface == "A" else _SLOPES_B

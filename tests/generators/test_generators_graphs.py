@@ -1,5 +1,6 @@
 """Treatments that are graphs: truth of every pair, who gets what, tables, given molecules."""
 
+import hashlib
 import math
 import pickle
 
@@ -189,6 +190,19 @@ def test_prepared_molecules_are_read_as_they_were_written(prepared):
     found = load_molecules(str(path))
     np.testing.assert_allclose(found.properties, made.properties)
     pd.testing.assert_frame_equal(found.edges, made.edges)
+
+
+def test_molecules_are_checked_where_asked(prepared):
+    _, path = prepared
+    files = [(path / f"{name}.csv").read_bytes() for name in ("nodes", "edges", "properties")]
+    seal = f"sha256:{hashlib.sha256(b''.join(files)).hexdigest()}"
+    ask = {"molecules": str(path), "n": 100, "n_test": 20}
+    assert G.graph_tcga(9, **ask, molecules_checksum=seal).n == 100
+    (path / "edges.csv").write_bytes(files[1] + b"\n")
+    with pytest.raises(ArgumentError, match=r"molecules=.* has checksum sha256:.* another file"):
+        G.graph_tcga(9, **ask, molecules_checksum=seal)
+    with pytest.raises(ArgumentError, match="no published checksum"):
+        load_molecules(str(path), checksum="published")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The published IHDP replications: fingerprints, tails, splits, and a known result on them."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -155,3 +156,27 @@ def test_wrong_numbers_and_files_are_refused_by_name(tmp_path):
         np.savez(path, test_idx=rows)
         with pytest.raises(ArgumentError, match=told):
             G.ihdp_split(1, table=str(path))
+
+
+def digest_of(path):
+    return f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
+
+
+def test_files_of_infants_and_splits_are_checked_where_asked(tmp_path):
+    shipped = module._shipped("ihdp")
+    for make in (G.ihdp, G.ihdp_continuous, G.ihdp_published):
+        assert make(0, covariates=str(shipped), checksum="published").n == 747
+    other = tmp_path / "infants.csv"
+    other.write_bytes(shipped.read_bytes().replace(b"\n", b"\r\n"))
+    assert G.ihdp(0, covariates=str(other), checksum=digest_of(other)).n == 747
+    for make in (G.ihdp, G.ihdp_continuous, G.ihdp_published):
+        with pytest.raises(ArgumentError, match=r"has checksum sha256:.* it is another file"):
+            make(0, covariates=str(other), checksum="published")
+    table = tmp_path / "splits.npz"
+    np.savez(table, test_idx=np.argsort(np.random.default_rng(0).random((747, 100)), axis=0)[:75])
+    ask = {"replication": 1, "split_table": str(table)}
+    assert G.ihdp_published(0, **ask, split_checksum=digest_of(table)).n == 747
+    with pytest.raises(ArgumentError, match=r"table=.* has checksum sha256:.*not sha256:00"):
+        G.ihdp_published(0, **ask, split_checksum="sha256:00")
+    with pytest.raises(ArgumentError, match=r"no published checksum of a file 'splits.npz'"):
+        G.ihdp_split(1, table=str(table), checksum="published")
