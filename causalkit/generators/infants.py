@@ -21,7 +21,7 @@ _SHIPPED_DIGEST = "sha256:f00fc75f44f66f8afc52686943a65fbf651593bdb5756b0ac14b4d
 
 
 def infants(
-    needed_by: str, path: str | None = None, *, checksum: str = "any"
+    needed_by: str, path: str | None = None, *, checksum: str = "published"
 ) -> tuple[pd.DataFrame, Bools]:
     """Covariates ``(747, 25)`` of the infants, and who was treated.
 
@@ -35,9 +35,9 @@ def infants(
     path : str, optional
         Table with columns ``treat``, ``momwhite`` and the 25 covariates, as econml ships it in
         ``econml/data/ihdp/sim.csv``; by default that file, which is found without an import.
-    checksum : str, default "any"
-        What the file must be, beside a table that holds these infants: ``"published"`` is that of
-        econml; ``"sha256:<hex>"`` or ``"git:<sha1>"`` is another.
+    checksum : str, default "published"
+        What the file must be: ``"published"`` is that of econml; ``"sha256:<hex>"`` or
+        ``"git:<sha1>"`` is another; ``"any"`` passes all that hold these infants.
 
     Raises
     ------
@@ -75,7 +75,6 @@ def _read(path: str, checksum: str) -> tuple[pd.DataFrame, Bools]:
         raise ArgumentError(
             f"covariates={path!r} cannot be read as a csv table: {error}."
         ) from error
-    check_digest(Path(path), checksum, _SHIPPED_DIGEST, name="covariates")
     absent = [c for c in ("treat", "momwhite", *_CONTINUOUS, *_BINARY) if c not in frame]
     if absent:
         raise ArgumentError(
@@ -88,6 +87,7 @@ def _read(path: str, checksum: str) -> tuple[pd.DataFrame, Bools]:
             f"covariates={path!r} leaves {len(frame)} infants, not {N_INFANTS}, once those treated "
             "with a nonwhite mother are left out; it needs all 985 rows of the trial."
         )
+    check_digest(Path(path), checksum, _SHIPPED_DIGEST, name="covariates")
     covariates = frame[[*_CONTINUOUS, *_BINARY]].copy()
     covariates["first"] += 1
     return covariates, frame["treat"].to_numpy() == 1

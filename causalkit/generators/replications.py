@@ -38,7 +38,7 @@ def ihdp_published(
     split_table: str | None = None,
     split_checksum: str = "any",
     covariates: str | None = None,
-    checksum: str = "any",
+    checksum: str = "published",
 ) -> CausalData:
     r"""One of the 1000 published replications of IHDP with binary treatment.
 
@@ -71,9 +71,9 @@ def ihdp_published(
         Path of the published splits; see :func:`ihdp_split`.
     covariates : str, optional
         Path of the table of the 985 infants, where econml, which ships it, is not installed.
-    checksum : str, default "any"
+    checksum : str, default "published"
         What that file must be: ``"published"`` is that of econml, ``"sha256:<hex>"`` or
-        ``"git:<sha1>"`` another.
+        ``"git:<sha1>"`` another; ``"any"`` passes all that hold these infants.
 
     Returns
     -------
