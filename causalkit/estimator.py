@@ -1,7 +1,7 @@
 """What every estimator shares: its data, checks, saving, loading and fitting again."""
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 from sklearn.base import BaseEstimator, clone
@@ -29,8 +29,8 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         """Write the fitted estimator to a file.
 
         The table of the data stays out, but residuals, predictions and the columns that follow-up
-        questions need go along: handle the file like the data. It is a pickle: load only files
-        that you trust.
+        questions need go along: handle the file like the data. A function that is told of the
+        progress stays out too. It is a pickle: load only files that you trust.
 
         Raises
         ------
@@ -64,6 +64,11 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         state = dict(super().__getstate__())
         if "_data" in state:
             state["_data"] = None
+        # Who is told of progress belongs to the session, and few functions can be written down.
+        if callable(state.get("progress")):
+            state["progress"] = None
+        if callable(getattr(state.get("_settings"), "progress", None)):
+            state["_settings"] = replace(state["_settings"], progress=None)
         return state
 
     def _check_data(self, data: Any, *, method: str = ".fit") -> None:

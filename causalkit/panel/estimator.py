@@ -17,7 +17,6 @@ from causalkit.panel import followup, heterogeneity
 from causalkit.panel.compare import compare
 from causalkit.panel.fit import PanelFit, fit_panel
 from causalkit.panel.refit import benchmark, one_by_one
-from causalkit.panel.saved import without_listener
 from causalkit.panel.settings import Settings
 from causalkit.results import EffectResult, ResultTable
 from causalkit.rng import RandomState, as_seed
@@ -395,6 +394,3 @@ class PanelDML(Estimator):
         """One row per observation used: fold, nuisance predictions, residuals, influence."""
         self._check_fitted()
         return followup.augment(self.fit_, self.result_, self._need_data(data))
-
-    def __getstate__(self) -> dict[str, Any]:
-        return without_listener(super().__getstate__())

@@ -198,9 +198,11 @@ def test_a_treatment_that_vectors_predict_is_noticed(small):
 def test_a_forest_with_an_encoder_comes_back_from_its_file(tmp_path):
     data = generators.image_rct(0, n_images=520, size=8)
     encoder = ImageEncoder.random(n_filters=4, size=3)
-    forest = ImageCausalForest(encoder=encoder, n_trees=8, n_components=3, random_state=0)
+    told = {"progress": lambda text: len(text)}  # which no file can keep
+    forest = ImageCausalForest(encoder=encoder, n_trees=8, n_components=3, random_state=0, **told)
     forest.fit(data.blind()).save(tmp_path / "forest")
     again = ImageCausalForest.load(tmp_path / "forest")
+    assert again.progress is None
     xr.testing.assert_identical(forest.effect(data), again.effect(data))
 
 

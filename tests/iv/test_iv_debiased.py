@@ -78,6 +78,18 @@ def test_a_pickled_fit_answers_like_the_fit(data):
     assert again.estimate("att").estimate == made.estimate("att").estimate
 
 
+def test_a_fit_is_saved_without_whom_it_told_of_its_progress(data, tmp_path):
+    heard = []
+    made = fit(data, n_folds=2, progress=lambda text: heard.append(text))
+    made.save(tmp_path / "fit.joblib")
+    assert heard
+    again = ck.InvalidIV.load(tmp_path / "fit.joblib")
+    assert again.progress is None
+    assert callable(made.progress)
+    assert again.estimate("att").estimate == made.estimate("att").estimate
+    pd.testing.assert_frame_equal(again.compare(data=data).frame, made.compare().frame)
+
+
 def test_frequency_weights_equal_repeated_rows_where_no_split_separates_copies(sample):
     # Without folds; with them the copies of a row may be on both sides of a split.
     times = np.random.default_rng(22).integers(0, 3, sample[0].size)
