@@ -1,9 +1,9 @@
 """Embeddings that stay on disk, found again by a digest of what they were made from."""
 
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from causalkit.data.new_folder import new_folder
 from causalkit.errors import ArgumentError, CausalKitWarning
 from causalkit.optional import require
 from causalkit.warn import warn
@@ -51,15 +51,16 @@ def remembered(cache: Any, digest: str, *, made_of: str, by: str) -> "xr.DataArr
 
 
 def kept(cache: Any, embedding: "xr.DataArray", *, by: str) -> "xr.DataArray":
-    """The same, written to the path if there is one: whole, or not at all."""
+    """The same, written to the path if there is one: whole, or not at all.
+
+    Raises
+    ------
+    StorageError
+        If it cannot be written.
+    """
     if cache is None:
         return embedding
     require("zarr", extra="images", needed_by=f"{by}(cache=...)")
-    path = Path(cache)
-    part = path.with_name(f"{path.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    embedding.to_dataset(name="embedding").to_zarr(part, consolidated=False)
-    if path.exists():
-        shutil.rmtree(path)
-    part.rename(path)
+    with new_folder(Path(cache), replace=True) as folder:
+        embedding.to_dataset(name="embedding").to_zarr(folder, consolidated=False)
     return embedding

@@ -1,20 +1,17 @@
 """Data in a folder: tables as parquet, arrays as zarr, truth as npz, everything else as JSON."""
 
 import json
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from hashlib import file_digest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
-from uuid import uuid4
 
 import numpy as np
 
 from causalkit.data.dataset import CausalData
 from causalkit.data.formula import FormulaSpec, learned
+from causalkit.data.new_folder import new_folder
 from causalkit.data.plainjson import from_plain, to_plain
 from causalkit.data.roles import Roles
 from causalkit.data.tablefile import read_table, write_table
@@ -57,12 +54,13 @@ def save(data: CausalData, path: Any) -> None:
         as truth, an imputer as policy, columns of several types.
     MissingDependencyError
         If there are arrays and zarr is not installed.
+    StorageError
+        If the system refuses to write there.
     """
     target = Path(path).absolute()
     _check_target(target)
     facts = _facts(data)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with _temporary(target) as folder:
+    with new_folder(target, replace=True) as folder:
         write_table(data.frame, folder / "data.parquet")
         for table, file in facts["tables"].items():
             (folder / file).parent.mkdir(exist_ok=True)
@@ -81,7 +79,6 @@ def save(data: CausalData, path: Any) -> None:
                 "these data would not come back from a folder as they are, for the type of an "
                 "array or of a level; convert it to numbers, text or dates, or use pickle."
             )
-        _put_in_place(folder, target)
 
 
 def load(path: Any) -> CausalData:
@@ -288,33 +285,3 @@ def _check_target(target: Path) -> None:
             f"{str(target)!r} holds other files ({others[0]!r}), which are not overwritten; name a "
             "new folder."
         )
-
-
-def _beside(target: Path, purpose: str) -> Path:
-    """Name beside the target, and so on the same disk."""
-    return target.with_name(f".{target.name}.{purpose}-{uuid4().hex[:8]}")
-
-
-@contextmanager
-def _temporary(target: Path) -> Iterator[Path]:
-    """Folder beside the target that is gone after the block, unless it was renamed."""
-    folder = _beside(target, "new")
-    folder.mkdir()
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _put_in_place(folder: Path, target: Path) -> None:
-    """Rename the whole folder; what stood there before goes only once it has."""
-    former = _beside(target, "old")
-    if target.exists():
-        target.rename(former)
-    try:
-        folder.rename(target)
-    except OSError:
-        if former.exists():
-            former.rename(target)
-        raise
-    shutil.rmtree(former, ignore_errors=True)

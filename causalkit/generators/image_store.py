@@ -1,16 +1,14 @@
 """Where simulated images go: into memory, or chunk by chunk into a zarr store."""
 
-import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
-from uuid import uuid4
 
 import numpy as np
 import pandas as pd
 
+from causalkit.data.new_folder import free_folder, new_folder
 from causalkit.errors import ArgumentError, check_choice, check_count
 from causalkit.generators.image_patterns import BLOCK
 from causalkit.optional import require
@@ -64,13 +62,7 @@ class Shelf:
                 )
             return cls(None, chunk, dtype)
         require("zarr", extra="images", needed_by=f"{by}(to_zarr=...)")
-        path = Path(to_zarr).absolute()
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise ArgumentError(
-                f"to_zarr={str(to_zarr)!r} exists and is not an empty folder; nothing is "
-                "overwritten. Remove it, or name a new one."
-            )
-        return cls(path, chunk, dtype)
+        return cls(free_folder(to_zarr, "to_zarr"), chunk, dtype)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +121,11 @@ def kept(pictures: Pictures, rows: pd.DataFrame, shelf: Shelf) -> "xr.Dataset":
     -------
     xarray.Dataset
         Variable ``image`` with dimension ``place`` first: in memory, or lazy from the store.
+
+    Raises
+    ------
+    StorageError
+        If the store cannot be written.
     """
     import xarray as xr
 
@@ -139,7 +136,7 @@ def kept(pictures: Pictures, rows: pd.DataFrame, shelf: Shelf) -> "xr.Dataset":
         return xr.Dataset({"image": pixels}, coords=coords)
     columns = rows.rename(columns={"place": "obs_place"})
     table = {str(name): ("obs", columns[name].to_numpy()) for name in columns}
-    with _new_folder(shelf.path) as folder:
+    with new_folder(shelf.path) as folder:
         for start in range(0, count, shelf.chunk):
             _write_chunk(pictures, start, shelf, folder)
         xr.Dataset(table, coords=coords).to_zarr(folder, mode="a", zarr_format=2, consolidated=True)
@@ -174,17 +171,3 @@ def _encoding(pictures: Pictures, shelf: Shelf) -> dict[str, Any]:
         "add_offset": -pictures.reach,
         "_FillValue": _LEVELS + 1,
     }
-
-
-@contextmanager
-def _new_folder(path: Path) -> Iterator[Path]:
-    """Folder that gets its name when it is complete, and is gone if it never is."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    folder = path.with_name(f".{path.name}.new-{uuid4().hex[:8]}")
-    try:
-        yield folder
-        if path.exists():
-            path.rmdir()
-        folder.rename(path)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

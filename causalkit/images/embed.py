@@ -89,6 +89,8 @@ def embed_images(
     ArgumentError, DataError, TrainingError
         If an argument, the images or what the encoder makes of them does not do; says what to
         change.
+    StorageError
+        If the cache cannot be written.
 
     Examples
     --------

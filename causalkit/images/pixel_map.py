@@ -79,9 +79,12 @@ class PixelMap(ClusterMap):
         Raises
         ------
         ArgumentError
-            If a key is absent, there is no such cluster, or segments do not fit.
+            If a key is absent, there is no such cluster, segments do not fit, or something is at
+            ``to_zarr``.
         IdentificationError
             If there is one cluster.
+        StorageError
+            If the store cannot be written.
         """
         from causalkit.images.salience import Wish, cluster_number, salience
 

@@ -10,19 +10,17 @@ Zeiler & Fergus (2014), ECCV, for occlusion.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from causalkit.data.images import ImageStore
+from causalkit.data.new_folder import free_folder, new_folder
 from causalkit.errors import (
     ArgumentError,
     IdentificationError,
-    StorageError,
     check_choice,
     check_count,
 )
@@ -104,11 +102,11 @@ def salience(fitted: Fitted, store: ImageStore, wish: Wish, *, to_zarr: Any = No
     Raises
     ------
     ArgumentError
-        If segments do not fit the images.
+        If segments do not fit the images, or something is at the path.
     DataError
         If pixels are missing, and the fit has no rule for that.
     StorageError
-        If something is at the path.
+        If the store cannot be written.
     """
     import xarray as xr
 
@@ -119,7 +117,7 @@ def salience(fitted: Fitted, store: ImageStore, wish: Wish, *, to_zarr: Any = No
     if to_zarr is None:
         dim = str(store.pixels.dims[0])
         return xr.concat(list(parts), dim=dim, combine_attrs="override")
-    return _written(parts, Path(to_zarr), str(store.pixels.dims[0]))
+    return _written(parts, to_zarr, str(store.pixels.dims[0]))
 
 
 def _batches(fitted: Fitted, store: ImageStore, wish: Wish) -> Iterator["xr.Dataset"]:
@@ -317,24 +315,15 @@ def _attributes(fitted: Fitted, store: ImageStore, wish: Wish) -> dict[str, Any]
     }
 
 
-def _written(parts: Iterator["xr.Dataset"], path: Path, dim: str) -> "xr.Dataset":
+def _written(parts: Iterator["xr.Dataset"], to_zarr: Any, dim: str) -> "xr.Dataset":
     """Store with all batches, which gets its name when it is complete."""
-    import shutil
-
     import xarray as xr
 
     require("zarr", extra="images", needed_by="salience(to_zarr=...)")
-    path = path.absolute()
-    if path.exists():
-        raise StorageError(f"{path} exists, and nothing is overwritten; name a new store.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    folder = path.with_name(f".{path.name}.new-{uuid4().hex[:8]}")
-    try:
+    path = free_folder(to_zarr, "to_zarr")
+    with new_folder(path) as folder:
         for number, part in enumerate(parts):
             more: dict[str, Any] = {"append_dim": dim} if number else {}
             part.to_zarr(folder, zarr_format=2, consolidated=False, **more)
-        folder.rename(path)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
     stored: xr.Dataset = xr.open_zarr(path, chunks=None, consolidated=False)
     return stored

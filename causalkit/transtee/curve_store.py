@@ -1,15 +1,13 @@
 """Curves of rows on disk, written block by block."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from causalkit.errors import ArgumentError, cannot_write
+from causalkit.data.new_folder import free_folder, new_folder
 from causalkit.optional import require
 from causalkit.typing import Floats
 
@@ -30,13 +28,7 @@ def free_path(to_zarr: Any) -> Path:
         If zarr is not installed.
     """
     require("zarr", extra="images", needed_by="dose_response(to_zarr=...)")
-    path = Path(to_zarr).absolute()
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise ArgumentError(
-            f"to_zarr={str(to_zarr)!r} exists and is not an empty folder; nothing is overwritten. "
-            "Remove it, or name a new one."
-        )
-    return path
+    return free_folder(to_zarr, "to_zarr")
 
 
 class CurveStore:
@@ -79,14 +71,8 @@ class CurveStore:
 @contextmanager
 def new_store(path: Path, doses: Floats) -> Iterator[CurveStore]:
     """A store that is at its path once it is whole, and nowhere if writing fails."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=f"{path.name}.", dir=path.parent) as beside:
-            unfinished = Path(beside) / path.name
-            yield CurveStore(unfinished, doses)
-            os.replace(unfinished, path)
-    except OSError as error:
-        raise cannot_write(path, error) from error
+    with new_folder(path) as folder:
+        yield CurveStore(folder, doses)
 
 
 def opened(path: Path) -> "xr.Dataset":

@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 
 import causalkit as ck
-from causalkit.errors import ArgumentError, MissingDependencyError
+from causalkit.errors import ArgumentError, MissingDependencyError, StorageError
 from causalkit.generators.images import _Scene
 
 pytest.importorskip("zarr")
@@ -132,6 +132,12 @@ def test_an_empty_folder_and_a_missing_parent_will_do(tmp_path):
     (tmp_path / "empty").mkdir()
     for path in (tmp_path / "empty", tmp_path / "new" / "s.zarr"):
         same(G.image_rct(seed=0, to_zarr=path, **SMALL), G.image_rct(seed=0, **SMALL))
+
+
+def test_a_place_that_cannot_be_written_is_said(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="cannot write"):
+        G.image_rct(seed=0, to_zarr=tmp_path / "file" / "s.zarr", **SMALL)
 
 
 def test_what_fails_on_the_way_leaves_nothing_behind(tmp_path, monkeypatch):

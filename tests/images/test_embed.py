@@ -15,6 +15,7 @@ from causalkit.errors import (
     ArgumentTypeError,
     CausalKitWarning,
     DataError,
+    StorageError,
     TrainingError,
 )
 from causalkit.images.embedding_source import check_alike
@@ -130,6 +131,16 @@ def test_what_is_kept_is_read_again_if_equal_and_made_again_if_not(rct, tmp_path
         changed = embed_images(other, encoder(), cache=path)
     assert changed.attrs["digest"] != first.attrs["digest"]
     assert embed_images(other, encoder(), cache=path).identical(changed)
+
+
+def test_a_cache_that_cannot_be_written_is_said_and_a_folder_named_alike_is_left(rct, tmp_path):
+    pytest.importorskip("zarr")
+    (tmp_path / "kept.part").mkdir()
+    (tmp_path / "kept.part" / "thesis.txt").write_text("mine")
+    embed_images(rct, encoder(), cache=tmp_path / "kept")
+    assert (tmp_path / "kept.part" / "thesis.txt").read_text() == "mine"
+    with pytest.raises(StorageError, match="cannot write"):
+        embed_images(rct, encoder(), cache=tmp_path / "kept.part" / "thesis.txt" / "kept")
 
 
 def test_weights_and_arguments_are_part_of_the_digest(rct):

@@ -209,8 +209,12 @@ def test_salience_goes_to_a_store_as_it_is_or_batch_by_batch(motif_rct, motif_fi
     xr.testing.assert_identical(again.load(), inside_memory)
     written = motif_fit.salience(some, batch_size=8, to_zarr=tmp_path / "parts.zarr")
     xr.testing.assert_identical(written.load(), inside_memory)
-    with pytest.raises(StorageError, match="nothing is overwritten"):
+    with pytest.raises(ArgumentError, match="nothing is overwritten"):
         motif_fit.salience(some, to_zarr=tmp_path / "parts.zarr")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="cannot write"):
+        motif_fit.salience(some, to_zarr=tmp_path / "file" / "parts.zarr")
+    (tmp_path / "file").unlink()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["parts.zarr", "salience.zarr"]
 
 
