@@ -1,11 +1,14 @@
 """Tensors and plain facts in a folder: no pickle, and never half of a file."""
 
+import hashlib
 import json
 import os
 from pathlib import Path
 from typing import Any
 
 from causalkit.errors import StorageError, cannot_write
+
+_FILES = ("config.json", "weights.pt")
 
 
 def write_tensors(folder: Path, tensors: dict[str, Any], facts: dict[str, Any]) -> None:
@@ -59,5 +62,95 @@ def bytes_of(values: Any) -> bytes:
     import torch
 
     flat = values.detach().cpu().contiguous().reshape(-1)
+    if not flat.numel():
+        return b""  # torch has no view of nothing as other numbers
     content: bytes = flat.view(torch.uint8).numpy().tobytes()
     return content
+
+
+def of_part(tensors: dict[str, Any], part: str) -> dict[str, Any]:
+    """Tensors whose names begin with that of a part, by what follows."""
+    start = f"{part}."
+    return {name[len(start) :]: v for name, v in tensors.items() if name.startswith(start)}
+
+
+def save_fit(
+    folder: Path, kind: str, tensors: dict[str, Any], facts: dict[str, Any], *, schema: int
+) -> None:
+    """Write a fit to a folder of its own, with a digest of all that it holds.
+
+    Parameters
+    ----------
+    folder : Path
+        New or empty, or one that holds a fit, which is replaced.
+    kind : str
+        Class of the estimator.
+    tensors, facts : mapping
+    schema : int
+        Version of what they mean.
+
+    Raises
+    ------
+    StorageError
+        If the folder holds something else, or cannot be written.
+    """
+    _check_place(folder)
+    facts = {"schema": schema, "class": kind, **facts}
+    write_tensors(folder, tensors, facts | {"digest": _digest(tensors, facts)})
+
+
+def read_fit(folder: Path, kind: str, *, schema: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Tensors and facts that :func:`save_fit` wrote.
+
+    Raises
+    ------
+    StorageError
+        If they are of another class or schema, or were changed since.
+    """
+    tensors, facts = read_tensors(folder)
+    if facts.get("schema") != schema or facts.get("class") != kind:
+        raise StorageError(
+            f"{folder} holds {facts.get('class')!r} of schema {facts.get('schema')!r}, and "
+            f"{kind} reads schema {schema}; fit and save it anew."
+        )
+    if _digest(tensors, {k: v for k, v in facts.items() if k != "digest"}) != facts.get("digest"):
+        raise StorageError(
+            f"{folder} was changed: its files are not those that were saved together. Save the fit "
+            "anew."
+        )
+    return tensors, facts
+
+
+def _check_place(folder: Path) -> None:
+    """Refuse a folder with other things than a fit, which would be lost or mixed up with it."""
+    if not folder.is_dir():
+        return
+    there = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
+    others = {name for name in there if name.removesuffix(".new") not in _FILES}
+    if not others and there and not _is_fit(folder / "config.json"):
+        others = there
+    if others:
+        raise StorageError(
+            f"{folder} holds {min(others)}, which is no part of a fit; nothing is overwritten. "
+            "Name a new folder, or one that holds a saved fit and nothing else."
+        )
+
+
+def _is_fit(config: Path) -> bool:
+    try:
+        facts = json.loads(config.read_text())
+    except (OSError, ValueError):
+        return False
+    return isinstance(facts, dict) and {"schema", "class", "digest"} <= facts.keys()
+
+
+def _digest(tensors: dict[str, Any], facts: dict[str, Any]) -> str:
+    """SHA-256 of all that a folder holds."""
+    # As text and back: tuples are lists there, and keys are text.
+    plain = json.loads(json.dumps(facts))
+    found = hashlib.sha256(json.dumps(plain, sort_keys=True).encode())
+    for name in sorted(tensors):
+        values = tensors[name].detach().cpu().contiguous()
+        found.update(f"{name} {values.dtype} {tuple(values.shape)}".encode())
+        found.update(bytes_of(values))
+    return found.hexdigest()

@@ -206,7 +206,9 @@ class PixelMap(ClusterMap):
 
         Raises
         ------
-        NotFittedError, StorageError
+        NotFittedError
+        StorageError
+            If the folder has other things than a saved fit, or cannot be written.
         """
         from causalkit.images.saving import save
 

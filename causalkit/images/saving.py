@@ -27,9 +27,9 @@ from causalkit.images.support import Reference
 from causalkit.images.survey import Bands
 from causalkit.provenance import versions
 from causalkit.results import EffectResult
-from causalkit.tensorfile import read_tensors, write_tensors
+from causalkit.tensorfile import of_part, read_fit, save_fit
 
-SCHEMA = 3
+SCHEMA = 4
 _PLAIN = (bool, int, float, str)
 _CNN = re.compile(r"cnn-(\d+)")
 _FILTERS = re.compile(r"filters-(\d+)x(\d+)")
@@ -47,8 +47,6 @@ def save(estimator: Any, folder: Path) -> None:
         for name, values in network.state_dict().items():
             tensors[f"network.{number}.{name}"] = values
     facts = {
-        "schema": SCHEMA,
-        "class": type(estimator).__name__,
         "versions": versions(),
         "arguments": _arguments(estimator),
         "encoder": _told(estimator, networks[0]),
@@ -71,7 +69,8 @@ def save(estimator: Any, folder: Path) -> None:
         "cluster_name": estimator.evaluation_.cluster_name,
         "result": estimator.result_.to_dict(),
     }
-    write_tensors(folder, tensors | _as_tensors(arrays), facts)
+    tensors |= _as_tensors(arrays)
+    save_fit(folder, type(estimator).__name__, tensors, facts, schema=SCHEMA)
 
 
 def _told(estimator: Any, network: Any) -> dict[str, Any]:
@@ -98,19 +97,15 @@ def load(cls: Any, folder: Path, *, encoder: Any = None, device: str | None = No
     StorageError
         If the folder holds something else, or was changed.
     """
-    tensors, facts = read_tensors(folder)
-    if facts.get("schema") != SCHEMA or facts.get("class") != cls.__name__:
-        raise StorageError(
-            f"{folder} holds {facts.get('class')!r} of schema {facts.get('schema')!r}, and "
-            f"{cls.__name__} reads schema {SCHEMA}; fit and save it anew."
-        )
+    tensors, facts = read_fit(folder, cls.__name__, schema=SCHEMA)
     try:
         return _loaded(cls, tensors, facts, encoder, device)
     except (KeyError, TypeError, IndexError, AttributeError, RuntimeError) as error:
         if isinstance(error, ArgumentError):
             raise
         raise StorageError(
-            f"{folder} does not fit together ({type(error).__name__}: {error}); it was changed."
+            f"{folder} does not fit together ({type(error).__name__}: {error}); fit and save it "
+            "anew."
         ) from error
 
 
@@ -159,7 +154,7 @@ def _fitted(
     count = 1 + max(one["network"] for one in facts["members"])
     _check_code(estimator, encoder, layout, facts["encoder"])
     networks = [
-        _network(estimator, encoder, layout, _states(tensors, number), settings.device)
+        _network(estimator, encoder, layout, of_part(tensors, f"network.{number}"), settings.device)
         for number in range(count)
     ]
     members = []
@@ -344,12 +339,4 @@ def _as_tensors(arrays: dict[str, Any]) -> dict[str, Any]:
 
 def _named(tensors: dict[str, Any], prefix: str) -> dict[str, Any]:
     """Arrays under a prefix, by the rest of their name."""
-    return {name: values.numpy() for name, values in _under(tensors, f"{prefix}.").items()}
-
-
-def _states(tensors: dict[str, Any], number: int) -> dict[str, Any]:
-    return _under(tensors, f"network.{number}.")
-
-
-def _under(tensors: dict[str, Any], prefix: str) -> dict[str, Any]:
-    return {name[len(prefix) :]: v for name, v in tensors.items() if name.startswith(prefix)}
+    return {name: values.numpy() for name, values in of_part(tensors, prefix).items()}

@@ -1,7 +1,5 @@
 """A fitted TransTEE as a folder of tensors and plain text."""
 
-import hashlib
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,7 +10,7 @@ from causalkit.data.plainjson import from_plain, to_plain
 from causalkit.device import resolve_device
 from causalkit.errors import ArgumentError, StorageError, unknown_name
 from causalkit.provenance import versions
-from causalkit.tensorfile import bytes_of, read_tensors, write_tensors
+from causalkit.tensorfile import of_part, read_fit, save_fit
 from causalkit.transtee.actions import ActionCode
 from causalkit.transtee.baseline_shapes import Baseline
 from causalkit.transtee.conformal import Calibration, Conformal, Propensity
@@ -29,12 +27,10 @@ from causalkit.transtee.shapes import ActionShape, NetShape, TableShape
 from causalkit.transtee.stack import Member, Stack
 
 SCHEMA = 5
-_FILES = ("config.json", "weights.pt", "config.json.new", "weights.pt.new")
 
 
 def save(estimator: Any, folder: Path) -> None:
     """Write the networks, their coding and the arguments."""
-    _check_place(folder)
     model: Model = estimator.model_
     covariates, actions, library = (
         model.coding.covariates,
@@ -42,8 +38,6 @@ def save(estimator: Any, folder: Path) -> None:
         model.coding.library,
     )
     facts = {
-        "schema": SCHEMA,
-        "class": type(estimator).__name__,
         "versions": versions(),
         "arguments": _arguments(estimator),
         "seed": estimator.seed_,
@@ -67,48 +61,7 @@ def save(estimator: Any, folder: Path) -> None:
         "diagnostics": estimator.diagnostics_,
         "data_digest": estimator._digest,
     }
-    tensors = _tensors(estimator)
-    write_tensors(folder, tensors, facts | {"digest": _digest(tensors, facts)})
-
-
-def _check_place(folder: Path) -> None:
-    """Refuse a folder with other things than a fit, which would be lost or mixed up with it.
-
-    Raises
-    ------
-    StorageError
-    """
-    if not folder.is_dir():
-        return
-    there = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
-    others = there.difference(_FILES)
-    if not others and there and not _is_fit(folder / "config.json"):
-        others = there
-    if others:
-        raise StorageError(
-            f"{folder} holds {min(others)}, which is no part of a fit; nothing is overwritten. "
-            "Name a new folder, or one that holds a saved fit and nothing else."
-        )
-
-
-def _is_fit(config: Path) -> bool:
-    try:
-        facts = json.loads(config.read_text())
-    except (OSError, ValueError):
-        return False
-    return isinstance(facts, dict) and {"schema", "class", "data_digest"} <= facts.keys()
-
-
-def _digest(tensors: dict[str, Any], facts: dict[str, Any]) -> str:
-    """SHA-256 of all that a folder holds."""
-    # As text and back: tuples are lists there, and keys are text.
-    plain = json.loads(json.dumps(facts))
-    found = hashlib.sha256(json.dumps(plain, sort_keys=True).encode())
-    for name in sorted(tensors):
-        values = tensors[name].detach().cpu().contiguous()
-        found.update(f"{name} {values.dtype} {tuple(values.shape)}".encode())
-        found.update(bytes_of(values))
-    return found.hexdigest()
+    save_fit(folder, type(estimator).__name__, _tensors(estimator), facts, schema=SCHEMA)
 
 
 def _plain_levels(levels: dict[str, tuple[Any, ...]]) -> dict[str, Any]:
@@ -203,24 +156,14 @@ def load(cls: Any, folder: Path, modules: dict[str, Any]) -> Any:
     for name in modules:
         if name not in ROLES:
             raise unknown_name("argument of load", name, ROLES)
-    tensors, facts = read_tensors(folder)
-    if facts.get("schema") != SCHEMA or facts.get("class") != cls.__name__:
-        raise StorageError(
-            f"{folder} holds {facts.get('class')!r} of schema {facts.get('schema')!r}, and "
-            f"{cls.__name__} reads schema {SCHEMA}; fit and save it anew."
-        )
-    if _digest(tensors, {k: v for k, v in facts.items() if k != "digest"}) != facts.get("digest"):
-        raise StorageError(
-            f"{folder} was changed: its files are not those that were saved together. Save the fit "
-            "anew."
-        )
+    tensors, facts = read_fit(folder, cls.__name__, schema=SCHEMA)
     _check_own(facts["own"], modules)
     estimator = cls(**(from_plain(facts["arguments"]) | modules))
     device = resolve_device("auto" if estimator.device == "auto" else estimator.device)
     settings = Settings.of(estimator, seed=facts["seed"])
     for module in _own(settings):
         if module is not None:
-            module.take(_of_part(tensors, module.role))
+            module.take(of_part(tensors, module.role))
     try:
         model = _model(tensors, facts, device, _own(settings), compiles=settings.compiles)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -245,14 +188,8 @@ def load(cls: Any, folder: Path, modules: dict[str, Any]) -> Any:
     return estimator
 
 
-def _of_part(tensors: dict[str, Any], part: str) -> dict[str, Any]:
-    """Tensors whose names begin with that of a part, by what follows."""
-    start = f"{part}."
-    return {name[len(start) :]: v for name, v in tensors.items() if name.startswith(start)}
-
-
 def _record(kind: Any, part: str, tensors: dict[str, Any]) -> Any:
-    return kind(**{name: values.numpy() for name, values in _of_part(tensors, part).items()})
+    return kind(**{name: values.numpy() for name, values in of_part(tensors, part).items()})
 
 
 def _model(
@@ -280,7 +217,7 @@ def _model(
     library = None
     if facts["library"] is not None:
         stored = facts["library"]
-        arrays = {name: v.numpy() for name, v in _of_part(tensors, "library").items()}
+        arrays = {name: v.numpy() for name, v in of_part(tensors, "library").items()}
         place = {name: row for row, name in enumerate(from_plain(stored["items"]))}
         library = Library(stored["kind"], place, tuple(stored["names"]), **arrays)
     stacks = tuple(

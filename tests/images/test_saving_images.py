@@ -13,6 +13,8 @@ import xarray as xr
 
 import causalkit as ck
 from causalkit.errors import ArgumentError, NotFittedError, StorageError
+from causalkit.images.saving import SCHEMA
+from causalkit.tensorfile import read_tensors, save_fit
 
 torch.set_num_threads(1)
 FAST = {"n_restarts": 1, "n_draws": 40, "random_state": 0}
@@ -243,15 +245,10 @@ def test_what_is_not_a_whole_fit_is_refused(folder, tmp_path):
         return path
 
     for name, facts, message in (
-        ("schema", {"schema": 99}, "reads schema 3"),
+        ("schema", {"schema": 99}, "reads schema 4"),
         ("class", {"class": "TransTEE"}, "holds 'TransTEE'"),
-        (
-            "encoder",
-            {"encoder": {"name": "cnn-64", "own": False, "size": None, "bands": None}},
-            "does not fit together",
-        ),
-        ("members", {"members": [{}]}, "does not fit together"),
-        ("layout", {"layout": None}, "does not fit together"),
+        ("seed", {"seed": 1}, "was changed: its files are not those that were saved"),
+        ("digest", {"digest": "0"}, "was changed"),
     ):
         with pytest.raises(StorageError, match=message):
             ck.ImageEffectClusters.load(changed(name, **facts))
@@ -260,9 +257,33 @@ def test_what_is_not_a_whole_fit_is_refused(folder, tmp_path):
     (cut / "weights.pt").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(StorageError, match="cannot be read"):
         ck.ImageEffectClusters.load(cut)
-    lost = changed("lost")
-    tensors = torch.load(folder / "weights.pt", weights_only=True)
-    del tensors["member.0.draws"]
-    torch.save(tensors, lost / "weights.pt")
-    with pytest.raises(StorageError, match="does not fit together"):
-        ck.ImageEffectClusters.load(lost)
+    moved = changed("moved")
+    tensors, facts = read_tensors(folder)
+    torch.save(tensors | {"member.0.mode": tensors["member.0.mode"] + 1.0}, moved / "weights.pt")
+    with pytest.raises(StorageError, match="was changed"):
+        ck.ImageEffectClusters.load(moved)
+    for name, lost, more in (
+        ("encoder", "", {"encoder": facts["encoder"] | {"name": "cnn-64"}}),
+        ("members", "", {"members": [{}]}),
+        ("layout", "", {"layout": None}),
+        ("draws", "member.0.draws", {}),
+    ):
+        fewer = {key: values for key, values in tensors.items() if key != lost}
+        plain = {key: value for key, value in facts.items() if key != "digest"}
+        save_fit(tmp_path / name, "ImageEffectClusters", fewer, plain | more, schema=SCHEMA)
+        with pytest.raises(StorageError, match="does not fit together"):
+            ck.ImageEffectClusters.load(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["config.json", "weights.pt", "notes.txt"])
+def test_nothing_of_the_user_is_overwritten_by_a_fit(motif_fit, tmp_path, name):
+    path = tmp_path / "fit"
+    path.mkdir()
+    if name == "notes.txt":
+        motif_fit.save(path)
+    (path / name).write_text('{"schema": 1, "mine": true}')
+    with pytest.raises(StorageError, match=f"holds {name}, which is no part of a fit"):
+        motif_fit.save(path)
+    assert (path / name).read_text() == '{"schema": 1, "mine": true}'
+    motif_fit.save(tmp_path / "new")
+    motif_fit.save(tmp_path / "new")
