@@ -178,14 +178,6 @@ def _shares(member: Member, source: FromPixels | FromFeatures, images: Ints) -> 
     if isinstance(source, FromFeatures):
         features = source.select
     else:
-        from causalkit.images.training import represent
-
-        features = represent(
-            member.network,
-            source.trial.lens,
-            source.trial.images,
-            images,
-            batch_size=2 * source.recipe.batch_size,
-        )
+        features = source.recipe.features(member.network, source.trial, images)
     shares: Floats = member.posterior.mean_types(features).mean(axis=0)
     return shares

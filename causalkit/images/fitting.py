@@ -89,7 +89,7 @@ def fit_members(
     settings : Settings
     """
     from causalkit.images.choose import FromFeatures, FromPixels, fit_or_choose
-    from causalkit.images.training import Recipe, Trial, represent
+    from causalkit.images.training import Recipe, Trial
     from causalkit.images.untrained import projected
 
     store = images.store
@@ -117,14 +117,7 @@ def fit_members(
         source, (train, select), design, settings.mixture, settings.plan, advance=advance
     )
     first = chosen.members[0]
-    raw = represent(
-        first.network,
-        lens,
-        images,
-        thinned(train.images),
-        batch_size=2 * recipe.batch_size,
-        precision=recipe.precision,
-    )
+    raw = recipe.features(first.network, trial, thinned(train.images))
     return Fitted(
         members=chosen.members,
         n_clusters=chosen.n_clusters,

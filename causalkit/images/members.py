@@ -27,7 +27,7 @@ from causalkit.images.outcomes import Design
 from causalkit.images.posterior import Posterior
 from causalkit.images.pretrained import Flat, Resized
 from causalkit.images.settings import Plan
-from causalkit.images.training import Recipe, Trained, Trial, represent, train
+from causalkit.images.training import Recipe, Trained, Trial, train
 from causalkit.images.variational import Gaussian, curvature_root, fit_full_rank, maximum
 from causalkit.rng import seed_of
 from causalkit.typing import Floats, Ints
@@ -177,17 +177,7 @@ def from_pixels(
     trained.sort(key=lambda one: -one.score)
     members = []
     for number, one in enumerate(trained[: plan.n_ensemble]):
-        features = [
-            represent(
-                one.network,
-                trial.lens,
-                trial.images,
-                part.images,
-                batch_size=2 * recipe.batch_size,
-                precision=recipe.precision,
-            )
-            for part in parts
-        ]
+        features = [recipe.features(one.network, trial, part.images) for part in parts]
         members.append(
             member_on(
                 (features[0], features[1]),

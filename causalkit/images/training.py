@@ -45,6 +45,23 @@ class Recipe:
     augment: bool
     precision: Any = None
 
+    def features(self, network: nn.Module, trial: "Trial", positions: Ints) -> Floats:
+        """Features of some images, ``(m, d)`` in ascending order of ``positions``.
+
+        Raises
+        ------
+        DataError, TrainingError
+            As :func:`represent`.
+        """
+        return represent(
+            network,
+            trial.lens,
+            trial.images,
+            positions,
+            batch_size=2 * self.batch_size,
+            precision=self.precision,
+        )
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trial:

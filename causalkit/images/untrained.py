@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from causalkit.errors import DataError, Problem
 from causalkit.images.batches import Rows
 from causalkit.images.choose import FromFeatures
-from causalkit.images.training import Recipe, Trial, represent
+from causalkit.images.training import Recipe, Trial
 from causalkit.rng import seed_of
 from causalkit.typing import Floats
 
@@ -61,24 +61,10 @@ def projected(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of(seed, "weights"))
         encoder = make().to(trial.lens.device)
-    train = represent(
-        encoder,
-        trial.lens,
-        trial.images,
-        parts[0].images,
-        batch_size=2 * recipe.batch_size,
-        precision=recipe.precision,
-    )
+    train = recipe.features(encoder, trial, parts[0].images)
     centre, components = principal(train, n_components)
     network = Projected(encoder, centre, components).to(trial.lens.device)
-    select = represent(
-        network,
-        trial.lens,
-        trial.images,
-        parts[1].images,
-        batch_size=2 * recipe.batch_size,
-        precision=recipe.precision,
-    )
+    select = recipe.features(network, trial, parts[1].images)
     return FromFeatures((train - centre) @ components, select, network)
 
 

@@ -4,7 +4,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
+import causalkit as ck
+from causalkit.images import training
 from causalkit.images.choose import FromFeatures, _compared, _error_of_mean
 
 ROWS = np.arange(100)
@@ -74,3 +77,22 @@ def test_the_error_of_a_mean_is_that_of_group_means_where_groups_are_alike():
 
 def test_one_group_alone_is_no_ground_for_more_clusters():
     assert chosen([np.zeros(100), 5.0 + NOISE], groups=np.zeros(100, dtype=int)) == 1
+
+
+@pytest.mark.filterwarnings("ignore::causalkit.errors.CausalKitWarning")
+def test_every_look_at_the_images_has_the_precision_that_was_asked_for(monkeypatch):
+    looked = []
+
+    def represent_all(*given, precision, **more):
+        looked.append(precision)
+        return whole(*given, precision=precision, **more)
+
+    whole = training.represent_all
+    monkeypatch.setattr(training, "represent_all", represent_all)
+    fast = {"epochs": 1, "n_restarts": 1, "inference": "map", "n_ensemble": 1, "random_state": 0}
+    arguments = fast | {"n_clusters": "auto", "max_clusters": 2, "precision": "bf16"}
+    data = ck.generators.image_rct(3, n_images=520, size=8).blind()
+    ck.ImageEffectClusters(encoder=ck.ImageEncoder.cnn(width=8), **arguments).fit(data)
+    # By number of clusters: both parts, and the shares of types; then the reference and the rest.
+    assert len(looked) >= 7
+    assert set(looked) == {torch.bfloat16}
