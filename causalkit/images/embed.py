@@ -15,7 +15,7 @@ from causalkit.errors import ArgumentError, ArgumentTypeError, check_choice, che
 from causalkit.images.batches import Images, Lens
 from causalkit.images.encoder_digest import encoder_digest, untold_parts
 from causalkit.images.encoders import ImageEncoder, resolve_encoder
-from causalkit.images.inputs import check_keys
+from causalkit.images.inputs import bare_store
 from causalkit.images.settings import TEMPORAL
 from causalkit.images.survey import Bands, NanPolicy, Survey, check_pixels, check_scale, survey
 from causalkit.images.times import check_times, times_of
@@ -106,7 +106,10 @@ def embed_images(
     for name, count in (("batch_size", batch_size), ("frame_chunk", frame_chunk)):
         check_count(name, count, least=1)
     maker = _outcome_free(encoder, temporal)
-    store = _store(data, image)
+    if isinstance(data, CausalData):
+        store = ImageStore.of(data, image)
+    else:
+        store = bare_store(data, image, needed_by="embed_images", mend="pass image=...")
     maker.check(store)
     check_times(store, treatment_date, allow_later=allow_later_frames)
     crops = _crops(crop_sizes, store)
@@ -211,27 +214,6 @@ def _outcome_free(encoder: Any, temporal: str) -> ImageEncoder:
             "'variance', 'mean' or 'last' here."
         )
     return maker
-
-
-def _store(data: Any, image: str | None) -> ImageStore:
-    import xarray as xr
-
-    if isinstance(data, CausalData):
-        return ImageStore.of(data, image)
-    if isinstance(data, xr.Dataset):
-        name = image or "image"
-        if name not in data:
-            known = ", ".join(map(str, data.data_vars))
-            raise ArgumentError(f"the dataset has no {name!r} (variables: {known}); pass image=...")
-        data = data[name]
-    if not isinstance(data, xr.DataArray):
-        raise ArgumentTypeError(
-            "embed_images needs a CausalData, or an xarray Dataset or DataArray of images; got "
-            f"{type(data).__name__}."
-        )
-    store = ImageStore.bare(data)
-    check_keys(store.keys, f"the images {store.name!r}")
-    return store
 
 
 def _kept_key(key: Any) -> Any:

@@ -155,28 +155,56 @@ def target_of(given: Any, layout: Layout, covariates: "Standard") -> Target:
         If bands, size or covariates differ from those of the fit, there are no images, or two have
         one key.
     """
-    import xarray as xr
-
     if isinstance(given, CausalData):
         store = ImageStore.of(given, layout.name)
         layout.check(store)
         return Target(store, covariates.of(given), has_rows=True)
-    if isinstance(given, xr.Dataset):
-        if layout.name not in given:
-            known = ", ".join(map(str, given.data_vars))
-            raise ArgumentError(
-                f"the dataset has no image {layout.name!r} (variables: {known}); rename it."
-            )
-        given = given[layout.name]
-    if not isinstance(given, xr.DataArray):
-        raise ArgumentTypeError(
-            "predictions need a CausalData, or an xarray Dataset or DataArray of images; got "
-            f"{type(given).__name__}."
-        )
-    store = ImageStore.bare(given.rename(layout.name))
-    check_keys(store.keys, f"the images {store.name!r}")
+    store = bare_store(given, layout.name, needed_by="a prediction")
     layout.check(store)
     return Target(store, covariates.blank(store.n_images), has_rows=False)
+
+
+def bare_store(
+    given: Any, name: str | None, *, needed_by: str, mend: str = "rename it"
+) -> ImageStore:
+    """Images without rows, from an xarray Dataset or DataArray.
+
+    Parameters
+    ----------
+    given : Dataset or DataArray
+    name : str or None
+        Variable of a dataset, which an array is called too; None is ``"image"``, and an array
+        keeps its name.
+    needed_by, mend : str
+        What asks for images, and what to do where a dataset has none of that name; for messages.
+
+    Raises
+    ------
+    ArgumentError
+        If the dataset has no such variable.
+    ArgumentTypeError
+        If it is something else.
+    DataError
+        If the dimensions are not those of images, there are no images, or two have one key.
+    """
+    import xarray as xr
+
+    if isinstance(given, xr.Dataset):
+        wanted = name or "image"
+        if wanted not in given:
+            known = ", ".join(map(str, given.data_vars))
+            raise ArgumentError(
+                f"the dataset has no image {wanted!r} (variables: {known}); {mend}."
+            )
+        given = given[wanted]
+    if not isinstance(given, xr.DataArray):
+        raise ArgumentTypeError(
+            f"{needed_by} needs a CausalData, or an xarray Dataset or DataArray of images; got "
+            f"{type(given).__name__}."
+        )
+    store = ImageStore.bare(given if name is None else given.rename(name))
+    check_keys(store.keys, f"the images {store.name!r}")
+    return store
 
 
 @dataclass(frozen=True, slots=True, eq=False)

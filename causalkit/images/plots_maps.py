@@ -9,7 +9,7 @@ import pandas as pd
 from causalkit.data import CausalData
 from causalkit.data.images import ImageStore
 from causalkit.errors import ArgumentError, check_choice
-from causalkit.images.inputs import restricted
+from causalkit.images.inputs import bare_store, restricted
 from causalkit.images.thumbnails import thumbnails
 from causalkit.optional import require
 from causalkit.results import canvas
@@ -104,7 +104,7 @@ def _store(data: Any, name: str) -> ImageStore:
     """Images by the name that they had in the salience, if there are several."""
     if isinstance(data, CausalData):
         return ImageStore.of(data, name if name in data.roles.image else None)
-    return ImageStore.bare(data[name] if hasattr(data, "data_vars") else data)
+    return bare_store(data, name, needed_by="plot_salience")
 
 
 def _overlaid(cells: Any, pictures: Floats, heat: Any) -> Any:

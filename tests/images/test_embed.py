@@ -360,6 +360,16 @@ def test_keys_that_are_repeated_are_refused(rct):
         embed_images(twice, encoder())
 
 
+def test_images_are_found_by_name_and_nothing_else_is_taken_for_them(rct):
+    named = rct.arrays.rename(image="tile")
+    found = embed_images(named, encoder(), image="tile")
+    xr.testing.assert_equal(found, embed_images(rct, encoder()))
+    with pytest.raises(ArgumentError, match=r"no image 'image' \(variables: tile\); pass image="):
+        embed_images(named, encoder())
+    with pytest.raises(ArgumentTypeError, match=r"embed_images needs .* of images; got ndarray"):
+        embed_images(named["tile"].values, encoder())
+
+
 def test_pixels_that_are_no_real_numbers_are_refused(rct):
     with pytest.raises(DataError, match="pixels of 'image' are of type complex64"):
         embed_images(rct.arrays["image"].astype("complex64"), encoder())

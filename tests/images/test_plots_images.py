@@ -125,6 +125,8 @@ def test_salience_is_laid_over_the_images_asked_for(motif_rct, motif_fit):
         plot_salience(found, motif_rct, value="segment")
     with pytest.raises(ArgumentError, match=r"no images \[4\]"):
         plot_salience(found, motif_rct, images=[3, 4])
+    with pytest.raises(ArgumentError, match=r"no image 'image' .variables: tile.; rename it"):
+        plot_salience(found, motif_rct.arrays.rename(image="tile"))
 
 
 def test_of_the_salience_of_a_sequence_the_last_frame_is_drawn():
