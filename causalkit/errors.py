@@ -164,6 +164,20 @@ def check_count(name: str, value: object, *, least: int) -> int:
     return count
 
 
+def check_flag(name: str, value: object) -> bool:
+    """Return ``value`` if it is True or False."""
+    if not isinstance(value, bool):
+        raise ArgumentTypeError(f"{name} must be True or False, got {value!r}.")
+    return value
+
+
+def check_jobs(value: object) -> int:
+    """Return a number of processes as an int: any but 0, for negative ones count from all."""
+    if isinstance(value, bool) or not hasattr(value, "__index__") or value.__index__() == 0:
+        raise ArgumentTypeError(f"n_jobs must be a whole number, not 0, got {value!r}.")
+    return int(value.__index__())
+
+
 def cannot_write(where: object, error: OSError) -> StorageError:
     """Error for a file that the system refuses, with its reason."""
     return StorageError(f"cannot write {where}: {error.strerror or error}.")

@@ -13,6 +13,8 @@ from causalkit.errors import (
     Problem,
     check_choice,
     check_count,
+    check_flag,
+    check_jobs,
     check_level,
     unknown_name,
 )
@@ -116,6 +118,20 @@ def test_what_is_not_a_whole_number_is_a_type_error_that_names_the_argument(valu
 def test_a_count_below_the_least_names_argument_bound_and_value():
     with pytest.raises(ArgumentError, match=r"n_folds must be at least 2, got 1\."):
         check_count("n_folds", 1, least=2)
+
+
+@pytest.mark.parametrize("value", [1, 0, "yes", None, np.True_])
+def test_a_flag_is_true_or_false_and_nothing_like_it(value):
+    assert check_flag("use_t", True) is True
+    with pytest.raises(ArgumentTypeError, match=r"use_t must be True or False, got "):
+        check_flag("use_t", value)
+
+
+@pytest.mark.parametrize("value", [0, np.int64(0), 0.5, "2", None, True])
+def test_jobs_are_a_whole_number_and_not_zero(value):
+    assert [check_jobs(jobs) for jobs in (1, -1, np.int64(3))] == [1, -1, 3]
+    with pytest.raises(ArgumentTypeError, match="n_jobs must be a whole number, not 0, got"):
+        check_jobs(value)
 
 
 @pytest.mark.parametrize("level", [0.5, 0.95, 0.999])

@@ -11,7 +11,7 @@ from causalkit.data import CausalData
 from causalkit.data.embedding_store import kept, remembered
 from causalkit.data.images import ImageStore
 from causalkit.device import PRECISIONS, autocast_type, resolve_device
-from causalkit.errors import ArgumentError, ArgumentTypeError, check_choice, check_count
+from causalkit.errors import ArgumentError, ArgumentTypeError, check_choice, check_count, check_flag
 from causalkit.images.batches import Images, Lens
 from causalkit.images.encoder_digest import encoder_digest, untold_parts
 from causalkit.images.encoders import ImageEncoder, resolve_encoder
@@ -105,6 +105,7 @@ def embed_images(
     check_choice("precision", precision, PRECISIONS)
     for name, count in (("batch_size", batch_size), ("frame_chunk", frame_chunk)):
         check_count(name, count, least=1)
+    check_flag("allow_later_frames", allow_later_frames)
     maker = _outcome_free(encoder, temporal)
     if isinstance(data, CausalData):
         store = ImageStore.of(data, image)

@@ -5,7 +5,7 @@ from numbers import Real
 from typing import Any
 
 from causalkit.device import PRECISIONS, autocast_type, resolve_device
-from causalkit.errors import ArgumentError, ArgumentTypeError, check_choice, check_count
+from causalkit.errors import ArgumentError, check_choice, check_count, check_flag
 from causalkit.images.model import LATENT_LEVELS, LIKELIHOODS
 from causalkit.images.survey import NAN_POLICIES
 
@@ -79,14 +79,12 @@ class Settings:
     ----------
     mixture : MixtureChoice
     plan : Plan
-    temporal : str
     device : torch.device
     precision : torch dtype or None
     """
 
     mixture: MixtureChoice
     plan: Plan
-    temporal: Any
     device: Any
     precision: Any
 
@@ -104,6 +102,8 @@ class Settings:
         check_choice("precision", estimator.precision, PRECISIONS)
         for name in ("epochs", "batch_size", "n_components", "frame_chunk"):
             check_count(name, getattr(estimator, name), least=1)
+        for name in ("augment", "recompute", "allow_later_frames"):
+            check_flag(name, getattr(estimator, name))
         rate = estimator.learning_rate
         if isinstance(rate, bool) or not isinstance(rate, Real) or not float(rate) > 0:
             raise ArgumentError(f"learning_rate must be a positive number, got {rate!r}.")
@@ -111,7 +111,6 @@ class Settings:
         return cls(
             mixture=mixture_choice(estimator),
             plan=plan_of(estimator, seed=seed, inferences=INFERENCES),
-            temporal=estimator.temporal,
             device=device,
             precision=autocast_type(estimator.precision, device, _WIDTH),
         )
@@ -163,9 +162,7 @@ def plan_of(estimator: Any, *, seed: int, inferences: tuple[str, ...]) -> Plan:
         ensemble = 5 if estimator.inference == "map" else 1
     ensemble = check_count("n_ensemble", ensemble, least=1)
     for name in ("cluster_sigma", "orthogonalize"):
-        value = getattr(estimator, name)
-        if not isinstance(value, bool):
-            raise ArgumentTypeError(f"{name} must be True or False, got {value!r}.")
+        check_flag(name, getattr(estimator, name))
     return Plan(
         inference=estimator.inference,
         n_restarts=max(restarts, ensemble),

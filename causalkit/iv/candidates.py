@@ -47,7 +47,7 @@ class Selection:
     weights: Floats | None
     n_fits: int
 
-    def table(self, criterion: str) -> pd.DataFrame:
+    def table(self, criterion: selection.Criterion) -> pd.DataFrame:
         """One row per nuisance and candidate.
 
         Columns ``nuisance, learner, loss, chosen_by_loss, selected, pseudo_risk_raw, pseudo_risk,

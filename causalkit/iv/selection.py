@@ -20,11 +20,10 @@ few nuisances, so that all combinations come from a few matrix products.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
-from causalkit.errors import check_choice
 from causalkit.typing import Bools, Floats, Ints
 
 AXES = ("instrument", "treatment", "outcome", "effect")
@@ -34,6 +33,7 @@ N_BLOCKS = 50
 _CHUNK = 4096  # rows at once: their products stay in cache
 
 Criterion = Literal["minimax", "mixed-minimax"]
+CRITERIA = get_args(Criterion)
 Choice = tuple[int, int, int, int]
 
 
@@ -146,7 +146,7 @@ class PseudoRisks:
     raw: dict[str, Floats]
     corrected: dict[str, Floats]
 
-    def criterion(self, name: str, *, raw: bool = False) -> Floats:
+    def criterion(self, name: Criterion, *, raw: bool = False) -> Floats:
         """Worst set, or sum over sets."""
         stacked = np.stack(list((self.raw if raw else self.corrected).values()))
         return np.asarray(stacked.max(axis=0) if name == "minimax" else stacked.sum(axis=0))
@@ -232,9 +232,8 @@ def _square_changes(classes: Floats) -> Floats:
     return changes
 
 
-def choose(risks: PseudoRisks, criterion: str) -> Choice:
+def choose(risks: PseudoRisks, criterion: Criterion) -> Choice:
     """Combination with the smallest corrected criterion; ties go to the smaller raw one."""
-    check_choice("criterion", criterion, ("minimax", "mixed-minimax"))
     best = risks.criterion(criterion)
     ties = best <= best.min() + 1e-12 * max(float(best.max()), 1e-300)
     raw = np.where(ties, risks.criterion(criterion, raw=True), np.inf)
@@ -242,7 +241,7 @@ def choose(risks: PseudoRisks, criterion: str) -> Choice:
     return tuple(int(index) for index in chosen)  # type: ignore[return-value]
 
 
-def soft_weights(risks: PseudoRisks, criterion: str, variance: float) -> Floats:
+def soft_weights(risks: PseudoRisks, criterion: Criterion, variance: float) -> Floats:
     """Weights of all combinations that fall with the pseudo-risk in units of the variance."""
     risk = risks.criterion(criterion)
     weights = np.exp(-(risk - risk.min()) / (2.0 * max(variance, 1e-300)))
@@ -250,7 +249,7 @@ def soft_weights(risks: PseudoRisks, criterion: str, variance: float) -> Floats:
 
 
 def smoothed(
-    by_block: Floats, criterion: str, block_weight: Floats | None = None
+    by_block: Floats, criterion: Criterion, block_weight: Floats | None = None
 ) -> tuple[float, Floats]:
     """Soft-min estimate over all combinations, and its weights.
 
@@ -270,7 +269,7 @@ def smoothed(
 
 def smoothed_variance(
     by_block: Floats,
-    criterion: str,
+    criterion: Criterion,
     *,
     rng: np.random.Generator,
     block_weight: Floats | None = None,

@@ -4,16 +4,23 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from causalkit.errors import ArgumentError, ArgumentTypeError, check_choice, check_count
+from causalkit.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    check_choice,
+    check_count,
+    check_flag,
+    check_jobs,
+)
 from causalkit.inference.arguments import check_between
 from causalkit.inference.repeats import AGGREGATIONS
 from causalkit.inference.variance import Ssc
 from causalkit.iv.nuisances import EFFECT_LOSSES, Learners
+from causalkit.iv.selection import CRITERIA, Criterion
 from causalkit.nuisance.learners import plan
 from causalkit.typing import Learner
 
 METHODS = ("parametric", "debiased", "selective")
-CRITERIA = ("minimax", "mixed-minimax")
 COV_TYPES = ("auto", "clustered", "two-way", "robust")
 NUISANCES = ("instrument", "treatment", "outcome", "effect")
 ESTIMANDS = ("ate", "att", "atc", "variance-weighted")
@@ -50,7 +57,7 @@ class Settings:
     candidates: Candidates
     n_folds: int
     n_rep: int
-    criterion: str
+    criterion: Criterion
     smooth: bool
     basis: Any
     effect_terms: Any
@@ -90,10 +97,7 @@ class Settings:
         ):
             check_choice(kind, value, known)
         for name in ("calibrate", "smooth", "use_t", "store_models"):
-            if not isinstance(getattr(e, name), bool):
-                raise ArgumentTypeError(f"{name} must be True or False, got {getattr(e, name)!r}.")
-        if isinstance(e.n_jobs, bool) or not isinstance(e.n_jobs, int) or e.n_jobs == 0:
-            raise ArgumentTypeError(f"n_jobs must be a whole number, not 0, got {e.n_jobs!r}.")
+            check_flag(name, getattr(e, name))
         settings = cls(
             method=e.method,
             candidates=resolve_learners(
@@ -116,7 +120,7 @@ class Settings:
             ssc=e.ssc,
             use_t=e.use_t,
             aggregation=e.aggregation,
-            n_jobs=e.n_jobs,
+            n_jobs=check_jobs(e.n_jobs),
             store_models=e.store_models,
             seed=seed,
             progress=e.progress,

@@ -5,7 +5,13 @@ from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 from causalkit.data import Requires
-from causalkit.errors import ArgumentError, ArgumentTypeError, check_choice, check_count
+from causalkit.errors import (
+    ArgumentError,
+    check_choice,
+    check_count,
+    check_flag,
+    check_jobs,
+)
 from causalkit.inference.variance import Ssc
 from causalkit.nuisance import SPLITS
 from causalkit.nuisance.basis import BASES
@@ -74,13 +80,10 @@ class Settings:
             check_choice("time_effects", e.time_effects, TIME_EFFECTS)
         if isinstance(e.split, str):
             check_choice("split", e.split, SPLITS)
-        if isinstance(e.n_jobs, bool) or not isinstance(e.n_jobs, int) or e.n_jobs == 0:
-            raise ArgumentTypeError(f"n_jobs must be a whole number, not 0, got {e.n_jobs!r}.")
         if not isinstance(e.trim, int | float) or not 0.0 <= e.trim < 0.5:
             raise ArgumentError(f"trim must be a number in [0, 0.5), got {e.trim!r}.")
         for name in ("use_t", "panel_length", "store_models"):
-            if not isinstance(getattr(e, name), bool):
-                raise ArgumentTypeError(f"{name} must be True or False, got {getattr(e, name)!r}.")
+            check_flag(name, getattr(e, name))
         settings = cls(
             approach=approach,
             options=Options(
@@ -104,7 +107,7 @@ class Settings:
             ssc=e.ssc,
             use_t=e.use_t,
             trim=e.trim,
-            n_jobs=e.n_jobs,
+            n_jobs=check_jobs(e.n_jobs),
             store_models=e.store_models,
             seed=seed,
             progress=e.progress,

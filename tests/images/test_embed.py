@@ -366,6 +366,8 @@ def test_images_are_found_by_name_and_nothing_else_is_taken_for_them(rct):
     xr.testing.assert_equal(found, embed_images(rct, encoder()))
     with pytest.raises(ArgumentError, match=r"no image 'image' \(variables: tile\); pass image="):
         embed_images(named, encoder())
+    with pytest.raises(ArgumentTypeError, match="allow_later_frames must be True or False, got 1"):
+        embed_images(named, encoder(), image="tile", allow_later_frames=1)
     with pytest.raises(ArgumentTypeError, match=r"embed_images needs .* of images; got ndarray"):
         embed_images(named["tile"].values, encoder())
 
