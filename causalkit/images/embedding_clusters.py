@@ -15,6 +15,7 @@ from causalkit.images.effect_map import facts_of
 from causalkit.images.embedding_source import (
     Vectors,
     columns_like,
+    embedded_elsewhere,
     same_vectors,
     target_vectors,
     vectors_of,
@@ -278,10 +279,7 @@ class EmbeddingEffectClusters(ClusterMap):
         """Of the rows of a data set, or of the places of an embedding."""
         if isinstance(data, CausalData):
             if not self._names:
-                raise ArgumentError(
-                    "this was fitted to embeddings; pass those of the target: "
-                    "effect(ck.embed_images(target, encoder, bands=embeddings_of_the_fit))."
-                )
+                raise embedded_elsewhere()
             raw = columns_like(data, self._names, self._levels)
             covariates = self._standard.of(data)
             where: tuple[str, Any] = ("obs", np.arange(data.n))

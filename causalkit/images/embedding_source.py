@@ -28,6 +28,7 @@ SAME = (
     "band_sd",
 )
 _RUN = 4096
+_LIKE_THE_FIT = "ck.embed_images(target, encoder, bands=embeddings_of_the_fit)"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -149,6 +150,13 @@ def as_vectors(embeddings: Any) -> Vectors:
     return Vectors(table, keys, np.arange(table.shape[0]), dim, origin)
 
 
+def embedded_elsewhere() -> ArgumentError:
+    """Error for data where a fit to embeddings needs those of the target."""
+    return ArgumentError(
+        f"this was fitted to embeddings; pass those of the target: effect({_LIKE_THE_FIT})."
+    )
+
+
 def as_lists(value: Any) -> Any:
     """Attribute as lists and numbers of Python, whatever storage made of it."""
     return np.asarray(value).tolist() if isinstance(value, np.ndarray | list | tuple) else value
@@ -228,7 +236,7 @@ def check_alike(fitted: dict[str, Any], given: dict[str, Any]) -> None:
         raise ArgumentError(
             f"these embeddings differ from those of the fit in {', '.join(differs)}; make them by "
             "the same encoder and arguments, with the statistics of the bands of the former: "
-            "ck.embed_images(target, encoder, bands=embeddings_of_the_fit)."
+            f"{_LIKE_THE_FIT}."
         )
     fitted_times, given_times = (tuple(one.get("times", ())) for one in (fitted, given))
     compare_times(fitted_times, given_times, "the embeddings")

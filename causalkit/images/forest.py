@@ -21,6 +21,7 @@ from causalkit.images.embed import embed_images
 from causalkit.images.embedding_source import (
     Vectors,
     check_alike,
+    embedded_elsewhere,
     same_vectors,
     target_vectors,
     vectors_of,
@@ -353,10 +354,7 @@ class ImageCausalForest(EffectMap):
     def _target(self, data: Any) -> tuple[Floats, str, Any]:
         if isinstance(data, CausalData):
             if self.embeddings_ is None:
-                raise ArgumentError(
-                    "this was fitted to embeddings; pass those of the target: "
-                    "effect(ck.embed_images(target, encoder, bands=embeddings_of_the_fit))."
-                )
+                raise embedded_elsewhere()
             vectors = vectors_of(data, self._embed(data, self.embeddings_))
             check_alike(self._origin, vectors.origin)
             return vectors.values[vectors.of_row], "obs", np.arange(data.n)
