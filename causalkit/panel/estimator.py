@@ -240,7 +240,7 @@ class PanelDML(Estimator):
             return self.result_
         return followup.other_estimand(self.fit_, self._settings, self.result_, estimand)
 
-    def compare(self, data: CausalData | None = None) -> ResultTable:
+    def compare(self, *, data: CausalData | None = None) -> ResultTable:
         """All approaches and the linear companions side by side, on the same folds.
 
         ``data`` is needed after loading a saved estimator, which keeps none.

@@ -54,15 +54,12 @@ class PanelFit:
         Design, folds, predictions, residuals and scores.
     clusters : tuple of (n,) int arrays
         Clusters of the variance, for the rows of the score.
-    n_data : int
-        Rows of the data, used or not.
     source : Source
         What later questions need of the data.
     """
 
     model: ModelFit
     clusters: tuple[Ints, ...]
-    n_data: int
     source: Source
 
     @property
@@ -273,7 +270,7 @@ def fit_panel(
     if model.used is not None:
         clusters = tuple(np.unique(codes[model.used], return_inverse=True)[1] for codes in clusters)
     warn_if_few(clusters)
-    return PanelFit(model, clusters, len(data), Source.of(data))
+    return PanelFit(model, clusters, Source.of(data))
 
 
 def _test_sets(fit: PanelFit) -> list[list[Ints]]:

@@ -1,5 +1,7 @@
 """A saved estimator answers what needs no data, without them."""
 
+from inspect import signature
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -41,6 +43,13 @@ def test_another_estimand_and_effects_need_no_data_after_loading(tmp_path):
     assert predicted.equals(varying.effect(data))
     slope = np.polyfit(table()["x1"], predicted["effect"].to_numpy(), 1)[0]
     assert abs(slope - 1.0) < 0.3
+
+
+def test_data_are_passed_again_by_name_as_in_the_other_family():
+    of_panels, of_instruments = (
+        signature(estimator.compare) for estimator in (ck.PanelDML, ck.InvalidIV)
+    )
+    assert of_panels == of_instruments
 
 
 @pytest.mark.parametrize("approach", sorted(APPROACHES))
