@@ -10,6 +10,7 @@ from scipy.stats import rankdata
 
 from causalkit.errors import ArgumentError, CausalKitWarning, IdentificationError, check_choice
 from causalkit.heterogeneity import RateResult, rank_average_treatment_effect
+from causalkit.heterogeneity.rate import Target
 from causalkit.images.posterior import Posterior
 from causalkit.inference.arguments import check_number
 from causalkit.inference.solve import Solution, solve_linear
@@ -190,7 +191,7 @@ def _warn_of_quartiles(found: Evaluation) -> None:
 
 
 def honest_rate(
-    found: Evaluation, *, target: str, n_boot: int, seed: int, q: Any = None
+    found: Evaluation, *, target: Target, n_boot: int, seed: int, q: Any = None
 ) -> RateResult:
     """What ranking places by the predicted effect is worth, by scores of other rows.
 
@@ -199,12 +200,10 @@ def honest_rate(
     ArgumentError
         As :func:`~causalkit.rank_average_treatment_effect`.
     """
-    if target not in ("AUTOC", "QINI"):
-        raise ArgumentError(f"target must be 'AUTOC' or 'QINI', got {target!r}.")
     return rank_average_treatment_effect(
         found.score,
         found.cate,
-        target=target,  # type: ignore[arg-type]  # checked above
+        target=target,
         q=q,
         n_boot=n_boot,
         clusters=found.clusters,

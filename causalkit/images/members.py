@@ -321,7 +321,7 @@ def _chains(
     from causalkit.images.embedding_model import Arrays, sample_posterior
 
     mode = maximum(density, begin)
-    spread = Gaussian(mode, 2.0 * curvature_root(density, mode), mode)
+    spread = Gaussian(mode, 2.0 * curvature_root(density, mode))
     found = sample_posterior(
         model,
         Arrays(*(getattr(sample, name).numpy() for name in Arrays.__slots__)),

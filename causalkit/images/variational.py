@@ -32,13 +32,10 @@ class Gaussian:
     mean : (P,) Tensor
     root : (P, P) Tensor
         Of the covariance.
-    bound : (steps,) Tensor
-        Evidence lower bound at every step, up to a constant.
     """
 
     mean: Tensor
     root: Tensor
-    bound: Tensor
 
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
         """Independent draws, ``(count, P)``."""
@@ -122,7 +119,6 @@ def fit_full_rank(
     adam = torch.optim.Adam([shift, below, log_diagonal], lr=_RATE)
     schedule = torch.optim.lr_scheduler.LinearLR(adam, 1.0, 0.1, total_iters=steps)
     kept = [torch.zeros_like(part) for part in (shift, below, log_diagonal)]
-    bounds = torch.empty(steps, dtype=mode.dtype)
     for step in range(steps):
         noise = torch.randn((_DRAWS, count), generator=generator, dtype=mode.dtype)
         root = torch.tril(below, -1) + torch.diag(log_diagonal.exp())
@@ -137,9 +133,8 @@ def fit_full_rank(
         (-bound).backward()  # type: ignore[no-untyped-call]
         adam.step()
         schedule.step()
-        bounds[step] = bound.detach()
         if step >= steps // 2:
             for total, part in zip(kept, (shift, below, log_diagonal), strict=True):
                 total += part.detach() / (steps - steps // 2)
     root = torch.tril(kept[1], -1) + torch.diag(kept[2].exp())
-    return Gaussian(mode + frame @ kept[0], frame @ root, bounds)
+    return Gaussian(mode + frame @ kept[0], frame @ root)

@@ -43,17 +43,13 @@ class Learners:
 
 
 @dataclass(frozen=True, slots=True)
-class FirstStage:
+class Regressions:
     """Regressions on the covariates by arm: arrays ``(n, n_rep)``, or pairs of them by arm."""
 
     pi: Floats
     mu: tuple[Floats, Floats]
     eta: tuple[Floats, Floats]
     hats: CrossFit
-
-    def received(self, z: Floats, arms: tuple[Floats, Floats]) -> Floats:
-        """Values of the arm that each row is in."""
-        return np.where(z[:, None] == 1.0, arms[1], arms[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +72,8 @@ class Fitted:
         How β was learned, and its held-out losses.
     clipped : float
         Share of rows whose propensity of the instrument was outside the bounds.
+    models : mapping of (name, repeat, fold) to object
+        Fitted models, if they are kept.
     population : (n,) bool array or None
         Rows that the average runs over, where it is not for |ΔV| of these nuisances to say.
     """
@@ -125,8 +123,8 @@ def fit_binary(
     first = first_stage(sample, sight, folds, fitter, learners, constant=constant)
     z, a = sample.z[:, 0], sample.a
     pi = kept_inside(first.pi, clip)
-    a_res = a[:, None] - first.received(z, first.mu)
-    product = a_res * (sample.y[:, None] - first.received(z, first.eta))
+    a_res = a[:, None] - received(z, first.mu)
+    product = a_res * (sample.y[:, None] - received(z, first.eta))
     second = second_stage(
         sample, sight, folds, fitter, learners, product=product, square=a_res**2, constant=constant
     )
@@ -155,7 +153,7 @@ def fit_binary(
     way = min(losses, key=lambda name: losses[name])
     beta = given.get("effect", ways[way])
     rho = given.get("confounding", mix(pi, covariance) - beta * mix(pi, variance))
-    mu, eta = first.received(z, first.mu), first.received(z, first.eta)
+    mu, eta = received(z, first.mu), received(z, first.eta)
     omega = eta - beta * mu
     hats = Nuisances(
         mu=mu,
@@ -198,7 +196,7 @@ def first_stage(
     learners: Learners,
     *,
     constant: Bools,
-) -> FirstStage:
+) -> Regressions:
     """π, μ_z and η_z; a treatment that does not vary in an arm is its value there."""
     z, a, y = sample.z[:, 0], sample.a, sample.y
     kind = "probability" if sample.binary_treatment else "mean"
@@ -219,7 +217,7 @@ def first_stage(
         predictions={**found.predictions, **fixed},
         chosen={**found.chosen, **dict.fromkeys(fixed, "constant")},
     )
-    return FirstStage(
+    return Regressions(
         pi=hats["instrument"],
         mu=(hats["treatment:0"], hats["treatment:1"]),
         eta=(hats["outcome:0"], hats["outcome:1"]),
@@ -300,6 +298,11 @@ def kept_inside(pi: Floats, clip: float) -> Floats:
             "clip=0 leaves their weights infinite; use clip=0.01, or another learner."
         )
     return inside
+
+
+def received(z: Floats, arms: tuple[Floats, Floats]) -> Floats:
+    """Values of the arm that each row is in."""
+    return np.where(z[:, None] == 1.0, arms[1], arms[0])
 
 
 def mix(pi: Floats, arms: tuple[Floats, Floats]) -> Floats:

@@ -66,8 +66,11 @@ class ParametricFit:
 
     Attributes
     ----------
-    pi, mu, omega, beta, rho, delta_v, direction, share : (n,) arrays
-        Fitted nuisances.
+    nuisances : mapping of str to (n,) array
+        As fitted: ``"instrument"`` (π, not clipped), ``"treatment:0"``, ``"treatment:1"`` and
+        ``"treatment"`` (μ, and that of the own arm), ``"omega"``, ``"effect"`` (β),
+        ``"confounding"`` (ρ), ``"variance:0"``, ``"variance:1"``, ``"delta_v"`` and ``"share"``
+        (E[A | L]).
     psi : Solution
         Coefficients of β.
     solutions : mapping of target to Solution
@@ -172,9 +175,6 @@ class _System:
     @property
     def omega_terms(self) -> Floats:
         return _received(self.terms.omega, self.data.z == 1.0)
-
-    def mean(self, values: Floats) -> Floats:
-        return np.asarray(np.average(values, axis=0, weights=self.data.w))
 
     def variance(self) -> Regression:
         """Variance of a continuous treatment: exp(m'δ) for squared residuals."""

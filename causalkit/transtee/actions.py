@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from causalkit.data import CausalData
+from causalkit.data.candidate import plain
 from causalkit.errors import ArgumentError, ArgumentTypeError, DataError, Problem
 from causalkit.transtee.shapes import ActionShape
 from causalkit.typing import Bools, Floats, Ints
@@ -148,7 +149,7 @@ def action_code(data: CausalData) -> ActionCode:
         column = data.frame[name]
         if kind in CATEGORICAL:
             values = column.cat.categories if hasattr(column, "cat") else sorted(column.unique())
-            levels[name] = tuple(_plain(value) for value in values)
+            levels[name] = tuple(plain(value) for value in values)
         if kind != "structured" and column.nunique() < 2:
             problems.append(
                 Problem(
@@ -310,17 +311,13 @@ def action_name(action: Any) -> str:
         return "given"
     if parts:
         return ", ".join(f"{name}={value}" for name, value in parts.items())
-    return ", ".join(str(_plain(value)) for value in values)
-
-
-def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value
+    return ", ".join(str(plain(value)) for value in values)
 
 
 def _level_codes(code: ActionCode, name: str, frame: pd.DataFrame) -> Ints:
     levels = code.levels[name]
     place: dict[Any, int] = {level: position for position, level in enumerate(levels)}
-    found = frame[name].astype(object).map(lambda value: place.get(_plain(value), -1))
+    found = frame[name].astype(object).map(lambda value: place.get(plain(value), -1))
     codes = found.to_numpy(dtype=np.int64)
     if (codes < 0).any():
         unseen = frame[name][codes < 0].unique()[:5]
@@ -328,7 +325,7 @@ def _level_codes(code: ActionCode, name: str, frame: pd.DataFrame) -> Ints:
             Problem(
                 "E05-nan-treatment",
                 f"{name!r} has values never seen in training: "
-                f"{', '.join(repr(_plain(value)) for value in unseen)}; known: "
+                f"{', '.join(repr(plain(value)) for value in unseen)}; known: "
                 f"{', '.join(repr(level) for level in levels)}.",
                 name,
             )
@@ -362,7 +359,7 @@ def check_arm_counts(code: ActionCode, frame: pd.DataFrame) -> Sequence[str]:
     """
     words = []
     for name, levels in code.levels.items():
-        counts = frame[name].astype(object).map(_plain).value_counts()
+        counts = frame[name].astype(object).map(plain).value_counts()
         for level in levels:
             count = int(counts.get(level, 0))
             if count < 2:

@@ -153,7 +153,7 @@ def test_the_ranking_is_clustered_as_the_averages_are():
     found = evaluation(clusters=True)
     rate = honest_rate(found, target="QINI", n_boot=50, seed=0)
     assert rate.effects.n_clusters == 60
-    with pytest.raises(ArgumentError, match="target must be"):
+    with pytest.raises(ArgumentError, match="unknown target 'GINI'"):
         honest_rate(found, target="GINI", n_boot=50, seed=0)
 
 
