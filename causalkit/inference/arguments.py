@@ -4,7 +4,7 @@ import math
 from numbers import Real
 from typing import Any
 
-from causalkit.errors import ArgumentError, ArgumentTypeError, check_level
+from causalkit.errors import ArgumentError, ArgumentTypeError
 
 
 def check_number(name: str, value: Any) -> float:
@@ -57,8 +57,3 @@ def check_share(name: str, value: Any) -> float:
     if not 0.0 <= share < 1.0:
         raise ArgumentError(f"{name} is a share of variance in [0, 1), got {value!r}.")
     return share
-
-
-def check_probability(value: Any) -> float:
-    """Return a confidence level strictly between 0 and 1."""
-    return check_level(check_number("the confidence level", value))

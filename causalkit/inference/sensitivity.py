@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from scipy import optimize, stats
 
-from causalkit.errors import ArgumentError, check_choice
-from causalkit.inference.arguments import check_number, check_probability, check_share
+from causalkit.errors import ArgumentError, check_choice, check_level
+from causalkit.inference.arguments import check_number, check_share
 from causalkit.inference.repeats import AGGREGATIONS
 from causalkit.inference.variance import Ssc, sandwich
 from causalkit.typing import Floats, Ints
@@ -200,7 +200,7 @@ def omitted_variable_bounds(
     cf_y, cf_d = check_share("cf_y", cf_y), check_share("cf_d", cf_d)
     if not -1.0 <= check_number("rho", rho) <= 1.0:
         raise ArgumentError(f"rho is a correlation in [-1, 1], got {rho!r}.")
-    null, level = check_number("null", null), check_probability(level)
+    null, level = check_number("null", null), check_level(level)
     check_choice("aggregation", aggregation, AGGREGATIONS)
     w = np.ones(y_res.shape[0]) if weights is None else weights * (len(weights) / weights.sum())
     residual = y_res - theta * d_res

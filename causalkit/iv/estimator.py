@@ -8,10 +8,10 @@ import pandas as pd
 from sklearn.base import clone
 
 from causalkit.data import CausalData, Requires
-from causalkit.errors import ArgumentError, check_choice
+from causalkit.errors import ArgumentError, check_choice, check_level
 from causalkit.estimator import Estimator, Refit
 from causalkit.inference.anderson_rubin import AndersonRubin
-from causalkit.inference.arguments import check_number, check_probability
+from causalkit.inference.arguments import check_number
 from causalkit.inference.hypotheses import HypothesisTest
 from causalkit.iv.compare import compare, comparison_rows, differences
 from causalkit.iv.fit import fit_iv
@@ -275,7 +275,7 @@ class InvalidIV(Estimator):
         """
         self._check_fitted()
         inference = self.fit_.inference(self._settings)
-        value, chance = check_number("null", null), check_probability(level)
+        value, chance = check_number("null", null), check_level(level)
         return weak_robust(self.fit_.fitted.products, inference, null=value, level=chance)
 
     def strength(self) -> Strength:

@@ -14,9 +14,9 @@ import pandas as pd
 from scipy import stats
 
 from causalkit.data import CausalData
-from causalkit.errors import ArgumentError, CausalKitError
+from causalkit.errors import ArgumentError, CausalKitError, check_level
 from causalkit.estimator import Refit
-from causalkit.inference.arguments import check_number, check_probability
+from causalkit.inference.arguments import check_number
 from causalkit.iv.nuisances import away_from_zero
 from causalkit.iv.result import IVFit
 from causalkit.iv.settings import Settings
@@ -134,7 +134,7 @@ def departure_bounds(
         unit=float(spread * mean(1.0 / np.abs(away_from_zero(hats.delta_v[rows, 0], fit.least)))),
         departure=float(departure),
         null=check_number("null", null),
-        level=check_probability(level),
+        level=check_level(level),
     )
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 
 from causalkit.data import CausalData
-from causalkit.errors import ArgumentError, check_choice, check_count
+from causalkit.errors import ArgumentError, check_choice, check_count, check_level
 from causalkit.inference.anderson_rubin import AndersonRubin
-from causalkit.inference.arguments import check_number, check_probability
+from causalkit.inference.arguments import check_number
 from causalkit.inference.bands import absolute_ratios, critical_values, p_values
 from causalkit.inference.bootstrap import multiplier_bootstrap, wild_cluster_bootstrap
 from causalkit.inference.hypotheses import HypothesisTest
@@ -139,7 +139,7 @@ def bootstrap(
     """Bootstrap intervals and p-values, one row per term."""
     check_choice("kind of bootstrap", kind, ("multiplier", "wild"))
     check_count("n_boot", n_boot, least=_FEWEST_DRAWS)
-    level, null = check_probability(level), check_number("null", null)
+    level, null = check_level(level), check_number("null", null)
     rng = stream(settings.seed, "bootstrap", kind)
     if kind == "wild":
         return _wild(fit, settings, n_boot=n_boot, level=level, null=null, weights=weights, rng=rng)

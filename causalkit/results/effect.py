@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 import pandas as pd
 
-from causalkit.errors import ArgumentError, NonFiniteError
+from causalkit.errors import ArgumentError, NonFiniteError, check_level
 from causalkit.inference import bands
-from causalkit.inference.arguments import check_number, check_probability
+from causalkit.inference.arguments import check_number
 from causalkit.results import intervals
 from causalkit.typing import Floats, Ints
 
@@ -141,7 +141,7 @@ class EffectResult:
                 f"terms must be unique and contrast one per term, got {self.terms!r} "
                 f"and {self.contrast!r}."
             )
-        check_probability(self.level)
+        check_level(self.level)
 
     def __setstate__(self, state: list[Any]) -> None:
         for item, value in zip(fields(self), state, strict=True):
@@ -204,7 +204,7 @@ class EffectResult:
         self, level: float | None = None, *, kind: Kind | None = None, n_boot: int = 999
     ) -> tuple[Floats, Floats]:
         """:meth:`conf_int` as two arrays ``(k,)``, whatever the number of terms."""
-        level = check_probability(self.level if level is None else level)
+        level = check_level(self.level if level is None else level)
         chosen = self._kind(kind)
         critical: Floats | float
         if chosen in ("normal", "t"):

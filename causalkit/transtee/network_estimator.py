@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from causalkit.data import CausalData, Requires
-from causalkit.errors import ArgumentError, NotFittedError
+from causalkit.errors import ArgumentError, NotFittedError, check_level
 from causalkit.estimator import Estimator
-from causalkit.inference.arguments import check_probability
 from causalkit.optional import require
 from causalkit.results import EffectResult
 from causalkit.rng import as_seed
@@ -182,7 +181,7 @@ class NetworkEstimator(Estimator):
             what that counts. ``interval="conformal"``: intervals for the difference of the two
             outcomes of a unit, not for its mean.
         """
-        check_probability(level)
+        check_level(level)
         model, asked = self._model(), self._asked(data)
         found = effects.effect(
             model, asked, treatment, baseline, level=level, spread=self._spread()
@@ -208,7 +207,7 @@ class NetworkEstimator(Estimator):
         ----------
         Lei & Candès (2021), JRSS B 83:911.
         """
-        check_probability(level)
+        check_level(level)
         model, asked = self._model(), self._asked(data)
         if self._conformal is None:
             raise ArgumentError('outcome_interval needs interval="conformal" when fitting.')
@@ -252,7 +251,7 @@ class NetworkEstimator(Estimator):
             Student's t; ``attrs["interval"]`` says what that counts. Drawn by
             :func:`causalkit.transtee.plots.plot_dose_response`.
         """
-        check_probability(level)
+        check_level(level)
         model = self._model()
         curve = effects.dose_response(
             model,

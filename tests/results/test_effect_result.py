@@ -161,7 +161,7 @@ def test_a_level_outside_zero_and_one_is_refused(make, level):
 @pytest.mark.parametrize(
     ("ask", "words"),
     [
-        (lambda r: r.conf_int("0.9"), "confidence level must be one number, got str '0.9'"),
+        (lambda r: r.conf_int("0.9"), "confidence level must be one number, got str; use 0.95"),
         (lambda r: r.p_value([0.0, 1.0]), r"null must be one number, got list \[0.0, 1.0\]"),
         (lambda r: r.p_value(math.nan), "null must be a finite number, got nan"),
     ],
