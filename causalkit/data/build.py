@@ -78,8 +78,7 @@ def from_frame(
     strata, text, extra : str or list of str, optional
         Randomisation blocks, text columns, and columns that go along unused.
     image, sequence : str or list of str, optional
-        Variables of ``arrays``, an xarray.Dataset with dimension ``obs`` whose coordinate of that
-        name holds the unit, or the row number if there is no unit.
+        Variables of ``arrays``.
     image_key : str, optional
         Column that says which image each row has, where rows may share images. The image variables
         then have, in place of ``obs``, a dimension of their own with the keys as its coordinate.
@@ -88,6 +87,9 @@ def from_frame(
     kinds : str or list of str, optional
         Kind of each treatment (``"binary"``, ``"multi"``, ``"continuous"``, ``"dose"``,
         ``"structured"``), where the inferred one is wrong.
+    arrays : xarray.Dataset, optional
+        Images and sequences, lazy or in memory, with dimension ``obs`` first, whose coordinate of
+        that name holds the unit, or the row number if there is no unit.
     tables : mapping of str to DataFrame or table, optional
         As ``df``: edges of a graph, or what describes the items of a structured treatment.
     truth : Truth, optional

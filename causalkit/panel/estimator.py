@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import pandas as pd
 from sklearn.base import clone
@@ -22,6 +22,9 @@ from causalkit.results import EffectResult, ResultTable
 from causalkit.rng import RandomState, as_seed
 from causalkit.typing import Floats, Learner
 from causalkit.warn import collect_warnings
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 
 class PanelDML(Estimator):
@@ -55,8 +58,7 @@ class PanelDML(Estimator):
         Period effects, as dummies or as period means.
     split : str or list, default "unit"
         ``"unit"``, ``"observation"``, ``"period"``, ``"time_block"``, ``"neighbors_left_out"``,
-        ``"unit_time"``, or explicit folds: a list over repeats of lists of
-        ``(train_rows, test_rows)``.
+        ``"unit_time"``, or a list over repeats of lists of folds, ``(train_rows, test_rows)``.
     score : {"partialling-out", "iv-type"}, default "partialling-out"
         Orthogonal score of the partially linear model.
     model : {"partially-linear", "interactive", "iv"}, default "partially-linear"
@@ -65,8 +67,7 @@ class PanelDML(Estimator):
     learner : str or estimator, default "auto"
         ``"auto"``, ``"lasso"``, ``"ridge"``, ``"boosting"``, ``"forest"``, ``"linear"`` or any
         scikit-learn estimator. ``"auto"`` chooses among lasso, ridge, boosting and, where ``basis``
-        leaves products out, a relaxed lasso with them, by cross-validated loss inside each
-        training fold.
+        leaves products out, a relaxed lasso with them, by cross-validated loss in training folds.
     learner_outcome, learner_treatment, learner_instrument : str or estimator, optional
         Override ``learner`` for one nuisance.
     tune : {"fold", "repeat", "once"}, default "fold"
@@ -101,7 +102,6 @@ class PanelDML(Estimator):
     Attributes
     ----------
     result_ : EffectResult
-        The main estimate.
     diagnostics_ : mapping
         See :mod:`causalkit.panel.diagnostics`.
     fit_ : PanelFit
@@ -122,11 +122,7 @@ class PanelDML(Estimator):
     True
     """
 
-    requires = Requires(
-        roles=("unit",),
-        treatment_kinds=("binary", "continuous"),
-        allows_nan=False,
-    )
+    requires = Requires(roles=("unit",), treatment_kinds=("binary", "continuous"), allows_nan=False)
 
     def __init__(
         self,
@@ -217,9 +213,9 @@ class PanelDML(Estimator):
         data.require(needs, by=type(self).__name__)
         with collect_warnings() as caught:
             fitted = fit_panel(data, settings, folds=folds, predictions=predictions)
-            result = fitted.result(settings, warnings=caught, wall_s=time.perf_counter() - started)
+            wall_s = time.perf_counter() - started
+            self.result_ = fitted.result(settings, warnings=caught, wall_s=wall_s)
         self.fit_: PanelFit = fitted
-        self.result_ = result
         self.diagnostics_: Mapping[str, Any] = self.result_.diagnostics
         self.models_ = dict(fitted.model.hats.models)
         self._settings = settings
@@ -241,10 +237,7 @@ class PanelDML(Estimator):
         return followup.other_estimand(self.fit_, self._settings, self.result_, estimand)
 
     def compare(self, *, data: CausalData | None = None) -> ResultTable:
-        """All approaches and the linear companions side by side, on the same folds.
-
-        ``data`` is needed after loading a saved estimator, which keeps none.
-        """
+        """All approaches and linear companions on the same folds; needs ``data`` after loading."""
         self._check_fitted()
         return compare(self._refit, self.result_, self._need_data(data), self._settings)
 
@@ -284,8 +277,19 @@ class PanelDML(Estimator):
         """
         return heterogeneity.gate(*self._all(data), groups)
 
-    def effect(self, data: CausalData) -> Any:
-        """Effect for each row of ``data``, linear in its modifiers: a Dataset over ``obs``."""
+    def effect(self, data: CausalData) -> "xr.Dataset":
+        """Effect for each row of ``data``, linear in its modifiers.
+
+        Returns
+        -------
+        Dataset
+            ``effect``, ``std_error``, ``conf_low``, ``conf_high`` over ``obs``.
+
+        Raises
+        ------
+        ArgumentError, IdentificationError
+            If ``data`` lack a modifier, or the fit is not one with a varying effect.
+        """
         self._check_fitted()
         return heterogeneity.effect(self.fit_, self._settings, self.result_, data)
 

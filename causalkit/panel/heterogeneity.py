@@ -1,7 +1,7 @@
 """Effects that vary: projections of the effect of a panel fit on groups and moderators."""
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -27,6 +27,9 @@ from causalkit.results.intervals import check_kind, quantile_value
 from causalkit.rng import stream
 from causalkit.scores import effect_projection
 from causalkit.typing import Floats
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 PENALTIES = ("lasso",)
 # Of a column given those before it, in units of the column; below, sums of squares lose it.
@@ -271,8 +274,22 @@ def gate(
     return _project(fit, settings, main, used, terms=terms, estimand="gate")
 
 
-def effect(fit: PanelFit, settings: Settings, main: EffectResult, data: CausalData) -> Any:
-    """Effect of every row of new data, linear in its modifiers."""
+def effect(fit: PanelFit, settings: Settings, main: EffectResult, data: CausalData) -> "xr.Dataset":
+    """Effect of every row of new data, linear in its modifiers.
+
+    Returns
+    -------
+    Dataset
+        ``effect``, ``std_error``, ``conf_low`` and ``conf_high`` over ``obs``.
+
+    Raises
+    ------
+    ArgumentError
+        If the data are no CausalData or lack a modifier, or the fit has several treatments,
+        instruments, or another model than the partially linear one.
+    IdentificationError
+        If the rows of the fit do not tell how the effect varies.
+    """
     import xarray as xr
 
     if not isinstance(data, CausalData):
