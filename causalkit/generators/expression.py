@@ -212,14 +212,12 @@ def expression_rows(
     return np.asarray(raw / np.linalg.norm(raw, axis=1, keepdims=True), dtype=np.float64)
 
 
-def stratified_parts(
-    rng: np.random.Generator, arm: Ints, *, shares: tuple[float, float] = (0.1, 0.2)
-) -> Ints:
+def stratified_parts(rng: np.random.Generator, arm: Ints) -> Ints:
     """Draw parts 0, 1, 2 (training, validation, test) with the same shares in each arm."""
     part = np.zeros(arm.size, dtype=np.int64)
     for k in np.unique(arm):
         rows = rng.permutation(np.flatnonzero(arm == k))
-        validation, test = (round(share * rows.size) for share in shares)
+        validation, test = (round(share * rows.size) for share in (0.1, 0.2))
         part[rows[:validation]] = 1
         part[rows[validation : validation + test]] = 2
     return part

@@ -157,12 +157,12 @@ def image_data(
     )
 
 
-def checked_effects(tau: Sequence[float], count: int, name: str = "tau") -> Floats:
+def checked_effects(tau: Sequence[float], count: int) -> Floats:
     """Effects ``(count,)`` of the types."""
     effects = np.asarray(tau, dtype=np.float64)
     if effects.shape != (count,) or not np.isfinite(effects).all():
         raise ArgumentError(
-            f"{name} must hold a finite effect for each of {count} types, got {tau!r}."
+            f"tau must hold a finite effect for each of {count} types, got {tau!r}."
         )
     return effects
 

@@ -11,10 +11,8 @@ from causalkit.typing import Floats, Ints
 _STRETCH = (2.0, 98.0)  # percentiles that become black and full
 
 
-def thumbnails(
-    store: ImageStore, positions: Ints, *, rgb: Sequence[str] | None = None, frame: int = -1
-) -> Floats:
-    """Pictures of some images, stretched alike so that they can be compared.
+def thumbnails(store: ImageStore, positions: Ints, *, rgb: Sequence[str] | None = None) -> Floats:
+    """Pictures of some images, stretched alike to be compared; of a sequence the last.
 
     Parameters
     ----------
@@ -22,8 +20,6 @@ def thumbnails(
     positions : (b,) int array
     rgb : sequence of one or three str, optional
         Bands to show. Default: the first three; the first where there are fewer.
-    frame : int, default -1
-        Of a sequence: the last.
 
     Returns
     -------
@@ -38,7 +34,7 @@ def thumbnails(
     chosen = _bands(store, rgb)
     pixels = np.asarray(store.read(positions), dtype=np.float64)
     if pixels.ndim == 5:
-        pixels = pixels[:, frame]
+        pixels = pixels[:, -1]
     shown = pixels[:, chosen]
     shown = np.where(np.isfinite(shown), shown, np.nan)
     with np.errstate(invalid="ignore"):
