@@ -7,9 +7,9 @@ from causalkit.errors import CausalKitError
 from causalkit.estimator import Refit
 from causalkit.inference.solve import solve_linear
 from causalkit.panel.clusters import cluster_names, variance_clusters
-from causalkit.panel.last_step import result_of
 from causalkit.panel.linear import INSTRUMENTED, LINEAR
 from causalkit.panel.refit import given_nuisances
+from causalkit.panel.result import result_of
 from causalkit.panel.sample import panel_sample
 from causalkit.panel.settings import DEFAULT_BASIS, Settings
 from causalkit.results import EffectResult, ResultTable, table

@@ -14,7 +14,7 @@ from causalkit.inference.solve import solve_linear
 from causalkit.inference.variance import sandwich
 from causalkit.nuisance import CrossFit, Quality, quality
 from causalkit.panel.design import Design
-from causalkit.panel.fitting import Residuals, labels
+from causalkit.panel.residuals import Residuals, labels
 from causalkit.panel.sample import PanelSample, adjacent_rows
 from causalkit.scores import LinearScore
 from causalkit.typing import Floats, Ints

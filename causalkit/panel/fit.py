@@ -17,7 +17,6 @@ from causalkit.nuisance.given import placed_predictions
 from causalkit.panel.approaches import APPROACHES
 from causalkit.panel.clusters import cluster_names, variance_clusters
 from causalkit.panel.diagnostics import panel_diagnostics, spread
-from causalkit.panel.fitting import Fitting, labels, make_folds
 from causalkit.panel.identified import (
     check_folds,
     check_instruments,
@@ -25,7 +24,6 @@ from causalkit.panel.identified import (
     check_variation,
 )
 from causalkit.panel.instruments import glance_facts, strength
-from causalkit.panel.last_step import result_of
 from causalkit.panel.models import (
     ModelFit,
     check_interactive,
@@ -35,6 +33,8 @@ from causalkit.panel.models import (
     interactive_sample,
 )
 from causalkit.panel.products import warn_of_products
+from causalkit.panel.residuals import Fitting, labels, make_folds
+from causalkit.panel.result import result_of
 from causalkit.panel.sample import PanelSample, panel_sample
 from causalkit.panel.settings import Settings
 from causalkit.progress import teller

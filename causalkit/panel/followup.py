@@ -16,9 +16,9 @@ from causalkit.inference.sensitivity import Sensitivity, omitted_variable_bounds
 from causalkit.panel import instruments
 from causalkit.panel.clusters import variance_clusters
 from causalkit.panel.fit import PanelFit
-from causalkit.panel.fitting import labels
 from causalkit.panel.heterogeneity import residuals_of_one_treatment
 from causalkit.panel.linear import mundlak_test
+from causalkit.panel.residuals import labels
 from causalkit.panel.sample import panel_sample
 from causalkit.panel.settings import Settings
 from causalkit.results import EffectResult

@@ -20,7 +20,7 @@ from causalkit.heterogeneity.moderators import check_moderator
 from causalkit.inference.repeats import aggregate
 from causalkit.inference.variance import sandwich
 from causalkit.panel.fit import PanelFit
-from causalkit.panel.fitting import Residuals
+from causalkit.panel.residuals import Residuals
 from causalkit.panel.settings import Settings
 from causalkit.results import EffectResult
 from causalkit.results.intervals import check_kind, quantile_value

@@ -12,7 +12,7 @@ from causalkit.errors import ArgumentError, IdentificationError, OverlapWarning
 from causalkit.nuisance import CrossFit, Folds, Quality, quality
 from causalkit.nuisance.learners import is_classifier
 from causalkit.panel.design import Design
-from causalkit.panel.fitting import (
+from causalkit.panel.residuals import (
     Fitting,
     Residuals,
     labels,

@@ -20,8 +20,8 @@ from causalkit.nuisance.learners import Kind, is_classifier, plan
 from causalkit.nuisance.tuning import TUNE, Tune
 from causalkit.panel.approaches import ALIASES, APPROACHES, TRANSFORMED
 from causalkit.panel.design import MUNDLAK_TERMS, TIME_EFFECTS, Options
-from causalkit.panel.fitting import Learners
 from causalkit.panel.models import MODELS, SCORES
+from causalkit.panel.residuals import Learners
 
 COV_TYPES = ("clustered", "two-way", "robust", "nonrobust")
 AGGREGATIONS = ("median", "mean", "bounds")
