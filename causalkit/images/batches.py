@@ -1,6 +1,6 @@
 """Batches of images with all units of each, read and shuffled run by run."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,10 +59,26 @@ class Rows:
     @classmethod
     def of(cls, store: ImageStore, rows: Ints) -> "Rows":
         """Group ``rows`` ``(r,)`` by image."""
-        image = store.of_row[rows]
+        return cls._by_image(store.of_row[rows], rows)
+
+    @classmethod
+    def together(cls, parts: "Sequence[Rows]") -> "Rows":
+        """Rows of several parts."""
+        image = [np.repeat(part.images, np.diff(part.starts)) for part in parts]
+        rows = [part.order for part in parts]
+        return cls._by_image(np.concatenate(image), np.concatenate(rows))
+
+    @classmethod
+    def _by_image(cls, image: Ints, rows: Ints) -> "Rows":
         order = np.argsort(image, kind="stable")
         images, counts = np.unique(image, return_counts=True)
         return cls(images, rows[order], np.append(0, np.cumsum(counts)))
+
+    def at(self, places: Ints) -> "Rows":
+        """Those of the images at some places ``(b,)``, ascending."""
+        order, inverse = self.having(self.images[places])
+        starts = np.append(0, np.cumsum(np.bincount(inverse, minlength=places.size)))
+        return Rows(self.images[places], order, starts)
 
     def having(self, images: Ints) -> tuple[Ints, Ints]:
         """Rows that have one of ``images`` ``(b,)``, and the place of each row's image there."""

@@ -1,7 +1,7 @@
 """Fit the mixture with a given number of clusters, or choose the number on the selection rows."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,9 +14,12 @@ from causalkit.images.model import Mixture
 from causalkit.images.outcomes import Design
 from causalkit.images.settings import MixtureChoice, Plan
 from causalkit.images.training import Recipe, Trial
+from causalkit.rng import stream
 from causalkit.typing import Floats, Ints
 
 Advance = Callable[[str], None] | None
+N_FOLDS = 5
+_ERRORS = 1.645
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,8 +67,9 @@ class Chosen:
     n_clusters : int
     table : DataFrame or None
         One row per number tried: ``n_clusters``, ``score`` (mean log predictive density of the
-        selection rows), ``behind`` (the best without inactive types less this) and its
-        ``std_error``, ``inactive`` (types that hardly occur), ``chosen``.
+        selection rows), ``place_gain`` (what knowing the place of a row adds to it), ``behind``
+        (the gain of the best without inactive types less this) and its ``std_error``, ``inactive``
+        (types that hardly occur), ``chosen``.
     """
 
     members: tuple[Member, ...]
@@ -82,12 +86,18 @@ def fit_or_choose(
     *,
     advance: Advance = None,
 ) -> Chosen:
-    """Fit every candidate number of clusters, and keep the smallest that predicts well enough.
+    """Fit every candidate number of clusters, and keep the smallest whose places tell enough.
 
-    Well enough: the mean over selection rows of what the best gains on it is within one standard
-    error of zero. The comparison is paired, row by row, and the error counts that rows of one
-    place or cluster hang together. Numbers of which some types hardly occur among the selection
-    rows are passed over, as the best too, since a smaller one then says the same.
+    Judged is not the density itself, which more types always raise where the noise is not as the
+    model has it, but what knowing the place adds to it: types are of places. By concavity of the
+    logarithm that is no more than 0 on average for types that do not differ by place. Enough: what
+    the best gains on it is within ``_ERRORS`` standard errors of zero. The comparison is paired,
+    row by row, and the error counts that rows of one place or cluster hang together. Numbers of
+    which some types hardly occur among the selection rows are passed over, as the best too, since
+    a smaller one then says the same.
+
+    Gains are of the selection rows; where features are given, which is cheap to fit, of all rows of
+    both parts, each by a mode that was fitted to other groups.
     """
     fitted = {
         k: _members(source, parts, design, choice, plan, k, advance) for k in choice.candidates
@@ -96,8 +106,17 @@ def fit_or_choose(
         ((k, members),) = fitted.items()
         return Chosen(members, k, None)
     best = {k: members[0] for k, members in fitted.items()}
-    groups = entry_groups(parts[1], design, choice.latent_level)
-    table = _compared(best, source, parts[1].images, groups)
+    inactive = {
+        k: int((_shares(member, source, parts[1].images) < INACTIVE).sum())
+        for k, member in best.items()
+    }
+    if isinstance(source, FromFeatures):
+        gains, groups = _crossed(source, parts, design, choice, plan)
+    else:
+        gains = {k: member.place_gains for k, member in best.items()}
+        groups = entry_groups(parts[1], design, choice.latent_level)
+    scores = {k: member.score for k, member in best.items()}
+    table = _compared(scores, gains, inactive, groups)
     k = int(table.loc[table["chosen"], "n_clusters"].iloc[0])
     return Chosen(fitted[k], k, table)
 
@@ -111,17 +130,7 @@ def _members(
     k: int,
     advance: Advance,
 ) -> tuple[Member, ...]:
-    def mixture(n_features: int) -> Mixture:
-        return Mixture(
-            n_types=k,
-            n_features=n_features,
-            n_covariates=design.covariates.shape[1],
-            likelihood=choice.likelihood,
-            latent_level=choice.latent_level,
-            cluster_sigma=choice.cluster_sigma,
-            centre=design.difference,
-        )
-
+    mixture = _mixture(choice, design, k)
     if isinstance(source, FromPixels):
         return from_pixels(
             source.make,
@@ -141,26 +150,72 @@ def _members(
     )
 
 
+def _mixture(choice: MixtureChoice, design: Design, k: int) -> Callable[[int], Mixture]:
+    """From the number of features to the model."""
+
+    def mixture(n_features: int) -> Mixture:
+        return Mixture(
+            n_types=k,
+            n_features=n_features,
+            n_covariates=design.covariates.shape[1],
+            likelihood=choice.likelihood,
+            latent_level=choice.latent_level,
+            cluster_sigma=choice.cluster_sigma,
+            centre=design.difference,
+        )
+
+    return mixture
+
+
+def _crossed(
+    source: FromFeatures,
+    parts: tuple[Rows, Rows],
+    design: Design,
+    choice: MixtureChoice,
+    plan: Plan,
+) -> tuple[dict[int, Floats], Ints]:
+    """Gains of the rows of both parts by number of clusters, out of fold, and their groups."""
+    rows = Rows.together(parts)
+    images = np.concatenate([part.images for part in parts])
+    features = np.vstack([source.train, source.select])[np.argsort(images)]
+    of_image = np.unique(design.groups[rows.order[rows.starts[:-1]]], return_inverse=True)[1]
+    turn = stream(plan.seed, "choice").permutation(int(of_image.max()) + 1)
+    fold = turn[of_image] % N_FOLDS
+    modes = replace(plan, inference="map", n_ensemble=1)
+    gains: dict[int, list[Floats]] = {k: [] for k in choice.candidates}
+    groups: list[Ints] = []
+    for number in range(N_FOLDS):
+        kept, held = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
+        pair = rows.at(kept), rows.at(held)
+        for k in choice.candidates:
+            model = _mixture(choice, design, k)(features.shape[1])
+            found = member_on(
+                (features[kept], features[held]), pair, design, model, modes, number=number
+            )
+            gains[k].append(found.place_gains)
+        met = entry_groups(pair[1], design, choice.latent_level)
+        groups.append(met + sum(int(one.max()) + 1 for one in groups))
+    return {k: np.concatenate(gain) for k, gain in gains.items()}, np.concatenate(groups)
+
+
 def _compared(
-    best: dict[int, Member], source: FromPixels | FromFeatures, images: Ints, groups: Ints
+    scores: dict[int, float], gains: dict[int, Floats], inactive: dict[int, int], groups: Ints
 ) -> pd.DataFrame:
-    inactive = {
-        k: int((_shares(member, source, images) < INACTIVE).sum()) for k, member in best.items()
-    }
     # One cluster is always among them: its share is one.
-    able = [k for k in best if not inactive[k]]
-    leader = best[max(able, key=lambda k: best[k].score)]
-    gains = {k: leader.row_scores - member.row_scores for k, member in best.items()}
+    able = [k for k in gains if not inactive[k]]
+    leader = gains[max(able, key=lambda k: float(gains[k].mean()))]
+    behind = {k: leader - gain for k, gain in gains.items()}
     table = pd.DataFrame(
         {
-            "n_clusters": list(best),
-            "score": [member.score for member in best.values()],
-            "behind": [float(gain.mean()) for gain in gains.values()],
-            "std_error": [_error_of_mean(gain, groups) for gain in gains.values()],
+            "n_clusters": list(scores),
+            "score": list(scores.values()),
+            "place_gain": [float(gain.mean()) for gain in gains.values()],
+            "behind": [float(gap.mean()) for gap in behind.values()],
+            "std_error": [_error_of_mean(gap, groups) for gap in behind.values()],
             "inactive": list(inactive.values()),
         }
     )
-    enough = (table["behind"] <= table["std_error"]) & (table["inactive"] == 0)
+    enough = (table["behind"] <= _ERRORS * table["std_error"]) & (table["inactive"] == 0)
     first = table.loc[enough, "n_clusters"].min()
     return table.assign(chosen=table["n_clusters"] == first)
 

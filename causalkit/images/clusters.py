@@ -40,8 +40,8 @@ class ImageEffectClusters(PixelMap):
     Parameters
     ----------
     n_clusters : int or "auto", default 2
-        K, at most 8. ``"auto"`` takes the smallest K whose predictive density on the selection
-        rows is within one standard error of the best of 1 to ``max_clusters``.
+        K, at most 8. ``"auto"`` takes the smallest of 1 to ``max_clusters`` to whose predictive
+        density of the selection rows knowing their places adds as much as to any, up to chance.
     encoder : {"cnn", "filters", "random", "auto"}, ImageEncoder or a list, default "cnn"
         ``"cnn"`` is trained with the effects, and so is ``"filters"``, one layer that finds small
         patterns in few images; ``"random"`` has fixed random filters; a module of your own goes

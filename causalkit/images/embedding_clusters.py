@@ -47,7 +47,8 @@ class EmbeddingEffectClusters(ClusterMap):
     Parameters
     ----------
     n_clusters : int or "auto", default 2
-        K, at most 8; ``"auto"`` chooses among 1 to ``max_clusters``.
+        K, at most 8; ``"auto"`` chooses among 1 to ``max_clusters``, as
+        :class:`ImageEffectClusters` does, on all rows but those of the evaluation, in five folds.
     inference : {"svi_fullrank", "map", "nuts"}, default "svi_fullrank"
         Posterior: Gaussian with full covariance, modes under perturbed weights and priors, or draws
         of the No-U-Turn sampler of PyMC (at most 64 features and 20,000 training rows).

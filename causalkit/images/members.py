@@ -33,6 +33,7 @@ from causalkit.rng import seed_of
 from causalkit.typing import Floats, Ints
 
 _FLAT_FEATURE = 1e-8
+_DRAWS_AT_ONCE = 50
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,8 +47,9 @@ class Member:
     posterior : Posterior
     score : float
         Mean log predictive density of the selection rows, standardised outcome.
-    row_scores : (n_select,) array
-        Of each of these rows; of each image where units share types.
+    place_gains : (n_select,) array
+        What knowing the place adds to the log predictive density of each of these rows, or of each
+        image where units share types: 0 on average or less if types do not differ by place.
     history : tuple
         Of training.
     sampling : mapping or None
@@ -59,7 +61,7 @@ class Member:
     network: Any
     posterior: Posterior
     score: float
-    row_scores: Floats
+    place_gains: Floats
     history: tuple[tuple[float, float], ...] = ()
     sampling: Mapping[str, Any] | None = None
     mode: Floats | None = None
@@ -249,21 +251,28 @@ def member_on(
     else:
         posterior_of_theta = fit_full_rank(density, begin, generator=generator)
         draws = posterior_of_theta.draw(max(2, plan.n_draws // plan.n_ensemble), generator)
-    with torch.no_grad():
-        rows = torch.cat(
-            [log_likelihood(model, part, samples[1]) for part in draws.split(_DRAWS_AT_ONCE)]  # type: ignore[no-untyped-call]
-        )
-        scores = (torch.logsumexp(rows, dim=0) - np.log(draws.shape[0])).numpy()
+    scores = predictive(model, draws, samples[1])
+    gains = scores - predictive(model, draws, samples[1], blind=True)
     if plan.inference == "map" and plan.n_ensemble > 1 and theta is None:
         # Members share their features, and so their mode: without this they would not differ.
         groups = entry_groups(parts[0], design, model.latent_level)
         draws = perturbed_mode(model, samples[0], draws[0], groups, generator)[None]
     posterior = Posterior(model, draws.numpy(), mean, sd, design.centre, design.scale)
     per_row = float(scores.sum()) / parts[1].order.size
-    return Member(network, posterior, per_row, scores, history, sampling, begin.numpy())
+    return Member(network, posterior, per_row, gains, history, sampling, begin.numpy())
 
 
-_DRAWS_AT_ONCE = 50
+@torch.no_grad()
+def predictive(model: Mixture, draws: Tensor, sample: Sample, *, blind: bool = False) -> Floats:
+    """Log predictive density of every row, or image, over draws ``(S, P)``."""
+    rows = torch.cat(
+        [
+            log_likelihood(model, part, sample, blind=blind)
+            for part in draws.split(_DRAWS_AT_ONCE)  # type: ignore[no-untyped-call]
+        ]
+    )
+    found: Floats = (torch.logsumexp(rows, dim=0) - np.log(draws.shape[0])).numpy()
+    return found
 
 
 def perturbed_mode(

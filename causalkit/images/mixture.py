@@ -106,8 +106,17 @@ def baseline(model: Mixture, theta: Tensor, sample: Sample) -> Tensor:
     return found
 
 
-def log_likelihood(model: Mixture, theta: Tensor, sample: Sample) -> Tensor:
+def log_likelihood(model: Mixture, theta: Tensor, sample: Sample, *, blind: bool = False) -> Tensor:
     """Log-likelihood of every row, or of every image where its units share a type.
+
+    Parameters
+    ----------
+    model : Mixture
+    theta : (S, P) Tensor
+    sample : Sample
+    blind : bool
+        Give every image the mean probabilities of all of them, as if nobody knew which place has
+        which type.
 
     Returns
     -------
@@ -118,6 +127,8 @@ def log_likelihood(model: Mixture, theta: Tensor, sample: Sample) -> Tensor:
         sample.treatment[None, :, None] * effects(model, theta)[:, None, :]
     )
     log_probs = type_log_probs(model, theta, sample.features)
+    if blind:
+        log_probs = log_probs.exp().mean(dim=1, keepdim=True).log().expand_as(log_probs)
     if model.latent_level == "unit":
         dense = _log_density(model, theta, sample, located)
         return torch.logsumexp(log_probs[:, sample.image] + dense, dim=-1)

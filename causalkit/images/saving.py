@@ -29,7 +29,7 @@ from causalkit.provenance import versions
 from causalkit.results import EffectResult
 from causalkit.tensorfile import of_part, read_fit, save_fit
 
-SCHEMA = 4
+SCHEMA = 5
 _PLAIN = (bool, int, float, str)
 _CNN = re.compile(r"cnn-(\d+)")
 _FILTERS = re.compile(r"filters-(\d+)x(\d+)")
@@ -174,7 +174,7 @@ def _fitted(
                 networks[one["network"]],
                 posterior,
                 one["score"],
-                part["row_scores"],
+                part["place_gains"],
                 history,
                 mode=part["mode"],
             )
@@ -323,7 +323,7 @@ def _arrays(estimator: Any) -> dict[str, Any]:
             if isinstance(value, np.ndarray):
                 found[f"{prefix}.{item.name}"] = value
     for number, member in enumerate(fitted.members):
-        found[f"member.{number}.row_scores"] = member.row_scores
+        found[f"member.{number}.place_gains"] = member.place_gains
         found[f"member.{number}.mode"] = member.mode
     for number, codes in enumerate(estimator.result_.clusters):
         found[f"clusters.{number}"] = codes

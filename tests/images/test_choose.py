@@ -1,6 +1,4 @@
-"""The number of clusters: the smallest that predicts about as well as the best."""
-
-from types import SimpleNamespace
+"""The number of clusters: the smallest whose places tell about as much as those of the best."""
 
 import numpy as np
 import pytest
@@ -8,33 +6,25 @@ import torch
 
 import causalkit as ck
 from causalkit.images import training
-from causalkit.images.choose import FromFeatures, _compared, _error_of_mean
+from causalkit.images.choose import _compared, _error_of_mean
+from causalkit.images.mixture import Sample, log_likelihood, parts_of, type_log_probs
+from causalkit.images.model import Mixture
 
 ROWS = np.arange(100)
 # Mean 0; its standard error over these rows is .1005.
 NOISE = np.where(ROWS % 2 == 0, 1.0, -1.0)
 
 
-def member(row_scores, shares):
-    """What is looked at in a fit: scores of rows, and mean probabilities of types."""
-    types = np.tile(shares, (5, 1))
-    return SimpleNamespace(
-        score=row_scores.mean(),
-        row_scores=row_scores,
-        posterior=SimpleNamespace(mean_types=lambda _: types),
-    )
-
-
-def chosen(gains, shares=((1.0,), (0.6, 0.4), (0.5, 0.3, 0.2)), groups=ROWS):
-    """Number of clusters that is taken, of fits that gain so much on one cluster, row by row."""
-    best = {k + 1: member(gain, shares[k]) for k, gain in enumerate(gains)}
-    source = FromFeatures(np.zeros((5, 1)), np.zeros((5, 1)))
-    table = _compared(best, source, ROWS[:5], groups)
+def chosen(gains, inactive=(0, 0, 0), groups=ROWS):
+    """Number of clusters that is taken, of fits whose places tell so much, row by row."""
+    numbered = {k + 1: gain for k, gain in enumerate(gains)}
+    rare = {k: inactive[k - 1] for k in numbered}
+    table = _compared(dict.fromkeys(numbered, 0.0), numbered, rare, groups)
     return int(table.loc[table["chosen"], "n_clusters"].item())
 
 
-@pytest.mark.parametrize(("gain", "number"), [(0.05, 1), (0.09, 1), (0.11, 2), (0.5, 2)])
-def test_a_larger_number_has_to_gain_more_than_one_standard_error(gain, number):
+@pytest.mark.parametrize(("gain", "number"), [(0.05, 1), (0.16, 1), (0.17, 2), (0.5, 2)])
+def test_a_larger_number_has_to_gain_more_than_chance_would(gain, number):
     assert chosen([np.zeros(100), gain + NOISE]) == number
 
 
@@ -51,7 +41,7 @@ def test_the_smallest_of_those_that_will_do_is_taken():
 def test_numbers_with_types_that_hardly_occur_are_passed_over():
     gains = [np.zeros(100), 1.0 + NOISE, 3.0 + NOISE]
     assert chosen(gains) == 3
-    rare = ((1.0,), (0.6, 0.4), (0.59, 0.4, 0.01))
+    rare = (0, 0, 1)
     # Nor do they set the bar: two clusters gain ten errors on one, whatever three gain on two.
     assert chosen(gains, rare) == 2
     assert chosen([np.zeros(100), 0.05 + NOISE, 3.0 + NOISE], rare) == 1
@@ -62,7 +52,7 @@ def test_gains_of_rows_that_hang_together_count_as_one():
     gains = [np.zeros(100), 0.05 + NOISE]
     assert chosen(gains) == 1
     assert chosen(gains, groups=ROWS // 2) == 2
-    halves = [np.zeros(100), 0.2 + np.repeat([-1.0, 1.0], 50)]
+    halves = [np.zeros(100), 0.3 + np.repeat([-1.0, 1.0], 50)]
     assert chosen(halves) == 2
     assert chosen(halves, groups=ROWS // 50) == 1
 
@@ -96,3 +86,50 @@ def test_every_look_at_the_images_has_the_precision_that_was_asked_for(monkeypat
     # By number of clusters: both parts, and the shares of types; then the reference and the rest.
     assert len(looked) >= 7
     assert set(looked) == {torch.bfloat16}
+
+
+def picked(n_seeds, **design):
+    """Numbers of clusters chosen among three."""
+    numbers = []
+    for seed in range(n_seeds):
+        data = ck.generators.embedding_rct(seed, **design).blind()
+        fit = ck.EmbeddingEffectClusters(
+            n_clusters="auto", max_clusters=3, inference="map", n_ensemble=1, random_state=seed
+        )
+        numbers.append(fit.fit(data).n_clusters_)
+    return numbers
+
+
+def test_two_types_are_two_clusters():
+    assert picked(3, n=800) == [2, 2, 2]
+
+
+@pytest.mark.filterwarnings("ignore::causalkit.errors.CausalKitWarning")
+def test_skewed_noise_is_no_reason_for_clusters():
+    """More types always fit its density better: by that three were taken in both."""
+    assert picked(2, n=2000, tau=(1.0, 1.0), noise="exponential") == [1, 1]
+
+
+def theta(model, *, weight, bias):
+    """Two types one apart, and how their probabilities hang on the one feature."""
+    found = torch.zeros(1, model.size, dtype=torch.float64)
+    parts = parts_of(model, found)  # views
+    parts["gap"] += 1.0
+    parts["type_weight"] += weight
+    parts["type_bias"] += bias
+    return found
+
+
+def test_whoever_does_not_know_the_places_has_mean_probabilities():
+    model = Mixture(n_types=2, n_features=1)
+    features = torch.tensor([[-1.0], [0.5], [2.0]], dtype=torch.float64)
+    outcome = torch.tensor([0.3, -0.2, 1.1], dtype=torch.float64)
+    sample = Sample(features, torch.arange(3), outcome, torch.ones(3), torch.zeros(3, 0))
+    steep = theta(model, weight=3.0, bias=0.0)
+    mean = type_log_probs(model, steep, features)[0].exp().mean(dim=0)
+    sure = [theta(model, weight=0.0, bias=sign * 80.0) for sign in (-1.0, 1.0)]
+    by_type = torch.cat([log_likelihood(model, one, sample) for one in sure]).exp()
+    expected = (mean[:, None] * by_type).sum(dim=0).log()
+    found = log_likelihood(model, steep, sample, blind=True)[0]
+    torch.testing.assert_close(found, expected)
+    assert not torch.allclose(found, log_likelihood(model, steep, sample)[0], atol=0.1)

@@ -245,7 +245,7 @@ def test_what_is_not_a_whole_fit_is_refused(folder, tmp_path):
         return path
 
     for name, facts, message in (
-        ("schema", {"schema": 99}, "reads schema 4"),
+        ("schema", {"schema": 99}, f"reads schema {SCHEMA}"),
         ("class", {"class": "TransTEE"}, "holds 'TransTEE'"),
         ("seed", {"seed": 1}, "was changed: its files are not those that were saved"),
         ("digest", {"digest": "0"}, "was changed"),

@@ -1,0 +1,62 @@
+"""How many clusters ``n_clusters="auto"`` takes where the number of types is known.
+
+Features that are given, and pixels by the encoder that is the default; numbers from 1 to 4.
+
+    OMP_NUM_THREADS=1 python benchmarks/image_choice.py
+"""
+
+import json
+import warnings
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import causalkit as ck
+
+RESULTS = Path(__file__).parent / "results" / "image_choice.json"
+FEATURES: dict[str, dict[str, Any]] = {
+    "two types, 2,000 units": {"n": 2000},
+    "two types, 800 units": {"n": 800},
+    "two types, skewed noise, 2,000 units": {"n": 2000, "noise": "exponential"},
+    "one type, 2,000 units": {"n": 2000, "tau": (1.0, 1.0)},
+    "one type, skewed noise, 2,000 units": {
+        "n": 2000,
+        "tau": (1.0, 1.0),
+        "noise": "exponential",
+    },
+}
+PIXELS: dict[str, dict[str, Any]] = {
+    "two types, 4,000 images": {},
+    "one type, 4,000 images": {"design": "null"},
+    "one type, skewed noise, 4,000 images": {"design": "null", "noise": "exponential"},
+}
+
+
+def features(seed: int, design: dict[str, Any]) -> int:
+    """Number chosen on four features."""
+    data = ck.generators.embedding_rct(seed, **design).blind()
+    fit = ck.EmbeddingEffectClusters(n_clusters="auto", random_state=seed).fit(data)
+    return int(fit.n_clusters_)
+
+
+def pixels(seed: int, design: dict[str, Any]) -> int:
+    """Number chosen from images."""
+    data = ck.generators.image_rct(seed, n_images=4000, **design).blind()
+    fit = ck.ImageEffectClusters(n_clusters="auto", random_state=seed).fit(data)
+    return int(fit.n_clusters_)
+
+
+def main() -> None:
+    """Every case; seeds from 10 on, which nothing was chosen on."""
+    warnings.simplefilter("ignore", ck.errors.CausalKitWarning)
+    rows = []
+    for cases, choose, n_seeds in ((FEATURES, features, 20), (PIXELS, pixels, 3)):
+        for case, design in cases.items():
+            counts = Counter(choose(seed, design) for seed in range(10, 10 + n_seeds))
+            rows.append({"case": case, "chosen": {k: counts[k] for k in sorted(counts)}})
+            print(rows[-1], flush=True)
+            RESULTS.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
