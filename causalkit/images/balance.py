@@ -17,6 +17,7 @@ _STRATA = 5  # of groups by propensity, where it takes more values than that
 _LEAST_ALIKE = 10  # groups that are permuted among each other
 _UNBALANCED = 0.01
 _LEAST_MOVED = 0.5
+_BLOCK = 2**20  # numbers per array of permuted treatments
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,28 +111,82 @@ def balance_test(
     of one size where ten or more have it.
     """
     codes = np.unique(groups, return_inverse=True)[1]
-    order = np.argsort(codes, kind="stable")
     counts = np.bincount(codes)
     surprise = treatment - propensity
     kinds = _kinds(counts, _strata(np.bincount(codes, propensity) / counts))
-    permuted = [_permuted(surprise, order, counts, kinds, rng) for _ in range(n_permutations)]
-    outcomes = np.stack([surprise, *permuted], axis=1)
+    order = np.argsort(codes, kind="stable")
     fold = rng.permutation(counts.size)[codes] % _FOLDS
-    x = (features - features.mean(axis=0)) / np.maximum(features.std(axis=0), 1e-12)
-    fitted = np.empty_like(outcomes)
-    for number in range(_FOLDS):
-        test = fold == number
-        fitted[test] = _ridge(x[~test], outcomes[~test], x[test])
-    centred = outcomes - outcomes.mean(axis=0)
-    moved = fitted - fitted.mean(axis=0)
-    size = np.sqrt((centred**2).sum(axis=0) * (moved**2).sum(axis=0))
-    correlation = np.divide(
-        (centred * moved).sum(axis=0), size, out=np.zeros(size.size), where=size > 0
-    )
+    predictor = _Predictor.of(features, fold)
+    found = [predictor.correlation(surprise[:, None])]
+    together = max(1, _BLOCK // codes.size)
+    for first in range(0, n_permutations, together):
+        drawn = [
+            _permuted(surprise, order, counts, kinds, rng)
+            for _ in range(first, min(first + together, n_permutations))
+        ]
+        found.append(predictor.correlation(np.stack(drawn, axis=1)))
+    correlation = np.concatenate(found)
     as_well = int((correlation[1:] >= correlation[0]).sum())
     moved = float(counts[np.bincount(kinds)[kinds] > 1].sum() / codes.size)
     p_value = (1 + as_well) / (1 + n_permutations)
     return Balance(float(correlation[0]), p_value, n_permutations, moved)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Predictor:
+    """Ridge regression on other folds, ready for any outcome.
+
+    Attributes
+    ----------
+    x : (n, d) array
+        Standardised features, row after row of one fold, so that a fold is a slice.
+    order : (n,) int array
+        Rows of the data that these are.
+    folds : list of slice
+    penalised : list of (d, d) arrays
+        Second moments of the rows outside of each fold, with the penalty.
+    """
+
+    x: Floats
+    order: Ints
+    folds: list[slice]
+    penalised: list[Floats]
+
+    @classmethod
+    def of(cls, features: Floats, fold: Ints) -> "_Predictor":
+        order = np.argsort(fold, kind="stable")
+        x = features[order]
+        x -= x.mean(axis=0)
+        x /= np.maximum(np.sqrt(_products(x, x) / len(x)), 1e-12)
+        ends = np.cumsum(np.bincount(fold, minlength=_FOLDS)).tolist()
+        folds = [slice(low, high) for low, high in zip([0, *ends[:-1]], ends, strict=True)]
+        own = [x[rows].T @ x[rows] for rows in folds]
+        penalised = [_penalised(np.sum(own, axis=0) - mine) for mine in own]
+        return cls(x, order, folds, penalised)
+
+    def correlation(self, outcomes: Floats) -> Floats:
+        """Held-out correlation ``(m,)`` of outcomes ``(n, m)`` with their predictions."""
+        y = outcomes[self.order]
+        total, products = y.sum(axis=0), [self.x[rows].T @ y[rows] for rows in self.folds]
+        fitted = np.empty_like(y)
+        for rows, penalised, own in zip(self.folds, self.penalised, products, strict=True):
+            centre = (total - y[rows].sum(axis=0)) / (len(y) - (rows.stop - rows.start))
+            # Features sum to zero over all rows.
+            moments = np.sum(products, axis=0) - own + np.outer(self.x[rows].sum(axis=0), centre)
+            fitted[rows] = self.x[rows] @ np.linalg.solve(penalised, moments) + centre
+        y -= y.mean(axis=0)
+        fitted -= fitted.mean(axis=0)
+        size = np.sqrt(_products(y, y) * _products(fitted, fitted))
+        return np.divide(_products(y, fitted), size, out=np.zeros(size.size), where=size > 0)
+
+
+def _penalised(gram: Floats) -> Floats:
+    return np.asarray(gram + _RIDGE * np.trace(gram) / len(gram) * np.eye(len(gram)))
+
+
+def _products(left: Floats, right: Floats) -> Floats:
+    """Inner product of each column of one array with that of the other, without a third."""
+    return np.asarray(np.einsum("ij,ij->j", left, right))
 
 
 def _strata(propensity: Floats) -> Ints:
@@ -184,12 +239,3 @@ def _permuted(
     within = within * np.repeat(counts[source], counts) // np.repeat(counts, counts)
     found[order] = treatment[order[np.repeat(starts[source], counts) + within]]
     return found
-
-
-def _ridge(x: Floats, y: Floats, at: Floats) -> Floats:
-    """Predictions for several outcomes at once."""
-    centre = y.mean(axis=0)
-    gram = x.T @ x
-    penalty = _RIDGE * np.trace(gram) / gram.shape[0]
-    weights = np.linalg.solve(gram + penalty * np.eye(gram.shape[0]), x.T @ (y - centre))
-    return np.asarray(at @ weights + centre)
