@@ -45,7 +45,7 @@ def from_frame(
     sequence: Columns = (),
     graph: str | None = None,
     kinds: Columns | None = None,
-    arrays: "xr.Dataset | None" = None,
+    arrays: "xr.Dataset | Mapping[str, xr.DataArray] | None" = None,
     tables: Mapping[str, Any] | None = None,
     truth: Truth | None = None,
     name: str | None = None,
@@ -87,9 +87,10 @@ def from_frame(
     kinds : str or list of str, optional
         Kind of each treatment (``"binary"``, ``"multi"``, ``"continuous"``, ``"dose"``,
         ``"structured"``), where the inferred one is wrong.
-    arrays : xarray.Dataset, optional
+    arrays : xarray.Dataset, or mapping of str to DataArray, optional
         Images and sequences, lazy or in memory, with dimension ``obs`` first, whose coordinate of
-        that name holds the unit, or the row number if there is no unit.
+        that name holds the unit, or the row number if there is no unit. A numpy array needs names
+        for its dimensions: ``xr.DataArray(pixels, dims=("obs", "band", "y", "x"))``.
     tables : mapping of str to DataFrame or table, optional
         As ``df``: edges of a graph, or what describes the items of a structured treatment.
     truth : Truth, optional
@@ -111,6 +112,8 @@ def from_frame(
 
     Raises
     ------
+    ArgumentError, ArgumentTypeError
+        If an argument is not as described.
     DataError
         Once, with every problem found.
 
@@ -160,11 +163,42 @@ def from_frame(
         roles,
         policy,
         known=column_names(df),
-        arrays=arrays,
+        arrays=None if arrays is None else _dataset(arrays),
         tables=known,
         truth=truth,
         name=name,
     )
+
+
+def _dataset(arrays: Any) -> "xr.Dataset":
+    """Arrays that belong together as one dataset, without guesses at what dimensions mean."""
+    import xarray as xr
+
+    if isinstance(arrays, xr.Dataset):
+        return arrays
+    if isinstance(arrays, xr.DataArray):
+        raise ArgumentTypeError(
+            "arrays must be an xarray Dataset, got a DataArray; give it the name of its role: "
+            f"arrays.to_dataset(name={str(arrays.name or 'image')!r})."
+        )
+    if not isinstance(arrays, Mapping):
+        raise ArgumentTypeError(
+            "arrays must be an xarray Dataset, or a mapping of names to DataArrays, got "
+            f"{type(arrays).__name__}."
+        )
+    for name, values in arrays.items():
+        if not isinstance(values, xr.DataArray):
+            raise ArgumentTypeError(
+                f"arrays[{name!r}] is a {type(values).__name__}, whose dimensions have no names; "
+                'say which is which: xr.DataArray(pixels, dims=("obs", "band", "y", "x")), with '
+                '"time" before "band" for sequences of images.'
+            )
+    try:
+        named = [values.rename(name) for name, values in arrays.items()]
+        found: xr.Dataset = xr.merge(named, join="exact", combine_attrs="drop_conflicts")
+    except ValueError as error:
+        raise ArgumentError(f"the arrays do not fit together: {error}") from error
+    return found
 
 
 def _further(name: str, table: Any) -> pd.DataFrame:

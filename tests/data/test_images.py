@@ -9,7 +9,7 @@ import xarray as xr
 
 from causalkit.data import CausalData
 from causalkit.data.images import ImageStore, lazy_images
-from causalkit.errors import ArgumentError, DataError
+from causalkit.errors import ArgumentError, ArgumentTypeError, DataError
 
 KEYS = ["a", "b", "c", "d"]
 
@@ -144,3 +144,28 @@ def test_a_function_that_returns_another_shape_is_refused():
         ImageStore.of(shared(images=images.rename("tile"))).read([0])
     with pytest.raises(ArgumentError, match="shape must be"):
         lazy_images(lambda keys: keys, KEYS, shape=(2, 3))
+
+
+def test_a_mapping_of_arrays_is_a_dataset():
+    other = pictures().isel(band=[0]).drop_vars("band").rename(band="channel", y="row", x="column")
+    roles = {"outcome": "y", "treatment": "t", "image": "tile", "image_key": "village"}
+    arrays = {"tile": pictures(), "old": other}
+    data = CausalData.from_frame(people(), arrays=arrays, **roles)
+    assert ImageStore.of(data).of_row.tolist() == [2, 0, 2, 3, 0, 2]
+    shifted = other.assign_coords(place=list("bcde"))
+    with pytest.raises(ArgumentError, match="the arrays do not fit together"):
+        CausalData.from_frame(people(), arrays=arrays | {"old": shifted}, **roles)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"tile": pictures().values}, r"'tile'\] is a ndarray.*dims=\(\"obs\", \"band\""),
+        (pictures(), r"got a DataArray.*to_dataset\(name='tile'\)"),
+        (pictures().values, "a mapping of names to DataArrays, got ndarray"),
+    ],
+)
+def test_arrays_without_named_dimensions_say_how_to_name_them(arrays, message):
+    roles = {"outcome": "y", "treatment": "t", "image": "tile", "image_key": "village"}
+    with pytest.raises(ArgumentTypeError, match=message):
+        CausalData.from_frame(people(), arrays=arrays, **roles)
