@@ -80,8 +80,10 @@ class Where:
         return tuple(self.rows[:10].tolist())
 
     def __str__(self) -> str:
-        count = self.rows.size
-        return f"row {self.first}" if count == 1 else f"{count} rows (first: {self.first})"
+        if self.rows.size == 1:
+            return f"row {self.first}"
+        first = ", ".join(map(str, self.rows[:3].tolist()))
+        return f"{self.rows.size} rows (first: {first})"
 
 
 def is_number(values: "pd.Series[Any]") -> bool:

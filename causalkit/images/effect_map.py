@@ -11,7 +11,8 @@ from causalkit.data import CausalData
 from causalkit.data.levels import contrast
 from causalkit.errors import CausalKitWarning, IdentificationError
 from causalkit.estimator import Estimator
-from causalkit.heterogeneity import RateResult, dr_scores
+from causalkit.heterogeneity import RateResult
+from causalkit.heterogeneity.dr import as_column, scores_of
 from causalkit.images.honest import (
     INACTIVE,
     LEAST_PER_ARM,
@@ -139,11 +140,11 @@ def evaluated(
     types : (n, K) array
     """
     treatment = units.treatment[rows]
-    score = dr_scores(
+    score = scores_of(
         units.outcome[rows],
         treatment,
-        control_mean,
-        control_mean + cate,
+        as_column("mu0", control_mean),
+        as_column("mu1", control_mean + cate),
         units.propensity[rows],
     )
     clusters = None

@@ -18,6 +18,7 @@ from causalkit.errors import (
     Problem,
     SplitWarning,
 )
+from causalkit.heterogeneity.dr import as_propensity
 from causalkit.images.encoded import levels_of
 from causalkit.images.splits import Parts, connected, spatial_blocks, split
 from causalkit.rng import stream
@@ -147,7 +148,8 @@ def take_units(
     return Units(
         outcome=data.column("outcome"),
         treatment=treatment,
-        propensity=_propensity(data, treatment, propensity),
+        # Checked over all rows here: once they are split, messages would number those of a part.
+        propensity=as_propensity(_propensity(data, treatment, propensity), data.n),
         covariates=matrix,
         covariate_names=named,
         levels=levels_of(data, "covariates"),
@@ -229,9 +231,13 @@ def _checked_column(data: CausalData, name: str) -> Floats:
     if wrong.size:
         raise IdentificationError(
             f"propensity column {name!r} must lie inside (0, 1): {wrong.size} rows do not (first: "
-            f"row {int(wrong[0])} with {found[wrong[0]]:g}); leave these rows out."
+            f"{_shown(wrong, found)}); leave these rows out."
         )
     return np.asarray(found)
+
+
+def _shown(rows: Ints, values: Floats) -> str:
+    return ", ".join(f"row {row} with {values[row]:g}" for row in rows[:3].tolist())
 
 
 def _blocks(store: ImageStore | None, image: Ints, km: float) -> Ints:

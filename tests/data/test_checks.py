@@ -124,7 +124,7 @@ def test_the_first_ten_rows_are_kept_and_all_are_counted():
     frame = put("hours", slice(1, None), np.nan)
     problem = only(frame)
     assert problem.rows == tuple(range(1, 11))
-    assert says(problem, "11 rows (first: 1)")
+    assert says(problem, "11 rows (first: 1, 2, 3)")
 
 
 def test_e06_holds_for_clusters_and_strata_too():

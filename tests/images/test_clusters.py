@@ -323,7 +323,7 @@ def test_strata_give_the_propensity_and_say_so(rct):
 def test_propensities_of_zero_and_one_are_refused(rct):
     frame = rct.frame.assign(p=0.5)
     frame.loc[frame.index % 2 == 0, "p"] = 1.0
-    with pytest.raises(IdentificationError, match=r"300 rows do not \(first: row 0 with 1\)"):
+    with pytest.raises(IdentificationError, match=r"300 rows do not \(first: row 0 with 1, row 2"):
         clusters(propensity="p").fit(changed(rct, frame, extra="p"))
 
 

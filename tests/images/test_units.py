@@ -1,5 +1,7 @@
 """Rows of a trial as arrays, and covariates and places that would spoil it."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,7 +9,8 @@ import xarray as xr
 
 from causalkit import CausalData
 from causalkit.data.images import ImageStore
-from causalkit.errors import DataError
+from causalkit.errors import DataError, IdentificationError, OverlapWarning
+from causalkit.images.effect_map import evaluated
 from causalkit.images.units import take_units
 
 N = 60
@@ -107,3 +110,31 @@ def test_rows_of_twins_are_one_cluster():
     np.testing.assert_array_equal(found.clusters, place)
     assert take_units(alone, image=rows, twins=None, **options).clusters is None
     assert take_units(alone, image=rows, twins=rows, **options).clusters is None
+
+
+def with_propensity(values):
+    data = trial(e=values)
+    return data.with_roles(covariates=(), modifiers=(), extra=("e",))
+
+
+def test_poor_overlap_is_told_of_all_rows_by_their_numbers_in_the_data():
+    """Numbers within the evaluation part would be those of other rows."""
+    data = with_propensity(np.where(np.arange(N) < 6, 0.02, 0.5))
+    with pytest.warns(OverlapWarning, match=r"in 6 of 60 rows \(rows 0, 1, 2, \.\.\.\)"):
+        units = taken(data, propensity="e")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        evaluated(
+            units,
+            np.arange(4, N),
+            control_mean=np.zeros(N - 4),
+            cate=np.zeros(N - 4),
+            types=np.ones((N - 4, 1)),
+        )
+
+
+def test_the_first_three_rows_that_could_not_be_in_both_arms_are_named():
+    data = with_propensity(np.where(np.arange(N) % 10 == 3, 1.0, 0.5))
+    told = "6 rows do not .first: row 3 with 1, row 13 with 1, row 23 with 1.; leave"
+    with pytest.raises(IdentificationError, match=told):
+        taken(data, propensity="e")
