@@ -106,6 +106,33 @@ def mean_types(posteriors: Sequence[Posterior], features: Sequence[Floats]) -> F
     return np.asarray(np.mean(parts, axis=0))
 
 
+def spread_of_types(
+    posteriors: Sequence[Posterior], features: Sequence[Floats], *, level: float
+) -> tuple[Floats, Floats, Floats]:
+    """Standard deviation and ends of the interval of type probabilities, each ``(n, K)``.
+
+    Parameters
+    ----------
+    posteriors : sequence of Posterior
+    features : sequence of (n, d) arrays
+    level : float
+        Of the interval.
+    """
+    columns = []
+    for at in range(0, features[0].shape[0], _BLOCK):
+        draws = np.concatenate(
+            [
+                posterior.types(raw[at : at + _BLOCK])
+                for posterior, raw in zip(posteriors, features, strict=True)
+            ]
+        )
+        low, high = interval(draws, level)
+        # By so few draws that the interval is one of Student's t it may leave [0, 1].
+        columns.append((draws.std(axis=0, ddof=1), np.clip(low, 0, 1), np.clip(high, 0, 1)))
+    sd, low, high = (np.concatenate(parts) for parts in zip(*columns, strict=True))
+    return sd, low, high
+
+
 def check_uncertain(posteriors: Sequence[Posterior]) -> None:
     """Refuse intervals where there is a single mode, or the same one several times.
 

@@ -12,7 +12,13 @@ from causalkit.errors import ExtrapolationWarning, check_level
 from causalkit.images.batches import Images
 from causalkit.images.fitting import Fitted
 from causalkit.images.inputs import Target
-from causalkit.images.predict import blocks_of_draws, check_uncertain, interval, predicted
+from causalkit.images.predict import (
+    blocks_of_draws,
+    check_uncertain,
+    interval,
+    predicted,
+    spread_of_types,
+)
 from causalkit.images.support import EDGE
 from causalkit.inference.arguments import check_number
 from causalkit.results.numerals import count, decimals, number, percent
@@ -41,7 +47,8 @@ class TransportMap:
     places : Dataset
         One entry per place: ``effect``, ``std_error``, ``conf_low``, ``conf_high`` (posterior
         mean, standard deviation and quantiles of the average effect at such a place),
-        ``probability`` by ``cluster``, the most probable one as ``assigned``, ``support``
+        ``probability`` by ``cluster`` with ``probability_std_error``, ``probability_conf_low`` and
+        ``probability_conf_high``, the most probable cluster as ``assigned``, ``support``
         (distance to the training images, as a percentile of their own distances from each other)
         and ``extrapolating`` (above the 99th); ``lon`` and ``lat`` where the images have them.
     draws : (S,) array
@@ -116,12 +123,15 @@ class TransportMap:
 
     def to_frame(self) -> pd.DataFrame:
         """Places as a table; probabilities in columns ``probability cluster 1`` and so on."""
-        single = self.places.drop_vars(["probability", "cluster"])
+        single = self.places.drop_dims("cluster")
         frame: pd.DataFrame = single.to_dataframe().reset_index()
-        chances = self.places["probability"]
-        for name in chances["cluster"].values:
-            frame[f"probability {name}"] = chances.sel(cluster=name).values
-        return frame
+        by_cluster = self.places[[name for name in self.places if name not in single]]
+        columns = {
+            f"{variable} {name}": values.sel(cluster=name).values
+            for variable, values in by_cluster.items()
+            for name in values["cluster"].values
+        }
+        return frame.assign(**columns)
 
     def plot(self, *, ax: "Axes | None" = None, value: str = "effect", title: str = "") -> "Axes":
         """Map of the effects, with places outside the training images as crosses.
@@ -180,6 +190,7 @@ def transport(fitted: Fitted, target: Target, *, level: float) -> TransportMap:
     total = sum(
         block.sum(axis=1) for block in blocks_of_draws(posteriors, features, target.covariates)
     )
+    type_sd, type_low, type_high = spread_of_types(posteriors, features, level=level)
     dim, labels = target.labels
     names = np.array([f"cluster {number + 1}" for number in range(fitted.n_clusters)])
     places = xr.Dataset(
@@ -189,6 +200,9 @@ def transport(fitted: Fitted, target: Target, *, level: float) -> TransportMap:
             "conf_low": (dim, found.low),
             "conf_high": (dim, found.high),
             "probability": ((dim, "cluster"), found.types),
+            "probability_std_error": ((dim, "cluster"), type_sd),
+            "probability_conf_low": ((dim, "cluster"), type_low),
+            "probability_conf_high": ((dim, "cluster"), type_high),
             "assigned": (dim, names[found.types.argmax(axis=1)]),
             "support": (dim, far),
             "extrapolating": (dim, far > EDGE),

@@ -65,6 +65,23 @@ def test_the_average_covers_the_truth_and_comes_from_joint_draws(motif_fit, targ
     assert average["std_error"] > 3 * apart
 
 
+def test_probabilities_have_the_spread_of_the_posterior_draws(motif_fit, target, shown):
+    raw = motif_fit._fitted.features(_images(target), np.arange(600))[0]
+    draws = motif_fit.members_[0].posterior.types(raw)
+    places = shown.places
+    for name, wanted in (
+        ("probability", draws.mean(axis=0)),
+        ("probability_std_error", draws.std(axis=0, ddof=1)),
+        ("probability_conf_low", np.quantile(draws, 0.025, axis=0)),
+        ("probability_conf_high", np.quantile(draws, 0.975, axis=0)),
+    ):
+        assert places[name].dims == ("place", "cluster")
+        np.testing.assert_allclose(places[name], wanted, rtol=1e-5, atol=1e-9)
+    frame = shown.to_frame()
+    second = places["probability_conf_high"].sel(cluster="cluster 2")
+    np.testing.assert_array_equal(frame["probability_conf_high cluster 2"], second)
+
+
 def _images(data):
     from causalkit.images.batches import Images
 
