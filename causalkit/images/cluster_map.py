@@ -16,7 +16,7 @@ from causalkit.images.effect_map import (
     warn_of_memory,
 )
 from causalkit.images.honest import honest_effect
-from causalkit.images.outcomes import arm_score
+from causalkit.images.outcomes import arm_score, warn_of_shape
 from causalkit.images.posterior import Posterior
 from causalkit.images.predict import check_uncertain, interval, mean_effect, mean_types, predicted
 from causalkit.images.splits import Parts
@@ -152,6 +152,9 @@ class ClusterMap(EffectMap):
         )
         self.evaluation_ = evaluated(units, rows, control_mean=control, cate=cate, types=types)
         warn_of_clusters(self.evaluation_)
+        if self._posteriors[0].model.likelihood != "bernoulli":
+            untreated = units.treatment[rows] == 0.0
+            warn_of_shape((units.outcome[rows] - control)[untreated])
         score = self.members_[0].score
         by_arm = arm_score(units, self.parts_, self._posteriors[0].model.likelihood)
         warn_of_memory(score, by_arm, self._when_learned_by_heart)

@@ -134,10 +134,7 @@ def orthogonalised(units: Units, parts: Parts, likelihood: str, *, seed: int) ->
 
 
 def check_outcome(y: Floats, t: Floats, likelihood: str) -> None:
-    """Refuse outcomes that the likelihood cannot have, and warn of shapes that mislead it.
-
-    Only the shape of the treated outcomes tells effects and type probabilities apart, so that
-    skewed noise looks like a type with a large effect.
+    """Refuse outcomes that the likelihood cannot have.
 
     Raises
     ------
@@ -162,11 +159,20 @@ def check_outcome(y: Floats, t: Floats, likelihood: str) -> None:
     if control.std() == 0.0 or y[t == 1.0].std() == 0.0:
         message = "the outcome is constant within an arm of the training rows."
         raise DataError(Problem("E10-constant-outcome", message))
-    found = float(skew(control)), float(kurtosis(control))
+
+
+def warn_of_shape(residuals: Floats) -> None:
+    """Warn of noise whose shape misleads a mixture, from outcomes of controls less their means.
+
+    Only the shape of the treated outcomes tells effects and type probabilities apart, so that
+    skewed noise looks like a type with a large effect.
+    """
+    found = float(skew(residuals)), float(kurtosis(residuals))
     if abs(found[0]) > _MOST_SKEW or found[1] > _MOST_KURTOSIS:
         warn(
-            f"the outcome of the controls is skewed ({found[0]:.1f}) or heavy-tailed (excess "
-            f"kurtosis {found[1]:.1f}). A mixture takes a long tail for a type: trust the honest "
-            "effects, and consider transforming the outcome (student_t mends tails, not skew).",
+            f"what is left of the outcomes of the controls is skewed ({found[0]:.1f}) or "
+            f"heavy-tailed (excess kurtosis {found[1]:.1f}). A mixture takes a long tail for a "
+            "type: trust the honest effects, and consider transforming the outcome (student_t "
+            "mends tails, not skew).",
             CausalKitWarning,
         )

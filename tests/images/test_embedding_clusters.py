@@ -275,3 +275,16 @@ def test_effects_name_the_levels_that_they_compare():
     assert set(fit.estimate("ate").contrast) == {"none vs cash"}
     assert set(plain.estimate("ate").contrast) == {"1 vs 0"}
     assert fit.estimate("ate").estimate * plain.estimate("ate").estimate < 0.0
+
+
+@pytest.mark.filterwarnings("ignore::causalkit.errors.CausalKitWarning")
+@pytest.mark.parametrize("in_noise", [False, True])
+def test_skew_that_the_baseline_explains_is_no_skew_of_the_noise(in_noise):
+    rng = np.random.default_rng(0)
+    tail, even = 5.0 * rng.exponential(size=600), rng.normal(size=600)
+    noise, baseline = (tail, even) if in_noise else (even, tail)
+    treated = np.arange(600) % 2
+    features = np.column_stack([baseline, rng.normal(size=600)])
+    data = CausalData.from_arrays(baseline + treated + noise, treated, features)
+    fit = EmbeddingEffectClusters(**MODES).fit(data)
+    assert any("controls is skewed" in text for text in fit.result_.warnings) == in_noise
