@@ -66,6 +66,8 @@ class ImageEffectClusters(PixelMap):
         ``"mean"`` or ``"last"``.
     image : str, optional
         Which image variable, if there are several.
+    design : "randomized"
+        How units came by their treatment. ``"observational"`` is refused, and says what to use.
     propensity : None, float or str
         Known probability of treatment: a number or the name of a column. None takes the treated
         share, within strata if there are some.
@@ -151,6 +153,7 @@ class ImageEffectClusters(PixelMap):
         orthogonalize: bool = False,
         temporal: str = "difference",
         image: str | None = None,
+        design: Literal["randomized"] = "randomized",
         propensity: float | str | None = None,
         treatment_date: Any = None,
         allow_later_frames: bool = False,
@@ -182,6 +185,7 @@ class ImageEffectClusters(PixelMap):
         self.orthogonalize = orthogonalize
         self.temporal = temporal
         self.image = image
+        self.design = design
         self.propensity = propensity
         self.treatment_date = treatment_date
         self.allow_later_frames = allow_later_frames
@@ -224,6 +228,7 @@ class ImageEffectClusters(PixelMap):
         started = time.perf_counter()
         self._check_data(data)
         data.require(self.requires, by=type(self).__name__)
+        self._check_design()
         settings = Settings.of(self, seed=as_seed(self.random_state))
         with collect_warnings() as caught:
             encoders = candidate_encoders(self.encoder)

@@ -9,7 +9,7 @@ import pandas as pd
 
 from causalkit.data import CausalData
 from causalkit.data.levels import contrast
-from causalkit.errors import CausalKitWarning, IdentificationError
+from causalkit.errors import CausalKitWarning, IdentificationError, check_choice
 from causalkit.estimator import Estimator
 from causalkit.heterogeneity import RateResult
 from causalkit.heterogeneity.dr import as_column, scores_of
@@ -40,6 +40,7 @@ class EffectMap(Estimator):
     seed_: int
     diagnostics_: Mapping[str, Any]
     _facts: dict[str, Any]
+    design: str
 
     def estimate(self, estimand: Estimand | None = None) -> EffectResult:
         """Honest effects: averages of doubly robust scores over rows that no model was fitted to.
@@ -105,6 +106,15 @@ class EffectMap(Estimator):
 
         self._check_fitted()
         return plot_calibration(self.evaluation_, n_bins=n_bins, ax=ax, title=title, **self._facts)
+
+    def _check_design(self) -> None:
+        if self.design == "observational":
+            raise NotImplementedError(
+                f"{type(self).__name__} takes randomised trials only: nothing in it adjusts for "
+                "confounding. Pass the vectors of ck.embed_images(data) as covariates to an "
+                "estimator that does, such as ck.TransTEE."
+            )
+        check_choice("design", self.design, ("randomized",))
 
     def _set_result(self, preferred: tuple[Estimand, ...]) -> None:
         """First of the estimands that the evaluation rows can tell; the last always can."""

@@ -61,6 +61,8 @@ class EmbeddingEffectClusters(ClusterMap):
     orthogonalize : bool, default False
         Take from the outcome what the covariates predict of it, by boosting on other places that
         does not know the treatment: less noise for the mixture and for honest effects.
+    design : "randomized"
+        How units came by their treatment. ``"observational"`` is refused, and says what to use.
     propensity : None, float or str
         Known probability of treatment: a number or the name of a column. None takes the treated
         share, within strata if there are some.
@@ -125,6 +127,7 @@ class EmbeddingEffectClusters(ClusterMap):
         latent_level: LatentLevel = "unit",
         cluster_sigma: bool = False,
         orthogonalize: bool = False,
+        design: Literal["randomized"] = "randomized",
         propensity: float | str | None = None,
         split: tuple[float, float, float] = (0.5, 0.1, 0.4),
         n_components: int = 64,
@@ -143,6 +146,7 @@ class EmbeddingEffectClusters(ClusterMap):
         self.latent_level = latent_level
         self.cluster_sigma = cluster_sigma
         self.orthogonalize = orthogonalize
+        self.design = design
         self.propensity = propensity
         self.split = split
         self.n_components = n_components
@@ -177,6 +181,7 @@ class EmbeddingEffectClusters(ClusterMap):
         started = time.perf_counter()
         self._check_data(data)
         data.require(self.requires, by=type(self).__name__)
+        self._check_design()
         plan = self._plan()
         with collect_warnings() as caught:
             vectors = vectors_of(data, embeddings)

@@ -74,6 +74,8 @@ class ImageCausalForest(EffectMap):
         Of the outcome's mean.
     n_folds : int, default 5
         Of the cross-fitting within the training rows.
+    design : "randomized"
+        How units came by their treatment. ``"observational"`` is refused, and says what to use.
     propensity : None, float or str
         Known probability of treatment: a number or the name of a column. None takes the treated
         share, within strata if there are some.
@@ -120,6 +122,7 @@ class ImageCausalForest(EffectMap):
         min_leaf: int = 5,
         learner: str | Learner = "ridge",
         n_folds: int = 5,
+        design: Literal["randomized"] = "randomized",
         propensity: float | str | None = None,
         split: tuple[float, float, float] = (0.5, 0.1, 0.4),
         frame_chunk: int = 512,
@@ -139,6 +142,7 @@ class ImageCausalForest(EffectMap):
         self.min_leaf = min_leaf
         self.learner = learner
         self.n_folds = n_folds
+        self.design = design
         self.propensity = propensity
         self.split = split
         self.frame_chunk = frame_chunk
@@ -164,6 +168,7 @@ class ImageCausalForest(EffectMap):
         started = time.perf_counter()
         self._check_data(data)
         data.require(self.requires, by=type(self).__name__)
+        self._check_design()
         self._check_counts()
         self.seed_ = as_seed(self.random_state)
         with collect_warnings() as caught:
