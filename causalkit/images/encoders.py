@@ -8,9 +8,10 @@ from typing import Any
 
 from causalkit.data.candidate import plain
 from causalkit.data.images import ImageStore
-from causalkit.errors import ArgumentError, check_count, unknown_name
+from causalkit.errors import ArgumentError, CausalKitWarning, check_count, unknown_name
 from causalkit.images import encoder_builders as builders
 from causalkit.typing import Floats
+from causalkit.warn import warn
 
 _FILES = (".pt", ".pth", ".ckpt", ".bin")
 
@@ -243,12 +244,15 @@ class ImageEncoder:
         name : str
             Model of torchgeo, such as ``"resnet18"``.
         weights : entry or name of torchgeo's table of weights, or path, optional
-            An entry brings the names and order of its bands. A path is a state dict without the
-            classifier, for which ``bands`` has to be given.
+            An entry brings the names and order of its bands, and no units: these are in its
+            ``transforms``, as code. A path is a state dict without the classifier, for which
+            ``bands`` has to be given.
         bands : sequence of str, optional
             Bands that the weights were made for, in order, by the names in your data.
         **facts
-            ``mean``, ``sd``, ``size``, ``trained``, ``trained_on`` as for :meth:`of`.
+            ``mean``, ``sd``, ``size``, ``trained``, ``trained_on`` as for :meth:`of`. Give ``mean``
+            and ``sd`` as the weights were trained with. Without them each band is standardised by
+            the training images, whatever its units, and a warning says so.
 
         Raises
         ------
@@ -265,7 +269,13 @@ class ImageEncoder:
             )
         if entry is not None and bands is None:
             bands = torchgeo_bands(entry)
-
+        if weights is not None and facts.get("mean") is None:
+            warn(
+                f"the weights of torchgeo's {name!r} come without units of their bands: each band "
+                "is standardised by the training images, and nobody checks that the weights "
+                "expect that. Pass mean=[...], sd=[...] in units of your images.",
+                CausalKitWarning,
+            )
         module = partial(builders.torchgeo, name=name, entry=entry, path=path)
         label = f"torchgeo-{name}-{Path(path).stem if path is not None else entry}"
         return cls.of(module, name=facts.pop("name", label), bands=bands, **facts)

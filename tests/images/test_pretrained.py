@@ -11,7 +11,12 @@ import xarray as xr
 from torch import nn
 
 from causalkit import CausalData, ImageEffectClusters, ImageEncoder, embed_images, generators
-from causalkit.errors import ArgumentError, DataError, MissingDependencyError
+from causalkit.errors import (
+    ArgumentError,
+    CausalKitWarning,
+    DataError,
+    MissingDependencyError,
+)
 from causalkit.images.pretrained import Flat
 
 
@@ -154,6 +159,10 @@ def torchgeo(monkeypatch):
     return entry
 
 
+UNITLESS = pytest.mark.filterwarnings("ignore:the weights of torchgeo's")
+
+
+@UNITLESS
 def test_an_entry_of_torchgeo_brings_its_bands(torchgeo, images):
     encoder = ImageEncoder.torchgeo("resnet18", "ResNet18_Weights.LANDSAT")
     assert encoder.bands == ("B4", "B3", "B2")
@@ -164,6 +173,21 @@ def test_an_entry_of_torchgeo_brings_its_bands(torchgeo, images):
         ImageEncoder.torchgeo("resnet18", torchgeo)
 
 
+def test_weights_of_torchgeo_without_units_say_so(torchgeo, images):
+    del torchgeo
+    with pytest.warns(CausalKitWarning, match="is standardised by the training images"):
+        ImageEncoder.torchgeo("resnet18", "ResNet18_Weights.LANDSAT")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ImageEncoder.torchgeo("resnet18")
+        known = {"mean": [0.0] * 3, "sd": [1e4] * 3}
+        encoder = ImageEncoder.torchgeo("resnet18", "ResNet18_Weights.LANDSAT", **known)
+    named = images.assign_coords(band=["B4", "B3", "B2"])
+    with pytest.raises(ArgumentError, match="units"):
+        embed_images(named, encoder)
+
+
+@UNITLESS
 def test_a_file_for_torchgeo_needs_its_bands_named(torchgeo, weights, images):
     module, path = weights
     with pytest.raises(ArgumentError, match="name them in order"):
