@@ -11,7 +11,7 @@ _LEAST_WIDTH = 32
 
 
 def resolve_device(device: Any) -> Any:
-    """Torch device of a name; ``"auto"`` takes a GPU if there is one.
+    """Torch device of a name; ``"auto"`` takes a GPU, or the processor if there is none.
 
     Raises
     ------
