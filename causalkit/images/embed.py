@@ -52,7 +52,7 @@ def embed_images(
     data : CausalData, or xarray Dataset or DataArray of images
     encoder : "random" or ImageEncoder, default "random"
     temporal : {"difference", "concat", "variance", "mean", "last"}, default "difference"
-        Rule over the frames of sequences.
+        Rule over the frames of sequences, but for an encoder of whole sequences.
     crop_sizes : sequence of int, optional
         Sides of centred crops, each encoded; their vectors are joined.
     image : str, optional
@@ -194,7 +194,7 @@ class _How:
             "band_mean": self.bands.mean.tolist(),
             "band_sd": self.bands.sd.tolist(),
             "crop_sizes": list(self.crops),
-            "temporal": self.temporal if len(store.shape) == 4 else "",
+            "temporal": "" if len(store.shape) < 4 or self.encoder.sequence else self.temporal,
             "times": list(times_of(store)),
             "nan_policy": self.nan_policy,
         }

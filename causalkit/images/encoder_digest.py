@@ -40,12 +40,13 @@ def untold_parts(network: "nn.Module") -> tuple[str, ...]:
 
 
 def _read(network: "nn.Module", *, weights: bool) -> "_Reader":
-    from causalkit.images.networks import SequenceEncoder
+    from causalkit.images.networks import SequenceEncoder, WholeSequenceEncoder
 
-    frames = [part.frame for part in network.modules() if isinstance(part, SequenceEncoder)]
+    inner = [part.frame for part in network.modules() if isinstance(part, SequenceEncoder)]
+    inner += [part.whole for part in network.modules() if isinstance(part, WholeSequenceEncoder)]
     reader = _Reader(weights)
-    for frame in frames or [network]:
-        reader.module(frame)
+    for part in inner or [network]:
+        reader.module(part)
     return reader
 
 

@@ -8,7 +8,13 @@ from typing import Any
 
 from causalkit.data.candidate import plain
 from causalkit.data.images import ImageStore
-from causalkit.errors import ArgumentError, CausalKitWarning, check_count, unknown_name
+from causalkit.errors import (
+    ArgumentError,
+    CausalKitWarning,
+    check_count,
+    check_flag,
+    unknown_name,
+)
 from causalkit.images import encoder_builders as builders
 from causalkit.typing import Floats
 from causalkit.warn import warn
@@ -38,6 +44,8 @@ class ImageEncoder:
         Side to which images are resized (bilinear, antialiased).
     trained_on : tuple or None
         Keys of the images with whose outcomes the weights were trained; None if with none.
+    sequence : bool
+        Whether the module takes sequences whole, ``(b, time, band, y, x)``, in place of frames.
 
     Examples
     --------
@@ -53,6 +61,7 @@ class ImageEncoder:
     sd: tuple[float, ...] | None = None
     size: int | None = None
     trained_on: tuple[Any, ...] | None = None
+    sequence: bool = False
 
     @classmethod
     def cnn(cls, *, width: int = 32) -> "ImageEncoder":
@@ -115,6 +124,7 @@ class ImageEncoder:
         size: int | None = None,
         trained: bool = False,
         trained_on: Any = None,
+        sequence: bool = False,
     ) -> "ImageEncoder":
         """Module of the user's own, such as one with pretrained weights.
 
@@ -138,6 +148,9 @@ class ImageEncoder:
         trained_on : sequence of keys, optional
             Images with whose outcomes the weights were trained: a trial with some of these, or an
             embedding of them, is refused.
+        sequence : bool, default False
+            The module takes sequences whole, ``(b, time, band, y, x)``, as an encoder of video
+            does, and ``temporal`` is not used. It is called with some sequences at a time.
 
         Raises
         ------
@@ -160,6 +173,7 @@ class ImageEncoder:
             None if sd is None else tuple(sd),
             size,
             None if trained_on is None else tuple(plain(key) for key in trained_on),
+            check_flag("sequence", sequence),
         )
 
     @classmethod
@@ -177,7 +191,8 @@ class ImageEncoder:
         name : str, optional
             Default: that of the file.
         **facts
-            ``bands``, ``mean``, ``sd``, ``size``, ``trained``, ``trained_on`` as for :meth:`of`.
+            ``bands``, ``mean``, ``sd``, ``size``, ``trained``, ``trained_on``, ``sequence`` as for
+            :meth:`of`.
 
         Raises
         ------
@@ -281,12 +296,17 @@ class ImageEncoder:
         return cls.of(module, name=facts.pop("name", label), bands=bands, **facts)
 
     def check(self, store: ImageStore) -> None:
-        """Refuse images with other bands.
+        """Refuse images with other bands, and single images where sequences are needed.
 
         Raises
         ------
         ArgumentError
         """
+        if self.sequence and len(store.shape) == 3:
+            raise ArgumentError(
+                f"encoder {self.name!r} takes sequences, and the images {store.name!r} have no "
+                "dimension 'time'; leave out sequence=True, or give frames."
+            )
         if self.bands is not None and store.bands != self.bands:
             raise ArgumentError(
                 f"encoder {self.name!r} was made for the bands {', '.join(self.bands)}, and the "

@@ -22,7 +22,7 @@ from causalkit.images.mixture import (
     start,
 )
 from causalkit.images.model import Mixture
-from causalkit.images.networks import SequenceEncoder, Temporal
+from causalkit.images.networks import SequenceEncoder, Temporal, WholeSequenceEncoder
 from causalkit.images.outcomes import Design
 from causalkit.images.posterior import Posterior
 from causalkit.images.pretrained import Flat, Resized
@@ -83,7 +83,7 @@ def network_maker(
     encoder : ImageEncoder
     store : ImageStore
     temporal : str
-        Rule over time.
+        Rule over time; not used by an encoder of whole sequences.
     extra_bands : int
         Bands beyond those of the store: one for the mask.
     frame_chunk, recompute
@@ -95,6 +95,9 @@ def network_maker(
     if encoder.size is not None:
         frame_shape = (bands, encoder.size, encoder.size)
 
+    if encoder.sequence:
+        frame_shape = (shape[0], *frame_shape)
+
     def make() -> nn.Module:
         frame = encoder.build(bands)
         if isinstance(frame, Flat):
@@ -103,6 +106,8 @@ def network_maker(
             frame = Resized(frame, encoder.size)
         if len(shape) == 3:
             return frame  # type: ignore[no-any-return]  # what the user's function built
+        if encoder.sequence:
+            return WholeSequenceEncoder(frame, frame_chunk=frame_chunk, recompute=recompute)
         return SequenceEncoder(
             frame, temporal, years_of(store), frame_chunk=frame_chunk, recompute=recompute
         )
@@ -116,10 +121,11 @@ def _measured(frame: Flat, shape: tuple[int, ...], encoder: ImageEncoder, *, mas
         return frame.measure(shape)
     except (RuntimeError, AssertionError) as error:
         takes = [part.in_channels for part in frame.modules() if isinstance(part, nn.Conv2d)]
-        bands = f"{shape[0]} bands" + (", one of them nan_policy's mask" if masked else "")
+        frames = f"{shape[0]} frames, " if encoder.sequence else ""
+        bands = f"{frames}{shape[-3]} bands" + (", one of them nan_policy's mask" if masked else "")
         raise ArgumentError(
             f"the module of encoder {encoder.name!r} cannot take images of {bands}, and "
-            f"{shape[1]} by {shape[2]} pixels ({error}). "
+            f"{shape[-2]} by {shape[-1]} pixels ({error}). "
             + (f"It is made for {takes[0]} bands. " if takes else "")
             + "Select these bands, resize by ImageEncoder.of(..., size=...)"
             + (", or take nan_policy='mean'." if masked else ".")

@@ -199,12 +199,40 @@ class SequenceEncoder(nn.Module):
         return over_time(found, self.temporal, self.get_buffer("years"))
 
     def _encoded(self, frames: Tensor) -> Tensor:
-        found: Tensor = (
-            checkpoint(self.frame, frames, use_reentrant=False)
-            if self.recompute and torch.is_grad_enabled()
-            else self.frame(frames)
-        )
-        return found
+        return _called(self.frame, frames, recompute=self.recompute)
+
+
+class WholeSequenceEncoder(nn.Module):
+    """A module that takes sequences whole, a few at a time: ``(b, time, band, y, x)``.
+
+    Parameters
+    ----------
+    whole : Module
+        With an attribute ``n_features``.
+    frame_chunk : int
+        Frames per call, but one sequence at the least.
+    recompute : bool
+        Recompute activations in the backward pass rather than keep them.
+    """
+
+    def __init__(
+        self, whole: nn.Module, *, frame_chunk: int = 512, recompute: bool = False
+    ) -> None:
+        super().__init__()
+        self.whole, self.frame_chunk, self.recompute = whole, frame_chunk, recompute
+        self.n_features = int(whole.n_features)  # type: ignore[arg-type]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Vector of each sequence."""
+        together = max(1, self.frame_chunk // images.shape[1])
+        parts = torch.split(images, together)
+        return torch.cat([_called(self.whole, part, recompute=self.recompute) for part in parts])
+
+
+def _called(module: nn.Module, images: Tensor, *, recompute: bool) -> Tensor:
+    again = recompute and torch.is_grad_enabled()
+    found: Tensor = checkpoint(module, images, use_reentrant=False) if again else module(images)
+    return found
 
 
 def over_time(found: Tensor, temporal: str, years: Tensor) -> Tensor:

@@ -12,8 +12,9 @@ from causalkit.errors import ArgumentError
 class Flat(nn.Module):
     """A module whose answer is averaged to ``(b, d)``, whatever it gives.
 
-    Feature maps ``(b, d, y, x)`` are averaged over places, token sequences ``(b, tokens, d)`` over
-    tokens; of several outputs the first is taken, as is ``last_hidden_state`` of a record.
+    Feature maps ``(b, d, [time,] y, x)`` are averaged over places and frames, token sequences
+    ``(b, tokens, d)`` over tokens; of several outputs the first is taken, as is
+    ``last_hidden_state`` of a record.
     """
 
     def __init__(self, module: nn.Module) -> None:
@@ -26,7 +27,7 @@ class Flat(nn.Module):
         return flat(self.module(image))
 
     def measure(self, shape: tuple[int, ...]) -> "Flat":
-        """Find the length of the vector by one blank image of ``shape`` ``(band, y, x)``.
+        """Find the length of the vector by one blank image of ``shape`` ``([time,] band, y, x)``.
 
         Raises
         ------
@@ -67,8 +68,8 @@ def flat(answer: Any) -> Tensor:
             f"the module of an encoder must give a vector for each image, (b, d); it gave {what}."
         )
     found: Tensor = answer
-    if found.dim() == 4:
-        return found.mean(dim=(2, 3))
+    if found.dim() in (4, 5):
+        return found.flatten(2).mean(dim=2)
     if found.dim() == 3:
         return found.mean(dim=1)
     return found.flatten(1)
@@ -104,8 +105,9 @@ class Resized(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Vector of each image."""
+        side = (self.size, self.size)
         whole = nn.functional.interpolate(
-            image, size=(self.size, self.size), mode="bilinear", antialias=True, align_corners=False
+            image.flatten(0, -4), size=side, mode="bilinear", antialias=True, align_corners=False
         )
-        found: Tensor = self.encoder(whole)
+        found: Tensor = self.encoder(whole.reshape(*image.shape[:-2], *side))
         return found

@@ -77,6 +77,7 @@ def _told(estimator: Any, network: Any) -> dict[str, Any]:
     """What tells the encoder of a fit; of a module of the user's own, its layers and code too."""
     encoder: ImageEncoder = estimator.encoder_
     told = {"name": encoder.name, "size": encoder.size, "bands": encoder.bands}
+    told |= {"sequence": encoder.sequence}
     told |= {"own": False, "digest": None}
     if _is_own(network):
         # Built anew: what a module remembers of the images that it has seen is no part of it.
@@ -251,6 +252,7 @@ def _encoder(stored: dict[str, Any], given: Any) -> ImageEncoder:
             ("the encoder", name, found.name),
             (f"the encoder {name!r} with size", stored["size"], found.size),
             (f"the encoder {name!r} with bands", bands, found.bands),
+            (f"the encoder {name!r} with sequence", stored["sequence"], found.sequence),
         ):
             if ours != theirs:
                 raise ArgumentError(
