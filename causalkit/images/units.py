@@ -28,6 +28,8 @@ from causalkit.warn import warn
 _MOSTLY = 0.5
 _LEAK = 1e-9
 _CHANCE = 1e-6
+_PARALLEL = 1e-10  # cosine less than one by this is rounding
+_OTHER = 1e-3  # relative difference of ratios that is none
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -180,6 +182,34 @@ def _coded_by_treatment(
                     "effect. Leave it out."
                 )
                 yield Problem("E20-leak", message, name)
+    for first, second in _proportional_within_arms(matrix, t):
+        message = (
+            f"{role}s {names[first]!r} and {names[second]!r} are multiples of each other within "
+            "each arm, and by another factor in the other: one is a product with the treatment, "
+            "which would take a share of the effect. Leave it out."
+        )
+        yield Problem("E20-leak", message, names[second])
+
+
+def _proportional_within_arms(matrix: Floats, t: Floats) -> Iterator[tuple[int, int]]:
+    """Pairs of columns whose ratio is one number among the treated and another among controls.
+
+    So is a covariate to its product with a treatment that is coded -1 and 1, or centred.
+    """
+    if not matrix.size:
+        return
+    found = np.ones((matrix.shape[1],) * 2, dtype=bool)
+    ratios, chance = [], np.ones(matrix.shape[1])
+    for arm in (0.0, 1.0):
+        mine = matrix[t == arm] / np.maximum(np.abs(matrix).max(axis=0), np.finfo(float).tiny)
+        gram = mine.T @ mine
+        own = np.maximum(np.diag(gram), np.finfo(float).tiny)
+        found &= np.abs(gram) >= (1.0 - _PARALLEL) * np.sqrt(np.outer(own, own))
+        ratios.append(gram / own[:, None])
+        chance *= (t == arm).mean() ** (mine != 0.0).sum(axis=0)
+    apart = np.abs(ratios[0] - ratios[1]) > _OTHER * np.maximum(*np.abs(ratios))
+    found &= apart & (chance < _CHANCE)
+    yield from zip(*(ends.tolist() for ends in np.nonzero(np.triu(found, 1))), strict=True)
 
 
 def _varying(matrix: Floats, names: tuple[str, ...]) -> tuple[Floats, tuple[str, ...]]:

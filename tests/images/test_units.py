@@ -51,6 +51,22 @@ def test_covariates_that_are_zero_in_one_arm_are_refused(arm, word):
         taken(trial(x=x))
 
 
+@pytest.mark.parametrize("code", [T - 0.5, T - T.mean() + 0.1, T + 1.0])
+def test_products_with_a_treatment_coded_otherwise_are_refused_beside_their_factor(code):
+    z = np.random.default_rng(1).normal(1e3, 50.0, size=N)
+    with pytest.raises(DataError, match="'x' and 'z' are multiples of each other within each arm"):
+        taken(trial(x=code * z, z=z))
+
+
+def test_multiples_and_large_offsets_and_rare_dummies_are_no_products():
+    rng = np.random.default_rng(1)
+    z = 1e6 + rng.normal(size=(2, N))
+    few = np.zeros((2, N))
+    few[:, [0, 1, 2]] = [[1.0, 1.0, 1.0], [1.0, 2.0, 1.0]]
+    data = trial(a=z[0], b=3.0 * z[0], c=z[1], e=few[0], f=few[1], dummy=rng.random(N) < 0.5)
+    assert len(taken(data).covariate_names) == 6
+
+
 def test_a_rare_dummy_of_one_arm_is_taken():
     x = np.zeros(N)
     x[[1, 3, 5]] = 1.0
