@@ -177,3 +177,20 @@ def test_neighbours_in_a_batch_do_not_change_features(small):
     network.train()
     pixels = trial.lens.pixels(trial.images.take(np.arange(6)))
     torch.testing.assert_close(network(pixels)[:2], network(pixels[:2]), rtol=1e-5, atol=1e-6)
+
+
+def test_effects_and_noise_take_steps_ten_times_those_of_the_weights(small):
+    """The first step of Adam is as long as the rate for every parameter; nothing decays."""
+    trial, parts = small
+    model = Mixture(n_types=2, n_features=16, likelihood="student_t")
+    loop = training._Loop(
+        ConvEncoder(3, 8), model, trial, parts[0], recipe(), torch.Generator().manual_seed(0)
+    )
+    before = loop.weights.detach().clone(), loop.scalars.detach().clone()
+    loop.step(next(iter(batches(trial.images, parts[0], size=32))))
+    weights, scalars = (
+        (after.detach() - old).abs()
+        for after, old in zip((loop.weights, loop.scalars), before, strict=True)
+    )
+    rate = float(weights.median())
+    torch.testing.assert_close(scalars, torch.full_like(scalars, 10.0 * rate), rtol=1e-3, atol=0)

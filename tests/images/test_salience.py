@@ -55,6 +55,17 @@ def test_the_peak_of_the_gradient_lies_on_the_motif(found, motifs):
     assert pointing(found["magnitude"].values, motifs[1]) >= 0.9  # 99 % here; chance is 6 %
 
 
+def test_so_does_the_peak_of_what_is_explained_where_nothing_is_asked_for(
+    motif_rct, motif_fit, motifs
+):
+    shown = motif_fit.salience(motif_rct, images=motifs[0])
+    assert shown.attrs["at"] == "posterior"
+    assert pointing(shown["magnitude"].values, motifs[1]) >= 0.9  # 99 % here
+    size = shown["magnitude"].values
+    share = (size * inside(motifs[1])).sum(axis=(1, 2)) / size.sum(axis=(1, 2))
+    assert share.mean() >= 0.15  # .21 here
+
+
 def test_the_motif_has_more_than_its_part_of_the_gradient(found, motifs):
     size = found["magnitude"].values
     share = (size * inside(motifs[1])).sum(axis=(1, 2)) / size.sum(axis=(1, 2))

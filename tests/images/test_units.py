@@ -9,7 +9,12 @@ import xarray as xr
 
 from causalkit import CausalData
 from causalkit.data.images import ImageStore
-from causalkit.errors import DataError, IdentificationError, OverlapWarning
+from causalkit.errors import (
+    CausalKitWarning,
+    DataError,
+    IdentificationError,
+    OverlapWarning,
+)
 from causalkit.images.effect_map import evaluated
 from causalkit.images.units import take_units
 
@@ -154,3 +159,19 @@ def test_the_first_three_rows_that_could_not_be_in_both_arms_are_named():
     told = "6 rows do not .first: row 3 with 1, row 13 with 1, row 23 with 1.; leave"
     with pytest.raises(IdentificationError, match=told):
         taken(data, propensity="e")
+
+
+def test_the_share_of_each_stratum_is_its_propensity():
+    """Five of twenty in one, thirty of forty in the other."""
+    block = np.array(["a"] * 20 + ["b"] * 40)
+    t = np.concatenate([np.arange(20) < 5, np.arange(40) < 30]).astype(int)
+    mixed = np.random.default_rng(0).permutation(N)
+    frame = pd.DataFrame({"y": np.arange(N) * 1.0, "t": t, "block": block}).iloc[mixed]
+    frame = frame.reset_index(drop=True)
+    data = CausalData.from_frame(frame, outcome="y", treatment="t", strata="block")
+    options = {"twins": None, "store": None, "spatial_block_km": None}
+    with pytest.warns(CausalKitWarning, match="treated share of each 'block'"):
+        found = take_units(data, image=np.arange(N), propensity=None, **options)
+    np.testing.assert_allclose(found.propensity, np.where(frame["block"] == "a", 0.25, 0.75))
+    plain = take_units(data.with_roles(strata=None), image=np.arange(N), propensity=None, **options)
+    np.testing.assert_allclose(plain.propensity, 35 / 60)
