@@ -148,6 +148,22 @@ def test_shuffles_mix_the_chunks_of_a_store(tmp_path):
     np.testing.assert_array_equal(orders[0], orders[2])
 
 
+@pytest.mark.parametrize("most_bytes", [0, 2**30])
+def test_batches_of_a_store_sorted_by_treatment_have_both_arms(tmp_path, most_bytes):
+    """Each chunk of the store has one arm only: controls first, then the treated."""
+    store = ImageStore.of(on_disk(tmp_path, 64, 4))
+    images = Images.of(store, most_bytes=most_bytes)
+    rows = Rows.of(store, np.arange(64))
+    shares = []
+    for seed in range(5):
+        found = batches(images, rows, size=8, rng=np.random.default_rng(seed))
+        shares.append([(batch.images >= 32).mean() for batch in found])
+    mixed = (np.array(shares) > 0.0) & (np.array(shares) < 1.0)
+    assert mixed.mean() >= 0.9
+    # Nor do the arms come one after the other.
+    assert abs(np.mean(shares, axis=0) - 0.5).max() <= 0.25
+
+
 def test_statistics_are_those_of_numpy_for_any_part():
     rng = np.random.default_rng(1)
     pixels = rng.normal(3.0, 2.0, (11, 4, 2, 5, 5)).astype(np.float32)
