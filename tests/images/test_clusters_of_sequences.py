@@ -75,3 +75,31 @@ def test_a_target_of_other_dates_is_warned_of_with_both_lists(films):
     np.testing.assert_allclose(moved, same)
     with pytest.warns(CausalKitWarning, match=r"have 6 frames \(frame 1, frame 2, "):
         fit.transport(images.drop_vars("time"))
+
+
+@pytest.fixture(scope="module")
+def changes():
+    """A trial whose effects are half plus 1.5 times the change of the place."""
+    return ck.generators.image_sequence_rct(0, n_images=800, frames=4, size=8, gamma=1.5, sigma=0.5)
+
+
+@pytest.mark.filterwarnings("ignore::causalkit.errors.CausalKitWarning")
+@pytest.mark.parametrize(
+    ("temporal", "finds"), [("transformer", True), ("difference", True), ("mean", False)]
+)
+def test_trained_encoders_find_a_change_where_their_rule_keeps_the_order(changes, temporal, finds):
+    fit = ck.ImageEffectClusters(
+        encoder=ck.ImageEncoder.filters(n_filters=8),
+        likelihood="normal",
+        temporal=temporal,
+        inference="map",
+        epochs=20,
+        n_restarts=1,
+        n_ensemble=1,
+        random_state=0,
+    ).fit(changes.blind())
+    found = fit.evaluation_
+    close = np.corrcoef(found.cate, changes.truth.cate[found.rows])[0, 1]
+    # .84 by the transformer, .90 by differences and .04 by the mean.
+    assert close > 0.7 if finds else abs(close) < 0.2
+    assert fit.rate().ratio > 6.0 if finds else abs(fit.rate().ratio) < 2.5

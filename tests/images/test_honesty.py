@@ -17,7 +17,7 @@ def check_same_model(one, other):
     (first,), (second,) = one.members_, other.members_
     for name in ("draws", "mean", "sd", "centre", "scale"):
         np.testing.assert_array_equal(*(getattr(m.posterior, name) for m in (first, second)))
-    np.testing.assert_array_equal(first.row_scores, second.row_scores)
+    np.testing.assert_array_equal(first.place_gains, second.place_gains)
     assert not np.allclose(one.evaluation_.score, other.evaluation_.score)
 
 

@@ -10,7 +10,7 @@ from causalkit.errors import OverlapWarning
 
 
 @pytest.mark.filterwarnings("ignore::causalkit.errors.CausalKitWarning")
-def test_evaluation_rows_of_propensity_near_zero_and_one_are_counted():
+def test_rows_of_propensity_near_zero_and_one_are_counted():
     trial = generators.embedding_rct(seed=0, n=600)
     chance = np.full(600, 0.5)
     chance[:25], chance[25:50] = 0.03, 0.97
@@ -27,6 +27,5 @@ def test_evaluation_rows_of_propensity_near_zero_and_one_are_counted():
     with pytest.warns(OverlapWarning, match="propensity") as told:
         fit = estimator.fit(data)
     texts = [str(one.message) for one in told if one.category is OverlapWarning]
-    count = int((fit.parts_.evaluate < 50).sum())
-    assert any(re.search(rf"\b{count}\b", text) for text in texts)
+    assert any(re.search(r"\b50\b", text) for text in texts)
     assert set(texts) <= set(fit.estimate("ate").warnings)

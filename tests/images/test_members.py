@@ -87,7 +87,7 @@ def test_fits_on_images_pass_on_what_the_mixture_is(encoder, level):
         together,
         "normal",
     )
-    assert member.row_scores.size == fit.parts_.select.size // (1 + together)
+    assert member.place_gains.size == fit.parts_.select.size // (1 + together)
 
 
 def drawn(*noise, tau=(-0.5, 1.5)):
