@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 from scipy.stats import ttest_rel
+from transtee_elsewhere import elsewhere
 
 SETTINGS: dict[str, dict[str, float]] = {
     "h = 1": {},
@@ -14,11 +15,12 @@ N_SHIFT = 10
 N_BANDS = 40
 N_AVERAGES = 500
 N_FORGETTING = 10
+# Largest mean, and of which population.
 GOALS = {
-    "h = 1": "T1: mean ≤ .10 (all)",
-    "1.9 to 2.0": "T2: mean ≤ .08 (all)",
-    "500 rows": "T4: mean ≤ .02",
-    "5,000 rows": "T4: mean ≤ .008",
+    "h = 1": ("T1", 0.10, ("all",)),
+    "1.9 to 2.0": ("T2", 0.08, ("all",)),
+    "500 rows": ("T4", 0.02, ("all", "test")),
+    "5,000 rows": ("T4", 0.008, ("all", "test")),
 }
 
 
@@ -35,13 +37,30 @@ def paired(ours: dict[str, Any], theirs: dict[str, Any]) -> str:
     return (
         f"The released recipe (`benchmarks/transtee_released.py`, 1,500 epochs) on the first "
         f"{errors.size} splits of h = 1, population `all`: mean "
-        f"{errors[finite].mean():.3f}, median {np.median(errors[finite]):.3f}, worst "
+        f"{errors[finite].mean():.3f} "
+        f"({errors[finite].std(ddof=1) / np.sqrt(finite.sum()):.3f}), median "
+        f"{np.median(errors[finite]):.3f}, worst "
         f"{errors[finite].max():.3f}, not finite {int((~finite).sum())}, "
         f"{theirs['seconds']:.0f} seconds of the processor each. Its error minus ours: "
         f"{gap.mean():.3f} ({gap.std(ddof=1) / np.sqrt(gap.size):.3f}), larger on "
         f"{int((gap > 0).sum())} of {gap.size}, paired t test p = {test.pvalue:.2g} "
-        "(goal T1: below the recipe, p < .01)."
+        "(goal T1: below the recipe, p < .01: "
+        f"{'met' if gap.mean() > 0 and test.pvalue < 0.01 else 'missed'})."
     )
+
+
+def _spread(values: Any) -> str:
+    error = values.std(ddof=1) / np.sqrt(values.size)
+    return f"{values.mean():.3f} ({error:.3f}), {np.median(values):.3f}"
+
+
+def _verdict(name: str, population: str, one: dict[str, Any]) -> str:
+    """Goal of a row and whether it is met."""
+    goal, most, populations = GOALS[name]
+    if population not in populations:
+        return ""
+    fine = one[population]["mean"] <= most and not one[population]["not_finite"]
+    return f"{goal}: mean ≤ {most:g}, {'met' if fine else 'missed'}"
 
 
 def under_shift(kept: dict[str, Any]) -> list[str]:
@@ -54,12 +73,13 @@ def under_shift(kept: dict[str, Any]) -> list[str]:
     return [
         "",
         f"Beside other networks, first {N_SHIFT} splits, population `all`; each has four networks "
-        "and early stopping, and the rate of least validation loss.",
+        "and early stopping, and the rate of least validation loss. Mean (Monte-Carlo error), "
+        "median.",
         "",
         f"| network | {' | '.join(SETTINGS)} | larger than TransTEE's in |",
         "|---|" + "---:|" * (len(SETTINGS) + 1),
         *(
-            f"| {name} | {' | '.join(f'{values.mean():.3f}' for values in found)} | "
+            f"| {name} | {' | '.join(_spread(values) for values in found)} | "
             + ", ".join(
                 str(int((values > own).sum()))
                 for values, own in zip(found, cells["TransTEE"], strict=True)
@@ -68,6 +88,46 @@ def under_shift(kept: dict[str, Any]) -> list[str]:
             for name, found in cells.items()
         ),
     ]
+
+
+def binary_table(kept: dict[str, Any]) -> list[str]:
+    """T3: TransTEE and its rivals on the replications of binary IHDP."""
+    found = dict(kept)
+    split = "published" if found.pop("published split") else "generator's own"
+    lines = [
+        "",
+        "## Binary IHDP, replications 1 to 100",
+        "",
+        f"The {split} splits, 672 training rows. √PEHE on test rows; `scaled` divides by the "
+        "standard deviation of the true effects. All by defaults, four networks and early "
+        "stopping, but where a row names others; rates of the rivals were chosen by validation "
+        "loss on replications 101 to 110. Goal T3: median ≤ .50, mean ≤ 1.5, ε_ATE ≤ .20.",
+        "",
+        "| estimator | replications | mean √PEHE | median | worst | in sample, mean | scaled, "
+        "mean | ε_ATE | not finite | s/fit |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    lines += [
+        f"| {name} | {one['n']} | {cell(one['out'])} | {one['in']['mean']:.3f} "
+        f"({one['in']['mcse']:.3f}) | {one['scaled']['mean']:.3f} "
+        f"({one['scaled']['mcse']:.3f}) | {one['eps_ate']['mean']:.3f} "
+        f"({one['eps_ate']['mcse']:.3f}) | {one['out']['not_finite']} | "
+        f"{one['seconds']:.1f} |"
+        for name, one in found.items()
+    ]
+    return [*lines, "", binary_verdict(found)]
+
+
+def binary_verdict(found: dict[str, Any]) -> str:
+    """T3 in a sentence."""
+    out, ate = found["TransTEE"]["out"], found["TransTEE"]["eps_ate"]
+    fine = out["median"] <= 0.5 and out["mean"] <= 1.5 and ate["mean"] <= 0.2
+    others = [one["out"] for name, one in found.items() if name != "TransTEE"]
+    below = all(out[by] < one[by] for one in others for by in ("mean", "median"))
+    return (
+        f"Goal T3: {'met' if fine and not out['not_finite'] else 'missed'}; below both rivals in "
+        f"mean and median: {'met' if below else 'missed'}."
+    )
 
 
 def beside_recipe(found: dict[str, list[float]]) -> str:
@@ -101,6 +161,23 @@ def average_words(found: dict[str, Any]) -> str:
         f"{found['se over sd']:.2f}. Goal T7, .95 within three Monte-Carlo errors: "
         f"{'met' if fine else 'missed'}."
     )
+
+
+def coverage(found: dict[str, Any]) -> list[str]:
+    """How often bands, unit intervals and averages at a dose hold the truth."""
+    return [
+        "",
+        "## How often intervals hold the truth",
+        "",
+        f"Synthetic design with 500 rows, {N_BANDS} draws, nine doses from .1 to .9; nominal "
+        "95 %. Curves and unit effects: the spread of networks, by Student's t; as a jackknife "
+        "where each leaves out a part of the rows. `estimate()`: networks on folds and their "
+        "residuals, by default.",
+        "",
+        "| interval | covers (Monte-Carlo error) |",
+        "|---|---:|",
+        *(f"| {name} | {one['mean']:.3f} ({one['mcse']:.3f}) |" for name, one in found.items()),
+    ]
 
 
 def forgetting(found: dict[str, Any]) -> list[str]:
@@ -137,7 +214,17 @@ def forgetting(found: dict[str, Any]) -> list[str]:
     said = ", ".join(
         f"{'met' if all(halves) else 'missed'} at width {width}" for width, halves in halved.items()
     )
-    return [*lines, "", f"Goal T8, half forgotten by both in both designs: {said}."]
+    random = [one[by] for key, one in found.items() if "random" in key for by in ("left", "forest")]
+    most = max(one["mean"] for one in random)
+    scores = [one["mean"] / one["mcse"] for one in random]
+    return [
+        *lines,
+        "",
+        f"Goal T8, half forgotten by both in both designs: {said}. Where treatment is random no "
+        f"mean is above {most:.3f}; the goal as it was set, within two errors of 0, fails from "
+        f"below ({min(scores):.1f} errors at worst), since predictions for rows that were not seen "
+        "do a little worse than the mean does.",
+    ]
 
 
 def page(kept: dict[str, Any]) -> str:
@@ -164,7 +251,7 @@ def page(kept: dict[str, Any]) -> str:
             place = "IHDP continuous, " if part != "t4" else "synthetic, "
             lines += [
                 f"| {place}{name} | {one['n']} | {population} | {cell(one[population])} | "
-                f"{one['seconds']:.1f} | {one['epochs']:.0f} | {GOALS[name]} |"
+                f"{one['seconds']:.1f} | {one['epochs']:.0f} | {_verdict(name, population, one)} |"
                 for population in ("all", "test")
             ]
     if "t1" in kept and "released" in kept:
@@ -177,50 +264,16 @@ def page(kept: dict[str, Any]) -> str:
         ]
     if {"t1", "t2", "shift"} <= kept.keys():
         lines += under_shift(kept)
-    if "t3" in kept:
-        found = dict(kept["t3"])
-        split = "published" if found.pop("published split") else "generator's own"
-        lines += [
-            "",
-            "## Binary IHDP, replications 1 to 100",
-            "",
-            f"The {split} splits, 672 training rows. √PEHE on test rows; `scaled` divides by the "
-            "standard deviation of the true effects. All by defaults, four networks and early "
-            "stopping, but where a row names others; rates of the rivals were chosen by validation "
-            "loss on replications 101 to 110. Goal T3: median ≤ .50, mean ≤ 1.5, ε_ATE ≤ .20.",
-            "",
-            "| estimator | replications | mean √PEHE | median | worst | in sample, mean | scaled, "
-            "mean | ε_ATE | not finite | s/fit |",
-            "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
-        ]
-        lines += [
-            f"| {name} | {one['n']} | {cell(one['out'])} | {one['in']['mean']:.3f} | "
-            f"{one['scaled']['mean']:.3f} | {one['eps_ate']['mean']:.3f} "
-            f"({one['eps_ate']['mcse']:.3f}) | {one['out']['not_finite']} | "
-            f"{one['seconds']:.1f} |"
-            for name, one in found.items()
-        ]
-    if "binary" in kept:
-        lines += ["", beside_recipe(kept["binary"])]
-    if "bands" in kept:
-        lines += [
-            "",
-            "## How often intervals hold the truth",
-            "",
-            f"Synthetic design with 500 rows, {N_BANDS} draws, nine doses from .1 to .9; nominal "
-            "95 %. Curves and unit effects: the spread of networks, by Student's t. `estimate()`: "
-            "networks on folds and their residuals, by default.",
-            "",
-            "| interval | covers (Monte-Carlo error) |",
-            "|---|---:|",
-        ]
-        lines += [
-            f"| {name} | {one['mean']:.3f} ({one['mcse']:.3f}) |"
-            for name, one in kept["bands"].items()
-        ]
-    if "t7" in kept:
-        lines += ["", average_words(kept["t7"])]
-    if "t8" in kept:
-        lines += forgetting(kept["t8"])
+    sections = {
+        "t3": binary_table,
+        "binary": lambda found: ["", beside_recipe(found)],
+        "bands": coverage,
+        "t7": lambda found: ["", average_words(found)],
+        "t8": forgetting,
+    }
+    for part, section in sections.items():
+        lines += section(kept[part]) if part in kept else []
+    if {"t1", "t2", "t3", "t4"} <= kept.keys():
+        lines += elsewhere(kept)
     lines += ["", f"torch {torch.__version__.split('+')[0]}, one thread.", ""]
     return "\n".join(lines)
