@@ -2,10 +2,13 @@
 
 Features that are given, with numbers from 1 to 4, and pixels by the default encoder, with 1 to 3.
 
-    OMP_NUM_THREADS=1 python benchmarks/image_choice.py
+    OMP_NUM_THREADS=1 python benchmarks/image_choice.py [features] [pixels]
+
+Cases of a part that is not named keep what they have.
 """
 
 import json
+import sys
 import warnings
 from collections import Counter
 from pathlib import Path
@@ -46,15 +49,19 @@ def pixels(seed: int, design: dict[str, Any]) -> int:
     return int(fit.n_clusters_)
 
 
+PARTS = {"features": (FEATURES, features, 10), "pixels": (PIXELS, pixels, 2)}
+
+
 def main() -> None:
-    """Every case; seeds from 10 on, which nothing was chosen on."""
+    """Every case of the parts asked for; seeds from 10 on, which nothing was chosen on."""
     warnings.simplefilter("ignore", ck.errors.CausalKitWarning)
-    rows = []
-    for cases, choose, n_seeds in ((FEATURES, features, 10), (PIXELS, pixels, 2)):
+    rows = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    for part in sys.argv[1:] or PARTS:
+        cases, choose, n_seeds = PARTS[part]
         for case, design in cases.items():
             counts = Counter(choose(seed, design) for seed in range(10, 10 + n_seeds))
-            rows.append({"case": case, "chosen": {k: counts[k] for k in sorted(counts)}})
-            print(rows[-1], flush=True)
+            rows[case] = {str(k): counts[k] for k in sorted(counts)}
+            print(case, rows[case], flush=True)
             RESULTS.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 
 
