@@ -4,6 +4,7 @@ A mean-field Gaussian understates uncertainty where parameters trade off, as eff
 probabilities do; here the whole covariance is learned.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ _STEPS = 500
 _DRAWS = 4
 _RATE = 0.02
 _POLISH = 200
+_SEARCHES = 3
 _LEAST_CURVATURE = 0.1
 _HESSIAN_ROWS = 16
 _MOST_FOR_CURVATURE = 600  # above this many parameters the Hessian is not formed
@@ -44,21 +46,42 @@ class Gaussian:
 
 
 def maximum(log_density: LogDensity, start: Tensor) -> Tensor:
-    """Mode near ``start`` ``(P,)`` of a density of ``(S, P)``, by L-BFGS."""
-    theta = start.detach().clone().requires_grad_()
+    """Mode near ``start`` ``(P,)`` of a density of ``(S, P)``, by L-BFGS.
+
+    A line search can leap to where the density is no number; the search then begins anew at the
+    best point that it saw.
+    """
+    theta = start.detach().clone()
+    for _ in range(_SEARCHES):
+        found, best = _search(log_density, theta)
+        with torch.no_grad():
+            before, after = log_density(torch.stack([theta, found]))
+        if torch.isfinite(after) and not after < before:
+            return found
+        theta = best
+    return theta
+
+
+def _search(log_density: LogDensity, start: Tensor) -> tuple[Tensor, Tensor]:
+    """Where L-BFGS ends, and the best point that it tried."""
+    theta = start.clone().requires_grad_()
     search = torch.optim.LBFGS(
         [theta], max_iter=_POLISH, tolerance_grad=1e-5, line_search_fn="strong_wolfe"
     )
+    least, best = math.inf, start
 
     def lost() -> float:
+        nonlocal least, best
         search.zero_grad()
         loss = -log_density(theta[None])[0]
         loss.backward()  # type: ignore[no-untyped-call]
-        return float(loss.detach())
+        value = float(loss.detach())
+        if value < least:
+            least, best = value, theta.detach().clone()
+        return value
 
     search.step(lost)  # type: ignore[no-untyped-call]
-    found = theta.detach()
-    return found if torch.isfinite(found).all() else start.detach().clone()
+    return theta.detach(), best
 
 
 def curvature_root(log_density: LogDensity, mode: Tensor) -> Tensor:

@@ -32,6 +32,32 @@ def test_the_mode_and_its_curvature_are_exact_for_a_gaussian():
     torch.testing.assert_close(root @ root.T, COVARIANCE, atol=1e-6, rtol=0)
 
 
+def test_a_search_that_leaps_away_begins_anew(monkeypatch):
+    class Leaps(torch.optim.LBFGS):
+        times = 0
+
+        def step(self, closure):
+            Leaps.times += 1
+            if Leaps.times > 1:
+                return super().step(closure)
+            closure()
+            with torch.no_grad():
+                self.param_groups[0]["params"][0].fill_(1e200)
+            return None
+
+    monkeypatch.setattr(torch.optim, "LBFGS", Leaps)
+    mode = maximum(normal, torch.zeros(3, dtype=torch.float64))
+    torch.testing.assert_close(mode, CENTRE, atol=1e-4, rtol=0)
+    assert Leaps.times == 2
+
+
+@pytest.mark.filterwarnings("ignore::causalkit.errors.CausalKitWarning")
+def test_skewed_noise_that_led_the_search_away_has_a_posterior():
+    data = ck.generators.embedding_rct(15, n=2000, tau=(1.0, 1.0), noise="exponential").blind()
+    fit = ck.EmbeddingEffectClusters(n_draws=50, random_state=15).fit(data)
+    assert np.isfinite(fit.effect(data)["effect"]).all()
+
+
 def test_a_correlated_gaussian_is_found_whole():
     generator = torch.Generator().manual_seed(0)
     found = fit_full_rank(normal, torch.zeros(3, dtype=torch.float64), generator=generator)
