@@ -195,7 +195,9 @@ def check_needs(data: "CausalData", requires: Requires, by: str) -> None:
         raise DataError(problems)
     for role, mend in _UNREAD.items():
         names = data.roles.columns(role)
-        if names and role not in requires.reads:
+        # A sequence beside texts is what was made of them.
+        told = role == "text" and "sequence" in requires.reads and data.roles.sequence
+        if names and role not in requires.reads and not told:
             warn(
                 f"{by} does not read {role} {', '.join(map(repr, names))}: it estimates as if "
                 f"that were not there. If it matters, {mend}; if not, drop it with "

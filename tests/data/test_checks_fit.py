@@ -236,3 +236,14 @@ def test_texts_that_an_estimator_does_not_read_are_named(estimator):
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message=".*does not read")
         estimator.fit(data.with_roles(text=None))
+
+
+def test_texts_beside_a_sequence_that_is_read_are_told_by_it():
+    data = ck.generators.text_concept(0, n=60).blind()
+    assert data.roles.text
+    assert data.roles.sequence
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*does not read")
+        data.require(ck.TransTEE.requires, by="TransTEE")
+    with pytest.warns(CausalKitWarning, match="does not read (text|sequence)"):
+        data.require(replace(ck.TransTEE.requires, reads=()), by="NoReader")
