@@ -34,7 +34,7 @@ def executed(tmp_path_factory) -> Any:
             place = {"metadata": {"path": str(tmp_path_factory.mktemp(path.stem))}}
             # The kernel draws into the notebook, whatever backend the tests run with.
             settings = {key: value for key, value in os.environ.items() if key != "MPLBACKEND"}
-            client = NotebookClient(notebook, timeout=90, kernel_name="python3", resources=place)
+            client = NotebookClient(notebook, timeout=300, kernel_name="python3", resources=place)
             client.execute(env=settings)
             found[path.stem] = notebook
         return found[path.stem]
