@@ -179,12 +179,13 @@ def _crossed(
     images = np.concatenate([part.images for part in parts])
     features = np.vstack([source.train, source.select])[np.argsort(images)]
     of_image = np.unique(design.groups[rows.order[rows.starts[:-1]]], return_inverse=True)[1]
-    turn = stream(plan.seed, "choice").permutation(int(of_image.max()) + 1)
-    fold = turn[of_image] % N_FOLDS
+    n_groups = int(of_image.max()) + 1
+    n_folds = min(N_FOLDS, n_groups)
+    fold = stream(plan.seed, "choice").permutation(n_groups)[of_image] % n_folds
     modes = replace(plan, inference="map", n_ensemble=1)
     gains: dict[int, list[Floats]] = {k: [] for k in choice.candidates}
     groups: list[Ints] = []
-    for number in range(N_FOLDS):
+    for number in range(n_folds):
         kept, held = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
         pair = rows.at(kept), rows.at(held)
         for k in choice.candidates:
@@ -194,7 +195,7 @@ def _crossed(
             )
             gains[k].append(found.place_gains)
         met = entry_groups(pair[1], design, choice.latent_level)
-        groups.append(met + sum(int(one.max()) + 1 for one in groups))
+        groups.append(met + (int(groups[-1].max()) + 1 if groups else 0))
     return {k: np.concatenate(gain) for k, gain in gains.items()}, np.concatenate(groups)
 
 

@@ -100,6 +100,24 @@ def picked(n_seeds, **design):
     return numbers
 
 
+@pytest.mark.filterwarnings("ignore::causalkit.errors.CausalKitWarning")
+def test_fewer_groups_than_folds_will_do():
+    data = ck.generators.embedding_rct(0, n=800)
+    frame = data.frame.assign(town=np.arange(800) % 8)
+    towns = ck.CausalData.from_frame(
+        frame, outcome="y", treatment="t", covariates=["E1", "E2"], cluster="town"
+    )
+    fit = ck.EmbeddingEffectClusters(
+        n_clusters="auto",
+        max_clusters=2,
+        split=(0.3, 0.2, 0.5),
+        inference="map",
+        n_ensemble=1,
+        random_state=0,
+    ).fit(towns)
+    assert fit.choice_["std_error"].iloc[0] > 0.0
+
+
 def test_two_types_are_two_clusters():
     assert picked(3, n=800) == [2, 2, 2]
 
