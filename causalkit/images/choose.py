@@ -188,13 +188,14 @@ def _crossed(
     for number in range(n_folds):
         kept, held = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
         pair = rows.at(kept), rows.at(held)
-        for k in choice.candidates:
+        met = entry_groups(pair[1], design, choice.latent_level)
+        gains[1].append(np.zeros(met.size))  # one type is everywhere the same
+        for k in choice.candidates[1:]:
             model = _mixture(choice, design, k)(features.shape[1])
             found = member_on(
                 (features[kept], features[held]), pair, design, model, modes, number=number
             )
             gains[k].append(found.place_gains)
-        met = entry_groups(pair[1], design, choice.latent_level)
         groups.append(met + (int(groups[-1].max()) + 1 if groups else 0))
     return {k: np.concatenate(gain) for k, gain in gains.items()}, np.concatenate(groups)
 

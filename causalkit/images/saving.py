@@ -76,12 +76,16 @@ def save(estimator: Any, folder: Path) -> None:
 def _told(estimator: Any, network: Any) -> dict[str, Any]:
     """What tells the encoder of a fit; of a module of the user's own, its layers and code too."""
     encoder: ImageEncoder = estimator.encoder_
-    told = {"name": encoder.name, "size": encoder.size, "bands": encoder.bands}
-    told |= {"sequence": encoder.sequence}
-    told |= {"own": False, "digest": None}
-    if _is_own(network):
+    told = {
+        "name": encoder.name,
+        "size": encoder.size,
+        "bands": encoder.bands,
+        "sequence": encoder.sequence,
+        "own": _is_own(network),
+        "digest": None,
+    }
+    if told["own"]:
         # Built anew: what a module remembers of the images that it has seen is no part of it.
-        told |= {"own": True, "digest": None}
         with suppress(ArgumentError):  # the file of its first weights may have gone
             fresh = _built(estimator, encoder, estimator._fitted.layout)
             told["digest"] = encoder_digest(fresh, weights=False)

@@ -13,7 +13,7 @@ from causalkit.inference.instruments import reduced_form
 from causalkit.inference.variance import Ssc
 from causalkit.typing import Floats, Ints
 
-_RANK = 1e-10
+_FINITE = 1e-10  # an eigenvalue whose inverse is smaller is infinite
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +193,7 @@ def _crossings(curve: _Curve, critical: float) -> Floats:
     left = np.block([[zero, eye], [-parts[0], -parts[1]]])
     right = np.block([[eye, zero], [zero, parts[2]]])
     top, bottom = linalg.eigvals(left, right, homogeneous_eigvals=True)
-    finite = np.abs(bottom) > _RANK * np.abs(top)
+    finite = np.abs(bottom) > _FINITE * np.abs(top)
     values = top[finite] / bottom[finite]
     real = np.abs(values.imag) <= 1e-7 * (1.0 + np.abs(values.real))
     return np.asarray(np.unique(values[real].real) * unit, dtype=np.float64)

@@ -1,6 +1,6 @@
 """Targets and features of a panel regression, assembled from Mundlak terms."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -117,6 +117,10 @@ class Design:
     transformed: bool = False
     n_absorbed: int = 0
     notes: tuple[str, ...] = field(default=())
+
+    def absorbed(self, clusters: Sequence[Ints]) -> int:
+        """Effects that a variance counts: none by clusters, whose sums are free of them."""
+        return 0 if clusters else self.n_absorbed
 
 
 @dataclass(frozen=True, slots=True)

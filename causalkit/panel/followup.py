@@ -103,7 +103,7 @@ def sensitivity(
         null=null,
         level=level,
         ssc=settings.ssc,
-        n_params=1 if fit.clusters else 1 + fit.model.design.n_absorbed,
+        n_params=1 + fit.model.design.absorbed(fit.clusters),
         df=main.df,
         aggregation=settings.aggregation,
     )

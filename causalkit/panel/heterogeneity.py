@@ -227,9 +227,8 @@ def _penalised(
         for repeat in range(residuals.y.shape[1])
     ]
     solutions = [one.solution for one in found]
-    absorbed = 0 if fit.clusters else fit.model.design.n_absorbed
     how: dict[str, Any] = {"ssc": settings.ssc, "multiplicity": fit.multiplicity}
-    how["n_params"] = len(terms) + absorbed
+    how["n_params"] = len(terms) + fit.model.design.absorbed(fit.clusters)
     variances = [sandwich(solution.influence, fit.clusters, **how) for solution in solutions]
     theta, vcov = aggregate(solutions, variances, method=settings.aggregation)
     kept = [term for term, chosen in zip(terms[1:], found[0].selected[1:], strict=True) if chosen]

@@ -30,12 +30,11 @@ def strength(
     """
     y, d, z = _averaged(model)
     how: dict[str, Any] = {"clusters": clusters, **_weighting(model)}
+    small = _small_sample(model, clusters, ssc=ssc, use_t=use_t)
     names = model.design.sample.treatment_names
     found: dict[str, dict[str, Any]] = {"first_stage": {}}
     for name, column in zip(names, d.T, strict=True):
-        stage = first_stage_f(
-            column, z, **_small_sample(model, clusters, ssc=ssc, use_t=use_t), **how
-        )
+        stage = first_stage_f(column, z, **small, **how)
         warn_if_weak(stage, treatment=name)
         found["first_stage"][name] = stage
     if z.shape[1] > d.shape[1]:
@@ -99,10 +98,10 @@ def weak_robust(
 def _small_sample(
     model: ModelFit, clusters: Sequence[Ints], *, ssc: Ssc, use_t: bool
 ) -> dict[str, Any]:
-    """Factor and degrees of freedom; a cluster sum is free of the effects that were absorbed."""
+    """Factor and degrees of freedom, which count the effects that were absorbed."""
     sample = model.design.sample
     n = float(sample.weights.sum()) if sample.frequency and sample.weights is not None else sample.n
-    absorbed = 0 if clusters else model.design.n_absorbed
+    absorbed = model.design.absorbed(clusters)
     n_params = model.design.z.shape[1] + absorbed
     df = degrees_of_freedom(clusters, n, n_params=n_params) if use_t else None
     return {"ssc": ssc, "df": df, "n_absorbed": absorbed}

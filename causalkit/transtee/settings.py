@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from causalkit.device import PRECISIONS, resolve_device
-from causalkit.errors import ArgumentError, ArgumentTypeError, check_choice, check_count
+from causalkit.errors import ArgumentError, check_choice, check_count, check_flag
 from causalkit.inference.arguments import check_between
 from causalkit.transtee.baseline_shapes import Baseline
 from causalkit.transtee.families import FAMILIES
@@ -71,9 +71,7 @@ class Settings:
         if e.regularizer not in REGULARIZERS:
             raise ArgumentError(f"regularizer must be None, 'tr' or 'ptr', got {e.regularizer!r}.")
         for name in ("bootstrap", "compile", "deterministic", "refit"):
-            value = getattr(e, name)
-            if not isinstance(value, bool):
-                raise ArgumentTypeError(f"{name} must be True or False, got {value!r}.")
+            check_flag(name, getattr(e, name))
         if e.refit and e.interval == "conformal":
             raise ArgumentError(
                 'refit=True trains on the validation rows, and interval="conformal" calibrates on '
