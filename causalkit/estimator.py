@@ -2,14 +2,22 @@
 
 import warnings
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from sklearn.base import BaseEstimator, clone
 
 from causalkit.data import CausalData, Requires
-from causalkit.errors import ArgumentError, ArgumentTypeError, CausalKitWarning, NotFittedError
+from causalkit.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    CausalKitWarning,
+    NotFittedError,
+    cannot_write,
+)
 from causalkit.nuisance.folds import ExternalFolds
 from causalkit.results import EffectResult
+from causalkit.whole_file import whole_file
 
 
 class Estimator(BaseEstimator):  # type: ignore[misc]
@@ -35,11 +43,17 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         Raises
         ------
         NotFittedError
+        StorageError
+            If the file cannot be written; what was there before stays.
         """
         self._check_fitted()
         from joblib import dump
 
-        dump(self, path)
+        try:
+            with whole_file(Path(path)) as file:
+                dump(self, file)
+        except OSError as error:
+            raise cannot_write(path, error) from error
 
     @classmethod
     def load(cls, path: Any) -> Self:

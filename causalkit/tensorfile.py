@@ -1,18 +1,23 @@
-"""Tensors and plain facts in a folder: no pickle, and never half of a file."""
+"""Tensors and plain facts in a folder: no pickle, and at every moment the old or the new."""
 
 import hashlib
 import json
-import os
+import re
 from pathlib import Path
 from typing import Any
 
 from causalkit.errors import StorageError, cannot_write
+from causalkit.whole_file import whole_file
 
-_FILES = ("config.json", "weights.pt")
+# Nobody else's file is called by 32 digits of its content, or hidden by what a killed save began.
+_WEIGHTS = re.compile(r"weights-[0-9a-f]{32}\.pt")
+_UNFINISHED = re.compile(rf"\.[0-9a-f]{{12}}\.({_WEIGHTS.pattern}|config\.json)")
 
 
 def write_tensors(folder: Path, tensors: dict[str, Any], facts: dict[str, Any]) -> None:
-    """Write tensors and facts; what was there before stays until the new is whole.
+    """Write tensors and facts; what was there before can be read until the new is whole.
+
+    The facts, which take the place of the former in one step, name the file of the tensors.
 
     Raises
     ------
@@ -22,14 +27,20 @@ def write_tensors(folder: Path, tensors: dict[str, Any], facts: dict[str, Any]) 
     import torch
 
     plain = {name: values.detach().cpu().contiguous() for name, values in tensors.items()}
+    # Of other content it is another file, so that those of the former facts are left alone.
+    weights = f"weights-{_digest(plain, facts)[:32]}.pt"
+    config = folder / "config.json"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        target = folder / "weights.pt.new"
-        torch.save(plain, target)
-        facts_file = folder / "config.json.new"
-        facts_file.write_text(json.dumps(facts, indent=1))
-        os.replace(target, folder / "weights.pt")
-        os.replace(facts_file, folder / "config.json")
+        # Listed first: what another process writes meanwhile is not taken from it.
+        former = [path for path in folder.iterdir() if _is_replaced(path.name)]
+        with whole_file(folder / weights) as file, file.open("wb") as stream:
+            torch.save(plain, stream)
+        with whole_file(config) as file:
+            file.write_text(json.dumps(facts | {"weights": weights}, indent=1))
+        for path in former:
+            if path.name != weights:
+                path.unlink(missing_ok=True)
     except OSError as error:
         raise cannot_write(folder, error) from error
 
@@ -46,7 +57,8 @@ def read_tensors(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
     try:
         facts = json.loads((folder / "config.json").read_text())
-        tensors = torch.load(folder / "weights.pt", weights_only=True, map_location="cpu")
+        weights = folder / facts.pop("weights")
+        tensors = torch.load(weights, weights_only=True, map_location="cpu")
     except FileNotFoundError as error:
         raise StorageError(f"{folder} lacks {Path(str(error.filename)).name}.") from error
     except Exception as error:
@@ -126,14 +138,20 @@ def _check_place(folder: Path) -> None:
     if not folder.is_dir():
         return
     there = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
-    others = {name for name in there if name.removesuffix(".new") not in _FILES}
-    if not others and there and not _is_fit(folder / "config.json"):
-        others = there
+    # Tensors alone are what a first save left that was killed.
+    others = {name for name in there if not _is_replaced(name)}
+    if _is_fit(folder / "config.json"):
+        others -= {"config.json"}
     if others:
         raise StorageError(
             f"{folder} holds {min(others)}, which is no part of a fit; nothing is overwritten. "
             "Name a new folder, or one that holds a saved fit and nothing else."
         )
+
+
+def _is_replaced(name: str) -> bool:
+    """Whether a file is one of tensors, or what a killed save left of one."""
+    return any(kind.fullmatch(name) for kind in (_WEIGHTS, _UNFINISHED))
 
 
 def _is_fit(config: Path) -> bool:

@@ -76,9 +76,9 @@ def test_a_trained_encoder_comes_back_to_the_bit(folder, motif_rct, motif_fit):
 
 
 def test_files_are_tensors_and_text(folder):
-    assert sorted(path.name for path in folder.iterdir()) == ["config.json", "weights.pt"]
-    tensors = torch.load(folder / "weights.pt", weights_only=True)
     facts = json.loads((folder / "config.json").read_text())
+    assert {path.name for path in folder.iterdir()} == {"config.json", facts["weights"]}
+    tensors = torch.load(folder / facts["weights"], weights_only=True)
     assert facts["class"] == "ImageEffectClusters"
     assert facts["versions"]["torch"] == torch.__version__
     assert {"network.0.layers.0.weight", "member.0.draws", "evaluation.score"} <= set(tensors)
@@ -236,12 +236,14 @@ def test_what_is_not_a_whole_fit_is_refused(folder, tmp_path):
     with pytest.raises(StorageError, match=r"lacks config\.json"):
         ck.ImageEffectClusters.load(tmp_path / "none")
 
+    (weights,) = folder.glob("weights-*.pt")
+
     def changed(name, **facts):
         path = tmp_path / name
         path.mkdir()
         held = json.loads((folder / "config.json").read_text()) | facts
         (path / "config.json").write_text(json.dumps(held))
-        (path / "weights.pt").write_bytes((folder / "weights.pt").read_bytes())
+        (path / weights.name).write_bytes(weights.read_bytes())
         return path
 
     for name, facts, message in (
@@ -253,13 +255,13 @@ def test_what_is_not_a_whole_fit_is_refused(folder, tmp_path):
         with pytest.raises(StorageError, match=message):
             ck.ImageEffectClusters.load(changed(name, **facts))
     cut = changed("cut")
-    whole = (folder / "weights.pt").read_bytes()
-    (cut / "weights.pt").write_bytes(whole[: len(whole) // 2])
+    whole = weights.read_bytes()
+    (cut / weights.name).write_bytes(whole[: len(whole) // 2])
     with pytest.raises(StorageError, match="cannot be read"):
         ck.ImageEffectClusters.load(cut)
     moved = changed("moved")
     tensors, facts = read_tensors(folder)
-    torch.save(tensors | {"member.0.mode": tensors["member.0.mode"] + 1.0}, moved / "weights.pt")
+    torch.save(tensors | {"member.0.mode": tensors["member.0.mode"] + 1.0}, moved / weights.name)
     with pytest.raises(StorageError, match="was changed"):
         ck.ImageEffectClusters.load(moved)
     for name, lost, more in (

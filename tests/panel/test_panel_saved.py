@@ -1,5 +1,6 @@
 """A saved estimator answers what needs no data, without them."""
 
+import pickle
 from inspect import signature
 
 import numpy as np
@@ -7,6 +8,7 @@ import pandas as pd
 import pytest
 
 import causalkit as ck
+from causalkit.errors import StorageError
 from causalkit.panel.approaches import APPROACHES
 
 N_UNITS, N_PERIODS = 40, 5
@@ -68,3 +70,17 @@ def test_every_approach_can_be_saved_whoever_is_told_of_its_progress(approach, t
     assert loaded.estimate().tidy().equals(fitted.estimate().tidy())
     benchmarked = loaded.benchmark("x1", data=data)
     assert benchmarked.equals(fitted.benchmark("x1"))
+
+
+def test_a_save_that_fails_leaves_the_file_that_was_there(tmp_path):
+    path = tmp_path / "fit.joblib"
+    fitted = ck.PanelDML(learner="linear", random_state=0).fit(panel("d"))
+    fitted.save(path)
+    before = path.read_bytes()
+    fitted.unwritable_ = lambda: None  # comes after what can be written
+    with pytest.raises(pickle.PicklingError):
+        fitted.save(path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+    with pytest.raises(StorageError, match=r"cannot write .*fit\.joblib: No such file"):
+        fitted.save(tmp_path / "none" / "fit.joblib")

@@ -128,6 +128,11 @@ def test_an_argument_that_text_cannot_hold_is_named(arms, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def weights(folder):
+    (file,) = folder.glob("weights-*.pt")
+    return file
+
+
 def _swap_levels(folder, _):
     facts = json.loads((folder / "config.json").read_text())
     facts["actions"]["levels"] = [["t", [1, 0]]]
@@ -135,13 +140,13 @@ def _swap_levels(folder, _):
 
 
 def _other_weights(folder, other):
-    shutil.copy(other / "weights.pt", folder / "weights.pt")
+    shutil.copy(weights(other), weights(folder))
 
 
 def _one_number(folder, _):
-    tensors = torch.load(folder / "weights.pt", weights_only=True)
+    tensors = torch.load(weights(folder), weights_only=True)
     tensors["0.flat"][0, 7] += 1.0
-    torch.save(tensors, folder / "weights.pt")
+    torch.save(tensors, weights(folder))
 
 
 @pytest.mark.parametrize("change", [_swap_levels, _other_weights, _one_number])
