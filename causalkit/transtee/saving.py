@@ -42,7 +42,8 @@ def save(estimator: Any, folder: Path) -> None:
         "arguments": _arguments(estimator),
         "seed": estimator.seed_,
         "own": {one.role: one.name for one in _own(estimator._settings) if one is not None},
-        "covariates": asdict(covariates) | {"levels": _plain_levels(covariates.levels)},
+        "covariates": asdict(covariates)
+        | {"levels": _plain_levels(covariates.levels), "graph": _plain_graph(covariates.graph)},
         "actions": {
             "columns": actions.columns,
             "kinds": actions.kinds,
@@ -54,7 +55,9 @@ def save(estimator: Any, folder: Path) -> None:
         else {
             "kind": library.kind,
             "items": to_plain(list(library.place), what="the table of items"),
-            "names": library.names,
+            "names": _plain_names(
+                library.names, actions.columns[actions.kinds.index("structured")]
+            ),
         },
         "doses": model.doses,
         "stacks": [_stack_facts(stack) for stack in model.stacks],
@@ -66,6 +69,15 @@ def save(estimator: Any, folder: Path) -> None:
 
 def _plain_levels(levels: dict[str, tuple[Any, ...]]) -> dict[str, Any]:
     return {name: to_plain(list(some), what=f"column {name!r}") for name, some in levels.items()}
+
+
+def _plain_names(names: tuple[Any, ...], column: str) -> Any:
+    """Names of features: those of a table of its own may be other than text."""
+    return to_plain(list(names), what=f"the table of {column!r} has a column whose name")
+
+
+def _plain_graph(graph: tuple[str, tuple[Any, ...]] | None) -> Any:
+    return None if graph is None else (graph[0], _plain_names(graph[1], graph[0]))
 
 
 def _tensors(estimator: Any) -> dict[str, Any]:
@@ -206,7 +218,7 @@ def _model(
         {name: tuple(from_plain(levels)) for name, levels in c["levels"].items()},
         c["native_missing"],
         {name: tuple(sizes) for name, sizes in c["sequences"].items()},
-        None if c["graph"] is None else (c["graph"][0], tuple(c["graph"][1])),
+        None if c["graph"] is None else (c["graph"][0], tuple(from_plain(c["graph"][1]))),
     )
     actions = ActionCode(
         tuple(a["columns"]),
@@ -219,7 +231,7 @@ def _model(
         stored = facts["library"]
         arrays = {name: v.numpy() for name, v in of_part(tensors, "library").items()}
         place = {name: row for row, name in enumerate(from_plain(stored["items"]))}
-        library = Library(stored["kind"], place, tuple(stored["names"]), **arrays)
+        library = Library(stored["kind"], place, tuple(from_plain(stored["names"])), **arrays)
     stacks = tuple(
         _stack(number, one, tensors, library, device, own, compiles=compiles)
         for number, one in enumerate(facts["stacks"])

@@ -223,9 +223,10 @@ def test_features_of_nodes_are_found_by_name(parts, data, fitted):
         fitted.predict(other, treatment=1)
 
 
-def test_features_of_nodes_may_have_numbers_for_names(parts, data, tmp_path):
+@pytest.mark.parametrize("name", [0, pd.Timestamp("2020-03-01")])
+def test_features_of_nodes_may_have_names_that_are_no_text(parts, data, tmp_path, name):
     nodes, edges, degree = parts
-    numbered = data_of(nodes.rename(columns={"f": 0}), edges, degree)
+    numbered = data_of(nodes.rename(columns={"f": name}), edges, degree)
     short = SMALL | {"max_epochs": 1}
     named, fit = (ck.TransTEE(**short).fit(one) for one in (data, numbered))
     fit.save(tmp_path / "fit")
@@ -233,7 +234,7 @@ def test_features_of_nodes_may_have_numbers_for_names(parts, data, tmp_path):
         np.testing.assert_array_equal(
             again.predict(numbered, treatment=1), named.predict(data, treatment=1)
         )
-        with pytest.raises(DataError, match="needs the columns site, node, 0, and lacks 0"):
+        with pytest.raises(DataError, match=f"columns site, node, {name}, and lacks {name}"):
             again.predict(data, treatment=1)
 
 

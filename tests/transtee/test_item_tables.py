@@ -1,12 +1,14 @@
 """Tables of structured treatments: what is read is what they say, by name, or an error."""
 
+from fractions import Fraction
+
 import numpy as np
 import pandas as pd
 import pytest
 from transtee_designs import SMALL
 
 import causalkit as ck
-from causalkit.errors import DataError
+from causalkit.errors import ArgumentError, DataError
 from causalkit.transtee.items import library_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::causalkit.errors.CausalKitWarning")
@@ -72,6 +74,31 @@ def test_features_are_found_by_name(fitted, tmp_path):
 def test_tables_unlike_those_of_training_are_refused(fitted, tables, said):
     with pytest.raises(DataError, match=said):
         fitted.predict(data_of(**tables), treatment="m1")
+
+
+@pytest.mark.parametrize("name", [("f", 1), pd.Timestamp("2020-03-01"), np.int64(3), float("inf")])
+def test_features_come_back_by_names_of_any_kind_that_is_saved(fitted, tmp_path, name):
+    renamed = data_of(mol_vectors=renamed_to(name))
+    fit = ck.TransTEE(**SMALL).fit(renamed)
+    fit.save(tmp_path / "fit")
+    predicted = ck.TransTEE.load(tmp_path / "fit").predict(renamed, treatment=MOLS)
+    expected = fitted.predict(data_of(mol_vectors=vectors()), treatment=MOLS)
+    np.testing.assert_array_equal(predicted, expected)
+
+
+def test_a_name_of_a_feature_that_text_cannot_hold_is_refused(tmp_path):
+    fit = ck.TransTEE(**SMALL).fit(data_of(mol_vectors=renamed_to(Fraction(1, 2))))
+    said = r"table of 'mol' has a column whose name holds Fraction\(1, 2\).*make it a number, text"
+    with pytest.raises(ArgumentError, match=said):
+        fit.save(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def renamed_to(name):
+    table = vectors()
+    # As a list, pandas would take tuples for levels of the columns.
+    table.columns = pd.Index(["mol", name, "g"], dtype=object, tupleize_cols=False)
+    return table
 
 
 def test_steps_and_nodes_are_found_by_name_too():
