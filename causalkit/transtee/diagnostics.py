@@ -8,6 +8,7 @@ from causalkit.transtee.fitting import Coded
 from causalkit.transtee.model import Model
 from causalkit.transtee.predicting import mean_outcomes, representation
 from causalkit.transtee.settings import Settings
+from causalkit.typing import Floats, Ints
 
 PENALTIES = np.logspace(-3, 3, 7)
 
@@ -36,15 +37,16 @@ def diagnostics_of(model: Model, coded: Coded, settings: Settings) -> dict[str, 
 
 
 def factual_r2(model: Model, coded: Coded) -> list[float]:
-    """R² of every network on its validation rows, at the actions received."""
+    """R² of every network on its validation rows, by their weights, at the actions received."""
     found = []
     for stack in model.stacks:
         for place, member in enumerate(stack.members):
             rows = member.valid
             covariates, received = coded.covariates.rows(rows), coded.actions.rows(rows)
             mean = mean_outcomes([stack.kept([place])], covariates, [received])[0, :, 0]
-            spread = coded.y[rows].var()
-            error = ((coded.y[rows] - mean) ** 2).mean()
+            y, weight = coded.y[rows], _weight(coded, rows)
+            spread = _moments(y, weight)[1] ** 2
+            error = np.average((y - mean) ** 2, weights=weight)
             found.append(float(1.0 - error / spread) if spread > 0 else float("nan"))
     return found
 
@@ -53,9 +55,9 @@ def treatment_left(model: Model, coded: Coded) -> float:
     """Share of the treatment's variance that the representation of the first network predicts.
 
     A ridge regression of arms and doses on the standardised mean encoder token, learned on training
-    rows with a penalty of their choice and judged on validation rows. It depends neither on the
-    length of the token nor on how good the treatment model of a regulariser is. NaN without arms
-    or doses.
+    rows with a penalty of their choice and judged on validation rows, all by their weights. It
+    depends neither on the length of the token nor on how good the treatment model of a regulariser
+    is. NaN without arms or doses.
     """
     from sklearn.linear_model import RidgeCV
 
@@ -64,19 +66,36 @@ def treatment_left(model: Model, coded: Coded) -> float:
     columns = [actions.arms == arm for arm in range(len(model.coding.actions.arms))]
     targets = [(column & actions.active).any(axis=1).astype(float) for column in columns]
     targets += [actions.doses[:, slot].astype(float) for slot in range(actions.doses.shape[1])]
-    varied = [target for target in targets if target[member.train].std() > 0]
+    weight = _weight(coded, member.train)
+    known = [_moments(target[member.train], weight) for target in targets]
+    varied = [
+        (target - mean) / sd for target, (mean, sd) in zip(targets, known, strict=True) if sd > 0
+    ]
     if not varied:
         return float("nan")
     y = np.column_stack(varied)
-    y = (y - y[member.train].mean(axis=0)) / y[member.train].std(axis=0)
     seen, unseen = (
         representation(stack, coded.covariates.rows(rows))[0].astype(np.float64)
         for rows in (member.train, member.valid)
     )
-    centre, spread = seen.mean(axis=0), seen.std(axis=0)
+    centre, spread = _moments(seen, weight)
     spread = np.where(spread > 0, spread, 1.0)
-    probe = RidgeCV(PENALTIES).fit((seen - centre) / spread, y[member.train])
+    probe = RidgeCV(PENALTIES).fit((seen - centre) / spread, y[member.train], sample_weight=weight)
     hat = probe.predict((unseen - centre) / spread).reshape(y[member.valid].shape)
-    left = ((y[member.valid] - hat) ** 2).mean(axis=0)
-    alone = ((y[member.valid] - y[member.valid].mean(axis=0)) ** 2).mean(axis=0)
+    weight = _weight(coded, member.valid)
+    left = np.average((y[member.valid] - hat) ** 2, axis=0, weights=weight)
+    alone = _moments(y[member.valid], weight)[1] ** 2
     return float(1.0 - (left / np.where(alone > 0, alone, 1.0)).mean())
+
+
+def _weight(coded: Coded, rows: Ints) -> Floats | None:
+    """Weights of rows: of a frequency as often as it says, of others in units of their mean."""
+    if coded.weight is None or coded.multiplicity is not None:
+        return None if coded.weight is None else coded.weight[rows]
+    return np.asarray(coded.weight[rows] / coded.weight[rows].mean())
+
+
+def _moments(values: Floats, weight: Floats | None) -> tuple[Any, Any]:
+    """Mean and standard deviation of every column."""
+    mean = np.average(values, axis=0, weights=weight)
+    return mean, np.sqrt(np.average((values - mean) ** 2, axis=0, weights=weight))

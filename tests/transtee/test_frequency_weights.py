@@ -1,5 +1,7 @@
 """A row with a frequency weight of two is that row twice, in averages and their errors."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
@@ -7,7 +9,9 @@ from transtee_designs import SMALL, arms_frame
 
 import causalkit as ck
 from causalkit.errors import OverlapWarning
-from causalkit.transtee import dose_average, inference
+from causalkit.transtee import diagnostics, dose_average, inference
+from causalkit.transtee.diagnostics import factual_r2, treatment_left
+from causalkit.transtee.fitting import code_data
 
 COLUMNS = ["a", "b", "c"]
 BRIEF = SMALL | {"max_epochs": 2}
@@ -149,3 +153,25 @@ def test_a_dose_that_nobody_like_that_gets_is_warned_of(one_network):
     one_network(fit)
     with pytest.warns(OverlapWarning, match=r"\[E19-overlap\] 0.4% of the rows received a dose"):
         fit.estimate(propensity=KnownMean())
+
+
+@pytest.mark.parametrize("kind", ["frequency", "sampling"])
+def test_fit_and_balance_with_counts_are_those_of_the_rows_repeated(kind, monkeypatch):
+    counts = np.random.default_rng(7).integers(1, 4, 240)
+    data = data_of(arms_frame().assign(n=counts), weights="n", weight_kind=kind)
+    model = ck.TransTEE(**BRIEF).fit(data).model_
+    coded = code_data(model.coding, data)
+    plain = replace(coded, weight=None, weight_kind=None)
+    (stack,) = model.stacks
+    members = [
+        replace(
+            m, train=np.repeat(m.train, counts[m.train]), valid=np.repeat(m.valid, counts[m.valid])
+        )
+        for m in stack.members
+    ]
+    repeated = replace(model, stacks=(replace(stack, members=tuple(members)),))
+    np.testing.assert_allclose(factual_r2(model, coded), factual_r2(repeated, plain), rtol=1e-5)
+    if kind == "frequency":  # leaving one out leaves out one of the repeated, so of one penalty
+        monkeypatch.setattr(diagnostics, "PENALTIES", np.ones(1))
+        mine, theirs = treatment_left(model, coded), treatment_left(repeated, plain)
+        np.testing.assert_allclose(mine, theirs, rtol=1e-5)
