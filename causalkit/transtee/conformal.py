@@ -291,7 +291,7 @@ def _warn_of_unbounded(
     held = np.bincount(calibration.arm, minlength=calibration.propensity.shape[1])
     halved = f" (each of the two outcomes is held at {each:.4g})" if each != level else ""
     warn(
-        f"the conformal intervals of {rows.mean():.0%} of the rows are unbounded: at "
+        f"the conformal intervals of {rows.sum()} of {rows.size} rows are unbounded: at "
         f"level {level:g}{halved} an arm needs at least {np.ceil(each / (1.0 - each) - 1e-9):.0f} "
         f"held-out rows, more where it is rare, and the arms have {', '.join(map(str, held))}. "
         "Fit with a larger validation_fraction, or ask for a lower level.",
