@@ -9,6 +9,7 @@ Cases of a part that is not named keep what they have.
 
 import json
 import sys
+import time
 import warnings
 from collections import Counter
 from pathlib import Path
@@ -49,7 +50,7 @@ def pixels(seed: int, design: dict[str, Any]) -> int:
     return int(fit.n_clusters_)
 
 
-PARTS = {"features": (FEATURES, features, 10), "pixels": (PIXELS, pixels, 2)}
+PARTS = {"features": (FEATURES, features, 10), "pixels": (PIXELS, pixels, 5)}
 
 
 def main() -> None:
@@ -58,11 +59,14 @@ def main() -> None:
     rows = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
     for part in sys.argv[1:] or PARTS:
         cases, choose, n_seeds = PARTS[part]
-        for case, design in cases.items():
-            counts = Counter(choose(seed, design) for seed in range(10, 10 + n_seeds))
-            rows[case] = {str(k): counts[k] for k in sorted(counts)}
-            print(case, rows[case], flush=True)
-            RESULTS.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+        counts: dict[str, Counter[int]] = {case: Counter() for case in cases}
+        for seed in range(10, 10 + n_seeds):
+            for case, design in cases.items():
+                started = time.perf_counter()
+                counts[case][choose(seed, design)] += 1
+                rows[case] = {str(k): counts[case][k] for k in sorted(counts[case])}
+                print(case, rows[case], f"{time.perf_counter() - started:.0f} s", flush=True)
+                RESULTS.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
