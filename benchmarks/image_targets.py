@@ -39,6 +39,10 @@ CASES = {
     "sorted by treatment": {"sort_by": "treatment"},
 }
 
+BASE_CASES = ("base", "sorted by treatment")
+# Of the true ranking, where half of the places have an effect that is larger by 2.
+AUTOC, QINI = float(np.log(2.0)), 0.25
+
 
 def one(case: str, seed: int, likelihood: str, encoder: str) -> dict:
     """Fit one data set and compare with its truth."""
@@ -118,6 +122,17 @@ def read(files: list[Path]) -> pd.DataFrame:
     return pd.DataFrame([json.loads(line) for file in files for line in file.open()])
 
 
+def base_departures(case: str, part: pd.DataFrame) -> dict[str, float]:
+    """Largest departures of what the base case alone has goals for; empty elsewhere."""
+    if case not in BASE_CASES:
+        return {}
+    return {
+        "largest model gap": float(model_gaps(part)[0].max()),
+        "AUTOC from truth / SE": float(((part["autoc"] - AUTOC) / part["autoc_se"]).abs().max()),
+        "QINI from truth / SE": float(((part["qini"] - QINI) / part["qini_se"]).abs().max()),
+    }
+
+
 def summarised(frame: pd.DataFrame) -> pd.DataFrame:
     """One row per case, likelihood and encoder."""
     rows = []
@@ -147,6 +162,7 @@ def summarised(frame: pd.DataFrame) -> pd.DataFrame:
                 "|ratio| > 1.96": int((ratio.abs() > 1.96).sum()),
                 "slope": part["slope"].mean(),
                 "slope rejects 0": int(((part["slope"] / part["slope_se"]) > 1.645).sum()),
+                **base_departures(case, part),
                 "seconds": part["seconds"].median(),
             }
         )
@@ -154,7 +170,13 @@ def summarised(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 GOALS = {
-    "base": ("accuracy at least .97; CATE RMSE at most .25; ratio at least 6", 0.97, 6.0),
+    "base": (
+        "accuracy at least .97; CATE RMSE at most .25; ratio at least 6; each effect of the "
+        "mixture within .30; AUTOC and QINI within 3.5 SE of .693 and .25, those of the true "
+        "ranking",
+        0.97,
+        6.0,
+    ),
     "three types": ("accuracy at least .90", 0.90, None),
     "skewed noise": ("accuracy at least .95", 0.95, None),
     "heavy tails": ("as skewed noise", 0.95, None),
@@ -181,8 +203,10 @@ def met(row: "pd.Series") -> str:
     fine &= row["least accuracy"] >= accuracy
     if ratio is not None:
         fine &= row["least ratio"] >= ratio
-    if row["case"] in ("base", "sorted by treatment"):
+    if row["case"] in BASE_CASES:
         fine &= row["largest RMSE"] <= 0.25
+        fine &= row["largest model gap"] <= 0.3
+        fine &= max(row["AUTOC from truth / SE"], row["QINI from truth / SE"]) <= 3.5
     return "yes" if fine else "no"
 
 
@@ -212,12 +236,26 @@ def model_words(frame: pd.DataFrame) -> str:
     return (
         "Where the noise is normal and effects differ clearly (base, three types, sorted), the\n"
         f"mixture's own effects are off by {gaps.mean():.2f} on average and {gaps.max():.2f} at "
-        "most (goal .30 in the base\n"
-        f"case), and {held.mean():.0%} of their 95 % intervals hold the truth ({held.size} "
+        f"most, and\n{held.mean():.0%} of their 95 % intervals hold the truth ({held.size} "
         "effects). Where the effect is\n"
         f"weak they are off by {weak_gaps.mean():.2f} on average and {weak_gaps.max():.2f} at "
         f"most, and {weak_held.mean():.0%} of the intervals hold the truth\n"
         f"({weak_held.size} effects): they are far too narrow there."
+    )
+
+
+def base_words(table: pd.DataFrame) -> str:
+    """How near the base case is to what it alone has goals for."""
+    base = table[table["case"].isin(BASE_CASES)]
+    gap, autoc, qini = (
+        base[name].max()
+        for name in ("largest model gap", "AUTOC from truth / SE", "QINI from truth / SE")
+    )
+    return (
+        f"In the base case, sorted or not ({base['data sets'].sum()} fits), they are off by at "
+        f"most {gap:.2f} (goal .30); AUTOC is\nat most {autoc:.1f} standard errors from the "
+        f"{AUTOC:.3f} of the true ranking, and QINI at most {qini:.1f} from its\n{QINI:g} "
+        "(goal 3.5)."
     )
 
 
@@ -240,7 +278,11 @@ COLUMNS = (
 
 def write_page(_: argparse.Namespace) -> None:
     """Tables from the records, and what is written by hand below them."""
+    # Found beside this file when it is run; there is no package of benchmarks.
+    from image_checks_page import sections
+
     frame = read([KEPT])
+    table = summarised(frame)
     lines = [
         "# Effects by image in trials whose truth is known",
         "",
@@ -256,7 +298,7 @@ def write_page(_: argparse.Namespace) -> None:
         "| " + " | ".join(COLUMNS) + " |",
         "|---|---|---|---:|---|---:|---|---|---|---:|---:|---|---:|",
     ]
-    for _, row in summarised(frame).iterrows():
+    for _, row in table.iterrows():
         null = row["case"].startswith("null")
         accuracy = "" if null else f"{row['accuracy']:.3f} ({row['least accuracy']:.3f})"
         correlation = "" if null else f"{row['correlation']:.2f}"
@@ -278,6 +320,9 @@ def write_page(_: argparse.Namespace) -> None:
         "",
         model_words(frame),
         "",
+        base_words(table),
+        "",
+        *sections(),
     ]
     old = PAGE.read_text() if PAGE.exists() else ""
     by_hand = old[old.index(BY_HAND) :] if BY_HAND in old else BY_HAND + "\n"
