@@ -214,7 +214,7 @@ def main() -> None:
             started = time.perf_counter()
             rows = [{"seed": seed, **row} for row in measure(seed)]
             kept[part] += rows
-            RESULTS.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+            RESULTS.write_text(json.dumps(kept) + "\n", encoding="utf-8")
             print(part, seed, f"{time.perf_counter() - started:.1f} s", rows, flush=True)
 
 

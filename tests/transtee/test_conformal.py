@@ -232,9 +232,9 @@ def test_unbounded_intervals_are_told_with_what_to_do(fit, data):
     assert held.max() < 39
     assert str(said[0].message) == (
         f"the conformal intervals of {int(endless)} of {len(data)} rows are unbounded: at level "
-        "0.95 (each of the two outcomes is held at 0.975) an arm needs at least 39 held-out rows, more "
-        f"where it is rare, and the arms have {held[0]}, {held[1]}, {held[2]}. Fit with a larger "
-        "validation_fraction, or ask for a lower level."
+        "0.95 (each of the two outcomes is held at 0.975) an arm needs at least 39 held-out rows, "
+        f"more where it is rare, and the arms have {held[0]}, {held[1]}, {held[2]}. Fit with a "
+        "larger validation_fraction, or ask for a lower level."
     )
     with pytest.warns(CausalKitWarning, match="at level 0.99 an arm needs at least 99 held-out"):
         fit.outcome_interval(data, treatment=1, level=0.99)
