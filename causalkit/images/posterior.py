@@ -104,13 +104,9 @@ class Posterior:
             total += (types * self.by_type(raw[rows], covariates[rows])).sum(axis=1)
         return np.asarray(total / np.maximum(share, np.finfo(np.float64).tiny))
 
-    def cate(self, raw: Floats, covariates: Floats) -> Floats:
-        """Σ_k π_k τ_k with π and τ of the same draw, ``(S, n)``."""
-        parts = [
-            (self.types(raw[rows]) * self.by_type(raw[rows], covariates[rows])).sum(axis=2)
-            for rows in self._blocks(raw.shape[0])
-        ]
-        return np.concatenate(parts, axis=1)
+    def cate(self, types: Floats, raw: Floats, covariates: Floats) -> Floats:
+        """Σ_k π_k τ_k with π and τ of the same draw, ``(S, n)``, given π at these rows."""
+        return np.asarray((types * self.by_type(raw, covariates)).sum(axis=2))
 
     def mean_types(self, raw: Floats) -> Floats:
         """Mean over draws of π, ``(m, K)``."""
@@ -136,6 +132,10 @@ class Posterior:
     def _parts(self) -> dict[str, Floats]:
         return self.model.arrays(self.draws)
 
+    @property
+    def rows_at_once(self) -> int:
+        """Rows whose types in all draws fit into memory."""
+        return max(1, _CELLS // (self.n_draws * max(2, self.model.n_types)))
+
     def _blocks(self, n: int) -> list[slice]:
-        rows = max(1, _CELLS // (self.n_draws * max(2, self.model.n_types)))
-        return [slice(at, at + rows) for at in range(0, n, rows)]
+        return [slice(at, at + self.rows_at_once) for at in range(0, n, self.rows_at_once)]

@@ -16,21 +16,23 @@ _SAME = 1e-9  # spread of effects, in units of their size, that is rounding
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Predicted:
-    """Posterior of the effect at every place.
+    """Posterior of the effect, or of the probability of every type, at every place.
 
     Attributes
     ----------
-    mean, sd, low, high : (n,) arrays
-        In units of the outcome.
-    types : (n, K) array
-        Mean type probabilities.
+    mean, sd, low, high : (n,) or (n, K) arrays
     """
 
     mean: Floats
     sd: Floats
     low: Floats
     high: Floats
-    types: Floats
+
+    @classmethod
+    def joined(cls, blocks: "Sequence[Predicted]") -> "Predicted":
+        """Of all places, from blocks of them."""
+        parts = ([getattr(block, name) for block in blocks] for name in cls.__slots__)
+        return cls(*(np.concatenate(part) for part in parts))
 
 
 def predicted(
@@ -53,12 +55,22 @@ def predicted(
     level : float, default 0.95
         Of the interval.
     """
-    columns = [
-        (draws.mean(axis=0), draws.std(axis=0, ddof=1), *interval(draws, level))
-        for draws in blocks_of_draws(posteriors, features, covariates)
-    ]
-    mean, sd, low, high = (np.concatenate(parts) for parts in zip(*columns, strict=True))
-    return Predicted(mean, sd, low, high, mean_types(posteriors, features))
+    draws = blocks_of_draws(posteriors, features, covariates)
+    return Predicted.joined([effects_in(drawn.effects, level=level) for drawn in draws])
+
+
+def effects_in(draws: Floats, *, level: float) -> Predicted:
+    """Effects at some places, from their draws ``(S, n)``."""
+    return Predicted(draws.mean(axis=0), draws.std(axis=0, ddof=1), *interval(draws, level))
+
+
+def types_in(draws: Sequence[Floats], *, level: float) -> Predicted:
+    """Probabilities of types at some places, from the draws ``(S, n, K)`` of every member."""
+    mean = np.asarray(np.mean([own.mean(axis=0) for own in draws], axis=0))
+    pooled = np.concatenate(draws)
+    low, high = interval(pooled, level)
+    # By so few draws that the interval is one of Student's t it may leave [0, 1].
+    return Predicted(mean, pooled.std(axis=0, ddof=1), np.clip(low, 0, 1), np.clip(high, 0, 1))
 
 
 def interval(draws: Floats, level: float) -> tuple[Floats, Floats]:
@@ -83,54 +95,45 @@ def mean_effect(
 ) -> Floats:
     """Posterior mean of the effect at every place, ``(n,)``, draws of all members pooled."""
     draws = blocks_of_draws(posteriors, features, covariates)
-    return np.concatenate([block.mean(axis=0) for block in draws])
+    return np.concatenate([drawn.effects.mean(axis=0) for drawn in draws])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Drawn:
+    """Draws at some places.
+
+    Attributes
+    ----------
+    effects : (S, n) array
+        Of all members together.
+    types : tuple of (S, n, K) arrays
+        Of every member.
+    """
+
+    effects: Floats
+    types: tuple[Floats, ...]
 
 
 def blocks_of_draws(
     posteriors: Sequence[Posterior], features: Sequence[Floats], covariates: Floats
-) -> Iterator[Floats]:
-    """Draws of the effect ``(S, rows)`` of all members together, block by block of rows."""
-    for at in range(0, covariates.shape[0], _BLOCK):
-        rows = slice(at, at + _BLOCK)
-        yield np.concatenate(
-            [
-                posterior.cate(raw[rows], covariates[rows])
-                for posterior, raw in zip(posteriors, features, strict=True)
-            ]
-        )
+) -> Iterator[Drawn]:
+    """Joint draws of effects and types, block by block of places."""
+    size = min(_BLOCK, *(posterior.rows_at_once for posterior in posteriors))
+    for at in range(0, covariates.shape[0], size):
+        rows = slice(at, at + size)
+        own = [(one, raw[rows]) for one, raw in zip(posteriors, features, strict=True)]
+        types = tuple(one.types(raw) for one, raw in own)
+        effects = [
+            one.cate(found, raw, covariates[rows])
+            for (one, raw), found in zip(own, types, strict=True)
+        ]
+        yield Drawn(np.concatenate(effects), types)
 
 
 def mean_types(posteriors: Sequence[Posterior], features: Sequence[Floats]) -> Floats:
     """Type probabilities ``(n, K)``, averaged over draws and members; types ascend in effect."""
     parts = [posterior.mean_types(raw) for posterior, raw in zip(posteriors, features, strict=True)]
     return np.asarray(np.mean(parts, axis=0))
-
-
-def spread_of_types(
-    posteriors: Sequence[Posterior], features: Sequence[Floats], *, level: float
-) -> tuple[Floats, Floats, Floats]:
-    """Standard deviation and ends of the interval of type probabilities, each ``(n, K)``.
-
-    Parameters
-    ----------
-    posteriors : sequence of Posterior
-    features : sequence of (n, d) arrays
-    level : float
-        Of the interval.
-    """
-    columns = []
-    for at in range(0, features[0].shape[0], _BLOCK):
-        draws = np.concatenate(
-            [
-                posterior.types(raw[at : at + _BLOCK])
-                for posterior, raw in zip(posteriors, features, strict=True)
-            ]
-        )
-        low, high = interval(draws, level)
-        # By so few draws that the interval is one of Student's t it may leave [0, 1].
-        columns.append((draws.std(axis=0, ddof=1), np.clip(low, 0, 1), np.clip(high, 0, 1)))
-    sd, low, high = (np.concatenate(parts) for parts in zip(*columns, strict=True))
-    return sd, low, high
 
 
 def check_uncertain(posteriors: Sequence[Posterior]) -> None:

@@ -13,11 +13,12 @@ from causalkit.images.batches import Images
 from causalkit.images.fitting import Fitted
 from causalkit.images.inputs import Target
 from causalkit.images.predict import (
+    Predicted,
     blocks_of_draws,
     check_uncertain,
+    effects_in,
     interval,
-    predicted,
-    spread_of_types,
+    types_in,
 )
 from causalkit.images.support import EDGE
 from causalkit.inference.arguments import check_number
@@ -186,31 +187,32 @@ def transport(fitted: Fitted, target: Target, *, level: float) -> TransportMap:
     by_image = fitted.features(Images.of(target.store), target.images)
     far = fitted.reference.percentile(posteriors[0].features(by_image[0]))[target.inverse]
     features = [found[target.inverse] for found in by_image]
-    found = predicted(posteriors, features, target.covariates, level=level)
-    total = sum(
-        block.sum(axis=1) for block in blocks_of_draws(posteriors, features, target.covariates)
-    )
-    type_sd, type_low, type_high = spread_of_types(posteriors, features, level=level)
+    effects, types, total = [], [], []
+    for drawn in blocks_of_draws(posteriors, features, target.covariates):
+        effects.append(effects_in(drawn.effects, level=level))
+        types.append(types_in(drawn.types, level=level))
+        total.append(drawn.effects.sum(axis=1))
+    effect, of_types = Predicted.joined(effects), Predicted.joined(types)
     dim, labels = target.labels
     names = np.array([f"cluster {number + 1}" for number in range(fitted.n_clusters)])
     places = xr.Dataset(
         {
-            "effect": (dim, found.mean),
-            "std_error": (dim, found.sd),
-            "conf_low": (dim, found.low),
-            "conf_high": (dim, found.high),
-            "probability": ((dim, "cluster"), found.types),
-            "probability_std_error": ((dim, "cluster"), type_sd),
-            "probability_conf_low": ((dim, "cluster"), type_low),
-            "probability_conf_high": ((dim, "cluster"), type_high),
-            "assigned": (dim, names[found.types.argmax(axis=1)]),
+            "effect": (dim, effect.mean),
+            "std_error": (dim, effect.sd),
+            "conf_low": (dim, effect.low),
+            "conf_high": (dim, effect.high),
+            "probability": ((dim, "cluster"), of_types.mean),
+            "probability_std_error": ((dim, "cluster"), of_types.sd),
+            "probability_conf_low": ((dim, "cluster"), of_types.low),
+            "probability_conf_high": ((dim, "cluster"), of_types.high),
+            "assigned": (dim, names[of_types.mean.argmax(axis=1)]),
             "support": (dim, far),
             "extrapolating": (dim, far > EDGE),
         },
         coords={dim: labels, "cluster": names, **_where(target.store, dim)},
         attrs={"assumes": ASSUMES, "level": level},
     )
-    answer = TransportMap(places, np.asarray(total) / labels.size, level)
+    answer = TransportMap(places, np.sum(total, axis=0) / labels.size, level)
     if answer.share_outside > _MANY:
         warn(
             f"{percent(round(answer.share_outside, 2))} of the places lie further from the "

@@ -229,7 +229,7 @@ def test_the_posterior_in_numpy_is_the_model_in_torch(likelihood):
         risk = expit(base[:, :, None] + tau[:, None, :]) - expit(base)[:, :, None]
         np.testing.assert_allclose(found.by_type(h, x), risk, rtol=1e-9)
     cate = (found.types(h) * found.by_type(h, x)).sum(axis=2)
-    np.testing.assert_allclose(found.cate(h, x), cate, rtol=1e-9)
+    np.testing.assert_allclose(found.cate(found.types(h), h, x), cate, rtol=1e-9)
 
 
 @pytest.mark.parametrize("likelihood", ["normal", "student_t"])
@@ -263,7 +263,7 @@ def test_effects_by_type_make_the_average_effect_of_every_draw(likelihood, monke
     raw, covariates = rng.normal(size=(50, d)), rng.normal(size=(50, model.n_covariates))
     found = posterior.mean_by_type(raw, covariates)
     share = posterior.types(raw).mean(axis=1)
-    average = posterior.cate(raw, covariates).mean(axis=1)
+    average = posterior.cate(posterior.types(raw), raw, covariates).mean(axis=1)
     np.testing.assert_allclose((found * share).sum(axis=1), average)
     mean = posterior.control_mean(raw, covariates)
     monkeypatch.setattr("causalkit.images.posterior._CELLS", 4 * 3 * 7)

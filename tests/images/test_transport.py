@@ -10,6 +10,7 @@ import xarray as xr
 import causalkit as ck
 from causalkit.data.images import ImageStore
 from causalkit.errors import ArgumentError, DataError, ExtrapolationWarning, IdentificationError
+from causalkit.images.posterior import Posterior
 from causalkit.images.support import Reference, thinned
 
 
@@ -55,14 +56,34 @@ def test_the_average_covers_the_truth_and_comes_from_joint_draws(motif_fit, targ
     # One fit: its interval covers with probability .95, and four standard errors nearly always.
     assert abs(average["estimate"] - target.truth.cate.mean()) < 4 * average["std_error"]
     assert average["conf_low"] < average["estimate"] < average["conf_high"]
-    member = motif_fit.members_[0]
+    posterior = motif_fit.members_[0].posterior
     raw = motif_fit._fitted.features(_images(target), np.arange(600))[0]
-    draws = member.posterior.cate(raw, np.zeros((600, 0)))
+    draws = posterior.cate(posterior.types(raw), raw, np.zeros((600, 0)))
     np.testing.assert_allclose(average["std_error"], draws.mean(axis=1).std(ddof=1), rtol=1e-5)
     np.testing.assert_allclose(shown.places["effect"], draws.mean(axis=0), rtol=1e-5)
     # Places taken one by one would make the average look far surer than it is.
     apart = np.sqrt((draws.std(axis=0, ddof=1) ** 2).sum()) / 600
     assert average["std_error"] > 3 * apart
+
+
+def test_draws_are_taken_once_whatever_is_told_of_them(motif_fit, target, shown, monkeypatch):
+    asked = {"types": 0, "cate": 0}
+
+    def counted(name, real):
+        def call(self, *args):
+            asked[name] += len(args[-1])
+            return real(self, *args)
+
+        return call
+
+    for name in asked:
+        monkeypatch.setattr(Posterior, name, counted(name, getattr(Posterior, name)))
+    # Blocks of rows that do not divide the number of places.
+    monkeypatch.setattr("causalkit.images.predict._BLOCK", 77)
+    again = motif_fit.transport(target.arrays)
+    assert asked == {"types": 600, "cate": 600}
+    xr.testing.assert_allclose(again.places, shown.places, rtol=1e-9)
+    np.testing.assert_allclose(again.draws, shown.draws, rtol=1e-9)
 
 
 def test_probabilities_have_the_spread_of_the_posterior_draws(motif_fit, target, shown):
