@@ -9,8 +9,9 @@ import pandas as pd
 from causalkit.data.admit import Policy, admit
 from causalkit.data.calendar import Freq
 from causalkit.data.candidate import NUMERIC_ROLES
-from causalkit.data.checks import ENCODING, VALUES, Check, absent_column
+from causalkit.data.checks import ENCODING, VALUES, Check, absent_column, raise_any
 from causalkit.data.dataset import CausalData
+from causalkit.data.doses import other_doses
 from causalkit.data.intake import column_names, to_pandas
 from causalkit.data.levels import match_levels
 from causalkit.data.missing import keeps_missing
@@ -86,7 +87,8 @@ def from_frame(
         Name of an edge table in ``tables``.
     kinds : str or list of str, optional
         Kind of each treatment (``"binary"``, ``"multi"``, ``"continuous"``, ``"dose"``,
-        ``"structured"``), where the inferred one is wrong.
+        ``"structured"``), where the inferred one is wrong. ``("multi", "dose")`` is an arm with an
+        amount; arms that take none have a missing amount in all of their rows.
     arrays : xarray.Dataset, or mapping of str to DataArray, optional
         Images and sequences, lazy or in memory, with dimension ``obs`` first, whose coordinate of
         that name holds the unit, or the row number if there is no unit. A numpy array needs names
@@ -313,6 +315,7 @@ def like(data: CausalData, df: Any, *, on_new_levels: str = "raise") -> CausalDa
         missing = "native"
     policy = Policy(missing=missing, freq=data.freq)
     made = built(frame, roles, policy, known=known, checks=ENCODING, spec=data.spec)
+    raise_any(other_doses(data, made.frame, made.roles))
     # Levels that do not occur among the new rows still have their columns.
     return replace(made, frame=made.frame.astype({c: t for c, t in levels.items() if c in frame}))
 

@@ -22,6 +22,7 @@ from causalkit.data.candidate import (
     plain,
 )
 from causalkit.data.checks_fit import unit_in_clusters
+from causalkit.data.doses import dose_columns, lost_doses, no_doses
 from causalkit.data.leaks import leaks
 from causalkit.data.missing import keeps_missing
 from causalkit.data.roles import WEIGHT_KINDS
@@ -105,7 +106,9 @@ def missing_values(given: Candidate) -> Iterator[Problem]:
     codes |= {"instruments": "E07-nan-covariate"}
     if not keeps_missing(given.missing):
         codes |= dict.fromkeys(("covariates", "modifiers"), "E07-nan-covariate")
-    reported: set[str] = set()
+    # Of a category with an amount, whether an amount may be missing depends on the arm.
+    reported = set((dose_columns(given.roles) or ())[1:])
+    yield from lost_doses(given)
     for role, code in codes.items():
         for name in given.roles.columns(role):
             gone = _missing(given.frame[name])
@@ -116,6 +119,11 @@ def missing_values(given: Candidate) -> Iterator[Problem]:
             mend = "leave these rows out with missing='drop', or mend the column"
             if code == "E07-nan-covariate":
                 mend = "set missing='drop', 'indicator', 'native' or a scikit-learn imputer"
+            elif role == "treatment" and given.roles.treatment[1:] == (name,):
+                mend += (
+                    f"; if it is the dose of {given.roles.treatment[0]!r} and some arms take none, "
+                    "declare kinds=('multi', 'dose')"
+                )
             message = f"column {name!r} ({role}) is missing in {where}; {mend}."
             yield Problem(code, message, name, where.ten)
 
@@ -152,9 +160,10 @@ def constant_columns(given: Candidate) -> Iterator[Problem]:
         for name in given.roles.columns(role):
             value = _only_value(given.frame[name])
             if value is not None:
+                rows = "row" if _missing(given.frame[name]) is None else "row that has a value"
                 message = (
-                    f"column {name!r} ({role}) is {plain(value)!r} in every row; an effect needs "
-                    "variation. Check the column or the sample."
+                    f"column {name!r} ({role}) is {plain(value)!r} in every {rows}; an effect "
+                    "needs variation. Check the column or the sample."
                 )
                 yield Problem(code, message, name)
 
@@ -312,6 +321,7 @@ ENCODING: tuple[Check, ...] = (non_numeric, missing_values, infinite_values, int
 VALUES: tuple[Check, ...] = (
     *ENCODING,
     constant_columns,
+    no_doses,
     duplicate_unit_time,
     torn_units,
     weight_values,

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from causalkit.data.candidate import plain
+from causalkit.data.doses import arms_without_dose, rows_without_dose
 from causalkit.data.roles import Requires, Roles
 from causalkit.errors import CausalKitWarning, DataError, Problem
 from causalkit.typing import Floats, Ints
@@ -235,6 +236,8 @@ def _unmet(data: "CausalData", requires: Requires, by: str) -> Iterator[Problem]
             "data.with_roles(weights=None, weight_kind=None)."
         )
         yield Problem("E16-weights", message, roles.weights)
+    if not requires.allows_no_dose:
+        yield from _no_dose(data, requires, by)
     # Under the other policies missing covariates are what the user asked to keep.
     if not requires.allows_nan and data.missing in ("raise", "drop"):
         yield from _gaps(data.frame, roles.covariates, by)
@@ -248,6 +251,23 @@ def _wrong_kinds(roles: Roles, requires: Requires, by: str) -> Iterator[Problem]
                 f"is {kind}. Recode it, or pass kinds=... if the kind was inferred wrongly."
             )
             yield Problem("E03-non-numeric", message, name)
+
+
+def _no_dose(data: "CausalData", requires: Requires, by: str) -> Iterator[Problem]:
+    """E05: arms without a dose, for an estimator that needs one in every row."""
+    without = rows_without_dose(data.frame, data.roles)
+    # Who takes no doses at all has been told so by the kind.
+    if "dose" not in requires.treatment_kinds or not without.any():
+        return
+    name = data.roles.treatment[1]
+    rows = np.flatnonzero(without)
+    listed = ", ".join(map(repr, arms_without_dose(data.frame, data.roles)))
+    message = (
+        f"{by} needs a dose in every row, and {name!r} is missing in {plural(rows.size, 'row')} "
+        f"(first: {int(rows[0])}), those of arm {listed}; TransTEE takes arms without a dose, or "
+        f"leave them out with data.filter(data.frame[{name!r}].notna())."
+    )
+    yield Problem("E05-nan-treatment", message, name, tuple(rows[:10].tolist()))
 
 
 def _gaps(frame: pd.DataFrame, names: Sequence[str], by: str) -> Iterator[Problem]:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from causalkit.data.candidate import ID_ROLES, plain
+from causalkit.data.doses import dose_columns, rows_without_dose
 from causalkit.data.roles import Roles, with_kinds
 from causalkit.errors import ArgumentError, ArgumentTypeError, DataError, Problem, unknown_name
 from causalkit.typing import Bools, Ints
@@ -96,9 +97,12 @@ def drop_incomplete(
     skipped = (*_IGNORED, *_IMPUTABLE) if keeps_missing(policy) else _IGNORED
     named = [c for role, cs in roles.named().items() if role not in skipped for c in cs]
     gone = np.zeros(len(frame), dtype=bool)
+    dose = (dose_columns(roles) or ())[1:]
     dropped: dict[str, int] = {}
     for name in dict.fromkeys(named):
         here = frame[name].isna().to_numpy() & ~gone
+        if name in dose:
+            here &= ~rows_without_dose(frame, roles)
         if here.any():
             dropped[f"{name} missing"] = int(here.sum())
             gone |= here

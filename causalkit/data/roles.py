@@ -45,7 +45,8 @@ class Roles:
         Carried along, ignored by estimators.
     kinds : tuple of str
         One per treatment: ``"binary"``, ``"multi"``, ``"continuous"``, ``"dose"``,
-        ``"structured"``.
+        ``"structured"``. A dose that follows a binary or multi-valued treatment is the amount of
+        its arms, and is missing in all rows of an arm that takes none.
     """
 
     outcome: tuple[str, ...]
@@ -160,6 +161,8 @@ class Requires:
         Kinds of treatment that it can estimate.
     allows_nan : bool
         Whether covariates may be missing.
+    allows_no_dose : bool
+        Whether some arms may take no dose where others take one, so that a dose may be missing.
     weight_kinds : tuple of str
         Kinds of weights that it honours.
     max_outcomes, max_treatments : int or None
@@ -171,6 +174,7 @@ class Requires:
     roles: tuple[str, ...] = ()
     treatment_kinds: tuple[str, ...] = ("binary", "continuous")
     allows_nan: bool = False
+    allows_no_dose: bool = False
     weight_kinds: tuple[str, ...] = WEIGHT_KINDS
     max_outcomes: int = 1
     max_treatments: int | None = None
