@@ -2,8 +2,8 @@
 
 Every action is a set of slots, each with an arm and perhaps a dose. A binary or multi-valued
 treatment has one slot and an arm for each level; a continuous one has one arm that takes a dose; a
-category with an amount has an arm for each level, each with a dose; several treatments have a slot
-each, in which "no" is an empty slot.
+category with an amount has an arm for each level, each with a dose unless it takes none; several
+treatments have a slot each, in which "no" is an empty slot.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,9 @@ import pandas as pd
 
 from causalkit.data import CausalData
 from causalkit.data.candidate import plain
+from causalkit.data.doses import arms_without_dose, dose_columns
 from causalkit.errors import ArgumentError, ArgumentTypeError, DataError, Problem
+from causalkit.transtee.action_columns import amounts, arm_amounts, level_codes
 from causalkit.transtee.shapes import ActionShape
 from causalkit.typing import Bools, Floats, Ints
 
@@ -34,12 +36,15 @@ class ActionCode:
         Levels of each categorical treatment, in order; the first is the control.
     paired : bool
         A category with an amount: one slot.
+    undosed : tuple
+        Levels of such a category that take no amount.
     """
 
     columns: tuple[str, ...]
     kinds: tuple[str, ...]
     levels: dict[str, tuple[Any, ...]]
     paired: bool
+    undosed: tuple[Any, ...] = ()
 
     @property
     def kind(self) -> str:
@@ -83,7 +88,7 @@ class ActionCode:
         """What the network needs to know."""
         dosed: list[bool] = []
         if self.paired:
-            dosed = [True] * len(self.levels[self.columns[0]])
+            dosed = [level not in self.undosed for level in self.levels[self.columns[0]]]
         else:
             for name, kind in zip(self.columns, self.kinds, strict=True):
                 if kind != "structured":
@@ -96,6 +101,10 @@ class ActionCode:
             item_kind=item_kind,
             item_steps=item_steps,
         )
+
+    def takes_dose(self, arms: Ints) -> Bools:
+        """Whether each of some arms takes a dose; "nothing" takes none."""
+        return np.array([*self.shape().dosed, False])[arms]
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,18 +160,19 @@ def action_code(data: CausalData) -> ActionCode:
             values = column.cat.categories if hasattr(column, "cat") else sorted(column.unique())
             levels[name] = tuple(plain(value) for value in values)
         if kind != "structured" and column.nunique() < 2:
+            seen = column.dropna()
+            value = f"the single value {seen.iloc[0]!r}" if len(seen) else "no value"
             problems.append(
                 Problem(
                     "E09-constant-treatment",
-                    f"treatment {name!r} has the single value {column.iloc[0]!r}; there is nothing "
-                    "to compare.",
+                    f"treatment {name!r} has {value}; there is nothing to compare.",
                     name,
                 )
             )
     if problems:
         raise DataError(problems)
-    paired = len(columns) == 2 and kinds[0] in CATEGORICAL and kinds[1] == "dose"
-    return ActionCode(columns, kinds, levels, paired)
+    paired = dose_columns(data.roles) is not None
+    return ActionCode(columns, kinds, levels, paired, arms_without_dose(data.frame, data.roles))
 
 
 def encode_actions(code: ActionCode, frame: pd.DataFrame) -> ActionArrays:
@@ -171,7 +181,8 @@ def encode_actions(code: ActionCode, frame: pd.DataFrame) -> ActionArrays:
     Raises
     ------
     DataError
-        If a level was never seen in training, or an amount is not finite.
+        If a level was never seen in training, an amount is not finite, or an arm that takes none
+        has one.
     """
     absent = [name for name in code.columns if name not in frame]
     if absent:
@@ -183,8 +194,9 @@ def encode_actions(code: ActionCode, frame: pd.DataFrame) -> ActionArrays:
             )
         )
     if code.paired:
-        arms = _level_codes(code, code.columns[0], frame)
-        doses = _amount(code.columns[1], frame)
+        levels = code.levels[code.columns[0]]
+        arms = level_codes(code.columns[0], frame, levels)
+        doses = arm_amounts(code.columns[1], frame, levels, arms, code.takes_dose(arms))
         return ActionArrays(arms[:, None], doses[:, None], np.ones((len(frame), 1), dtype=bool))
     arms_, doses_, active = [], [], []
     items, offset = None, 0
@@ -194,11 +206,11 @@ def encode_actions(code: ActionCode, frame: pd.DataFrame) -> ActionArrays:
             continue
         if kind in AMOUNT:
             arms_.append(np.full(len(frame), offset))
-            doses_.append(_amount(name, frame))
+            doses_.append(amounts(name, frame))
             active.append(np.ones(len(frame), dtype=bool))
             offset += 1
             continue
-        level = _level_codes(code, name, frame)
+        level = level_codes(name, frame, code.levels[name])
         skip = len(code.levels[name]) - len(code._own(name))
         there = level >= skip
         arms_.append(np.where(there, offset + level - skip, len(code.arms)))
@@ -235,9 +247,9 @@ def action_frame(code: ActionCode, action: Any, n: int) -> pd.DataFrame:
     ----------
     code : ActionCode
     action : scalar, tuple, array, mapping or DataFrame
-        One action for everyone: a level or dose; ``(arm, dose)``; a value for each of several
-        treatments, as a tuple or mapping. Or one for every row: an array ``(n,)`` or ``(n, k)``,
-        a mapping of arrays, or a table.
+        One action for everyone: a level or dose; ``(arm, dose)``, ``(arm, None)`` where it takes
+        none; a value for each of several treatments, as a tuple or mapping. Or one for every row:
+        an array ``(n,)`` or ``(n, k)``, a mapping of arrays, or a table.
     n : int
         Rows.
 
@@ -304,8 +316,14 @@ def _by_column(code: ActionCode, values: Any) -> Any:
 
 
 def action_name(action: Any) -> str:
-    """How an action is called on an axis: "given" where rows have actions of their own."""
+    """How an action is called on an axis: "given" where rows have actions of their own.
+
+    A dose that is not taken is not named.
+    """
     parts = dict(action) if isinstance(action, Mapping) else {}
+    parts = {name: value for name, value in parts.items() if not _is_absent(value)}
+    if isinstance(action, tuple):
+        action = tuple(value for value in action if not _is_absent(value))
     values = action if isinstance(action, tuple) else parts.values() if parts else (action,)
     if any(np.ndim(value) > 0 for value in values):
         return "given"
@@ -314,39 +332,8 @@ def action_name(action: Any) -> str:
     return ", ".join(str(plain(value)) for value in values)
 
 
-def _level_codes(code: ActionCode, name: str, frame: pd.DataFrame) -> Ints:
-    levels = code.levels[name]
-    place: dict[Any, int] = {level: position for position, level in enumerate(levels)}
-    found = frame[name].astype(object).map(lambda value: place.get(plain(value), -1))
-    codes = found.to_numpy(dtype=np.int64)
-    if (codes < 0).any():
-        unseen = frame[name][codes < 0].unique()[:5]
-        raise DataError(
-            Problem(
-                "E05-nan-treatment",
-                f"{name!r} has values never seen in training: "
-                f"{', '.join(repr(plain(value)) for value in unseen)}; known: "
-                f"{', '.join(repr(level) for level in levels)}.",
-                name,
-            )
-        )
-    return codes
-
-
-def _amount(name: str, frame: pd.DataFrame) -> Floats:
-    values = pd.to_numeric(frame[name], errors="coerce").to_numpy(dtype=np.float32)
-    bad = np.flatnonzero(~np.isfinite(values))
-    if bad.size:
-        raise DataError(
-            Problem(
-                "E05-nan-treatment",
-                f"dose {name!r} is not a finite number in {bad.size} rows (first: "
-                f"{frame[name].iloc[bad[0]]!r}); every action needs its dose.",
-                name,
-                tuple(int(row) for row in bad[:10]),
-            )
-        )
-    return values
+def _is_absent(value: Any) -> bool:
+    return bool(np.ndim(value) == 0 and pd.isna(value))
 
 
 def check_arm_counts(code: ActionCode, frame: pd.DataFrame) -> Sequence[str]:

@@ -94,6 +94,14 @@ def _check_arms(coding: Coding, data: CausalData, place: int) -> None:
                 f"data set {place} has the levels {here} of {name!r}, and the first has {there}; "
                 f"{_ALONE}"
             )
+    if own.undosed != coding.actions.undosed:
+        here, there = (
+            ", ".join(map(repr, some)) or "none" for some in (own.undosed, coding.actions.undosed)
+        )
+        raise ArgumentError(
+            f"in data set {place} the arms without a dose are {here}, and in the first {there}; "
+            f"{_ALONE}"
+        )
     warn_of_few(own, data)
 
 

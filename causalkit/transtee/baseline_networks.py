@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from causalkit.transtee.baseline_shapes import Baseline
+from causalkit.transtee.dose_tokens import takes_dose
 from causalkit.transtee.families import outcome_loss
 from causalkit.transtee.layout import apply_linear
 from causalkit.transtee.networks import (
@@ -95,6 +96,8 @@ def own_loss(
     out, y : (M, B) tensors
         Output under what was received, and the outcome, on the scale of the network.
     """
+    import torch
+
     baseline = _of(shape)
     assert actions.arms is not None
     r, arms = memory.tokens[:, :, 0].float(), actions.arms[:, :, 0, 0]
@@ -105,7 +108,8 @@ def own_loss(
         logits = logits.view(*logits.shape[:2], -1, baseline.n_cells + 1)
         index = arms[..., None, None].expand(*arms.shape, 1, baseline.n_cells + 1)
         own = logits.gather(2, index)[:, :, 0]
-        return -baseline.treatment_weight * log_density(own, actions.doses[:, :, 0, 0])
+        loss = -baseline.treatment_weight * log_density(own, actions.doses[:, :, 0, 0])
+        return torch.where(takes_dose(shape.actions, arms), loss, 0.0)
     return out.new_zeros(out.shape)
 
 

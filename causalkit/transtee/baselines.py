@@ -29,7 +29,12 @@ class BaselineEstimator(NetworkEstimator):
 
     name: ClassVar[str]
     requires: ClassVar[Requires] = Requires(
-        roles=ROLES, treatment_kinds=KINDS, allows_nan=True, max_treatments=2, reads=READS
+        roles=ROLES,
+        treatment_kinds=KINDS,
+        allows_nan=True,
+        allows_no_dose=True,
+        max_treatments=2,
+        reads=READS,
     )
     # What only a transformer has, and what comparisons do not vary.
     treatment: ClassVar[str] = "auto"

@@ -26,7 +26,7 @@ def folds_of(coded: Coded, settings: Settings) -> Folds:
     def draw(seed: int) -> Folds:
         if coded.groups is None:
             return draw_folds(keys, rule="observation", n_folds=settings.n_folds, seed=seed)
-        strata = strata_of_groups(coded.actions.arms, coded.actions.doses, coded.groups)
+        strata = strata_of_groups(coded.actions.arms, coded.doses_taken, coded.groups)
         if settings.n_folds > strata.size:
             raise ArgumentError(
                 f"n_folds={settings.n_folds} is more than the number of units or clusters "

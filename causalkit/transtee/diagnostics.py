@@ -57,7 +57,7 @@ def treatment_left(model: Model, coded: Coded) -> float:
     A ridge regression of arms and doses on the standardised mean encoder token, learned on training
     rows with a penalty of their choice and judged on validation rows, all by their weights. It
     depends neither on the length of the token nor on how good the treatment model of a regulariser
-    is. NaN without arms or doses.
+    is. Rows that take no dose count as of the mean dose. NaN without arms or doses.
     """
     from sklearn.linear_model import RidgeCV
 
@@ -65,8 +65,8 @@ def treatment_left(model: Model, coded: Coded) -> float:
     member, actions = stack.members[0], coded.actions
     columns = [actions.arms == arm for arm in range(len(model.coding.actions.arms))]
     targets = [(column & actions.active).any(axis=1).astype(float) for column in columns]
-    targets += [actions.doses[:, slot].astype(float) for slot in range(actions.doses.shape[1])]
     weight = _weight(coded, member.train)
+    targets += [_filled(doses, member.train, weight) for doses in coded.doses_taken.T]
     known = [_moments(target[member.train], weight) for target in targets]
     varied = [
         (target - mean) / sd for target, (mean, sd) in zip(targets, known, strict=True) if sd > 0
@@ -90,12 +90,24 @@ def treatment_left(model: Model, coded: Coded) -> float:
 
 def _weight(coded: Coded, rows: Ints) -> Floats | None:
     """Weights of rows: of a frequency as often as it says, of others in units of their mean."""
-    if coded.weight is None or coded.multiplicity is not None:
-        return None if coded.weight is None else coded.weight[rows]
-    return np.asarray(coded.weight[rows] / coded.weight[rows].mean())
+    if coded.weight is None:
+        return None
+    weight = coded.weight[rows]
+    return weight if coded.multiplicity is not None else np.asarray(weight / weight.mean())
 
 
 def _moments(values: Floats, weight: Floats | None) -> tuple[Any, Any]:
     """Mean and standard deviation of every column."""
     mean = np.average(values, axis=0, weights=weight)
     return mean, np.sqrt(np.average((values - mean) ** 2, axis=0, weights=weight))
+
+
+def _filled(doses: Floats, train: Ints, weight: Floats | None) -> Floats:
+    """Doses ``(n,)`` with the mean of those of training rows where none is taken."""
+    taken = ~np.isnan(doses)
+    seen = taken[train]
+    if not seen.any():
+        return np.zeros(doses.size)
+    counts = None if weight is None else weight[seen]
+    mean = np.average(doses[train][seen].astype(float), weights=counts)
+    return np.where(taken, doses, mean).astype(float)

@@ -97,7 +97,7 @@ def dose_grid(model: Model, arm: Any, grid: Any) -> tuple[Floats, list[ActionArr
     Raises
     ------
     ArgumentError
-        If the treatment has no dose, or an arm must be named.
+        If the treatment or the arm has no dose, or an arm must be named.
     """
     code = model.coding.actions
     if code.kind not in ("continuous", "dose"):
@@ -124,7 +124,7 @@ def arm_name(model: Model, arm: Any) -> str:
     Raises
     ------
     ArgumentError
-        If there is no such arm, or the treatment has none to choose.
+        If there is no such arm, it takes no dose, or the treatment has none to choose.
     """
     code = model.coding.actions
     if code.kind == "continuous":
@@ -134,9 +134,14 @@ def arm_name(model: Model, arm: Any) -> str:
             )
         return code.arms[0]
     levels = code.levels[code.columns[0]]
+    known = ", ".join(repr(level) for level in levels if level not in code.undosed)
     if np.ndim(arm) or arm not in levels:
-        known = ", ".join(repr(level) for level in levels)
         raise ArgumentError(f"arm={arm!r} is no arm; name one of {known}.")
+    if arm in code.undosed:
+        raise ArgumentError(
+            f"arm={arm!r} takes no dose, so that it has no curve: its mean outcome is "
+            f"predict(data, treatment=({arm!r}, None)). Arms with a dose: {known}."
+        )
     return code.arms[levels.index(arm)]
 
 
@@ -249,7 +254,8 @@ def best_action(model: Model, asked: Asked, *, grid: Any, memory_budget: int) ->
     """Action with the largest mean outcome of every row.
 
     Doses: a grid, then three golden sections of the interval around its best point, all rows at
-    once. Dims ``obs``: ``arm`` (if there are arms), ``dose`` (if there are doses), ``outcome``.
+    once. Dims ``obs``: ``arm`` (if there are arms), ``dose`` (if there are doses; NaN where the arm
+    takes none), ``outcome``.
     """
     import xarray as xr
 
@@ -281,7 +287,9 @@ def best_action(model: Model, asked: Asked, *, grid: Any, memory_budget: int) ->
 def _best_dose(
     model: Model, asked: Asked, arm: Any, grid: Any, memory_budget: int
 ) -> tuple[Floats, Floats]:
-    """Best dose of one arm for every row, and the outcome there."""
+    """Best dose of one arm for every row, and the outcome there; NaN if it takes none."""
+    if arm in model.coding.actions.undosed:
+        return np.full(asked.n, np.nan), predict(model, asked, (arm, None))
     doses, actions = dose_grid(model, arm, grid)
     mu = model.outcomes(
         asked,

@@ -74,6 +74,11 @@ class Coded:
         return self.y.size
 
     @property
+    def doses_taken(self) -> Floats:
+        """Doses ``(n, m)`` in the user's units, NaN where the arm takes none."""
+        return np.where(self.code.takes_dose(self.actions.arms), self.actions.doses, np.nan)
+
+    @property
     def multiplicity(self) -> Floats | None:
         """How many observations each row stands for, if weights are frequencies."""
         return self.weight if self.weight_kind == "frequency" else None

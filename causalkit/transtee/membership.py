@@ -78,7 +78,7 @@ def members_of(
 
 def _parts(coded: "Coded", rows: Ints, fraction: float, seed: int) -> tuple[Ints, Ints]:
     """Rows to train on, among which are all arms, and rows to validate on."""
-    arms, doses = coded.actions.arms[rows], coded.actions.doses[rows]
+    arms, doses = coded.actions.arms[rows], coded.doses_taken[rows]
     if coded.groups is not None:
         groups = np.unique(coded.groups[rows], return_inverse=True)[1]
         strata = strata_of_groups(arms, doses, groups)

@@ -46,11 +46,11 @@ class NetworkEstimator(Estimator):
     arms_ : tuple of str
         Name of every arm, as diagnostics have it.
     dose_range_ : mapping of arm to (low, high)
-        Doses seen in training, or the declared support.
+        Doses seen in training, or the declared support; arms that take none are not there.
     """
 
     requires: ClassVar[Requires] = Requires(
-        roles=ROLES, treatment_kinds=KINDS, allows_nan=True, reads=READS
+        roles=ROLES, treatment_kinds=KINDS, allows_nan=True, allows_no_dose=True, reads=READS
     )
     model_: Model
     seed_: int
@@ -147,8 +147,8 @@ class NetworkEstimator(Estimator):
         data : CausalData
             Columns are found by name; its own treatments are not used.
         treatment : scalar, tuple, array, mapping, or list of these
-            One action for everyone (a level, a dose, ``(arm, dose)``, a value per treatment), one
-            for each row, or a list of actions.
+            One action for everyone (a level, a dose, ``(arm, dose)``, ``(arm, None)`` where it
+            takes none, a value per treatment), one for each row, or a list of actions.
 
         Returns
         -------
@@ -232,7 +232,7 @@ class NetworkEstimator(Estimator):
         grid : int or array
             Number of doses over the range seen in training, or the doses.
         arm : level, optional
-            Whose doses, if the treatment has arms.
+            Whose doses, if the treatment has arms; one that takes a dose.
         individual : bool
             Whether to keep the curve of every row, ``individual (obs, dose)``.
         level : float
@@ -278,7 +278,10 @@ class NetworkEstimator(Estimator):
     def best_action(
         self, data: CausalData, *, grid: Any = effects.N_GRID, memory_budget: int = MEMORY_BUDGET
     ) -> "xr.Dataset":
-        """Arm, dose or both with the largest mean outcome of every row, and that outcome."""
+        """Arm, dose or both with the largest mean outcome of every row, and that outcome.
+
+        The dose is NaN where the best arm takes none.
+        """
         return effects.best_action(
             self._model(), self._asked(data), grid=grid, memory_budget=memory_budget
         )

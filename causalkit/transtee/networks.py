@@ -11,7 +11,6 @@ structured treatments the outcome has a linear part in the covariates, whose slo
 treatment: the product effect of Kaddour, Zhu, Liu, Kusner & Silva (2021), arXiv:2106.01939.
 """
 
-import math
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,11 +18,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from causalkit.transtee.covariate_graphs import GraphRows, graph_tokens
+from causalkit.transtee.dose_tokens import dose_token, rows_of
 from causalkit.transtee.layout import apply_linear, apply_norm, fold_norm
 from causalkit.transtee.messages import passed_messages
 from causalkit.transtee.multihead import Looked, attention, self_attention
 from causalkit.transtee.own_modules import OwnModule
-from causalkit.transtee.shapes import N_WAVES, NetShape, TableShape
+from causalkit.transtee.shapes import ActionShape, NetShape, TableShape
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -134,7 +134,7 @@ def decode(
     looked: Looked | None = None,
 ) -> "Tensor":
     """Output ``(M, B, G)`` of every row under every action, on the scale of the network."""
-    tokens = action_tokens(p, actions)
+    tokens = action_tokens(p, shape.actions, actions)
     for layer in range(shape.n_decoder_layers):
         name = f"decoder{layer}"
         normed = apply_norm(p, f"{name}.within.norm", tokens)
@@ -168,40 +168,19 @@ def _linear_part(slopes: "Tensor", numeric: "Tensor") -> "Tensor":
     return (slopes * numeric[:, :, None]).sum(dim=-1)
 
 
-def action_tokens(p: Params, actions: Actions) -> "Tensor":
+def action_tokens(p: Params, shape: ActionShape, actions: Actions) -> "Tensor":
     """Tokens ``(M, B, G, m, d)`` of a batch of actions."""
     import torch
 
     found = []
     if actions.arms is not None:
-        tokens = _rows_of(p["arm"], actions.arms)
+        tokens = rows_of(p["arm"], actions.arms)
         if actions.doses is not None and "dose.in.weight" in p:
-            tokens = tokens + _dose_token(p, actions.arms, actions.doses)
+            tokens = tokens + dose_token(p, shape, actions.arms, actions.doses)
         found.append(tokens)
     if actions.items is not None:
         found.append(actions.items[:, :, :, None])
     return found[0] if len(found) == 1 else torch.cat(found, dim=3)
-
-
-def _rows_of(table: "Tensor", codes: "Tensor") -> "Tensor":
-    """Rows of each member's table ``(M, K, d)`` by codes ``(M, ...)``."""
-    import torch
-
-    members = torch.arange(table.shape[0], device=codes.device)
-    return table[members.view(-1, *([1] * (codes.dim() - 1))), codes]
-
-
-def _dose_token(p: Params, arms: "Tensor", doses: "Tensor") -> "Tensor":
-    """Encoded dose, scaled by arm; an arm without a dose has a scale and a zero for one."""
-    import torch
-    from torch.nn.functional import gelu
-
-    angle = doses[..., None] * (
-        0.5 * math.pi * torch.arange(1, N_WAVES + 1, device=doses.device, dtype=doses.dtype)
-    )
-    waves = torch.cat([doses[..., None], angle.sin(), angle.cos()], dim=-1)
-    encoded = apply_linear(p, "dose.out", gelu(apply_linear(p, "dose.in", waves)))
-    return encoded * _rows_of(p["dose.scale"], arms)
 
 
 def encode_vectors(p: Params, features: "Tensor") -> "Tensor":
@@ -296,7 +275,7 @@ def _tokens(
             found.append(tokens)
         if rows.codes is not None:
             columns = [
-                _rows_of(p[f"table.level{c}"], rows.codes[:, :, c])
+                rows_of(p[f"table.level{c}"], rows.codes[:, :, c])
                 for c in range(len(shape.table.levels))
             ]
             found.append(torch.stack(columns, dim=2))

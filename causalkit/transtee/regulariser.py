@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from causalkit.transtee.dose_tokens import takes_dose
 from causalkit.transtee.layout import Layout, Parameter
 from causalkit.transtee.networks import Actions
 from causalkit.transtee.shapes import ActionShape
@@ -117,7 +118,7 @@ class TreatmentModel:
             )
             total = total + flat.view(arms.shape).sum(dim=-1)
         if any(self.actions.dosed) and actions.doses is not None:
-            dosed = torch.tensor([*self.actions.dosed, False], device=arms.device)[arms]
+            dosed = takes_dose(self.actions, arms)
             index = arms[..., None, None].expand(*arms.shape, 1, 1 + self.n_dose)
             about = out.gather(3, index)[..., 0, 1:]
             each = dose_loss(self.kind, self.density, about, actions.doses[:, :, 0])

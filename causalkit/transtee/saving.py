@@ -26,7 +26,7 @@ from causalkit.transtee.settings import Settings
 from causalkit.transtee.shapes import ActionShape, NetShape, TableShape
 from causalkit.transtee.stack import Member, Stack
 
-SCHEMA = 5
+SCHEMA = 6
 
 
 def save(estimator: Any, folder: Path) -> None:
@@ -49,6 +49,7 @@ def save(estimator: Any, folder: Path) -> None:
             "kinds": actions.kinds,
             "levels": list(_plain_levels(actions.levels).items()),
             "paired": actions.paired,
+            "undosed": to_plain(list(actions.undosed), what="an arm without a dose"),
         },
         "library": None
         if library is None
@@ -225,6 +226,7 @@ def _model(
         tuple(a["kinds"]),
         {name: tuple(from_plain(levels)) for name, levels in a["levels"]},
         a["paired"],
+        tuple(from_plain(a["undosed"])),
     )
     library = None
     if facts["library"] is not None:

@@ -71,6 +71,14 @@ class ActionShape:
     item_steps: int = 0
 
     @property
+    def has_null_dose(self) -> bool:
+        """Whether some arms of a category take a dose and others none.
+
+        Of several treatments each has a slot, and those without a dose have nothing to stand in.
+        """
+        return self.n_slots == 1 and any(self.dosed) and not all(self.dosed)
+
+    @property
     def n_tokens(self) -> int:
         """Tokens per action."""
         return self.n_slots + bool(self.item_features)
@@ -166,6 +174,8 @@ def _action_blocks(actions: ActionShape, d: int) -> dict[str, Parameter]:
     if any(actions.dosed):
         blocks |= linear("dose.in", 1 + 2 * N_WAVES, d) | linear("dose.out", d, d)
         blocks["dose.scale"] = Parameter((actions.n_arms + 1, d), scale=1.0)
+    if actions.has_null_dose:
+        blocks["dose.null"] = Parameter((d,))
     if actions.item_kind in ("vector", "sequence"):
         blocks |= linear("item.in", actions.item_features, d) | linear("item.out", d, d)
         if actions.item_kind == "sequence":

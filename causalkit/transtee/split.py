@@ -14,11 +14,15 @@ N_DOSE_STRATA = 5
 
 
 def strata_of(arms: Ints, doses: Floats) -> Ints:
-    """Stratum of every row: its combination of arms, and the fifth of the doses it lies in."""
+    """Stratum of every row: its combination of arms, and the fifth of the doses it lies in.
+
+    Doses are NaN where none is taken, which no fifth should count.
+    """
     keys = [arms[:, j] for j in range(arms.shape[1])]
     for j in range(doses.shape[1]):
-        if np.ptp(doses[:, j]) > 0:
-            edges = np.quantile(doses[:, j], np.linspace(0, 1, N_DOSE_STRATA + 1)[1:-1])
+        taken = doses[~np.isnan(doses[:, j]), j]
+        if taken.size and np.ptp(taken) > 0:
+            edges = np.quantile(taken, np.linspace(0, 1, N_DOSE_STRATA + 1)[1:-1])
             keys.append(np.searchsorted(edges, doses[:, j]))
     if not keys:
         return np.zeros(len(arms), dtype=np.int64)
@@ -27,13 +31,16 @@ def strata_of(arms: Ints, doses: Floats) -> Ints:
 
 def strata_of_groups(arms: Ints, doses: Floats, groups: Ints) -> Ints:
     """Stratum ``(G,)`` of every group 0..G-1: which arms its rows have, and its mean doses."""
-    count = np.bincount(groups)
-    has = np.zeros((count.size, arms.max(initial=0) + 1), dtype=np.int64)
-    means = np.empty((count.size, doses.shape[1]))
+    size = int(groups.max()) + 1
+    has = np.zeros((size, arms.max(initial=0) + 1), dtype=np.int64)
+    means = np.empty((size, doses.shape[1]))
     for j in range(arms.shape[1]):
         has[groups, arms[:, j]] = 1
     for j in range(doses.shape[1]):
-        means[:, j] = np.bincount(groups, weights=doses[:, j]) / count
+        taken = ~np.isnan(doses[:, j])
+        total = np.bincount(groups, weights=np.where(taken, doses[:, j], 0.0))
+        with np.errstate(invalid="ignore"):
+            means[:, j] = total / np.bincount(groups, weights=taken)
     return strata_of(has, means)
 
 

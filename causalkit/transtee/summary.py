@@ -44,6 +44,8 @@ def page(estimator: Any) -> Page:
     lines = [f"{name}: {_plain(value)}" for name, value in found.items() if name not in _TOLD]
     ranges = estimator.dose_range_.items()
     lines += [f"doses of {arm}: {low:.4g} to {high:.4g}" for arm, (low, high) in ranges]
+    if actions.undosed:
+        lines.append(f"without a dose: {', '.join(map(str, actions.undosed))}")
     parts = [Part(heading="Interval", text=words), Part(heading="Diagnostics", lines=tuple(lines))]
     said = tuple(getattr(estimator, "warnings_", ()))
     parts += [Part(heading="Warnings", lines=said)] if said else []

@@ -7,7 +7,7 @@ import pandas as pd
 
 import causalkit as ck
 from causalkit.errors import CausalKitWarning
-from causalkit.transtee.baselines import TARNet
+from causalkit.transtee.baselines import TARNet, VCNet
 
 SMALL = {"d_model": 8, "n_heads": 2, "max_epochs": 3, "n_ensemble": 2, "random_state": 0}
 
@@ -85,6 +85,29 @@ def doses(device, folder):
             within=0.05,
             ask=lambda e: e.dose_response(data, grid=9).adrf,
         )
+
+
+def arms_without_dose(device, folder):
+    frame = rows().assign(t=np.arange(240) % 3)
+    frame["dose"] = frame["dose"].where(frame["t"] > 0)
+    data = data_of(frame, treatment=["t", "dose"], kinds=("multi", "dose"))
+    asked = [(0, None), (1, 0.5), (2, 0.5)]
+    for make in (ck.TransTEE, VCNet):
+        small = SMALL if make is ck.TransTEE else {"d_model": 16, "max_epochs": 3}
+        est = both(
+            lambda make=make, small=small, **k: make(**small | {"random_state": 0}, **k),
+            data,
+            device,
+            ask=lambda e: e.predict(data, treatment=asked),
+        )
+        est.best_action(data, grid=5)
+    both(
+        lambda **k: ck.TransTEE(**SMALL, regularizer="ptr", **k),
+        data,
+        device,
+        within=0.05,
+        ask=lambda e: e.predict(data, treatment=asked),
+    )
 
 
 def dropout_and_bf16(device, folder):
@@ -185,6 +208,7 @@ CASES = {
         arms,
         holes_and_unequal_groups,
         doses,
+        arms_without_dose,
         dropout_and_bf16,
         several_treatments_and_intervals,
         structured,
