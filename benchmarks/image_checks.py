@@ -2,7 +2,8 @@
 
     OMP_NUM_THREADS=1 python benchmarks/image_checks.py [salience] [transport] [units] [nuts] [vi]
 
-Parts that are not named keep what they have. The page is written by
+Parts that are not named keep what they have. On one core salience takes five minutes, nuts five,
+and the others a minute or two each. The page is written by
 ``python benchmarks/image_targets.py page``.
 """
 

@@ -246,8 +246,14 @@ def choice(counts: dict[str, dict[str, int]]) -> list[str]:
         right = found.get("2" if case.startswith("two") else "1", 0)
         taken = ", ".join(f"{number} ({times})" for number, times in found.items())
         lines.append(f"| {case} | {sum(found.values())} | {right} | {taken} |")
+    few = min(sum(found.values()) for case, found in counts.items() if "images" in case)
     return [
         *lines,
+        "",
+        *told(
+            f"From pixels, where one choice takes minutes, designs have as few as {few} data sets "
+            "(of five that the script would run): not enough to say how often it is right."
+        ),
         "",
         *told(
             "Compared is what knowing the place adds to the predictive density: out of fold with "

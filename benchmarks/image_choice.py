@@ -4,7 +4,8 @@ Features that are given, with numbers from 1 to 4, and pixels by the default enc
 
     OMP_NUM_THREADS=1 python benchmarks/image_choice.py [features] [pixels]
 
-Cases of a part that is not named keep what they have.
+Cases of a part that is not named keep what they have. One choice from pixels takes minutes; the
+file is whole after each, so that a run can be stopped.
 """
 
 import json
