@@ -128,11 +128,20 @@ def test_strata_are_fifths_of_the_doses_that_are_taken():
     strata = strata_of(arms, doses)
     assert np.unique(strata[:n]).size == 1
     assert np.bincount(strata).tolist() == [n, 20, 20, 20, 20, 20]
-    # Groups of two rows, of which the second takes none, have the stratum of the first.
+    # Groups of one row with a dose, and of one to three without, lie where that dose does.
     alone = strata_of_groups(arms[n:], doses[n:], np.arange(n))
-    order = np.r_[0:n, n : 2 * n]
-    mixed = strata_of_groups(arms[order], doses[order], np.tile(np.arange(n), 2))
+    others = np.repeat(np.arange(n), 1 + np.arange(n) % 3)
+    order = np.r_[np.zeros(others.size, dtype=int), n : 2 * n]
+    mixed = strata_of_groups(arms[order], doses[order], np.r_[others, 0:n])
     np.testing.assert_array_equal(mixed, alone)
+
+
+@pytest.mark.parametrize("roles", [{}, {"cluster": "u"}])
+def test_splits_are_the_same_whatever_number_doses_begin_at(roles):
+    frames = [trial_frame(low=low).assign(u=np.arange(360) // 2) for low in (100.0, -100.0)]
+    fits = [ck.TransTEE(**SMALL | {"max_epochs": 1}).fit(trial(f, **roles)) for f in frames]
+    one, two = (fit.model_.stacks[0].members[0].valid for fit in fits)
+    np.testing.assert_array_equal(one, two)
 
 
 def test_ranges_diagnostics_and_summary_tell_arms_with_and_without(fit, data):
@@ -150,11 +159,14 @@ def test_ranges_diagnostics_and_summary_tell_arms_with_and_without(fit, data):
 
 def test_what_is_left_of_the_treatment_is_not_how_far_doses_lie_from_zero():
     name = "treatment left in the representation, R²"
+    frame = trial_frame()
+    # Half of all that varies in the doses is what the covariate says of them.
+    dose = (frame["x"].rank(pct=True) + frame["dose"]).where(frame["arm"] != "none")
     near, far = (
-        ck.TransTEE(**SMALL | {"max_epochs": 1}).fit(trial(trial_frame(low=low)))
-        for low in (0.0, 100.0)
+        ck.TransTEE(**SMALL).fit(trial(frame.assign(dose=dose - shift))) for shift in (100.0, 0.0)
     )
     assert near.diagnostics_[name] == pytest.approx(far.diagnostics_[name], abs=1e-3)
+    assert near.diagnostics_[name] > 0.05
 
 
 def test_the_dose_that_an_arm_without_one_is_asked_at(data, fit):
