@@ -131,7 +131,8 @@ def permutation_importance(
 ) -> pd.DataFrame:
     """Change of factual loss and of effects when a covariate is shuffled between rows.
 
-    The change of effects is the root of its mean square over rows and treatments.
+    The change of effects is the root of its mean square over rows, by their weights, and
+    treatments.
 
     Returns
     -------
@@ -143,9 +144,11 @@ def permutation_importance(
     def answers(covariates: Covariates) -> tuple[float, Floats]:
         shuffled = Asked(covariates, asked.library)
         mu = model.outcomes(shuffled, [received, *treatments, baseline]).mean(axis=0)
-        return float(np.mean((outcome - mu[:, 0]) ** 2)), mu[:, 1:-1] - mu[:, -1:]
+        loss = np.average((outcome - mu[:, 0]) ** 2, weights=asked.weight)
+        return float(loss), mu[:, 1:-1] - mu[:, -1:]
 
     base, effect = answers(asked.covariates)
+    every = None if asked.weight is None else np.broadcast_to(asked.weight[:, None], effect.shape)
     rows: list[dict[str, Any]] = []
     for place, name in enumerate(model.coding.covariates.names):
         losses, moves = [], []
@@ -153,7 +156,7 @@ def permutation_importance(
             order = stream(seed, "shuffle", place, repeat).permutation(asked.n)
             loss, moved = answers(_shuffled(asked.covariates, place, order))
             losses.append(loss - base)
-            moves.append(np.sqrt(np.mean((moved - effect) ** 2)))
+            moves.append(np.sqrt(np.average((moved - effect) ** 2, weights=every)))
         rows.append(
             {
                 "covariate": name,

@@ -72,8 +72,24 @@ def members_of(
         train, valid = _parts(coded, rows, settings.validation_fraction, parted)
         if settings.bootstrap and settings.n_ensemble > 1:
             train = _resampled(coded, train, own)
+        _check_weight(coded, train, valid)
         found.append(Member(place, own, train, valid))
     return found
+
+
+def _check_weight(coded: "Coded", *parts: Ints) -> None:
+    """Refuse to train or to judge by rows none of which counts."""
+    if coded.weight is None or all(not rows.size or coded.weight[rows].any() for rows in parts):
+        return
+    share = np.mean(coded.weight > 0)
+    raise DataError(
+        Problem(
+            "E16-weights",
+            f"only {share:.1%} of the rows have a weight above zero, and no row of a network's "
+            "training or validation part is among them; leave out the rows of weight zero "
+            "(data.filter), or hold out more (validation_fraction).",
+        )
+    )
 
 
 def _parts(coded: "Coded", rows: Ints, fraction: float, seed: int) -> tuple[Ints, Ints]:

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import t as student
-from transtee_designs import SMALL, arms_frame
+from transtee_designs import SMALL, arms_frame, weighted
 
 import causalkit as ck
 from causalkit.errors import ArgumentError, DataError, ExtrapolationWarning
@@ -311,12 +311,36 @@ def test_memory_does_not_depend_on_the_budget(arms, arms_fit):
     np.testing.assert_allclose(small, model.outcomes(asked, actions), atol=1e-6)
 
 
+def test_shuffling_counts_the_rows_by_their_weights(arms_fit):
+    first = np.arange(240) < 160
+    rows = {"all": np.ones(240), "first": first, "last": ~first}
+    found = {}
+    for name, weight in rows.items():
+        data = weighted(arms_frame().assign(w=weight.astype(float)))
+        table = arms_fit.permutation_importance(data, n_repeats=1).set_index("covariate")
+        found[name] = table.loss_increase, table.effect_change**2
+    for every, one, other in zip(*(found[name] for name in rows), strict=True):
+        np.testing.assert_allclose(2 / 3 * one + 1 / 3 * other, every, rtol=1e-6, atol=1e-9)
+        assert (abs(one / other - 1.0) > 0.1).any()
+
+
 def test_diagnostics_say_how_well_held_out_rows_are_predicted_and_what_is_left(arms, arms_fit):
-    member = arms_fit.model_.stacks[0].members[0]
-    held = arms.subset(member.valid)
-    hat = arms_fit.predict(held, treatment=held.frame["t"].to_numpy())
-    y = held.column("outcome")
-    expected = 1.0 - ((y - hat) ** 2).mean() / y.var()
-    found = arms_fit.diagnostics_
-    assert found["factual R², validation"] == [pytest.approx(expected, abs=1e-5)]
-    assert found["treatment left in the representation, R²"] < 0.1
+    uneven = weighted(arms_frame().assign(w=np.linspace(0.0, 5.0, 240) ** 2))
+    by_weight = ck.TransTEE(**SMALL).fit(uneven)
+    fits = ((arms, arms_fit, np.ones(240)), (uneven, by_weight, uneven.weights()))
+    for data, fit, weight in fits:
+        rows = fit.model_.stacks[0].members[0].valid
+        held, w = data.subset(rows), weight[rows] / weight[rows].sum()
+        hat = fit.predict(held, treatment=held.frame["t"].to_numpy())
+        y = held.column("outcome")
+        expected = 1.0 - w @ (y - hat) ** 2 / (w @ y**2 - (w @ y) ** 2)
+        found = fit.diagnostics_
+        assert found["factual R², validation"] == [pytest.approx(expected, abs=1e-5)]
+        assert found["treatment left in the representation, R²"] < 0.1
+    assert expected != pytest.approx(1.0 - ((y - hat) ** 2).mean() / y.var(), abs=1e-3)
+
+
+def test_rows_of_weight_zero_alone_neither_train_nor_judge():
+    few = weighted(arms_frame().assign(w=np.arange(240.0) < 2))
+    with pytest.raises(DataError, match=r"only 0.8% of the rows have a weight above zero"):
+        ck.TransTEE(**SMALL).fit(few)
