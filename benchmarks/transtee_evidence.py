@@ -1,7 +1,8 @@
 """How accurate TransTEE is on the designs of its papers; writes docs/evidence/transtee.md.
 
     python benchmarks/transtee_evidence.py t1 t2 t4              # curves, minutes
-    python benchmarks/transtee_evidence.py shift                 # other networks, ten minutes
+    python benchmarks/transtee_evidence.py shift recipes         # other networks, twenty minutes
+    python benchmarks/transtee_evidence.py settings              # ranges of doses, half an hour
     python benchmarks/transtee_evidence.py released              # the rival of T1, half an hour
     python benchmarks/transtee_evidence.py bands t7              # coverage of intervals
     python benchmarks/transtee_evidence.py t8                    # forgetting the treatment
@@ -23,6 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 import transtee_released as released
+import transtee_released_rivals as rivals
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.linear_model import LogisticRegression
 from transtee_evidence_page import (
@@ -30,6 +32,7 @@ from transtee_evidence_page import (
     N_BANDS,
     N_FORGETTING,
     N_SHIFT,
+    RANGES,
     SETTINGS,
     page,
 )
@@ -96,7 +99,7 @@ def curve_errors(datasets: list[Any], cls: Any = ck.TransTEE, **arguments: Any) 
 
 def infants(setting: str, count: int = 20) -> list[Any]:
     """Splits of IHDP with a dose."""
-    return [ck.generators.ihdp_continuous(0, split=k, **SETTINGS[setting]) for k in range(count)]
+    return [ck.generators.ihdp_continuous(0, split=k, **RANGES[setting]) for k in range(count)]
 
 
 def t1(_: argparse.Namespace) -> dict[str, Any]:
@@ -146,6 +149,26 @@ def shift(_: argparse.Namespace) -> dict[str, Any]:
             for setting in SETTINGS
         }
     return found
+
+
+def recipes(_: argparse.Namespace) -> dict[str, Any]:
+    """The same networks by the recipe of their own."""
+    return {
+        setting: {
+            name: rivals.best_amse(name, infants(setting, N_SHIFT), h=ends.get("h_test", 1.0))
+            for name in rivals.NETWORKS
+        }
+        for setting, ends in SETTINGS.items()
+    }
+
+
+def settings(_: argparse.Namespace) -> dict[str, Any]:
+    """TransTEE with each regulariser, where the test has doses of the training range or others."""
+    return {
+        f"{setting}|{regularizer}": curve_errors(infants(setting, N_SHIFT), regularizer=regularizer)
+        for setting in RANGES
+        for regularizer in (None, "tr", "ptr")
+    }
 
 
 def t4(_: argparse.Namespace) -> dict[str, Any]:
@@ -316,6 +339,8 @@ PARTS = {
     "released": released_recipe,
     "t2": t2,
     "shift": shift,
+    "recipes": recipes,
+    "settings": settings,
     "t3": t3,
     "binary": binary,
     "t4": t4,
