@@ -17,7 +17,8 @@ _UNFINISHED = re.compile(rf"\.[0-9a-f]{{12}}\.({_WEIGHTS.pattern}|config\.json)"
 def write_tensors(folder: Path, tensors: dict[str, Any], facts: dict[str, Any]) -> None:
     """Write tensors and facts; what was there before can be read until the new is whole.
 
-    The facts, which take the place of the former in one step, name the file of the tensors.
+    The facts, which take the place of the former in one step, name the file of the tensors, and
+    get a digest of all that the folder holds.
 
     Raises
     ------
@@ -27,8 +28,9 @@ def write_tensors(folder: Path, tensors: dict[str, Any], facts: dict[str, Any]) 
     import torch
 
     plain = {name: values.detach().cpu().contiguous() for name, values in tensors.items()}
+    digest = _digest(plain, facts)
     # Of other content it is another file, so that those of the former facts are left alone.
-    weights = f"weights-{_digest(plain, facts)[:32]}.pt"
+    weights = f"weights-{digest[:32]}.pt"
     config = folder / "config.json"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -37,7 +39,7 @@ def write_tensors(folder: Path, tensors: dict[str, Any], facts: dict[str, Any]) 
         with whole_file(folder / weights) as file, file.open("wb") as stream:
             torch.save(plain, stream)
         with whole_file(config) as file:
-            file.write_text(json.dumps(facts | {"weights": weights}, indent=1))
+            file.write_text(json.dumps(facts | {"digest": digest, "weights": weights}, indent=1))
         for path in former:
             if path.name != weights:
                 path.unlink(missing_ok=True)
@@ -89,7 +91,7 @@ def of_part(tensors: dict[str, Any], part: str) -> dict[str, Any]:
 def save_fit(
     folder: Path, kind: str, tensors: dict[str, Any], facts: dict[str, Any], *, schema: int
 ) -> None:
-    """Write a fit to a folder of its own, with a digest of all that it holds.
+    """Write a fit to a folder of its own, for :func:`read_fit`.
 
     Parameters
     ----------
@@ -107,8 +109,7 @@ def save_fit(
         If the folder holds something else, or cannot be written.
     """
     _check_place(folder)
-    facts = {"schema": schema, "class": kind, **facts}
-    write_tensors(folder, tensors, facts | {"digest": _digest(tensors, facts)})
+    write_tensors(folder, tensors, {"schema": schema, "class": kind, **facts})
 
 
 def read_fit(folder: Path, kind: str, *, schema: int) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from causalkit import tensorfile
 from causalkit.errors import StorageError
 from causalkit.tensorfile import read_fit, read_tensors, save_fit, write_tensors
 
@@ -100,6 +101,18 @@ def test_the_same_fit_is_the_same_folder_and_nothing_is_left_of_the_former(tmp_p
         assert len(contents[-1]) == 2
     assert contents[0] == contents[2]
     assert contents[0].keys() & contents[1].keys() == {"config.json"}
+
+
+def test_a_save_reads_every_tensor_once_for_digest_and_name(tmp_path, monkeypatch):
+    read = []
+    real = tensorfile.bytes_of
+    monkeypatch.setattr(
+        tensorfile, "bytes_of", lambda values: read.append(values.numel()) or real(values)
+    )
+    save(tmp_path, 1)
+    assert sorted(read) == [0, 3]
+    _, facts = read_tensors(tmp_path)
+    assert [path.name for path in tmp_path.glob("*.pt")] == [f"weights-{facts['digest'][:32]}.pt"]
 
 
 @pytest.mark.parametrize("step", range(1, N_STEPS + 1))
