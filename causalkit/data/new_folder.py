@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -68,6 +69,27 @@ def new_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def set_aside(path: Path) -> Path | None:
+    """What stood at a path until somebody who replaced it was killed before the new was there.
+
+    It is not put back here: another process may be about to put the new one there.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    Path or None
+        Folder beside, the newest if there are several; None if something is at the path.
+    """
+    path = path.absolute()
+    if path.exists():
+        return None
+    left = path.parent.glob(f".{escape(path.name)}.old-*")
+    return max(left, key=lambda folder: folder.stat().st_mtime, default=None)
+
+
 def _beside(path: Path, purpose: str) -> Path:
     return path.with_name(f".{path.name}.{purpose}-{uuid4().hex[:8]}")
 
@@ -85,11 +107,11 @@ def _put_in_place(folder: Path, path: Path, *, replace: bool) -> None:
         folder.rename(path)
         return
     former = _beside(path, "old")
-    if path.exists():
-        path.rename(former)
     try:
+        if path.exists():
+            path.rename(former)
         folder.rename(path)
-    except OSError:
+    except BaseException:
         if former.exists():
             former.rename(path)
         raise

@@ -11,7 +11,7 @@ import numpy as np
 
 from causalkit.data.dataset import CausalData
 from causalkit.data.formula import FormulaSpec, learned
-from causalkit.data.new_folder import new_folder
+from causalkit.data.new_folder import new_folder, set_aside
 from causalkit.data.plainjson import from_plain, to_plain
 from causalkit.data.roles import Roles
 from causalkit.data.tablefile import read_table, write_table
@@ -97,8 +97,9 @@ def load(path: Any) -> CausalData:
     Raises
     ------
     ArgumentError
-        If the folder holds no saved data, if they come from a later version, or if a file was
-        altered since.
+        If the folder holds no saved data, if they come from a later version, if a file was
+        altered since, or if a save that was to replace it was cut off: the message names the
+        folder that holds what was there before.
     """
     folder = Path(path)
     facts = _facts_in(folder)
@@ -222,6 +223,12 @@ def _spec(formula: str | None, folder: Path) -> FormulaSpec | None:
 def _facts_in(folder: Path) -> dict[str, Any]:
     """Content of ``roles.json``, of a version that this code knows."""
     facts = _saved_facts(folder)
+    if (former := set_aside(folder)) is not None:
+        raise ArgumentError(
+            f"{str(folder)!r} is not there: a save that was to replace it was cut off. What stood "
+            f"there before is whole in {str(former)!r}; rename that folder to {folder.name!r}, or "
+            "save anew."
+        )
     if facts is None:
         raise ArgumentError(
             f"{str(folder)!r} holds no saved causalkit data (no readable roles.json); give the "

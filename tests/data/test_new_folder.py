@@ -1,8 +1,11 @@
 """Folders that are there whole, or not at all."""
 
+import os
+from pathlib import Path
+
 import pytest
 
-from causalkit.data.new_folder import free_folder, new_folder
+from causalkit.data.new_folder import free_folder, new_folder, set_aside
 from causalkit.errors import ArgumentError, StorageError
 
 
@@ -59,6 +62,52 @@ def test_two_may_write_the_same_at_once_and_the_last_is_kept(tmp_path):
         assert (path / "text").read_text() == "other"
     assert (path / "text").read_text() == "one"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def between_the_renames(patch, how):
+    """Have something happen once the old folder is aside and the new not yet in its place."""
+    rename = Path.rename
+
+    def cut(self, target):
+        if ".new-" in self.name:
+            how()
+        return rename(self, target)
+
+    patch.setattr(Path, "rename", cut)
+
+
+def test_what_was_there_is_put_back_when_the_user_interrupts(tmp_path, monkeypatch):
+    path = tmp_path / "kept"
+    write(path, "mine")
+
+    def interrupt():
+        assert not path.exists()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        between_the_renames(patch, interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            write(path, "other", replace=True)
+    assert (path / "text").read_text() == "mine"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_was_there_is_beside_after_a_kill_and_the_next_is_written(tmp_path, monkeypatch):
+    path = tmp_path / "[kept]"  # no pattern, but a name
+    write(path, "mine")
+    assert set_aside(path) is None
+    child = os.fork()
+    if child == 0:
+        between_the_renames(monkeypatch, lambda: os._exit(9))
+        write(path, "other", replace=True)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    former = set_aside(path)
+    assert (former / "text").read_text() == "mine"
+    write(path, "third", replace=True)
+    assert (path / "text").read_text() == "third"
+    assert set_aside(path) is None
+    assert (former / "text").read_text() == "mine"
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError, ArgumentError])

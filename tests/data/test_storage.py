@@ -1,6 +1,8 @@
 """Saved data come back bit for bit, or are refused before anything is written."""
 
 import json
+import os
+import re
 import shutil
 import sys
 from dataclasses import replace
@@ -252,6 +254,23 @@ def test_a_rename_that_fails_puts_the_former_data_back(rich, tmp_path, monkeypat
         made().save(tmp_path / "data")
     assert_same(CausalData.load(tmp_path / "data"), rich)
     assert [file.name for file in tmp_path.iterdir()] == ["data"]
+
+
+def test_after_a_kill_between_two_folders_the_message_names_the_former(rich, tmp_path, monkeypatch):
+    folder, rename = tmp_path / "data", Path.rename
+    rich.save(folder)
+    child = os.fork()
+    if child == 0:
+        monkeypatch.setattr(
+            Path, "rename", lambda a, b: os._exit(9) if ".new-" in a.name else rename(a, b)
+        )
+        made().save(folder)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    with pytest.raises(ArgumentError, match=r"rename that folder to 'data'") as said:
+        CausalData.load(folder)
+    Path(re.search(r"whole in '(.*?)';", str(said.value))[1]).rename(folder)
+    assert_same(CausalData.load(folder), rich)
 
 
 def test_what_is_written_is_read_back_before_it_counts(rich, tmp_path, monkeypatch):
