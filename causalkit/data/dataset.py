@@ -282,7 +282,7 @@ class CausalData:
         """Add or replace columns; new ones have the role ``extra`` until given another.
 
         Values are scalars, sequences in row order (row labels are ignored) or functions of the
-        table.
+        table. Those of a treatment whose kind was declared must be of that kind.
         """
         return views.assign(self, columns)
 

@@ -1,6 +1,6 @@
 """What each column is for, and what an estimator asks of the columns."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -47,6 +47,8 @@ class Roles:
         One per treatment: ``"binary"``, ``"multi"``, ``"continuous"``, ``"dose"``,
         ``"structured"``. A dose that follows a binary or multi-valued treatment is the amount of
         its arms, and is missing in all rows of an arm that takes none.
+    inferred : bool
+        Whether ``kinds`` were read off the columns, and so follow them when they change.
     """
 
     outcome: tuple[str, ...]
@@ -67,6 +69,8 @@ class Roles:
     graph: str | None = None
     extra: tuple[str, ...] = ()
     kinds: tuple[str, ...] = ()
+    # What data are is the same, whoever said it: no part of a comparison or a digest.
+    inferred: bool = field(default=False, repr=False, compare=False)
 
     def columns(self, role: str) -> tuple[str, ...]:
         """Columns of a role, as a tuple whatever the role holds."""
@@ -88,7 +92,7 @@ class Roles:
         return tuple(dict.fromkeys(names))
 
 
-ROLE_FIELDS = tuple(f.name for f in fields(Roles))
+ROLE_FIELDS = tuple(f.name for f in fields(Roles) if f.name != "inferred")
 _NOT_IN_FRAME = ("weight_kind", "kinds", "image", "sequence", "graph")
 FRAME_ROLES = tuple(name for name in ROLE_FIELDS if name not in _NOT_IN_FRAME)
 _SINGLE = ("unit", "time", "weights", "strata", "graph", "weight_kind", "image_key")
@@ -146,7 +150,28 @@ def with_kinds(roles: Roles, frame: pd.DataFrame) -> Roles:
         )
     for kind in kinds:
         check_choice("treatment kind", kind, TREATMENT_KINDS)
-    return replace(roles, kinds=kinds)
+    return replace(roles, kinds=kinds, inferred=roles.inferred or not roles.kinds)
+
+
+def fits_kind(values: "pd.Series[Any]", kind: str) -> bool:
+    """Whether a treatment can be of a kind: two values are binary, whole numbers or few arms.
+
+    Parameters
+    ----------
+    values : Series
+        What is missing does not count.
+    kind : str
+        One of ``TREATMENT_KINDS``.
+    """
+    if kind in ("continuous", "dose"):
+        return bool(pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values))
+    seen = values.dropna()
+    if kind == "binary":
+        return seen.nunique() <= 2
+    if kind != "multi" or not pd.api.types.is_float_dtype(seen):
+        return True
+    numbers = seen.to_numpy(dtype=np.float64)
+    return bool((numbers == np.round(numbers)).all()) or seen.nunique() <= len(seen) // 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

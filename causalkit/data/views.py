@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from causalkit.data.admit import Policy, admit, rows_of
-from causalkit.data.roles import Roles, role_columns, with_kinds
+from causalkit.data.candidate import plain
+from causalkit.data.roles import Roles, fits_kind, infer_kind, role_columns, with_kinds
 from causalkit.data.truth import truth_of_rows
 from causalkit.errors import ArgumentError, ArgumentTypeError
 from causalkit.typing import Ints
@@ -45,7 +46,7 @@ def keep_where(data: "CausalData", keep: Any) -> "CausalData":
     # Three arms of which two are left are binary.
     found = with_kinds(replace(kept.roles, kinds=()), kept.frame).kinds
     pairs = zip(kept.roles.kinds, found, strict=True)
-    kinds = tuple(new if old == "multi" else old for old, new in pairs)
+    kinds = tuple(new if (old, new) == ("multi", "binary") else old for old, new in pairs)
     return replace(kept, roles=replace(kept.roles, kinds=kinds))
 
 
@@ -71,9 +72,26 @@ def assign(data: "CausalData", columns: Mapping[str, Any]) -> "CausalData":
         frame = frame.assign(**{name: values})
     known = data.roles.all_columns()
     new = tuple(name for name in columns if name not in known)
-    kinds = () if set(columns) & set(data.roles.treatment) else data.roles.kinds
-    roles = replace(data.roles, extra=(*data.roles.extra, *new), kinds=kinds)
+    kinds = dict(zip(data.roles.treatment, data.roles.kinds, strict=True))
+    for name in (name for name in data.roles.treatment if name in columns):
+        if data.roles.inferred:
+            kinds[name] = infer_kind(frame[name])
+        elif not fits_kind(frame[name], kinds[name]):
+            raise _other_kind(frame[name], kinds[name], data.roles)
+    roles = replace(data.roles, extra=(*data.roles.extra, *new), kinds=tuple(kinds.values()))
     return rebuilt(data, frame, roles)
+
+
+def _other_kind(values: "pd.Series[Any]", kind: str, roles: Roles) -> ArgumentError:
+    """Error for new values of a treatment that its declared kind does not allow."""
+    seen = [plain(value) for value in values.dropna().unique()]
+    listed = ", ".join(map(repr, seen[:3])) + (", ..." if len(seen) > 3 else "")
+    return ArgumentError(
+        f"treatment {str(values.name)!r} was declared {kind}, and its {len(seen)} new values are "
+        f"not: {listed}. Assign others, or declare what they are before: "
+        f"data.with_roles(kinds=...).assign({values.name}=...), one kind for each of "
+        f"{', '.join(roles.treatment)}."
+    )
 
 
 def with_roles(data: "CausalData", roles: Mapping[str, Any]) -> "CausalData":
@@ -81,6 +99,8 @@ def with_roles(data: "CausalData", roles: Mapping[str, Any]) -> "CausalData":
     changed: dict[str, Any] = {"extra": (), "kinds": data.roles.kinds}
     if "treatment" in roles:
         changed["kinds"] = ()
+    if "treatment" in roles or "kinds" in roles:
+        changed["inferred"] = False
     changed |= {name: role_columns(name, value) for name, value in roles.items()}
     base = replace(data.roles, **changed)
     left = [name for name in data.frame.columns if name not in base.all_columns()]
@@ -100,7 +120,7 @@ def rebuilt(
     return replace(
         made,
         frame=passed.frame,
-        roles=replace(roles, kinds=passed.roles.kinds),
+        roles=replace(roles, kinds=passed.roles.kinds, inferred=passed.roles.inferred),
         dropped=dict(Counter(data.dropped) + Counter(passed.dropped)),
         dropped_ids=(*data.dropped_ids, *passed.dropped_ids),
     )

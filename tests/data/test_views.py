@@ -139,6 +139,68 @@ def test_assign_checks_again_and_infers_the_kind_of_a_new_treatment_anew(arms):
     assert arms.assign(arm=np.arange(12.0)).roles.kinds == ("continuous",)
 
 
+def declared(kind, values):
+    frame = pd.DataFrame({"y": np.sin(np.arange(8.0)), "d": values})
+    return CausalData.from_frame(frame, outcome="y", treatment="d", kinds=kind)
+
+
+CODED, DOSED = [0, 1, 2, 3] * 2, np.linspace(0.0, 1.0, 8)
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "same", "other"),
+    [
+        ("binary", [0, 1] * 4, ["no", "yes"] * 4, CODED),
+        ("binary", [1, 2] * 4, [2, 1] * 4, DOSED),
+        ("multi", CODED, [0, 1] * 4, DOSED),
+        ("multi", list("abca") * 2, [0.5, 1.0, 2.5, 1.0] * 2, DOSED),
+        ("continuous", DOSED, [0, 1] * 4, list("abca") * 2),
+        ("continuous", [0, 1] * 4, DOSED, pd.Categorical([1, 2] * 4)),
+        ("dose", DOSED, CODED, ["no", "yes"] * 4),
+    ],
+)
+def test_a_declared_kind_outlasts_new_values_that_fit_it(kind, values, same, other):
+    data = declared(kind, values)
+    assert data.assign(d=same, extra=1).roles.kinds == (kind,)
+    assert data.subset(slice(0, 6)).assign(d=same[:6]).assign(d=values[:6]).roles.kinds == (kind,)
+    with pytest.raises(ArgumentError, match=rf"'d' was declared {kind}.*with_roles\(kinds="):
+        data.assign(d=other)
+    kinds = declared(None, other).roles.kinds
+    assert data.with_roles(kinds=kinds).assign(d=other).roles.kinds == kinds
+
+
+def test_an_inferred_kind_follows_new_values_and_outlasts_others_until_declared():
+    data = declared(None, DOSED)
+    assert data.assign(d=[0, 1] * 4).roles.kinds == ("binary",)
+    assert data.subset([0, 7, 0, 7]).assign(extra=1).roles.kinds == ("continuous",)
+    again = declared("dose", DOSED).with_roles(treatment="d")
+    assert again.assign(d=[0, 1] * 4).roles.kinds == ("binary",)
+    with pytest.raises(ArgumentError, match="was declared binary, and its 8 new values"):
+        data.assign(d=[0, 1] * 4).with_roles(kinds="binary").assign(d=DOSED)
+
+
+def test_a_treatment_that_stays_keeps_its_declared_kind_beside_a_new_one():
+    frame = pd.DataFrame({"y": DOSED**2, "arm": CODED, "dose": DOSED})
+    roles = {"outcome": "y", "treatment": ["arm", "dose"]}
+    data = CausalData.from_frame(frame, **roles, kinds=["multi", "dose"])
+    assert data.assign(dose=2.0 * DOSED).roles.kinds == ("multi", "dose")
+
+
+def test_who_said_the_kind_is_saved_and_no_part_of_the_digest(tmp_path):
+    said, found = declared("continuous", DOSED), declared(None, DOSED)
+    assert said.digest() == found.digest()
+    assert said.roles == found.roles
+    for data, kind in ((said, "continuous"), (found, "binary")):
+        data.save(tmp_path / kind)
+        assert CausalData.load(tmp_path / kind).assign(d=[0, 1] * 4).roles.kinds == (kind,)
+
+
+def test_coded_arms_of_which_some_are_left_are_still_arms():
+    data = declared("multi", CODED)
+    assert data.filter("d < 3").roles.kinds == ("multi",)
+    assert data.filter("d < 2").roles.kinds == ("binary",)
+
+
 def test_with_roles_changes_some_and_columns_without_a_role_become_extra(arms):
     made = arms.with_roles(treatment="x", covariates=["g"])
     assert made.roles.treatment == ("x",)
