@@ -117,7 +117,7 @@ def admit(
     if rows is not None:
         frame = frame.iloc[rows].reset_index(drop=True)
     if policy.on_duplicate == "mean":
-        frame, first, merged = average_repeats(frame, roles)
+        frame, first, merged = average_repeats(frame, roles, policy.missing)
         if merged:
             rows = first if rows is None else rows[first]
             dropped |= {"repeats of a (unit, time) pair, averaged": merged}

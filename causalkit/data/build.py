@@ -104,7 +104,8 @@ def from_frame(
         folds; ``"native"`` leaves them to the learner. Under these three, too, rows without
         outcome, treatment, instrument, identifier or weight are left out and counted.
     on_duplicate : {"raise", "mean"}, default "raise"
-        ``"mean"`` averages rows that repeat a (unit, time) pair.
+        ``"mean"`` averages rows that repeat a (unit, time) pair; with ``missing="raise"`` a value
+        that only some of them have is an error.
     freq : str or number, optional
         Calendar step of ``time``, such as ``"M"`` for dates or 5 for five-year waves.
     nested : bool, default False

@@ -122,11 +122,14 @@ def row_ids(frame: pd.DataFrame, roles: Roles, rows: Ints) -> tuple[Any, ...]:
     return tuple(found.itertuples(index=False, name=None))
 
 
-def average_repeats(frame: pd.DataFrame, roles: Roles) -> tuple[pd.DataFrame, Ints, int]:
+def average_repeats(
+    frame: pd.DataFrame, roles: Roles, policy: Any
+) -> tuple[pd.DataFrame, Ints, int]:
     """One row per (unit, time): means of numbers, the common value of everything else.
 
     Identifiers and treatments with levels are no numbers: their mean would be another unit's
-    cluster, or no treatment that anybody had.
+    cluster, or no treatment that anybody had. A mean is of the values that are there, where the
+    policy lets some be missing.
 
     Returns
     -------
@@ -154,12 +157,16 @@ def average_repeats(frame: pd.DataFrame, roles: Roles) -> tuple[pd.DataFrame, In
     named = {name for role in ID_ROLES for name in roles.columns(role)}
     kinds = zip(roles.treatment, with_kinds(roles, frame).kinds, strict=True)
     whole = named | {name for name, kind in kinds if kind in ("binary", "multi")}
+    spared = (*_IGNORED, *_IMPUTABLE) if keeps_missing(policy) else _IGNORED
+    gaps = {name for role in spared for name in roles.columns(role)}
     number = groups.ngroup().to_numpy()
     kept = frame.iloc[first].reset_index(drop=True)
     merged = {
         name: kept[name]
         if name in keys
-        else _averaged(frame[name], groups[name], kept[name], whole=name in whole)
+        else _averaged(
+            frame[name], groups[name], kept[name], whole=name in whole, gaps=name in gaps
+        )
         for name in frame.columns
     }
     # Groups are numbered by first appearance, as the kept rows are.
@@ -167,21 +174,38 @@ def average_repeats(frame: pd.DataFrame, roles: Roles) -> tuple[pd.DataFrame, In
     return pd.DataFrame(merged), first, int(repeated.sum())
 
 
-def _averaged(values: "pd.Series[Any]", groups: Any, kept: "pd.Series[Any]", *, whole: bool) -> Any:
+def _averaged(
+    values: "pd.Series[Any]", groups: Any, kept: "pd.Series[Any]", *, whole: bool, gaps: bool
+) -> Any:
     """Mean of numbers by group; of anything else, and if whole, the value that a group shares."""
     numeric = pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values)
     if numeric and not whole:
+        if not gaps:
+            there = groups.count()
+            _refuse(
+                (there > 0) & (there < groups.size()),
+                values.name,
+                "is missing in some of the rows of (unit, time) {} and given in others, which a "
+                "mean would not show; fill it in, or leave these rows out with missing='drop'.",
+            )
         return groups.mean().to_numpy(dtype=np.float64, na_value=np.nan)
-    several = groups.nunique(dropna=False) > 1
-    if several.any():
-        where = tuple(plain(key) for key in several.index[several][0])
-        mend = "choose one row" if whole else "make it numeric, or choose one row"
+    mend = "choose one row" if whole else "make it numeric, or choose one row"
+    _refuse(
+        groups.nunique(dropna=False) > 1,
+        values.name,
+        f"has several values for (unit, time) {{}}, which cannot be averaged; {mend}.",
+    )
+    return kept
+
+
+def _refuse(found: "pd.Series[bool]", column: Any, message: str) -> None:
+    """Raise if a group of repeated rows has no mean, with the first of them in the message."""
+    if found.any():
+        where = tuple(plain(key) for key in found.index[found][0])
         raise DataError(
             Problem(
                 "E12-duplicate-unit-time",
-                f"column {values.name!r} has several values for (unit, time) {where!r}, which "
-                f"cannot be averaged; {mend}.",
-                str(values.name),
+                f"column {column!r} {message.format(repr(where))}",
+                str(column),
             )
         )
-    return kept

@@ -180,7 +180,7 @@ def test_imputers_are_fitted_on_training_folds_only():
     assert all(rows.shape[0] == 2 * n // 3 for rows in Recorder.seen)
 
 
-def repeated(**columns):
+def repeated(missing="raise", **columns):
     """Two units over two periods, the first row once more."""
     frame = pd.DataFrame(
         {
@@ -200,8 +200,28 @@ def repeated(**columns):
         unit="u",
         time="t",
         cluster="c",
+        missing=missing,
         on_duplicate="mean",
     )
+
+
+@pytest.mark.parametrize("column", ["x", "y"])
+def test_a_value_that_some_repeats_lack_is_named_and_not_averaged_away(column):
+    lacking = {column: [1.0, 5.0, 3.0, 4.0, np.nan]}
+    with pytest.raises(DataError, match=rf"'{column}' is missing in some .* \(1, 1\) and given"):
+        repeated(**lacking)
+    assert repeated("drop", **lacking).frame[column].tolist() == [1.0, 5.0, 3.0, 4.0]
+
+
+def test_a_value_that_all_repeats_lack_is_missing_as_elsewhere():
+    with pytest.raises(DataError, match=r"\[E07-nan-covariate\] column 'x'"):
+        repeated(x=[np.nan, 2.0, 3.0, 4.0, np.nan])
+
+
+def test_repeats_of_covariates_that_may_be_missing_are_averages_of_what_is_there():
+    data = repeated("native", x=[np.nan, 2.0, 3.0, 4.0, 7.0])
+    assert data.frame["x"].tolist() == [7.0, 2.0, 3.0, 4.0]
+    assert data.frame["y"].tolist() == [3.0, 2.0, 3.0, 4.0], "of both rows"
 
 
 def test_repeats_are_averaged_but_for_identifiers_and_arms():
