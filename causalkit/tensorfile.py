@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from causalkit.errors import StorageError, cannot_write
+from causalkit.folder_turns import one_by_one
 from causalkit.whole_file import whole_file
 
 # Nobody else's file is called by 32 digits of its content, or hidden by what a killed save began.
@@ -25,26 +26,30 @@ def write_tensors(folder: Path, tensors: dict[str, Any], facts: dict[str, Any]) 
     StorageError
         If the folder cannot be written.
     """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with one_by_one(folder):
+            _replace(folder, tensors, facts)
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+
+
+def _replace(folder: Path, tensors: dict[str, Any], facts: dict[str, Any]) -> None:
     import torch
 
     plain = {name: values.detach().cpu().contiguous() for name, values in tensors.items()}
     digest = _digest(plain, facts)
     # Of other content it is another file, so that those of the former facts are left alone.
     weights = f"weights-{digest[:32]}.pt"
-    config = folder / "config.json"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        # Listed first: what another process writes meanwhile is not taken from it.
-        former = [path for path in folder.iterdir() if _is_replaced(path.name)]
-        with whole_file(folder / weights) as file, file.open("wb") as stream:
-            torch.save(plain, stream)
-        with whole_file(config) as file:
-            file.write_text(json.dumps(facts | {"digest": digest, "weights": weights}, indent=1))
-        for path in former:
-            if path.name != weights:
-                path.unlink(missing_ok=True)
-    except OSError as error:
-        raise cannot_write(folder, error) from error
+    # Listed first: where nobody waits for a turn, less is taken from another process.
+    former = [path for path in folder.iterdir() if _is_replaced(path.name)]
+    with whole_file(folder / weights) as file, file.open("wb") as stream:
+        torch.save(plain, stream)
+    with whole_file(folder / "config.json") as file:
+        file.write_text(json.dumps(facts | {"digest": digest, "weights": weights}, indent=1))
+    for path in former:
+        if path.name != weights:
+            path.unlink(missing_ok=True)
 
 
 def read_tensors(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -58,9 +63,11 @@ def read_tensors(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     import torch
 
     try:
-        facts = json.loads((folder / "config.json").read_text())
-        weights = folder / facts.pop("weights")
-        tensors = torch.load(weights, weights_only=True, map_location="cpu")
+        # A save in between would take away the file that the facts name.
+        with one_by_one(folder):
+            facts = json.loads((folder / "config.json").read_text())
+            weights = folder / facts.pop("weights")
+            tensors = torch.load(weights, weights_only=True, map_location="cpu")
     except FileNotFoundError as error:
         raise StorageError(f"{folder} lacks {Path(str(error.filename)).name}.") from error
     except Exception as error:

@@ -1,6 +1,7 @@
 """A folder of a fit at any moment of being written: the old one or the new one, and whole."""
 
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -113,6 +114,43 @@ def test_a_save_reads_every_tensor_once_for_digest_and_name(tmp_path, monkeypatc
     assert sorted(read) == [0, 3]
     _, facts = read_tensors(tmp_path)
     assert [path.name for path in tmp_path.glob("*.pt")] == [f"weights-{facts['digest'][:32]}.pt"]
+
+
+def meanwhile(call, *arguments):
+    """Thread that does something while this one waits, but not for ever: it may wait for us."""
+    other = threading.Thread(target=call, args=arguments)
+    other.start()
+    other.join(0.3)
+    return other
+
+
+@pytest.mark.parametrize("step", range(1, N_STEPS + 1))
+def test_two_saves_at_once_leave_one_of_the_two_fits(tmp_path, monkeypatch, step):
+    save(tmp_path, 1)
+    others = []
+    with monkeypatch.context() as patch:
+        cut_at(patch, step, lambda: others.append(meanwhile(save, tmp_path, 3)))
+        save(tmp_path, 2)
+    for other in others:
+        other.join()
+    assert len(others) == 1
+    assert saved(tmp_path) in (2, 3)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_fit_that_is_replaced_while_it_is_read_is_the_old_or_the_new(tmp_path, monkeypatch):
+    save(tmp_path, 1)
+    others, load = [], torch.load
+
+    def slow(*args, **kwargs):
+        others.append(meanwhile(save, tmp_path, 2))
+        return load(*args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "load", slow)
+        assert saved(tmp_path) == 1
+    others[0].join()
+    assert saved(tmp_path) == 2
 
 
 @pytest.mark.parametrize("step", range(1, N_STEPS + 1))

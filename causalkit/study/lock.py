@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 from uuid import uuid4
 
 import psutil
 
 from causalkit.errors import ArgumentError
+from causalkit.folder_turns import one_by_one
 from causalkit.study.store_write import refused
 
 FILE = "run.lock"
@@ -62,7 +62,8 @@ def _acquire(folder: Path, mine: Mapping[str, Any]) -> list[str]:
     """Create the lock file, or replace that of a dead process."""
     path, text = folder / FILE, json.dumps(mine).encode()
     try:
-        with _one_by_one(folder):
+        # Only a process of this machine is ever taken over, so that turns need not reach further.
+        with one_by_one(folder):
             with suppress(FileExistsError):
                 _create(path, text)
                 return []
@@ -90,36 +91,6 @@ def _create(path: Path, text: bytes) -> None:
     except OSError:
         path.unlink()
         raise
-
-
-@contextmanager
-def _one_by_one(folder: Path) -> Iterator[None]:
-    """Let processes of this machine look and take over one after the other.
-
-    Only a process of this machine is ever taken over, so that this need not reach further; the
-    system ends it with the process.
-    """
-    system = _fcntl()
-    if system is None:
-        yield
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        # Some network disks know no such locks.
-        with suppress(OSError):
-            system.flock(descriptor, system.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _fcntl() -> ModuleType | None:
-    """Module of POSIX file locks, where there is one."""
-    try:
-        import fcntl
-    except ModuleNotFoundError:
-        return None
-    return fcntl
 
 
 def _self() -> dict[str, Any]:
