@@ -125,8 +125,10 @@ def facts_of(
         for values in network.library.arrays().values():
             digest.update(np.ascontiguousarray(values).tobytes())
     for module in (network.action_encoder, network.covariate_encoder):
-        for name, values in () if module is None else module.state().items():
-            digest.update(name.encode() + bytes_of(values))
+        if module is not None:
+            digest.update(module.digest.encode())
+            for name, values in module.state().items():
+                digest.update(name.encode() + bytes_of(values))
     plan = settings.plan
     return {
         **{name: getattr(plan, name) for name in plan.__slots__},

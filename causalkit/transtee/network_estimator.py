@@ -364,7 +364,8 @@ class NetworkEstimator(Estimator):
         path : path
         **modules : torch.nn.Module
             ``action_encoder`` and ``covariate_encoder`` of the fit, if it had them: a folder holds
-            their parameters, buffers and the names of their classes, and no code.
+            their parameters and buffers, the names of their classes and a digest of what else
+            they are, and no code.
 
         Raises
         ------

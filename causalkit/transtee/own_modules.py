@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from causalkit.errors import ArgumentError, ArgumentTypeError
+from causalkit.module_digest import Reader
 from causalkit.transtee.layout import Parameter
 
 if TYPE_CHECKING:
@@ -23,10 +24,14 @@ class OwnModule:
     module : torch.nn.Module
         In evaluation mode; its own parameters stay as they are and are where training starts.
         Those that need no gradient are not trained, and all networks share them, like buffers.
+    digest : str
+        Of its layers, code and attributes, without :meth:`state`, as it was given: what a module
+        remembers of the rows that it has seen is no part.
     """
 
     role: str
     module: Any
+    digest: str
 
     @classmethod
     def of(cls, role: str, module: Any) -> "OwnModule | None":
@@ -54,7 +59,10 @@ class OwnModule:
                 f"{role} is of the class {type(module).__qualname__}, which is made inside of a "
                 "function; define the class in a module, so that a saved network can name it."
             )
-        return cls(role, deepcopy(module).eval())
+        copied = deepcopy(module).eval()
+        reader = Reader(lambda part: _state(part) if part is copied else ())
+        reader.module(copied)
+        return cls(role, copied, reader.digest())
 
     @property
     def name(self) -> str:
@@ -67,8 +75,7 @@ class OwnModule:
 
     def state(self) -> dict[str, Any]:
         """All parameters and buffers, as training finds them."""
-        found = {n: p.detach() for n, p in self.module.named_parameters()}
-        return found | dict(self.module.named_buffers())
+        return _state(self.module)
 
     def take(self, state: "Mapping[str, Tensor]") -> None:
         """Put the state of another copy of the module in the place of its own.
@@ -87,6 +94,21 @@ class OwnModule:
                     "module that is made like that of the fit."
                 )
             mine[name].copy_(state[name])
+
+    def check(self, digest: str) -> None:
+        """Refuse another module than the one of a fit.
+
+        Raises
+        ------
+        ArgumentError
+            If the digests differ.
+        """
+        if self.digest != digest:
+            raise ArgumentError(
+                f"the {self.name} passed as {self.role} differs from that of the fit in layers, "
+                "code or attributes, such as a number that it is made with; pass the module that "
+                "was fitted, or fit anew."
+            )
 
     def blocks(self) -> dict[str, Parameter]:
         """Its trained parameters as blocks of a layout."""
@@ -136,3 +158,8 @@ class OwnModule:
                 f"{tuple(found[0].shape)} from {type(self.module).__name__}."
             )
         return made
+
+
+def _state(module: Any) -> dict[str, Any]:
+    found = {n: p.detach() for n, p in module.named_parameters()}
+    return found | dict(module.named_buffers())

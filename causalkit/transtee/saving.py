@@ -26,7 +26,7 @@ from causalkit.transtee.settings import Settings
 from causalkit.transtee.shapes import ActionShape, NetShape, TableShape
 from causalkit.transtee.stack import Member, Stack
 
-SCHEMA = 6
+SCHEMA = 7
 
 
 def save(estimator: Any, folder: Path) -> None:
@@ -41,7 +41,11 @@ def save(estimator: Any, folder: Path) -> None:
         "versions": versions(),
         "arguments": _arguments(estimator),
         "seed": estimator.seed_,
-        "own": {one.role: one.name for one in _own(estimator._settings) if one is not None},
+        "own": {
+            one.role: {"class": one.name, "digest": one.digest}
+            for one in _own(estimator._settings)
+            if one is not None
+        },
         "covariates": asdict(covariates)
         | {"levels": _plain_levels(covariates.levels), "graph": _plain_graph(covariates.graph)},
         "actions": {
@@ -150,16 +154,17 @@ def _own(settings: Settings) -> tuple[OwnModule | None, ...]:
     return settings.action_encoder, settings.covariate_encoder
 
 
-def _check_own(stored: dict[str, str], given: dict[str, Any]) -> None:
+def _check_own(stored: dict[str, dict[str, str]], given: dict[str, Any]) -> None:
     """Refuse modules that are not of the classes that were saved."""
     for role in ROLES:
         module = OwnModule.of(role, given.get(role))
-        if (module.name if module is not None else None) != stored.get(role):
+        wanted = stored[role]["class"] if role in stored else None
+        if (module.name if module is not None else None) != wanted:
             seen = "none" if module is None else f"a {module.name}"
             raise ArgumentError(
-                f"the fit has {stored.get(role) or 'no module'} as its {role}, got {seen}; pass "
+                f"the fit has {wanted} as its {role}, got {seen}; pass "
                 f"such a module: load(path, {role}=...)."
-                if role in stored
+                if wanted is not None
                 else f"the fit has no {role}, got {seen}; leave it out."
             )
 
@@ -177,6 +182,7 @@ def load(cls: Any, folder: Path, modules: dict[str, Any]) -> Any:
     for module in _own(settings):
         if module is not None:
             module.take(of_part(tensors, module.role))
+            module.check(facts["own"][module.role]["digest"])
     try:
         model = _model(tensors, facts, device, _own(settings), compiles=settings.compiles)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:

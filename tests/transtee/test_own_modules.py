@@ -173,6 +173,35 @@ def test_a_saved_fit_asks_for_its_modules(tmp_path):
         ck.TransTEE.load(tmp_path, action_encoder=FirstFeature(), covariate_encoder=MeanStep())
 
 
+class Scaled(FirstFeature):
+    """The first feature times a plain number, and what a digest has to tell apart or leave out."""
+
+    def __init__(self, scale=1.0, hidden=0.0):
+        super().__init__()
+        self.scale, self.n_seen = scale, 0
+        shift = nn.Linear(1, 1, bias=False)
+        nn.init.constant_(shift.weight, hidden)
+        self.kept_elsewhere = [shift]
+        self.register_buffer("drawn", torch.rand(3), persistent=False)
+
+    def forward(self, features):
+        self.n_seen += len(features)
+        return self.scale * super().forward(features)
+
+
+def test_a_module_with_another_attribute_is_not_that_of_the_fit(tmp_path):
+    data = items()
+    fit = ck.TransTEE(**SMALL, action_encoder=Scaled(2.0)).fit(data)
+    asked = fit.predict(data, treatment=[0, 1])
+    assert fit.model_.stacks[0].network.action_encoder.module.n_seen > 0
+    fit.save(tmp_path)
+    again = ck.TransTEE.load(tmp_path, action_encoder=Scaled(2.0))
+    np.testing.assert_array_equal(again.predict(data, treatment=[0, 1]), asked)
+    for other in (Scaled(3.0), Scaled(2.0, hidden=1.0)):
+        with pytest.raises(ArgumentError, match=r"Scaled passed as action_encoder differs from"):
+            ck.TransTEE.load(tmp_path, action_encoder=other)
+
+
 def test_modules_that_cannot_work_are_refused():
     class Hidden(FirstFeature):
         pass

@@ -1,5 +1,6 @@
 """What a folder of a fit holds: all of it, nothing else, and nothing that was changed."""
 
+import copy
 import json
 import shutil
 from fractions import Fraction
@@ -75,10 +76,16 @@ def interrupted(folder, data, **arguments):
 
 def test_a_checkpoint_belongs_to_one_start_of_a_module(tmp_path):
     data = visits(steps())
-    interrupted(tmp_path, data, covariate_encoder=Waves())
-    for other in (Waves(seed=1), MeanStep()):
+    first = Waves()
+    interrupted(tmp_path, data, covariate_encoder=first)
+    moved, noted = copy.deepcopy(first), copy.deepcopy(first)
+    moved.frequency += 1.0
+    noted.note = "another attribute"
+    for other in (moved, noted, MeanStep()):
         with pytest.raises(StorageError, match="a training with other arguments or data"):
             ck.TransTEE(**SMALL, checkpoint=tmp_path, covariate_encoder=other).fit(data)
+    resumed = ck.TransTEE(**SMALL, checkpoint=tmp_path, covariate_encoder=first).fit(data)
+    assert resumed.diagnostics_["epochs trained"] == [SMALL["max_epochs"]]
 
 
 @pytest.mark.parametrize(
