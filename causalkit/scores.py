@@ -9,6 +9,7 @@ from causalkit.errors import ArgumentError, IdentificationError, check_choice
 from causalkit.typing import Floats, Ints
 
 Target = Literal["ate", "att", "atc"]
+TARGETS: tuple[Target, ...] = ("ate", "att", "atc")
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +166,7 @@ def aipw(
     ----------
     Robins, Rotnitzky & Zhao (1994); Chernozhukov et al. (2018), eqs. 5.3 and 5.4.
     """
-    check_choice("target", target, ("ate", "att", "atc"))
+    check_choice("target", target, TARGETS)
     _check_binary(d, propensity)
     treated = np.broadcast_to(d[:, None] == 1.0, propensity.shape)
     # Each row is divided only by the probability of what it received, which is not zero.

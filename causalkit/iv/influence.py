@@ -11,16 +11,12 @@ is unbiased for E[β(L)] if any of {π, μ}, {π, β, ω}, {β, ρ, μ}, {β, ρ
 """
 
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 
 from causalkit.errors import check_choice
-from causalkit.scores import LinearScore, pliv
+from causalkit.scores import TARGETS, LinearScore, Target, pliv
 from causalkit.typing import Bools, Floats
-
-Target = Literal["ate", "att", "atc"]
-TARGETS: tuple[Target, ...] = ("ate", "att", "atc")
 
 
 @dataclass(frozen=True, slots=True)

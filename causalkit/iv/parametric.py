@@ -22,7 +22,7 @@ from scipy.special import expit
 from causalkit.errors import IdentificationError
 from causalkit.inference.generalised_linear import Regression, generalised_linear
 from causalkit.inference.solve import Solution
-from causalkit.iv.influence import Target
+from causalkit.scores import Target
 from causalkit.typing import Bools, Floats
 
 

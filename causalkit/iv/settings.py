@@ -16,13 +16,12 @@ from causalkit.inference.arguments import check_between
 from causalkit.inference.repeats import AGGREGATIONS
 from causalkit.inference.variance import Ssc
 from causalkit.iv.nuisances import EFFECT_LOSSES, Learners
-from causalkit.iv.selection import CRITERIA, Criterion
+from causalkit.iv.selection import AXES, CRITERIA, Criterion
 from causalkit.nuisance.learners import plan
 from causalkit.typing import Learner
 
 METHODS = ("parametric", "debiased", "selective")
 COV_TYPES = ("auto", "clustered", "two-way", "robust")
-NUISANCES = ("instrument", "treatment", "outcome", "effect")
 ESTIMANDS = ("ate", "att", "atc", "variance-weighted")
 DEFAULT_CANDIDATES = ("lasso", "boosting", "forest")
 
@@ -149,7 +148,7 @@ class Settings:
     @property
     def learners(self) -> Learners:
         """First candidate of every nuisance."""
-        return Learners(**{name: self.candidates[name][0][1] for name in NUISANCES})
+        return Learners(**{name: self.candidates[name][0][1] for name in AXES})
 
     @property
     def label(self) -> str:
@@ -191,10 +190,10 @@ def resolve_learners(learners: Any, method: str, *, shares: Mapping[str, bool]) 
     """
     if isinstance(learners, Mapping):
         for name in learners:
-            check_choice("nuisance in learners", name, NUISANCES)
-        by_name = {name: learners.get(name, "auto") for name in NUISANCES}
+            check_choice("nuisance in learners", name, AXES)
+        by_name = {name: learners.get(name, "auto") for name in AXES}
     else:
-        by_name = dict.fromkeys(NUISANCES, learners)
+        by_name = dict.fromkeys(AXES, learners)
     found = {}
     for name, value in by_name.items():
         argument = f"learners[{name!r}]" if isinstance(learners, Mapping) else "learners"

@@ -1,7 +1,7 @@
 """Cross-fitting: out-of-fold predictions of every nuisance. The only loop over folds."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,10 +22,9 @@ from causalkit.nuisance.folds import Folds
 from causalkit.nuisance.learners import Plan, check_binary, plan, seeded
 from causalkit.nuisance.linear import linear_candidates
 from causalkit.nuisance.tuning import Tune, tuned
+from causalkit.progress import Progress
 from causalkit.rng import seed_of
 from causalkit.typing import Bools, Floats, Ints
-
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from causalkit.errors import ArgumentError, ArgumentTypeError, check_choice
 from causalkit.nuisance.folds import ExternalFolds, FoldKeys
 from causalkit.typing import Bools, Floats, Ints
 
-_BY_PERIOD = ("period", "time_block", "neighbors_left_out", "unit_time")
+BY_PERIOD = ("period", "time_block", "neighbors_left_out", "unit_time")
 _FORM = "a list over repeats of lists of (train_rows, test_rows)"
 _SHOWN = 5
 
@@ -21,7 +21,7 @@ def kept_together(rule: str | None, keys: FoldKeys) -> dict[str, Ints]:
         found["unit"] = keys.unit
     if rule == "unit":
         found["cluster"] = keys.cluster
-    if rule in _BY_PERIOD:
+    if rule in BY_PERIOD:
         found["period"] = keys.period
     return {name: codes for name, codes in found.items() if codes is not None}
 

@@ -12,12 +12,12 @@ import numpy as np
 
 from causalkit.errors import ConvergenceWarning
 from causalkit.nuisance.gram import AtomMoments, Moments
+from causalkit.nuisance.training import ROUNDING
 from causalkit.typing import Bools, Floats
 from causalkit.warn import warn
 
 _N_RIDGE = 40
 _N_LASSO = 60
-_ROUNDING = 64 * np.finfo(np.float64).eps  # sd beside a column's mean that is rounding
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ def standardise(moments: Moments, scale: Floats | None = None) -> Standardised:
     mean, covariance = moments.centred()
     variance = np.diag(covariance)
     level = np.abs(mean + moments.centre)[:p]
-    live = variance[:p] > (_ROUNDING * np.maximum(level, np.finfo(np.float64).tiny)) ** 2
+    live = variance[:p] > (ROUNDING * np.maximum(level, np.finfo(np.float64).tiny)) ** 2
     if scale is None:
         scale = np.where(live, np.sqrt(np.maximum(variance[:p], 0.0)), 1.0)
         scale[scale == 0.0] = 1.0

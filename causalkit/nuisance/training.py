@@ -9,7 +9,7 @@ from causalkit.errors import IdentificationError
 from causalkit.nuisance.features import Features
 from causalkit.typing import Floats, Ints
 
-ROUNDING = 64 * np.finfo(np.float64).eps
+ROUNDING = 64 * np.finfo(np.float64).eps  # such as a sd beside the mean of a constant
 _CHUNK = 4096  # rows at once: their features stay in cache
 
 

@@ -12,24 +12,24 @@ from causalkit.errors import (
     check_flag,
     check_jobs,
 )
+from causalkit.inference.repeats import AGGREGATIONS
 from causalkit.inference.variance import Ssc
 from causalkit.nuisance import SPLITS
 from causalkit.nuisance.basis import BASES
 from causalkit.nuisance.folds import ExternalFolds
+from causalkit.nuisance.given import BY_PERIOD
 from causalkit.nuisance.learners import Kind, is_classifier, plan
 from causalkit.nuisance.tuning import TUNE, Tune
 from causalkit.panel.approaches import ALIASES, APPROACHES, TRANSFORMED
 from causalkit.panel.design import MUNDLAK_TERMS, TIME_EFFECTS, Options
 from causalkit.panel.models import MODELS, SCORES
 from causalkit.panel.residuals import Learners
+from causalkit.results.solutions import COV_TYPES
 
-COV_TYPES = ("clustered", "two-way", "robust", "nonrobust")
-AGGREGATIONS = ("median", "mean", "bounds")
 PROCEDURES = ("dml2", "dml1")
 DEFAULT_TRIM = 0.01
 DEFAULT_BASIS = "cubic"
 _WITHOUT_MEANS = ("pooled", "late_within", "within", "fd", "dummies")
-_HOLDS_PERIODS = ("period", "time_block", "neighbors_left_out", "unit_time")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ class Settings:
                 'of a held-out unit is never trained. Use split="observation", or approach="cre", '
                 "which needs no unit to be seen in training."
             )
-        if self.period_dummies and self.split in _HOLDS_PERIODS and self.n_folds > 1:
+        if self.period_dummies and self.split in BY_PERIOD and self.n_folds > 1:
             raise ArgumentError(
                 f'split="{self.split}" cannot cross-fit the period dummies of '
                 f'time_effects="{self.options.time_effects}" with approach="{self.approach}": '
