@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 import pandas as pd
 
-from causalkit.errors import ArgumentError, NonFiniteError, check_level
+from causalkit.errors import ArgumentError, check_level
 from causalkit.inference import bands
 from causalkit.inference.arguments import check_number
-from causalkit.results import intervals
+from causalkit.results import arrays, intervals
 from causalkit.typing import Floats, Ints
 
 if TYPE_CHECKING:
@@ -51,6 +51,8 @@ class EffectResult:
         cluster variables, the smaller number).
     df : float
         Degrees of freedom of the t distribution; infinite means normal.
+    df_by_term : (k,) array or None
+        Those of each term, where they differ; ``df``, which joint intervals take, is their least.
     cov_type, ssc : str
         Kind of variance, and the small-sample factor asked for; without clusters it is another,
         which ``inference`` names.
@@ -107,6 +109,7 @@ class EffectResult:
     n_periods: int | None = None
     n_clusters: int | None = None
     df: float = math.inf
+    df_by_term: Floats | None = None
     cov_type: str = "robust"
     ssc: str = "none"
     inference: str
@@ -128,11 +131,14 @@ class EffectResult:
     def __post_init__(self) -> None:
         k = len(self.terms)
         put = object.__setattr__
-        put(self, "estimates", _frozen(np.atleast_1d(self.estimates), (k,), "estimates"))
-        put(self, "vcov", _frozen(_covariance(self.vcov), (k, k), "vcov"))
+        put(self, "estimates", arrays.frozen(np.atleast_1d(self.estimates), (k,), "estimates"))
+        put(self, "vcov", arrays.frozen(arrays.covariance(self.vcov), (k, k), "vcov"))
         if self.influence is not None:
             rows = np.shape(self.influence)[0]
-            put(self, "influence", _frozen(self.influence, (rows, k), "influence"))
+            put(self, "influence", arrays.frozen(self.influence, (rows, k), "influence"))
+        if self.df_by_term is not None:
+            put(self, "df_by_term", arrays.freedom(self.df_by_term, k))
+            put(self, "df", float(self.df_by_term.min()))
         for name in ("terms", "treatment", "notes", "warnings", "clusters"):
             put(self, name, tuple(getattr(self, name)))
         put(self, "contrast", tuple(self.contrast) or ("",) * k)
@@ -208,7 +214,7 @@ class EffectResult:
         chosen = self._kind(kind)
         critical: Floats | float
         if chosen in ("normal", "t"):
-            critical = intervals.quantile_value(chosen, level=level, df=self.df)
+            critical = intervals.quantile_value(chosen, level=level, df=self._freedom)
         else:
             critical = bands.critical_values(self._drawn(chosen, n_boot), level=level)
         reach = critical * self.std_errors
@@ -235,7 +241,7 @@ class EffectResult:
         chosen = self._kind(kind)
         ratios = intervals.t_ratios(self.estimates, self.std_errors, check_number("null", null))
         if chosen in ("normal", "t"):
-            return intervals.normal_p(ratios, kind=chosen, df=self.df)
+            return intervals.normal_p(ratios, kind=chosen, df=self._freedom)
         return bands.p_values(ratios, self._drawn(chosen, n_boot))
 
     def pairwise(self) -> "EffectResult":
@@ -354,6 +360,11 @@ class EffectResult:
     def __repr__(self) -> str:
         return self.summary()
 
+    @property
+    def _freedom(self) -> "float | Floats":
+        """Degrees of freedom of the interval of each term."""
+        return self.df if self.df_by_term is None else self.df_by_term
+
     def _per_term(self, values: Floats) -> "float | pd.Series[float]":
         """A number for one term, else a Series by term."""
         if len(self.terms) == 1:
@@ -368,32 +379,3 @@ class EffectResult:
         """Sorted bootstrap t-ratios of this result."""
         seed, joint = self.seed or 0, kind == "uniform"
         return intervals.bootstrap_t(self.vcov, n_boot=n_boot, seed=seed, joint=joint, df=self.df)
-
-
-def _frozen(values: Any, shape: tuple[int, ...], name: str) -> Floats:
-    """A read-only float64 array of the given shape without missing or infinite values."""
-    array = np.array(values, dtype=np.float64)
-    if array.shape != shape or not np.isfinite(array).all():
-        kind = ArgumentError if array.shape != shape else NonFiniteError
-        raise kind(
-            f"{name} must be finite and of shape {shape} for these terms, got shape "
-            f"{array.shape} with {int((~np.isfinite(array)).sum())} values that are not finite."
-        )
-    array.setflags(write=False)
-    return array
-
-
-def _covariance(vcov: Any) -> Floats:
-    """Symmetric part of a covariance matrix; raises unless it is one, up to rounding."""
-    matrix = np.atleast_2d(np.asarray(vcov, dtype=np.float64))
-    if matrix.shape[0] != matrix.shape[1] or not np.isfinite(matrix).all():
-        return matrix
-    scale = max(float(np.abs(matrix).max(initial=0.0)), 1e-300)
-    even = 0.5 * (matrix + matrix.T)
-    least = float(np.linalg.eigvalsh(even / scale).min(initial=0.0))
-    if np.abs(matrix - even).max(initial=0.0) > 1e-8 * scale or least < -1e-8:
-        raise ArgumentError(
-            "vcov must be symmetric and positive semi-definite; its smallest eigenvalue relative "
-            f"to its largest entry is {least:.2g}."
-        )
-    return even

@@ -61,13 +61,13 @@ def bootstrap_t(
     return absolute_ratios(draws, np.sqrt(np.diag(vcov)), joint=joint)
 
 
-def quantile_value(kind: str, *, level: float, df: float) -> float:
-    """Two-sided quantile of the normal or the t distribution."""
+def quantile_value(kind: str, *, level: float, df: float | Floats) -> Floats:
+    """Two-sided quantile of the normal or the t distribution, one per degree of freedom."""
     tail = 0.5 * (1.0 + level)
-    return float(special.ndtri(tail) if kind == "normal" else special.stdtrit(df, tail))
+    return np.asarray(special.ndtri(tail) if kind == "normal" else special.stdtrit(df, tail))
 
 
-def normal_p(ratios: Floats, *, kind: str, df: float) -> Floats:
+def normal_p(ratios: Floats, *, kind: str, df: float | Floats) -> Floats:
     """Two-sided p-values of t-ratios under the normal or the t distribution."""
     size = np.abs(ratios)
     tail = special.ndtr(-size) if kind == "normal" else special.stdtr(df, -size)

@@ -23,11 +23,11 @@ def differences(result: "EffectResult") -> "EffectResult":
     Returns
     -------
     EffectResult
-        Terms ``"a - b"`` in the order of the pairs; covariances are those of the terms. Intervals
-        and p-values are simultaneous unless another kind is asked for: the critical value is that
-        of the largest of all absolute t-ratios, and p-values are adjusted by it (single-step
-        max-t). Without influence values: with many groups they would outgrow the data, and the
-        covariances hold all that inference needs.
+        Terms ``"a - b"`` in the order of the pairs; covariances are those of the terms, degrees of
+        freedom the least of theirs. Intervals and p-values are simultaneous unless another kind is
+        asked for: the critical value is that of the largest of all absolute t-ratios, and p-values
+        are adjusted by it (single-step max-t). Without influence values: with many groups they
+        would outgrow the data, and the covariances hold all that inference needs.
 
     Raises
     ------
@@ -59,6 +59,7 @@ def differences(result: "EffectResult") -> "EffectResult":
         estimates=signs @ result.estimates,
         vcov=signs @ result.vcov @ signs.T,
         influence=None,
+        df_by_term=None,
         estimand=f"{result.estimand}-differences",
         contrast=(result.contrast[0],) * len(pairs),
         interval="uniform",

@@ -102,12 +102,20 @@ def row_labels(result: "EffectResult") -> tuple[str, ...]:
 def inference_line(result: "EffectResult") -> str:
     """The mandatory sentence: how standard errors were computed, and which quantiles are used."""
     if math.isfinite(result.df):
-        law = f"t distribution with {number(result.df, 0 if result.df % 1 == 0 else 1)} df"
+        law = f"t distribution with {_freedom(result)} df"
     else:
         law = "normal distribution"
     if result.interval in _RESAMPLED:
         law = f"{_RESAMPLED[result.interval]} of {count(len(result.terms))} t-ratios"
     return f"{result.inference.rstrip('. ')}; {law}."
+
+
+def _freedom(result: "EffectResult") -> str:
+    """Degrees of freedom; their range where terms differ."""
+    df = np.array([result.df]) if result.df_by_term is None else result.df_by_term
+    places = 0 if (df % 1 == 0).all() else 1
+    low, high = number(df.min(), places), number(df.max(), places)
+    return low if low == high else f"{low} to {high}"
 
 
 def _facts(result: "EffectResult") -> tuple[tuple[str, str], ...]:

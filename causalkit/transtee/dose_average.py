@@ -1,29 +1,30 @@
 """Mean outcome at some doses, with an interval that smoothing bias does not spoil."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from scipy.stats import gaussian_kde
 
-from causalkit.errors import ArgumentError, IdentificationError, OverlapWarning
+from causalkit.errors import ArgumentError, OverlapWarning
 from causalkit.inference.arguments import check_between
 from causalkit.inference.solve import Solution
+from causalkit.inference.variance import degrees_of_freedom, sandwich
 from causalkit.nuisance import DenseFeatures, Folds, Nuisance
 from causalkit.nuisance.fitter import Fitter
 from causalkit.transtee.actions import action_frame, encode_actions
 from causalkit.transtee.crossfit import out_of_fold
 from causalkit.transtee.fitting import Coded, Coding
 from causalkit.transtee.flat_features import flat_features
+from causalkit.transtee.local_fit import DEGREE, PointEstimates, local_polynomial
 from causalkit.transtee.model import Asked
 from causalkit.transtee.settings import Settings
-from causalkit.typing import Floats
+from causalkit.typing import Floats, Ints
 from causalkit.warn import warn
 
-DEGREE = 2
 QUARTILES = (0.25, 0.5, 0.75)
 RATE = -1.0 / 5.0
 FLOOR = 1e-3
-LEAST_FREEDOM = 0.01
 N_DOSES = 100
 N_DENSITY = 1000
 
@@ -37,6 +38,7 @@ def dose_averages(
     learner: Any,
     doses: Any,
     bandwidth: float | None,
+    clusters: Sequence[Ints],
 ) -> tuple[tuple[str, ...], Solution, dict[str, Any]]:
     """E[Y(t)] at some doses: names, estimates with influence values, and facts of the result."""
     t = coded.actions.doses[:, 0].astype(np.float64)
@@ -60,7 +62,7 @@ def dose_averages(
         own = encode_actions(code, action_frame(code, t[test], test.size))
         received[test] = model.outcomes(asked, [own]).mean(axis=0)[:, 0]
         curves[test] = model.outcomes(asked, actions).mean(axis=0)
-    solution = curve_at(
+    found = curve_at(
         at,
         y=coded.y,
         t=t,
@@ -71,17 +73,20 @@ def dose_averages(
         width=width,
         weight=coded.weight,
         multiplicity=coded.multiplicity,
+        clusters=clusters,
     )
     plug_in = np.average(curves, axis=0, weights=coded.weight)
     return (
         tuple(f"E[Y({d:.4g})]" for d in at),
-        solution,
+        Solution(found.theta, found.influence),
         {
+            "df_by_term": found.df,
             "notes": (
                 "Assumes no unmeasured confounding given the covariates, and overlap at these "
                 "doses.",
                 f"Residuals are smoothed over the dose by a local quadratic with bandwidth "
-                f"{width:.4g}, the bias-corrected form of a local line with that bandwidth.",
+                f"{width:.4g}, the bias-corrected form of a local line with that bandwidth; its "
+                "errors are HC2 with the degrees of freedom of Bell and McCaffrey.",
             ),
             "diagnostics": {
                 "bandwidth": width,
@@ -103,9 +108,10 @@ def curve_at(
     width: float,
     weight: Floats | None = None,
     multiplicity: Floats | None = None,
+    clusters: Sequence[Ints] = (),
     degree: int = DEGREE,
-) -> Solution:
-    """E[Y(t)] at doses ``at`` (k,) from cross-fitted nuisances, with influence values ``(n, k)``.
+) -> PointEstimates:
+    """E[Y(t)] at doses ``at`` (k,) from cross-fitted nuisances.
 
     The mean over rows of μ(X, t), plus a local polynomial at t of the residuals Y − μ(X, T), in
     which a row counts by E[π(T | X)] / π(T | X). Only what μ gets wrong is smoothed; smoothing μ as
@@ -124,6 +130,8 @@ def curve_at(
     weight : (n,) array, optional
     multiplicity : (n,) array, optional
         Those weights, if they are frequencies: rows that each row stands for.
+    clusters : sequence of (n,) int arrays
+        Those that errors are summed by.
 
     References
     ----------
@@ -133,61 +141,36 @@ def curve_at(
     share = np.ones(y.size) if weight is None else weight / weight.mean()
     ratio = share * mean_density / density
     corrections = local_polynomial(
-        t, y - received, at, width, weight=ratio, multiplicity=multiplicity, degree=degree
+        t,
+        y - received,
+        at,
+        width,
+        weight=ratio,
+        multiplicity=multiplicity,
+        clusters=clusters,
+        degree=degree,
     )
     plug_in = (share[:, None] * curves).mean(axis=0)
     own = share[:, None] * (curves - plug_in)
-    return Solution(plug_in + corrections.theta, own + corrections.influence)
+    df = [_freedom(own, corrections, codes, multiplicity) for codes in clusters or (None,)]
+    return PointEstimates(
+        plug_in + corrections.theta, own + corrections.influence, np.min(df, axis=0)
+    )
 
 
-def local_polynomial(
-    t: Floats,
-    values: Floats,
-    at: Floats,
-    width: float,
-    *,
-    weight: Floats | None = None,
-    multiplicity: Floats | None = None,
-    degree: int = DEGREE,
-) -> Solution:
-    """Local polynomial regression at some points, normal kernel, with influence values.
-
-    Residuals in the influence values are divided by what is left of one after their row's
-    leverage, so that their squares are those of MacKinnon & White (1985), HC3: a few rows carry the
-    fit at a point, and their residuals are the smaller for it. A row that stands for several by its
-    ``multiplicity`` has the leverage of one of them, and the influence of all.
-
-    Raises
-    ------
-    IdentificationError
-        If one row, or none, carries the fit at a point.
-    """
-    theta, influence = np.empty(at.size), np.empty((t.size, at.size))
-    w = np.ones(t.size) if weight is None else weight / weight.mean()
-    times = np.ones(t.size) if multiplicity is None else multiplicity
-    for place, point in enumerate(at):
-        away = (t - point) / width
-        kernel = w * np.exp(-0.5 * away**2)
-        x = np.vander(away, degree + 1, increasing=True)
-        weighted = kernel[:, None] * x / t.size
-        gram = weighted.T @ x
-        try:
-            projected = np.linalg.solve(gram, weighted.T).T
-        except np.linalg.LinAlgError:
-            projected = np.full(x.shape, np.nan)
-        freedom = 1.0 - (projected * x).sum(axis=1) / np.maximum(times, 1.0)
-        if not (freedom >= LEAST_FREEDOM).all():
-            raise IdentificationError(
-                f"too few rows were seen near {point:.4g}: the local fit there goes through one of "
-                "them, or is not determined, so that no error can be told. Ask where more rows "
-                "are, or widen bandwidth."
-            )
-        beta = projected.T @ values
-        theta[place] = beta[0]
-        left = (values - x @ beta) / freedom
-        influence[:, place] = t.size * projected[:, 0] * left
-    share = times / times.mean()
-    return Solution(theta, influence - share[:, None] * influence.mean(axis=0))
+def _freedom(
+    own: Floats, fit: PointEstimates, codes: Ints | None, multiplicity: Floats | None
+) -> Floats:
+    """Degrees of freedom of a mean over rows plus a local fit, after Satterthwaite (1946)."""
+    clusters = () if codes is None else (codes,)
+    n = own.shape[0] if multiplicity is None else float(multiplicity.sum())
+    of_mean = degrees_of_freedom(clusters, n)
+    by_mean, by_fit = (
+        np.diag(sandwich(influence, clusters, multiplicity=multiplicity))
+        for influence in (own, fit.influence)
+    )
+    share = by_fit / np.maximum(by_mean + by_fit, np.finfo(float).tiny)
+    return np.minimum(1.0 / ((1.0 - share) ** 2 / of_mean + share**2 / fit.df), of_mean)
 
 
 def _densities(

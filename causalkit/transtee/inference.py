@@ -64,6 +64,7 @@ def average_effects(
                 learner=propensity,
                 doses=doses,
                 bandwidth=bandwidth,
+                clusters=clusters,
             )
         else:
             terms, solution, facts = _arms(coding, coded, settings, folds, propensity)

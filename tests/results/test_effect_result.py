@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+import json
 import math
 import pickle
 from dataclasses import replace
@@ -12,8 +13,10 @@ import pytest
 import statsmodels.api as sm
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from scipy import stats
 
 from causalkit.errors import ArgumentError
+from causalkit.results import EffectResult
 
 FINITE = st.floats(-1e3, 1e3, allow_nan=False)
 POSITIVE = st.floats(1e-3, 1e3)
@@ -198,3 +201,36 @@ def test_a_kind_of_its_own_is_used_wherever_none_is_asked_for(make_clustered):
 def test_an_unknown_kind_lists_the_known_ones(make):
     with pytest.raises(ArgumentError, match="Did you mean 'bootstrap'"):
         make().p_value(kind="boostrap")
+
+
+def two_terms(make, **changed):
+    facts = {"terms": ("a", "b"), "estimates": [1.0, 2.0], "vcov": np.eye(2), "contrast": ()}
+    return make(**facts | {"df_by_term": np.array([3.0, 40.0])} | changed)
+
+
+def test_each_term_has_the_quantiles_of_its_own_degrees_of_freedom(make):
+    result = two_terms(make)
+    low, high = result.bounds(0.9)
+    np.testing.assert_allclose(high - low, 2.0 * stats.t.ppf(0.95, [3.0, 40.0]))
+    np.testing.assert_allclose(result.p_values(), 2.0 * stats.t.sf([1.0, 2.0], [3.0, 40.0]))
+    assert result.df == 3.0
+    assert result.pairwise().df_by_term is None
+    assert result.pairwise().df == 3.0
+    assert "t distribution with 3 to 40 df" in result.summary()
+
+
+def test_degrees_of_freedom_by_term_survive_json_and_pickle(make):
+    result = two_terms(make, df_by_term=np.array([3.0, np.inf]))
+    for other in (
+        EffectResult.from_dict(json.loads(result.to_json())),
+        pickle.loads(pickle.dumps(result)),
+    ):
+        np.testing.assert_array_equal(other.df_by_term, [3.0, np.inf])
+        np.testing.assert_array_equal(other.bounds(), result.bounds())
+        assert not other.df_by_term.flags.writeable
+
+
+@pytest.mark.parametrize("df", [[3.0], [3.0, 0.0], [3.0, np.nan]])
+def test_degrees_of_freedom_by_term_are_checked(make, df):
+    with pytest.raises(ArgumentError, match="df_by_term must be 2 positive numbers"):
+        two_terms(make, df_by_term=np.array(df))

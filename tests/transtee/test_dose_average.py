@@ -3,12 +3,15 @@
 import numpy as np
 import pytest
 import statsmodels.api as sm
+from scipy import stats
 from sklearn.linear_model import LinearRegression
 from transtee_designs import SMALL
 
 import causalkit as ck
 from causalkit.errors import ArgumentError, IdentificationError
-from causalkit.transtee.dose_average import RATE, curve_at, local_polynomial
+from causalkit.inference.variance import sandwich
+from causalkit.transtee.dose_average import RATE, curve_at
+from causalkit.transtee.local_fit import local_polynomial
 
 pytestmark = pytest.mark.filterwarnings("ignore::causalkit.errors.CausalKitWarning")
 N_DRAWS = 300
@@ -37,14 +40,15 @@ def peaked(seed, at, *, knows_curve, n=500):
     }
 
 
-def share_covered(at, *, knows_curve, **changed):
+def share_covered(at, *, knows_curve, n=500, normal=False, **changed):
     """How often the interval of .95 holds 2 cos(2t), for every dose."""
-    ratios = []
+    held = []
     for seed in range(N_DRAWS):
-        found = curve_at(at, **peaked(seed, at, knows_curve=knows_curve), **changed)
+        found = curve_at(at, **peaked(seed, at, knows_curve=knows_curve, n=n), **changed)
         error = found.influence.std(axis=0) / np.sqrt(len(found.influence))
-        ratios.append((found.theta - 2.0 * np.cos(2.0 * at)) / error)
-    return (np.abs(ratios) < 1.96).mean(axis=0)
+        reach = stats.norm.ppf(0.975) if normal else stats.t.ppf(0.975, found.df)
+        held.append(np.abs(found.theta - 2.0 * np.cos(2.0 * at)) < reach * error)
+    return np.mean(held, axis=0)
 
 
 def test_intervals_cover_a_peak_that_the_outcome_model_does_not_know():
@@ -58,6 +62,14 @@ def test_intervals_count_that_rows_differ():
     # The outcome model is right, so that most of the error is that of the mean over rows.
     found = share_covered(np.array([-0.8, 0.0, 0.8]), knows_curve=True)
     assert (np.abs(found - 0.95) < SLACK).all()
+
+
+def test_intervals_count_that_few_rows_carry_the_fit():
+    # Some ten rows of eighty, at a dose where the mean over rows is nearly exact: quantiles of the
+    # normal miss too often.
+    at = np.array([-1.5])
+    assert abs(share_covered(at, knows_curve=True, n=80)[0] - 0.95) < SLACK
+    assert share_covered(at, knows_curve=True, n=80, normal=True)[0] < 0.95 - SLACK
 
 
 def test_a_correct_outcome_model_is_not_smoothed():
@@ -90,7 +102,7 @@ def test_local_polynomials_are_weighted_regressions():
 
 
 def test_errors_of_local_polynomials_count_the_leverage_of_rows():
-    # Few rows near the point, some of great weight: the error of White is a third of what it is.
+    # Few rows near the point, some of great weight: the error of White is far too small.
     rng = np.random.default_rng(1)
     t, values, weight = rng.random(40), rng.standard_normal(40), rng.random(40) ** 4
     found = local_polynomial(t, values, np.array([0.9]), 0.1, weight=weight)
@@ -98,8 +110,70 @@ def test_errors_of_local_polynomials_count_the_leverage_of_rows():
     peer = sm.WLS(values, np.vander(t - 0.9, 3, increasing=True), kernel).fit()
     error = np.sqrt((found.influence**2).sum()) / 40
     # Influence values are centred, which moves an error of forty rows by less than a hundredth.
-    assert error == pytest.approx(peer.HC3_se[0], rel=0.01)
-    assert error > 2.9 * peer.HC0_se[0]
+    assert error == pytest.approx(peer.HC2_se[0], rel=0.01)
+    assert error > 1.4 * peer.HC0_se[0]
+
+
+def test_degrees_of_freedom_of_a_local_mean_are_rows_less_one():
+    # With a kernel that is flat over the data the fit of degree 0 is the mean.
+    rng = np.random.default_rng(2)
+    t, values = rng.random(17), rng.standard_normal(17)
+    found = local_polynomial(t, values, np.array([0.5]), 1e6, degree=0)
+    assert found.df[0] == pytest.approx(16.0, rel=1e-6)
+    # Means of clusters of one size: clusters less one.
+    codes = np.arange(30) % 6
+    t, values = rng.random(30), rng.standard_normal(30)
+    found = local_polynomial(t, values, np.array([0.5]), 1e6, degree=0, clusters=(codes,))
+    assert found.df[0] == pytest.approx(5.0, rel=1e-6)
+
+
+@pytest.mark.parametrize("clustered", [False, True])
+def test_degrees_of_freedom_are_those_of_the_whole_matrices(clustered):
+    # As Bell and McCaffrey write them, with matrices of rows by rows, each row as often as it is.
+    rng = np.random.default_rng(3)
+    times = rng.integers(1, 4, 60)
+    t, values, weight = rng.random(60), rng.standard_normal(60), times * rng.random(60)
+    codes = np.arange(60) // 4
+    found = local_polynomial(
+        t,
+        values,
+        np.array([0.8]),
+        0.2,
+        weight=weight,
+        multiplicity=times,
+        clusters=(codes,) if clustered else (),
+    )
+    rows = np.repeat(np.arange(60), times)
+    kernel = (weight / times)[rows] * np.exp(-0.5 * ((t[rows] - 0.8) / 0.2) ** 2)
+    x = np.vander(t[rows] - 0.8, 3, increasing=True)
+    solved = np.linalg.solve(x.T @ (kernel[:, None] * x), (kernel[:, None] * x).T)
+    left = np.eye(rows.size) - x @ solved
+    loading = solved[0] / np.sqrt(np.diag(left))
+    groups = codes[rows] if clustered else np.arange(rows.size)
+    sums = (groups == np.unique(groups)[:, None]) * loading
+    covariance = sums @ left @ left.T @ sums.T
+    expected = np.trace(covariance) ** 2 / np.trace(covariance @ covariance)
+    assert found.df[0] == pytest.approx(expected, rel=1e-9)
+
+
+def test_degrees_of_freedom_of_a_curve_mix_those_of_its_parts():
+    at = np.array([-1.0, 0.0])
+    parts = peaked(4, at, knows_curve=True, n=300)
+    codes = np.arange(300) // 3
+    found = curve_at(at, **parts, clusters=(codes,))
+    fit = local_polynomial(
+        parts["t"],
+        parts["y"] - parts["received"],
+        at,
+        parts["width"],
+        weight=parts["mean_density"] / parts["density"],
+        clusters=(codes,),
+    )
+    a = np.diag(sandwich(parts["curves"] - parts["curves"].mean(axis=0), [codes]))
+    b = np.diag(sandwich(fit.influence, [codes]))
+    mixed = (a + b) ** 2 / (a**2 / 99.0 + b**2 / fit.df)
+    np.testing.assert_allclose(found.df, np.minimum(mixed, 99.0))
+    assert mixed[0] < 99.0 < mixed[1]
 
 
 @pytest.mark.parametrize("point", [9.0, 5.0, 200.0])
@@ -121,6 +195,20 @@ def test_a_weight_of_two_is_a_row_twice():
     assert weighted.theta[0] == pytest.approx(repeated.theta[0], rel=1e-10)
 
 
+def test_a_frequency_of_two_is_a_row_twice_with_its_errors():
+    at = np.array([0.3])
+    parts = peaked(2, at, knows_curve=False, n=200)
+    weight = np.where(np.arange(200) < 60, 2.0, 1.0)
+    twice = np.repeat(np.arange(200), weight.astype(int))
+    rows = {k: v if k == "width" else v[twice] for k, v in parts.items()}
+    weighted = curve_at(at, **parts, weight=weight, multiplicity=weight)
+    repeated = curve_at(at, **rows)
+    assert weighted.df[0] == pytest.approx(repeated.df[0], rel=1e-9)
+    np.testing.assert_allclose(
+        sandwich(weighted.influence, multiplicity=weight), sandwich(repeated.influence)
+    )
+
+
 def test_a_curve_with_intervals_at_its_quartiles():
     data = ck.generators.dose_synthetic(3, n=800)
     fit = ck.TransTEE(**SMALL).fit(data.blind())
@@ -128,6 +216,9 @@ def test_a_curve_with_intervals_at_its_quartiles():
     assert found.estimand == "adrf"
     truth = data.truth.dose_response(np.quantile(data.column("treatment"), (0.25, 0.5, 0.75)))
     assert (np.abs(found.estimates - truth) < 4.0 * found.std_errors).all()
+    reach = stats.t.ppf(0.975, found.df_by_term) * found.std_errors
+    np.testing.assert_allclose(found.bounds()[1] - found.estimates, reach)
+    assert found.df == found.df_by_term.min() < 100.0
     largest = data.column("treatment").max()
     assert np.isfinite(fit.estimate(doses=[0.3, largest]).std_errors).all()
     with pytest.raises(ArgumentError, match="doses must lie within those seen"):
