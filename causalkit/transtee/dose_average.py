@@ -4,29 +4,23 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy.stats import gaussian_kde
 
-from causalkit.errors import ArgumentError, OverlapWarning
+from causalkit.errors import ArgumentError
 from causalkit.inference.arguments import check_between
 from causalkit.inference.solve import Solution
 from causalkit.inference.variance import degrees_of_freedom, sandwich
-from causalkit.nuisance import DenseFeatures, Folds, Nuisance
-from causalkit.nuisance.fitter import Fitter
+from causalkit.nuisance import Folds
 from causalkit.transtee.actions import action_frame, encode_actions
 from causalkit.transtee.crossfit import out_of_fold
+from causalkit.transtee.dose_density import DoseDensity
 from causalkit.transtee.fitting import Coded, Coding
-from causalkit.transtee.flat_features import flat_features
 from causalkit.transtee.local_fit import DEGREE, PointEstimates, local_polynomial
 from causalkit.transtee.model import Asked
 from causalkit.transtee.settings import Settings
 from causalkit.typing import Floats, Ints
-from causalkit.warn import warn
 
 QUARTILES = (0.25, 0.5, 0.75)
 RATE = -1.0 / 5.0
-FLOOR = 1e-3
-N_DOSES = 100
-N_DENSITY = 1000
 
 
 def dose_averages(
@@ -53,7 +47,8 @@ def dose_averages(
     width = float(observed.std() * observed.size**RATE)
     if bandwidth is not None:
         width = check_between("bandwidth", bandwidth, 0.0, np.inf, start=False)
-    density, mean_density = _densities(coding, coded, settings, folds, learner, t)
+    known = DoseDensity.of(coding, coded, settings, folds, learner, t)
+    density, mean_density = known.received(), known.mean()
     code = coding.actions
     received, curves = np.empty(coded.n), np.empty((coded.n, at.size))
     actions = [encode_actions(code, action_frame(code, float(d), 1)) for d in at]
@@ -171,43 +166,3 @@ def _freedom(
     )
     share = by_fit / np.maximum(by_mean + by_fit, np.finfo(float).tiny)
     return np.minimum(1.0 / ((1.0 - share) ** 2 / of_mean + share**2 / fit.df), of_mean)
-
-
-def _densities(
-    coding: Coding, coded: Coded, settings: Settings, folds: Folds, learner: Any, t: Floats
-) -> tuple[Floats, Floats]:
-    """π(T | X) and ∫π(T | x)dP(x) at the doses received, by normal kernels on residuals."""
-    features = DenseFeatures(flat_features(coded.covariates, coding.covariates.shape.levels))
-    fitter = Fitter(seed=settings.seed, weights=coded.weight)
-    centre = fitter.run([Nuisance("dose", t, features, learner)], folds)["dose"][:, 0]
-    residual = t - centre
-    kde = _kernel_density(residual, coded.weight, coded.multiplicity)
-    reach = 4.0 * float(np.sqrt(kde.covariance[0, 0]))
-    points = np.linspace(residual.min() - reach, residual.max() + reach, N_DENSITY)
-    heights = kde(points)
-    density, least = np.interp(residual, points, heights), FLOOR * heights.max()
-    small = density < least
-    if small.any():
-        share = np.average(small, weights=coded.multiplicity)
-        warn(
-            f"[E19-overlap] {share:.1%} of the rows received a dose whose density given the "
-            f"covariates is below {FLOOR:g} of the largest, and was moved to that bound; the curve "
-            "there rests on extrapolation.",
-            OverlapWarning,
-        )
-    grid = np.linspace(t.min(), t.max(), N_DOSES)
-    mean = [
-        np.average(np.interp(d - centre, points, heights, 0.0, 0.0), weights=coded.weight)
-        for d in grid
-    ]
-    return np.maximum(density, least), np.interp(t, grid, mean)
-
-
-def _kernel_density(values: Floats, weight: Floats | None, multiplicity: Floats | None) -> Any:
-    """Density of values by normal kernels, with the bandwidth of Scott's rule."""
-    if multiplicity is None:
-        return gaussian_kde(values, weights=weight)
-    n, share = multiplicity.sum(), multiplicity / multiplicity.sum()
-    # Scipy takes weights for precisions, and so their sum for unknown; here it is a count.
-    unbiased = (1.0 - (share**2).sum()) * n / (n - 1.0)
-    return gaussian_kde(values, bw_method=n**-0.2 * np.sqrt(unbiased), weights=multiplicity)

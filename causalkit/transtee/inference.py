@@ -7,7 +7,7 @@ import numpy as np
 
 from causalkit.data import CausalData
 from causalkit.device import deterministic_algorithms
-from causalkit.errors import IdentificationError, OverlapWarning
+from causalkit.errors import ArgumentError, IdentificationError, OverlapWarning
 from causalkit.inference.solve import Solution, solve_linear
 from causalkit.inference.variance import warn_if_few
 from causalkit.nuisance import DenseFeatures, Folds, Nuisance
@@ -16,6 +16,7 @@ from causalkit.provenance import record
 from causalkit.results import EffectResult, effect_from_solutions
 from causalkit.scores import LinearScore, arm_means
 from causalkit.transtee.actions import action_frame, encode_actions
+from causalkit.transtee.calibration import calibration, joined
 from causalkit.transtee.crossfit import folds_of, out_of_fold
 from causalkit.transtee.dose_average import dose_averages
 from causalkit.transtee.fitting import Coded, Coding
@@ -26,6 +27,17 @@ from causalkit.typing import Floats, Ints
 from causalkit.warn import collect_warnings, warn
 
 CLIP = 0.01
+ASSUMES = ("Assumes no unmeasured confounding given the covariates, and overlap.",)
+CALIBRATION = (
+    "Slope: of the doubly robust scores on effects predicted by networks that did not see the row, "
+    "within folds. One where predicted differences between rows are right on average, zero where "
+    "they say nothing.",
+)
+ESTIMANDS = {
+    "binary": ("ate", "calibration"),
+    "multi": ("ate", "calibration"),
+    "continuous": ("adrf",),
+}
 
 
 def average_effects(
@@ -33,22 +45,32 @@ def average_effects(
     coding: Coding,
     coded: Coded,
     settings: Settings,
+    estimand: str | None,
     *,
     propensity: Any,
     doses: Any,
     bandwidth: float | None,
 ) -> EffectResult:
-    """Effects of arms against the first, or the mean outcome at some doses.
+    """Effects of arms against the first, how far predicted ones hold, or mean outcomes at doses.
 
     Networks are trained anew on the other folds of every row; the propensity, or the density of the
     dose, is cross-fitted on the same folds.
     """
     started = time.perf_counter()
     kind = coding.actions.kind
-    if kind not in ("binary", "multi", "continuous"):
+    if kind not in ESTIMANDS:
         raise IdentificationError(
             f"estimate() averages over arms or along one dose, and the treatment is {kind}; use "
             "effect() or dose_response(), or compare two actions as a binary treatment."
+        )
+    estimand = estimand or ESTIMANDS[kind][0]
+    if estimand not in ESTIMANDS[kind]:
+        known = " or ".join(repr(one) for one in ESTIMANDS[kind])
+        raise ArgumentError(f"estimand of a {kind} treatment must be {known}, got {estimand!r}.")
+    if kind != "continuous" and not (doses is None and bandwidth is None):
+        raise ArgumentError(
+            f"doses= and bandwidth= are for one continuous treatment, and this one is {kind}; "
+            "leave them out."
         )
     folds = folds_of(coded, settings)
     roles = data.roles
@@ -67,7 +89,7 @@ def average_effects(
                 clusters=clusters,
             )
         else:
-            terms, solution, facts = _arms(coding, coded, settings, folds, propensity)
+            terms, solution, facts = _arms(coding, coded, settings, folds, propensity, estimand)
         warn_if_few(clusters)
     return effect_from_solutions(
         [solution],
@@ -76,7 +98,7 @@ def average_effects(
         cluster_names=names,
         cov_type=("robust", "clustered", "two-way")[len(clusters)],
         multiplicity=coded.multiplicity,
-        estimand="ate" if kind != "continuous" else "adrf",
+        estimand=estimand,
         estimator=f"{settings.label} ({'AIPW' if kind != 'continuous' else 'dose AIPW'})",
         outcome=roles.outcome[0],
         treatment=roles.treatment,
@@ -91,58 +113,53 @@ def average_effects(
 
 
 def _arms(
-    coding: Coding, coded: Coded, settings: Settings, folds: Folds, learner: Any
+    coding: Coding, coded: Coded, settings: Settings, folds: Folds, learner: Any, estimand: str
 ) -> tuple[tuple[str, ...], Solution, dict[str, Any]]:
     code = coding.actions
     column = code.columns[0]
     levels = code.levels[column]
     arm = coded.actions.arms[:, 0]
-    mu = np.empty((coded.n, len(levels)))
+    mu, fold = np.empty((coded.n, len(levels))), np.empty(coded.n, dtype=np.int64)
     actions = [encode_actions(code, action_frame(code, level, 1)) for level in levels]
-    for model, test in out_of_fold(coding, coded, settings, folds):
-        asked = Asked(coded.covariates.rows(test))
-        mu[test] = model.outcomes(asked, actions).mean(axis=0)
-    chances = _propensities(coding, coded, settings, folds, learner, arm, len(levels))
+    for number, (model, test) in enumerate(out_of_fold(coding, coded, settings, folds)):
+        mu[test] = model.outcomes(Asked(coded.covariates.rows(test)), actions).mean(axis=0)
+        fold[test] = number
+    chances = _clipped(arm_chances(coding, coded, settings, folds, learner), arm, coded)
     scores = arm_means(coded.y, arm, mu=mu, propensity=chances)
-    contrasts = scores[:, 1:] - scores[:, :1]
-    ones = np.ones((*contrasts.shape, 1))
-    means = solve_linear(LinearScore(ones, ones, contrasts), weights=coded.weight)
-    plug_in = np.average(mu[:, 1:] - mu[:, :1], axis=0, weights=coded.weight)
-    control = levels[0]
+    contrasts, effects = scores[:, 1:] - scores[:, :1], mu[:, 1:] - mu[:, :1]
     named = len(levels) > 2
     terms = tuple(f"{column}={level}" if named else column for level in levels[1:])
+    ranges = {"range of propensities": (float(chances.min()), float(chances.max()))}
+    if estimand == "calibration":
+        return (
+            tuple(f"{term}: {part}" for term in terms for part in ("average effect", "slope")),
+            calibration(contrasts, effects, fold, weight=coded.weight),
+            {"notes": (*ASSUMES, *CALIBRATION), "diagnostics": ranges},
+        )
+    ones = np.ones((*contrasts.shape, 1))
+    solution = joined(solve_linear(LinearScore(ones, ones, contrasts), weights=coded.weight))
+    plug_in = np.average(effects, axis=0, weights=coded.weight)
     return (
         terms,
-        Solution(
-            np.concatenate([one.theta for one in means]),
-            np.hstack([one.influence for one in means]),
-        ),
+        solution,
         {
-            "contrast": tuple(f"{level} vs {control}" for level in levels[1:]),
+            "contrast": tuple(f"{level} vs {levels[0]}" for level in levels[1:]),
             "notes": (
-                "Assumes no unmeasured confounding given the covariates, and overlap.",
+                *ASSUMES,
                 "Plug-in mean of the networks, no interval: "
                 + ", ".join(f"{t} {v:.4g}" for t, v in zip(terms, plug_in, strict=True))
                 + ".",
             ),
-            "diagnostics": {
-                "plug-in": dict(zip(terms, plug_in.tolist(), strict=True)),
-                "range of propensities": (float(chances.min()), float(chances.max())),
-            },
+            "diagnostics": {"plug-in": dict(zip(terms, plug_in.tolist(), strict=True)), **ranges},
         },
     )
 
 
-def _propensities(
-    coding: Coding,
-    coded: Coded,
-    settings: Settings,
-    folds: Folds,
-    learner: Any,
-    arm: Ints,
-    n_arms: int,
+def arm_chances(
+    coding: Coding, coded: Coded, settings: Settings, folds: Folds, learner: Any
 ) -> Floats:
-    """Cross-fitted P(A = k | X), rows summing to one, away from 0 by the clip."""
+    """Cross-fitted P(A = k | X) as ``(n, K)``, rows summing to one."""
+    arm, n_arms = coded.actions.arms[:, 0], len(coding.actions.arms)
     features = DenseFeatures(flat_features(coded.covariates, coding.covariates.shape.levels))
     fitter = Fitter(seed=settings.seed, weights=coded.weight)
     asked = range(1, n_arms) if n_arms == 2 else range(n_arms)
@@ -156,7 +173,11 @@ def _propensities(
     chances = np.column_stack([found[f"arm{k}"][:, 0] for k in asked])
     if n_arms == 2:
         chances = np.hstack([1.0 - chances, chances])
-    chances = chances / chances.sum(axis=1, keepdims=True)
+    return np.asarray(chances / chances.sum(axis=1, keepdims=True))
+
+
+def _clipped(chances: Floats, arm: Ints, coded: Coded) -> Floats:
+    """Propensities away from 0, with a warning where that moves those of arms received."""
     small = chances[np.arange(arm.size), arm] < CLIP
     if small.any():
         share = np.average(small, weights=coded.multiplicity)

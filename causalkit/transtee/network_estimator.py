@@ -6,19 +6,16 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from causalkit.data import CausalData, Requires
 from causalkit.errors import ArgumentError, NotFittedError, check_level
-from causalkit.estimator import Estimator
 from causalkit.optional import require
-from causalkit.results import EffectResult
 from causalkit.rng import as_seed
 from causalkit.transtee import effects
+from causalkit.transtee.average_estimator import AverageEstimator
 from causalkit.transtee.conformal import Conformal, conformal_effect, conformal_outcome
-from causalkit.transtee.fitting import code_data
-from causalkit.transtee.inference import average_effects
 from causalkit.transtee.model import Asked, Model
 from causalkit.transtee.predicting import MEMORY_BUDGET
 from causalkit.transtee.settings import Settings
 from causalkit.transtee.spread import Spread, spread_of
-from causalkit.typing import Floats, Learner
+from causalkit.typing import Floats
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -28,7 +25,7 @@ READS = ("sequence", "graph")
 KINDS = ("binary", "multi", "continuous", "dose", "structured")
 
 
-class NetworkEstimator(Estimator):
+class NetworkEstimator(AverageEstimator):
     """Fitting, predictions, effects, curves, averages, saving: all that no network is special in.
 
     Attributes
@@ -284,51 +281,6 @@ class NetworkEstimator(Estimator):
         """
         return effects.best_action(
             self._model(), self._asked(data), grid=grid, memory_budget=memory_budget
-        )
-
-    def estimate(
-        self,
-        *,
-        propensity: str | Learner = "auto",
-        doses: Any = None,
-        bandwidth: float | None = None,
-        data: CausalData | None = None,
-    ) -> EffectResult:
-        """Average effects with intervals: networks trained anew on folds, in doubly robust scores.
-
-        Parameters
-        ----------
-        propensity : str or scikit-learn estimator, default "auto"
-            Learner of P(arm | X), or of the mean of the dose.
-        doses : array, optional
-            Where to estimate the mean outcome of a continuous treatment; default its quartiles.
-        bandwidth : float, optional
-            Of the local quadratic of residuals along the dose; default sd(T) n^(−1/5).
-        data : CausalData, optional
-            The training data again, for a loaded estimator.
-
-        Returns
-        -------
-        EffectResult
-            Every arm against the first (AIPW), or E[Y(t)] at the doses.
-
-        Raises
-        ------
-        ArgumentError, NotFittedError
-        IdentificationError
-            If the treatment has no such average, or too few rows were seen near a dose.
-        """
-        self._check_fitted()
-        used = self._need_data(data)
-        coding = self.model_.coding
-        return average_effects(
-            used,
-            coding,
-            code_data(coding, used),
-            self._settings,
-            propensity=propensity,
-            doses=doses,
-            bandwidth=bandwidth,
         )
 
     def summary(self) -> str:

@@ -201,9 +201,13 @@ class ReleasedTransTEE(NetworkEstimator):
     def _spread(self) -> Spread:
         return NO_SPREAD
 
-    def estimate(self, **_: Any) -> EffectResult:
+    def estimate(self, *_: Any, **__: Any) -> EffectResult:
         """Not there; raises ArgumentError."""
         raise _absent("estimate", "the release has no intervals; use TransTEE")
+
+    def overlap(self, **_: Any) -> "pd.DataFrame":
+        """Not there; raises ArgumentError."""
+        raise _absent("overlap", "the release has no folds; use TransTEE")
 
     def outcome_interval(self, *_: Any, **__: Any) -> "xr.Dataset":
         """Not there; raises ArgumentError."""

@@ -1,0 +1,61 @@
+"""Whether predicted effects differ between rows as the effects themselves do."""
+
+import numpy as np
+
+from causalkit.errors import IdentificationError
+from causalkit.inference.solve import Solution, solve_linear
+from causalkit.scores import LinearScore
+from causalkit.typing import Floats, Ints
+
+
+def joined(solutions: list[Solution]) -> Solution:
+    """Solutions for the same rows as one, terms side by side."""
+    return Solution(
+        np.concatenate([one.theta for one in solutions]),
+        np.hstack([one.influence for one in solutions]),
+    )
+
+
+def calibration(
+    scores: Floats, predicted: Floats, fold: Ints, *, weight: Floats | None = None
+) -> Solution:
+    """Least squares of the scores of effects on a constant and on the centred predicted effects.
+
+    Predictions are centred within folds: networks of two folds differ in their mean for a reason
+    that is not the rows', each being high where the rows that it did not see are low.
+
+    Parameters
+    ----------
+    scores, predicted : (n, k) arrays
+        Doubly robust scores of k effects, and effects predicted by models that did not see the row.
+    fold : (n,) int array
+    weight : (n,) array, optional
+
+    Returns
+    -------
+    Solution
+        Average effect and slope of the first effect, of the second, and so on.
+
+    Raises
+    ------
+    IdentificationError
+        If predictions do not vary within folds.
+
+    References
+    ----------
+    Chernozhukov, Demirer, Duflo & Fernández-Val (2018), NBER 24678: the best linear predictor of
+    the effect from a proxy of it.
+    """
+    share = np.ones(fold.size) if weight is None else weight
+    total = np.bincount(fold, share)
+    found = []
+    for score, effect in zip(scores.T, predicted.T, strict=True):
+        centred = effect - (np.bincount(fold, share * effect) / total)[fold]
+        if not np.abs(centred).max() > 1e-9 * np.abs(effect).max():
+            raise IdentificationError(
+                "the predicted effects do not vary between rows: there is nothing to calibrate. "
+                "Read estimate('ate')."
+            )
+        basis = np.column_stack([np.ones(fold.size), centred])[:, None, :]
+        found += solve_linear(LinearScore(basis, basis, score[:, None]), weights=weight)
+    return joined(found)
