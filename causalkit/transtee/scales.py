@@ -136,7 +136,9 @@ def _node_scales(graphs: Graphs, rows: Ints) -> tuple[Floats, Floats]:
     """As of steps; what is the same for all nodes stays, for sums over neighbours to count it."""
     centre, spread = _step_scales(graphs.nodes, graphs.mask, rows)
     seen = graphs.nodes[rows][graphs.mask[rows]]
-    return np.where(np.ptp(seen, axis=0) > 0, centre, 0.0), spread
+    # By the range: what sums of squares leave by rounding is no spread to divide by.
+    varies = np.ptp(seen, axis=0) > 0
+    return np.where(varies, centre, 0.0), np.where(varies, spread, 1.0)
 
 
 def _step_scales(values: Singles, mask: Bools, rows: Ints) -> tuple[Floats, Floats]:

@@ -366,3 +366,22 @@ def test_nodes_are_scaled_by_those_of_training_rows(data):
     seen = graphs.nodes[rows][graphs.mask[rows]]
     np.testing.assert_allclose(scales.node_centre[0], seen.mean(axis=0), atol=1e-5)
     np.testing.assert_allclose(scales.node_spread[0], seen.std(axis=0), rtol=1e-4)
+
+
+@pytest.mark.parametrize("n_rows", [240, 241, 247])
+def test_what_is_the_same_for_all_nodes_stays_as_it_is(parts, n_rows):
+    nodes, edges, degree = parts
+    data = data_of(nodes.assign(f=1.0), edges, degree)
+    coded = code_data(coding_of(data), data)
+    scales = learn_scales(
+        coded.covariates,
+        coded.actions,
+        coded.y,
+        np.arange(n_rows),
+        dosed=(False, False),
+        standardise=True,
+        support=None,
+        raw_steps=False,
+        device="cpu",
+    )
+    assert (scales.node_centre.item(), scales.node_spread.item()) == (0.0, 1.0)
