@@ -31,7 +31,8 @@ class Molecules:
     nodes : DataFrame
         ``graph``, ``node`` and features.
     edges : DataFrame
-        ``graph``, ``source``, ``target`` and what else the edges have; each edge once.
+        ``graph``, ``source``, ``target`` and what else the edges have, of which networks read a
+        ``type``; each edge once.
     properties : (g, 8) array
         Of the graphs 0, ..., g − 1.
     """

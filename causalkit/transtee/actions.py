@@ -83,7 +83,11 @@ class ActionCode:
         return sum(kind != "structured" for kind in self.kinds)
 
     def shape(
-        self, item_kind: str = "", item_features: int = 0, item_steps: int = 0
+        self,
+        item_kind: str = "",
+        item_features: int = 0,
+        item_steps: int = 0,
+        edge_types: int = 0,
     ) -> ActionShape:
         """What the network needs to know."""
         dosed: list[bool] = []
@@ -100,6 +104,7 @@ class ActionCode:
             item_features=item_features,
             item_kind=item_kind,
             item_steps=item_steps,
+            edge_types=edge_types,
         )
 
     def takes_dose(self, arms: Ints) -> Bools:

@@ -8,8 +8,9 @@ import numpy as np
 from causalkit.data import CausalData
 from causalkit.errors import ArgumentError, DataError
 from causalkit.transtee.actions import action_code
+from causalkit.transtee.edge_types import known_types
 from causalkit.transtee.fitting import Coded, Coding, warn_of_few
-from causalkit.transtee.items import library_of
+from causalkit.transtee.items import CODE, library_of
 
 _ALONE = "fit_many trains networks of one shape. Fit it on its own."
 
@@ -63,6 +64,7 @@ def check_data(datasets: Sequence[CausalData], coding: Coding) -> None:
         _check_roles(datasets[0], data, place)
         try:
             _check_arms(coding, data, place)
+            _check_types(coding, data, place)
             _check_items(coding, data, place)
         except DataError as error:
             error.add_note(f"It is data set {place} of fit_many.")
@@ -103,6 +105,22 @@ def _check_arms(coding: Coding, data: CausalData, place: int) -> None:
             f"{_ALONE}"
         )
     warn_of_few(own, data)
+
+
+def _check_types(coding: Coding, data: CausalData, place: int) -> None:
+    """Refuse other types of edges, of which each has parameters."""
+    graph, library = coding.covariates.graph, coding.library
+    of_columns = {} if graph is None else {graph.column: graph.types}
+    if library is not None and library.kind == "graph":
+        of_columns[coding.item_column] = library.types
+    for column, types in of_columns.items():
+        own = known_types(data, column, CODE)
+        if (own or ()) != (types or ()):
+            here, there = (", ".join(map(repr, some or ())) or "no types" for some in (own, types))
+            raise ArgumentError(
+                f"the edges of the rows of data set {place} have in {column}_edges the types "
+                f"{here}, and those of the first {there}; {_ALONE}"
+            )
 
 
 def _check_items(coding: Coding, data: CausalData, place: int) -> None:

@@ -52,7 +52,7 @@ def token_names(model: Model, covariates: Covariates) -> list[str]:
         names += [f"{name}[{step}]" for step in range(length)]
     graph = model.coding.covariates.graph
     if graph is not None and covariates.graphs is not None:
-        names += [f"{graph[0]}[{node}]" for node in range(covariates.graphs.mask.shape[1])]
+        names += [f"{graph.column}[{node}]" for node in range(covariates.graphs.mask.shape[1])]
     return names
 
 

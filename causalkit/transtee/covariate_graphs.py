@@ -1,11 +1,11 @@
 """A graph for every row among the covariates, whose nodes are tokens.
 
 The data carry the graphs as tables, ``<column>_nodes`` with ``<column>, node`` and features, and
-``<column>_edges`` with ``<column>, source, target``, each edge once. The role ``graph`` names the
-second, and the column of the data says which graph a row has.
+``<column>_edges`` with ``<column>, source, target`` and perhaps ``type``, each edge once. The role
+``graph`` names the second, and the column of the data says which graph a row has.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from causalkit.data import CausalData
 from causalkit.errors import DataError, Problem
+from causalkit.transtee.edge_types import check_seen, known_types
 from causalkit.transtee.graph_tables import (
     GraphTables,
     check_columns,
@@ -37,6 +38,35 @@ _MULTIPLE = 4
 
 
 @dataclass(frozen=True, slots=True)
+class GraphCode:
+    """What is read of graphs, as learned from the training data.
+
+    Attributes
+    ----------
+    column : str
+        Says which graph a row has.
+    features : tuple
+        Names of those of nodes.
+    types : tuple or None
+        Of edges, in order; None if they have none.
+    """
+
+    column: str
+    features: tuple[Any, ...]
+    types: tuple[Any, ...] | None = None
+
+    @property
+    def n_features(self) -> int:
+        """Features of a node; a one where all are alike."""
+        return max(1, len(self.features))
+
+    @property
+    def n_types(self) -> int:
+        """Types of edges that are told apart."""
+        return len(self.types or ())
+
+
+@dataclass(frozen=True, slots=True)
 class Graphs:
     """Graphs of n rows, padded to L nodes and E edges.
 
@@ -47,16 +77,21 @@ class Graphs:
     mask : (n, L) bool array
         Which nodes are there.
     edges : (n, E) int32 array
-        Source · L + target, in both directions; L² where padded.
+        (source · R + type) · L + target, in both directions; R L² where padded.
+    n_types : int
+        R, 1 where edges have no types.
     """
 
     nodes: Singles
     mask: Bools
     edges: NDArray[np.int32]
+    n_types: int = 1
 
     def rows(self, chosen: "Ints | slice") -> "Graphs":
         """Some rows."""
-        return Graphs(self.nodes[chosen], self.mask[chosen], self.edges[chosen])
+        return replace(
+            self, nodes=self.nodes[chosen], mask=self.mask[chosen], edges=self.edges[chosen]
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +103,8 @@ class GraphRows:
     nodes : (M, B, L, f) tensor
         Features.
     mask : (M, B, L) bool tensor
-    adjacency : (M, B, L, L) tensor
-        1 where nodes are neighbours, else 0.
+    adjacency : (M, B, L, R·L) tensor
+        1 where nodes are neighbours, else 0; a matrix for each type of edges, side by side.
     """
 
     nodes: "Tensor"
@@ -84,6 +119,7 @@ class GraphStore:
     nodes: "Tensor"
     mask: "Tensor"
     edges: "Tensor"
+    n_types: int = 1
 
     @classmethod
     def of(cls, graphs: Graphs, device: Any) -> "GraphStore":
@@ -91,7 +127,8 @@ class GraphStore:
         import torch
 
         parts = (graphs.nodes, graphs.mask, graphs.edges)
-        return cls(*(torch.tensor(np.array(values), device=device) for values in parts))
+        nodes, mask, edges = (torch.tensor(np.array(part), device=device) for part in parts)
+        return cls(nodes, mask, edges, graphs.n_types)
 
     def rows(self, index: "Tensor", centre: "Tensor", spread: "Tensor") -> GraphRows:
         """Standardised graphs of rows ``(M, B)``, or ``(1, B)`` for every member.
@@ -109,9 +146,9 @@ class GraphStore:
         nodes = (self.nodes[index] - centre[:, None, None]) / spread[:, None, None]
         nodes = torch.where(mask[..., None], nodes, 0.0)
         edges = self.edges[index].long()
-        flat = nodes.new_zeros(*index.shape, size * size + 1)
+        flat = nodes.new_zeros(*index.shape, size * self.n_types * size + 1)
         flat.scatter_(-1, edges, 1.0)
-        adjacency = flat[..., :-1].view(*index.shape, size, size)
+        adjacency = flat[..., :-1].view(*index.shape, size, self.n_types * size)
         return GraphRows(nodes, mask, adjacency.expand(*shape, -1, -1))
 
 
@@ -148,38 +185,33 @@ def graph_column(data: CausalData) -> str | None:
     return column
 
 
-def node_features(data: CausalData, column: str) -> tuple[Any, ...]:
-    """Names of the features of nodes, in the order of their table.
+def graph_code(data: CausalData, column: str) -> GraphCode:
+    """Features of nodes, in the order of their table, and types of edges of training data.
 
     Raises
     ------
     DataError
-        If the table does not say which node of which graph a row is.
+        If the table does not say which node of which graph a row is, or types are no category.
     """
     nodes = data.tables[f"{column}_nodes"]
     check_columns(nodes, f"{column}_nodes", (column, "node"), column, CODE)
-    return feature_names(nodes, (column, "node"))
+    names = feature_names(nodes, (column, "node"))
+    return GraphCode(column, names, known_types(data, column, CODE))
 
 
-def graphs_of(data: CausalData, column: str, names: "Sequence[Any]") -> Graphs:
+def graphs_of(data: CausalData, code: GraphCode) -> Graphs:
     """Graphs of every row.
-
-    Parameters
-    ----------
-    data : CausalData
-    column : str
-    names : sequence
-        Features of nodes to read.
 
     Raises
     ------
     DataError
-        If a row names a graph that is not there, a feature is not a finite number, or the tables
-        do not go together.
+        If a row names a graph that is not there, or one with an edge of an unknown type, a feature
+        is not a finite number, or the tables do not go together.
     """
+    column = code.column
     nodes = data.tables[f"{column}_nodes"]
     edges = data.tables[f"{column}{SUFFIX}"]
-    found = read_graphs(nodes, edges, column, code=CODE, names=names)
+    found = read_graphs(nodes, edges, column, code=CODE, names=code.features, types=code.types)
     owners = data.frame[column]
     place = owners.map(found.place).to_numpy(dtype=float, na_value=np.nan)
     lost = np.flatnonzero(np.isnan(place))
@@ -193,11 +225,12 @@ def graphs_of(data: CausalData, column: str, names: "Sequence[Any]") -> Graphs:
                 tuple(int(row) for row in lost[:10]),
             )
         )
+    check_seen(found.strange, owners.tolist(), code.types or (), column, CODE)
     asked, row = np.unique(place.astype(np.int64), return_inverse=True)
-    return _padded(found, asked).rows(row)
+    return _padded(found, asked, max(1, code.n_types)).rows(row)
 
 
-def _padded(tables: GraphTables, asked: Ints) -> Graphs:
+def _padded(tables: GraphTables, asked: Ints, n_types: int) -> Graphs:
     """A row for each graph asked for, with room for as many nodes as any graph of the tables has.
 
     Were there less room where fewer are asked for, sums over nodes would be rounded otherwise.
@@ -213,15 +246,19 @@ def _padded(tables: GraphTables, asked: Ints) -> Graphs:
     mask = np.zeros((len(asked), size), dtype=bool)
     nodes[owner[there], position[there]] = tables.features[there]
     mask[owner[there], position[there]] = True
-    both = np.concatenate([tables.edges, tables.edges[::-1]], axis=1)
+    types = (
+        np.zeros(tables.edges.shape[1], dtype=np.int64) if tables.types is None else tables.types
+    )
+    both = np.concatenate([[*tables.edges, types], [*tables.edges[::-1], types]], axis=1)
     both = both[:, there[both[0]]]
-    source, target = both[:, np.argsort(owner[both[0]], kind="stable")]
+    source, target, kind = both[:, np.argsort(owner[both[0]], kind="stable")]
     graph = owner[source]
     n_edges = np.bincount(graph, minlength=len(asked))
     place = np.arange(len(graph)) - np.repeat(np.cumsum(n_edges) - n_edges, n_edges)
-    wide = np.full((len(asked), max(1, int(n_edges.max(initial=0)))), size * size, dtype=np.int32)
-    wide[graph, place] = position[source] * size + position[target]
-    return Graphs(nodes, mask, wide)
+    most = max(1, int(n_edges.max(initial=0)))
+    wide = np.full((len(asked), most), n_types * size * size, dtype=np.int32)
+    wide[graph, place] = (position[source] * n_types + kind) * size + position[target]
+    return Graphs(nodes, mask, wide, n_types)
 
 
 def joined_graphs(parts: "Sequence[Graphs | None]") -> Graphs | None:
@@ -235,20 +272,23 @@ def joined_graphs(parts: "Sequence[Graphs | None]") -> Graphs | None:
         np.concatenate([part.nodes for part in wide]),
         np.concatenate([part.mask for part in wide]),
         np.concatenate([part.edges for part in wide]),
+        some[0].n_types,
     )
 
 
 def _widened(part: Graphs, size: int, n_edges: int) -> Graphs:
     old = part.nodes.shape[1]
-    source, target = part.edges // old, part.edges % old
-    edges = np.where(part.edges == old * old, size * size, source * size + target)
+    none, padded = (part.n_types * length * length for length in (old, size))
+    sent, target = part.edges // old, part.edges % old
+    edges = np.where(part.edges == none, padded, sent * size + target)
     more = ((0, 0), (0, size - old))
     return Graphs(
         np.pad(part.nodes, (*more, (0, 0))),
         np.pad(part.mask, more),
-        np.pad(edges, ((0, 0), (0, n_edges - edges.shape[1])), constant_values=size * size).astype(
+        np.pad(edges, ((0, 0), (0, n_edges - edges.shape[1])), constant_values=padded).astype(
             np.int32
         ),
+        part.n_types,
     )
 
 

@@ -8,7 +8,13 @@ import pandas as pd
 
 from causalkit.data import CausalData
 from causalkit.errors import DataError, Problem
-from causalkit.transtee.covariate_graphs import Graphs, graph_column, graphs_of, node_features
+from causalkit.transtee.covariate_graphs import (
+    GraphCode,
+    Graphs,
+    graph_code,
+    graph_column,
+    graphs_of,
+)
 from causalkit.transtee.shapes import TableShape
 from causalkit.typing import Bools, Floats, Ints, Singles
 
@@ -27,14 +33,14 @@ class CovariateCode:
         Levels of each categorical column, in order.
     native_missing : bool
     sequences : mapping of str to (length, features)
-    graph : (column, names of the features of a node), optional
+    graph : GraphCode, optional
     """
 
     numeric: tuple[str, ...]
     levels: dict[str, tuple[str, ...]]
     native_missing: bool
     sequences: dict[str, tuple[int, int]]
-    graph: tuple[str, tuple[Any, ...]] | None = None
+    graph: GraphCode | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -49,7 +55,8 @@ class CovariateCode:
             levels=tuple(len(levels) for levels in self.levels.values()),
             native_missing=self.native_missing,
             sequences=tuple(self.sequences.values()),
-            node_features=0 if self.graph is None else max(1, len(self.graph[1])),
+            node_features=0 if self.graph is None else self.graph.n_features,
+            edge_types=0 if self.graph is None else self.graph.n_types,
         )
 
 
@@ -113,7 +120,7 @@ def covariate_code(data: CausalData) -> CovariateCode:
             numeric.append(name)
     sequences = {name: _sizes(_steps(data, name)) for name in data.roles.sequence}
     owner = graph_column(data)
-    graph = None if owner is None else (owner, node_features(data, owner))
+    graph = None if owner is None else graph_code(data, owner)
     if not numeric and not levels and not sequences and graph is None:
         raise DataError(
             Problem(
@@ -173,7 +180,7 @@ def encode_covariates(code: CovariateCode, data: CausalData) -> Covariates:
         codes=np.column_stack(codes) if codes else np.zeros((len(data), 0), dtype=np.int64),
         sequences=tuple(values for values, _ in steps),
         masks=tuple(mask for _, mask in steps),
-        graphs=None if code.graph is None else graphs_of(data, *code.graph),
+        graphs=None if code.graph is None else graphs_of(data, code.graph),
     )
 
 
@@ -208,7 +215,7 @@ def _is_category(column: "pd.Series[Any]") -> bool:
 
 def _check_columns(code: CovariateCode, data: CausalData) -> None:
     present = (*columns_of(data), *data.roles.sequence, *_graph_name(data))
-    wanted = (*code.names, *code.sequences, *(() if code.graph is None else code.graph[:1]))
+    wanted = (*code.names, *code.sequences, *(() if code.graph is None else (code.graph.column,)))
     absent = [name for name in wanted if name not in present]
     if absent:
         raise DataError(

@@ -45,9 +45,9 @@ class TransTEE(NetworkEstimator):
         Tables with more columns than ``max_tokens`` become ``n_tokens`` tokens by one linear map.
     action_encoder : torch.nn.Module, optional
         Encoder of structured treatments: vectors ``(items, f)``, sequences ``(items, steps, f)``
-        and mask, or ``nodes, edges, owner, n_items`` of graphs, to ``(items, d_model)``. Each
-        network starts with the parameters of the module, which stays in evaluation mode; those
-        with ``requires_grad=False`` are not trained.
+        and mask, or ``nodes, edges, owner, n_items`` of graphs, and ``types`` if edges have them,
+        to ``(items, d_model)``. Each network starts with the parameters of the module, which stays
+        in evaluation mode; those with ``requires_grad=False`` are not trained.
     covariate_encoder : torch.nn.Module, optional
         Encoder of the sequence of the data, ``(rows, steps, f)`` and mask, to
         ``(rows, tokens, d_model)``, likewise.

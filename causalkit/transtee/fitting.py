@@ -109,8 +109,7 @@ class Coding:
         """What the network needs to know of actions."""
         if self.library is None:
             return self.actions.shape()
-        library = self.library
-        return self.actions.shape(library.kind, library.n_features, library.n_steps)
+        return self.actions.shape(*self.library.sizes)
 
 
 def coding_of(data: CausalData) -> Coding:

@@ -1,13 +1,14 @@
 """Tables beside the data: of items with features, and of graphs, by their nodes and edges."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from causalkit.errors import DataError, Problem
+from causalkit.transtee.edge_types import TYPE, check_edge_columns, types_of
 from causalkit.typing import Ints, Singles
 
 # Beside the column that names the item, what says which row of a table is which.
@@ -28,12 +29,18 @@ class GraphTables:
         Nodes at both ends, each edge once.
     owner : (nodes,) int array
         Position of the graph of each node.
+    types : (E,) int array or None
+        Of the edges, by their place among the known ones; None if edges have none.
+    strange : mapping of graph to type
+        Graphs with edges of a type that is not among the known, which are left out.
     """
 
     place: dict[Any, int]
     features: Singles
     edges: Ints
     owner: Ints
+    types: Ints | None = None
+    strange: Mapping[Any, Any] = field(default_factory=dict)
 
 
 def read_graphs(
@@ -43,8 +50,9 @@ def read_graphs(
     *,
     code: str,
     names: Sequence[Any],
+    types: Sequence[Any] | None = None,
 ) -> GraphTables:
-    """Graphs of tables ``column, node, features...`` and ``column, source, target``.
+    """Graphs of tables ``column, node, features...`` and ``column, source, target, type``.
 
     Parameters
     ----------
@@ -55,29 +63,47 @@ def read_graphs(
         Of the errors.
     names : sequence
         Features to read, in this order.
+    types : sequence, optional
+        Of edges, those known; by default edges have none.
 
     Raises
     ------
     DataError
         If a table lacks a column or a value, a node is there twice, a feature is not a finite
-        number, or an edge names a node that its graph lacks.
+        number, an edge names a node that its graph lacks, or the table of edges has other columns.
     """
+    ends = (column, "source", "target") if types is None else (column, "source", "target", TYPE)
     if edges.empty:
-        edges = pd.DataFrame({column: [], "source": [], "target": []})
+        edges = pd.DataFrame({name: [] for name in ends})
     for table, kept, wanted in (
         (nodes, f"{column}_nodes", (column, "node", *names)),
-        (edges, f"{column}_edges", (column, "source", "target")),
+        (edges, f"{column}_edges", ends),
     ):
         check_columns(table, kept, wanted, column, code)
+    check_edge_columns(edges, column, code, types=types)
     check_once(nodes, f"{column}_nodes", (column, "node"), code)
     nodes = nodes.sort_values([column, "node"], ignore_index=True)
     place = places(nodes[column])
-    return GraphTables(
+    found = GraphTables(
         place,
         numbers(nodes, f"{column}_nodes", names, column, code),
         _ends(nodes, edges, column, code),
         nodes[column].map(place).to_numpy(dtype=np.int64),
     )
+    if types is None:
+        return found
+    return _with_types(found, edges[column].tolist(), types_of(edges, column, code), types)
+
+
+def _with_types(
+    tables: GraphTables, graphs: list[Any], kinds: list[Any], types: Sequence[Any]
+) -> GraphTables:
+    """The same with the type of each edge, without edges of types that are not known."""
+    number = {kind: place for place, kind in enumerate(types)}
+    codes = np.array([number.get(kind, -1) for kind in kinds], dtype=np.int64)
+    strange = {graphs[row]: kinds[row] for row in np.flatnonzero(codes < 0)}
+    there = codes >= 0
+    return replace(tables, edges=tables.edges[:, there], types=codes[there], strange=strange)
 
 
 def _ends(nodes: pd.DataFrame, edges: pd.DataFrame, column: str, code: str) -> Ints:

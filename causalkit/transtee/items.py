@@ -5,7 +5,7 @@ The data carry the library as tables named after the treatment column:
 * ``<column>_vectors``: one row per item, its name under ``<column>``, features in the others;
 * ``<column>_steps``: ``<column>``, ``step`` and features, a row per step of a sequence;
 * ``<column>_nodes``: ``<column>``, ``node`` and features, with ``<column>_edges``: ``<column>``,
-  ``source`` and ``target``, each edge in one direction or both.
+  ``source``, ``target`` and perhaps ``type``, each edge in one direction or both.
 
 Features are found by name, as columns of the data are.
 
@@ -21,6 +21,7 @@ import pandas as pd
 
 from causalkit.data import CausalData
 from causalkit.errors import DataError, Problem
+from causalkit.transtee.edge_types import check_seen, known_types
 from causalkit.transtee.graph_tables import (
     check_columns,
     check_once,
@@ -93,8 +94,14 @@ class Library:
         ``(U, f)``, ``(U, L, f)``, or ``(nodes, f)`` of a graph.
     mask : (U, L) bool array or None
     edges : (2, E) int array or None
-        Nodes over all graphs, both directions, each once.
+        Nodes over all graphs, both directions, each once, or once of each of its types.
     owner : (nodes,) int array or None
+    edge_types : (E,) int array or None
+        Of edges, by their place among the types.
+    types : tuple or None
+        Known ones of edges, in order; None if edges have none.
+    strange : mapping of name to type
+        Items with an edge of another type, which nobody may ask about.
     """
 
     kind: str
@@ -104,6 +111,9 @@ class Library:
     mask: Bools | None = None
     edges: Ints | None = None
     owner: Ints | None = None
+    edge_types: Ints | None = None
+    types: tuple[Any, ...] | None = None
+    strange: Mapping[Any, Any] = field(default_factory=dict)
     _tensors: dict[str, "Tensor"] = field(default_factory=dict, compare=False)
     _matrices: list["Tensor"] = field(default_factory=list, compare=False)
 
@@ -120,9 +130,15 @@ class Library:
         """Steps of the longest sequence; 0 of other kinds."""
         return 0 if self.mask is None else int(self.mask.shape[1])
 
+    @property
+    def sizes(self) -> tuple[str, int, int, int]:
+        """Kind, features, steps and types of edges, as the shape of an action has them."""
+        return self.kind, self.n_features, self.n_steps, len(self.types or ())
+
     def arrays(self) -> "dict[str, Singles | Bools | Ints]":
         """Arrays that this kind has, by name."""
-        found = {name: getattr(self, name) for name in ("features", "mask", "edges", "owner")}
+        names = ("features", "mask", "edges", "owner", "edge_types")
+        found = {name: getattr(self, name) for name in names}
         return {name: values for name, values in found.items() if values is not None}
 
     def differs_in(self, other: "Library") -> str:
@@ -131,7 +147,9 @@ class Library:
         differ = {name for name in mine if not np.array_equal(mine[name], others[name])}
         if list(self.place) != list(other.place):
             differ.add("place")
-        if differ == {"edges"}:
+        if self.strange != other.strange:
+            differ.add("edge_types")
+        if differ and differ <= {"edges", "edge_types"}:
             return "edges"
         return TABLES[self.kind] if differ else ""
 
@@ -141,10 +159,12 @@ class Library:
         Raises
         ------
         DataError
-            If the library lacks one.
+            If the library lacks one, or one has an edge of a type never seen in training.
         """
         # A series keeps dates, which an array makes numbers of.
-        found = np.array([self.place.get(name, -1) for name in pd.Series(names).tolist()])
+        asked = pd.Series(names).tolist()
+        check_seen(self.strange, asked, self.types or (), column, CODE)
+        found = np.array([self.place.get(name, -1) for name in asked])
         if (found < 0).any():
             absent = sorted({str(n) for n, k in zip(names, found, strict=True) if k < 0})
             raise DataError(
@@ -177,8 +197,9 @@ class Library:
         features, *others = self._tensors.values()
         features = scales(features)
         if own is not None:
+            seen = [values[None] for values in others]
             count = (len(self),) if self.kind == "graph" else ()
-            inputs = (features, *(values[None] for values in others), *count)
+            inputs = (features, *seen[:2], *count, *seen[2:])
             return own.tokens(p, inputs, width=width, dims=2)
         if self.kind == "vector":
             return encode_vectors(p, features)
@@ -194,7 +215,9 @@ class Library:
             self._tensors[name] = torch.tensor(values.copy(), device=device)
         if self.kind == "graph":
             edges, owner = self._tensors["edges"], self._tensors["owner"]
-            self._matrices[:] = graph_matrices(edges, owner, len(self))
+            self._matrices[:] = graph_matrices(
+                edges, owner, len(self), self._tensors.get("edge_types"), len(self.types or ())
+            )
 
 
 def library_of(data: CausalData, column: str, *, like: Library | None = None) -> Library:
@@ -227,7 +250,7 @@ def library_of(data: CausalData, column: str, *, like: Library | None = None) ->
             )
         )
     if like is None:
-        return _READERS[there[0]](tables, column, None)
+        return _READERS[there[0]](data, column, None)
     if like.kind not in there:
         raise DataError(
             Problem(
@@ -238,7 +261,7 @@ def library_of(data: CausalData, column: str, *, like: Library | None = None) ->
                 column,
             )
         )
-    return _READERS[like.kind](tables, column, like.names)
+    return _READERS[like.kind](data, column, like)
 
 
 def check_item_steps(library: Library, like: Library, column: str) -> None:
@@ -263,18 +286,14 @@ def check_item_steps(library: Library, like: Library, column: str) -> None:
     )
 
 
-def _vectors(
-    tables: Mapping[str, pd.DataFrame], column: str, names: Sequence[Any] | None
-) -> Library:
-    frame, names = _read(tables, column, "vectors", (column,), names)
+def _vectors(data: CausalData, column: str, like: Library | None) -> Library:
+    frame, names = _read(data, column, "vectors", (column,), like)
     values = numbers(frame, f"{column}_vectors", names, column, CODE)
     return Library("vector", places(frame[column]), names, values)
 
 
-def _sequences(
-    tables: Mapping[str, pd.DataFrame], column: str, names: Sequence[Any] | None
-) -> Library:
-    frame, names = _read(tables, column, "steps", (column, "step"), names)
+def _sequences(data: CausalData, column: str, like: Library | None) -> Library:
+    frame, names = _read(data, column, "steps", (column, "step"), like)
     place = places(frame[column])
     owner = frame[column].map(place).to_numpy(dtype=np.int64)
     position = frame.groupby(owner).cumcount().to_numpy()
@@ -286,37 +305,36 @@ def _sequences(
 
 
 def _read(
-    tables: Mapping[str, pd.DataFrame],
-    column: str,
-    rest: str,
-    keys: tuple[str, ...],
-    names: Sequence[Any] | None,
+    data: CausalData, column: str, rest: str, keys: tuple[str, ...], like: Library | None
 ) -> tuple[pd.DataFrame, tuple[Any, ...]]:
-    """Table in the order of its keys, and the features to read, all if none are named."""
+    """Table in the order of its keys, and the features to read, all if there is no training."""
     name = f"{column}_{rest}"
-    frame = tables[name]
-    check_columns(frame, name, (*keys, *(names or ())), column, CODE)
+    frame = data.tables[name]
+    check_columns(frame, name, (*keys, *(() if like is None else like.names)), column, CODE)
     check_once(frame, name, keys, CODE)
-    names = feature_names(frame, keys) if names is None else tuple(names)
+    names = feature_names(frame, keys) if like is None else like.names
     return frame.sort_values(list(keys), ignore_index=True), names
 
 
-def _graphs(
-    tables: Mapping[str, pd.DataFrame], column: str, names: Sequence[Any] | None
-) -> Library:
-    nodes = tables[f"{column}_nodes"]
-    edges = tables.get(f"{column}_edges", pd.DataFrame(columns=[column, "source", "target"]))
-    if names is None:
-        names = feature_names(nodes, (column, "node"))
-    found = read_graphs(nodes, edges, column, code=CODE, names=names)
-    both = np.concatenate([found.edges, found.edges[::-1]], axis=1)
+def _graphs(data: CausalData, column: str, like: Library | None) -> Library:
+    nodes = data.tables[f"{column}_nodes"]
+    edges = data.tables.get(f"{column}_edges", pd.DataFrame(columns=[column, "source", "target"]))
+    names = feature_names(nodes, (column, "node")) if like is None else like.names
+    types = known_types(data, column, CODE) if like is None else like.types
+    found = read_graphs(nodes, edges, column, code=CODE, names=names, types=types)
+    kinds = () if found.types is None else (found.types,)
+    both = np.concatenate([[*found.edges, *kinds], [*found.edges[::-1], *kinds]], axis=1)
+    once = np.unique(both, axis=1)
     return Library(
         "graph",
         found.place,
-        tuple(names),
+        names,
         found.features,
-        edges=np.unique(both, axis=1),
+        edges=once[:2],
         owner=found.owner,
+        edge_types=once[2] if kinds else None,
+        types=types,
+        strange=found.strange,
     )
 
 

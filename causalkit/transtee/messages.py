@@ -25,7 +25,14 @@ def passed_messages(
         Of the blocks.
     nodes : tensor
     summed : callable
-        Of what nodes hold, the sum over the neighbours of each.
+        Of what nodes send ``(M, ..., N, d)``, the sum over the neighbours of each. Where edges have
+        R types, of what nodes send along each, type after type, ``(M, ..., R·N, d)``.
+
+    References
+    ----------
+    Hu, Liu, Gomes, Zitnik, Liang, Pande & Leskovec (2020), ICLR, arXiv:1905.12265, appendix A:
+    types of edges as vectors that each round learns and adds to the neighbour's; the relu around
+    the sum, without which they would only be counted, is that of later implementations (GINE).
     """
     from torch.nn.functional import gelu
 
@@ -33,6 +40,18 @@ def passed_messages(
     for step in range(N_ROUNDS):
         hidden = hidden + gelu(
             apply_linear(p, f"{name}.own{step}", hidden)
-            + apply_linear(p, f"{name}.near{step}", summed(hidden))
+            + apply_linear(p, f"{name}.near{step}", summed(_sent(p, f"{name}.type{step}", hidden)))
         )
     return hidden
+
+
+def _sent(p: "Mapping[str, Tensor]", name: str, hidden: "Tensor") -> "Tensor":
+    """What nodes send: what they hold, or relu(h + e_r) along edges of type r, type after type."""
+    from torch.nn.functional import relu
+
+    types = p.get(name)
+    if types is None:
+        return hidden
+    n_members, n_types, d = types.shape
+    shape = (n_members, *[1] * (hidden.dim() - 3), n_types, 1, d)
+    return relu(hidden.unsqueeze(-3) + types.view(shape)).flatten(-3, -2)

@@ -204,8 +204,12 @@ def encode_sequences(p: Params, steps: "Tensor", mask: "Tensor") -> "Tensor":
     return (encoded * weight).sum(dim=2) / weight.sum(dim=2)
 
 
-def graph_matrices(edges: "Tensor", owner: "Tensor", n_graphs: int) -> "tuple[Tensor, Tensor]":
+def graph_matrices(
+    edges: "Tensor", owner: "Tensor", n_graphs: int, types: "Tensor | None" = None, n_types: int = 0
+) -> "tuple[Tensor, Tensor]":
     """Sparse matrices: sums over neighbours ``(N, N)``, means over graphs ``(n_graphs, N)``.
+
+    With types of edges the first is ``(N, R·N)``: a matrix for each type, one beside the other.
 
     Parameters
     ----------
@@ -214,6 +218,8 @@ def graph_matrices(edges: "Tensor", owner: "Tensor", n_graphs: int) -> "tuple[Te
     owner : (N,) integer tensor
         Graph of each node.
     n_graphs : int
+    types : (E,) integer tensor, optional
+    n_types : int
     """
     import torch
 
@@ -221,11 +227,14 @@ def graph_matrices(edges: "Tensor", owner: "Tensor", n_graphs: int) -> "tuple[Te
     share = 1.0 / torch.bincount(owner, minlength=n_graphs).clamp(min=1)[owner]
     nodes = torch.arange(n, device=owner.device)
     ones = torch.ones(edges.shape[1], device=owner.device)
+    source, target = edges if types is None else (types * n + edges[0], edges[1])
     with warnings.catch_warnings():
         # Torch calls its compressed rows a beta feature, whatever is done with them.
         warnings.simplefilter("ignore")
         return (
-            torch.sparse_coo_tensor(edges.flip(0), ones, (n, n)).to_sparse_csr(),
+            torch.sparse_coo_tensor(
+                torch.stack([target, source]), ones, (n, max(1, n_types) * n)
+            ).to_sparse_csr(),
             torch.sparse_coo_tensor(
                 torch.stack([owner, nodes]), share, (n_graphs, n)
             ).to_sparse_csr(),

@@ -234,7 +234,8 @@ def _absent(name: str, why: str) -> ArgumentError:
 def _check_covariates(coding: Coding, covariates: Covariates) -> None:
     code = coding.covariates
     if code.levels or code.sequences or code.graph is not None:
-        others = [*code.levels, *code.sequences, *(code.graph or ())[:1]]
+        others = [*code.levels, *code.sequences]
+        others += [] if code.graph is None else [code.graph.column]
         raise ArgumentError(
             f"the release knows numbers only, and {', '.join(map(str, others))} is something else; "
             "leave it out, or make indicators of it."

@@ -14,6 +14,7 @@ from causalkit.tensorfile import of_part, read_fit, save_fit
 from causalkit.transtee.actions import ActionCode
 from causalkit.transtee.baseline_shapes import Baseline
 from causalkit.transtee.conformal import Calibration, Conformal, Propensity
+from causalkit.transtee.covariate_graphs import GraphCode
 from causalkit.transtee.covariates import CovariateCode
 from causalkit.transtee.fitted import put
 from causalkit.transtee.fitting import Coding, layout_of
@@ -63,6 +64,8 @@ def save(estimator: Any, folder: Path) -> None:
             "names": _plain_names(
                 library.names, actions.columns[actions.kinds.index("structured")]
             ),
+            "types": _plain_types(library.types),
+            "strange": to_plain(list(library.strange.items()), what="the table of edges"),
         },
         "doses": model.doses,
         "stacks": [_stack_facts(stack) for stack in model.stacks],
@@ -81,8 +84,21 @@ def _plain_names(names: tuple[Any, ...], column: str) -> Any:
     return to_plain(list(names), what=f"the table of {column!r} has a column whose name")
 
 
-def _plain_graph(graph: tuple[str, tuple[Any, ...]] | None) -> Any:
-    return None if graph is None else (graph[0], _plain_names(graph[1], graph[0]))
+def _plain_types(types: tuple[Any, ...] | None) -> Any:
+    return to_plain(types, what="the table of edges")
+
+
+def _plain_graph(graph: GraphCode | None) -> Any:
+    if graph is None:
+        return None
+    return graph.column, _plain_names(graph.features, graph.column), _plain_types(graph.types)
+
+
+def _graph(stored: Any) -> GraphCode | None:
+    if stored is None:
+        return None
+    column, features, types = stored
+    return GraphCode(column, tuple(from_plain(features)), from_plain(types))
 
 
 def _tensors(estimator: Any) -> dict[str, Any]:
@@ -225,7 +241,7 @@ def _model(
         {name: tuple(from_plain(levels)) for name, levels in c["levels"].items()},
         c["native_missing"],
         {name: tuple(sizes) for name, sizes in c["sequences"].items()},
-        None if c["graph"] is None else (c["graph"][0], tuple(from_plain(c["graph"][1]))),
+        _graph(c["graph"]),
     )
     actions = ActionCode(
         tuple(a["columns"]),
@@ -239,7 +255,14 @@ def _model(
         stored = facts["library"]
         arrays = {name: v.numpy() for name, v in of_part(tensors, "library").items()}
         place = {name: row for row, name in enumerate(from_plain(stored["items"]))}
-        library = Library(stored["kind"], place, tuple(from_plain(stored["names"])), **arrays)
+        library = Library(
+            stored["kind"],
+            place,
+            tuple(from_plain(stored["names"])),
+            **arrays,
+            types=from_plain(stored["types"]),
+            strange=dict(from_plain(stored["strange"])),
+        )
     stacks = tuple(
         _stack(number, one, tensors, library, device, own, compiles=compiles)
         for number, one in enumerate(facts["stacks"])

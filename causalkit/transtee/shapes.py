@@ -30,6 +30,8 @@ class TableShape:
         Of each sequence or text.
     node_features : int
         Of a graph for every row; 0 if there is none.
+    edge_types : int
+        Of its edges; 0 if they have none.
     """
 
     n_numeric: int
@@ -37,6 +39,7 @@ class TableShape:
     native_missing: bool = False
     sequences: tuple[tuple[int, int], ...] = ()
     node_features: int = 0
+    edge_types: int = 0
 
     @property
     def n_columns(self) -> int:
@@ -61,6 +64,8 @@ class ActionShape:
     item_kind : {"", "vector", "sequence", "graph"}
     item_steps : int
         Of the longest sequence.
+    edge_types : int
+        Of the edges of graphs; 0 if they have none.
     """
 
     n_arms: int = 0
@@ -69,6 +74,7 @@ class ActionShape:
     item_features: int = 0
     item_kind: str = ""
     item_steps: int = 0
+    edge_types: int = 0
 
     @property
     def has_null_dose(self) -> bool:
@@ -112,6 +118,7 @@ class NetShape:
         tokens += sum(length for length, _ in self.table.sequences) + n_nodes
         wide = self.width_ff + 4 * self.width
         row = tokens * (wide + self.n_heads * tokens)
+        row += self.table.edge_types * n_nodes * (self.width + n_nodes)
         copies = 1 if self.baseline is None else self.baseline.n_copies(self.actions)
         row += n_actions * copies * self.actions.n_tokens * (wide + self.n_heads * tokens)
         return min(max(budget // (8 * n_members * row), 1), MOST_ROWS)
@@ -158,7 +165,8 @@ def _covariate_blocks(shape: NetShape) -> dict[str, Parameter]:
         for column, levels in enumerate(table.levels):
             blocks[f"table.level{column}"] = Parameter((levels + 1, d), "normal", sd)
     if table.node_features:
-        blocks |= _graph_blocks("graph", table.node_features, d) | norm("graph.norm", d, start=sd)
+        blocks |= _graph_blocks("graph", table.node_features, table.edge_types, d)
+        blocks |= norm("graph.norm", d, start=sd)
     if shape.own_sequence:
         return blocks | norm("own.norm", d, start=sd)
     for index, (length, features) in enumerate(table.sequences):
@@ -181,15 +189,18 @@ def _action_blocks(actions: ActionShape, d: int) -> dict[str, Parameter]:
         if actions.item_kind == "sequence":
             blocks["item.position"] = Parameter((actions.item_steps, d), "normal", ACTION_SD)
     elif actions.item_kind == "graph":
-        blocks |= _graph_blocks("item", actions.item_features, d) | linear("item.out", d, d)
+        blocks |= _graph_blocks("item", actions.item_features, actions.edge_types, d)
+        blocks |= linear("item.out", d, d)
     return blocks
 
 
-def _graph_blocks(name: str, n_features: int, d: int) -> dict[str, Parameter]:
-    """Features of nodes, and rounds of sums over their neighbours."""
+def _graph_blocks(name: str, n_features: int, n_types: int, d: int) -> dict[str, Parameter]:
+    """Features of nodes, and rounds of sums over their neighbours, by types of edges if any."""
     blocks = linear(f"{name}.in", n_features, d)
     for step in range(N_ROUNDS):
         blocks |= linear(f"{name}.own{step}", d, d) | linear(f"{name}.near{step}", d, d)
+        if n_types:
+            blocks[f"{name}.type{step}"] = Parameter((n_types, d), "normal", ACTION_SD)
     return blocks
 
 

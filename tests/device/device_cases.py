@@ -30,15 +30,15 @@ def data_of(frame, **roles):
 
 
 def graphs_of(n_items=6):
-    """A table of items that are rings of several sizes."""
+    """A table of items that are rings of several sizes, with edges of two types."""
     nodes, edges = [], []
     for item in range(n_items):
         size = 3 + item
         nodes += [(f"m{item}", k, float(k % 2)) for k in range(size)]
-        edges += [(f"m{item}", k, (k + 1) % size) for k in range(size)]
+        edges += [(f"m{item}", k, (k + 1) % size, k % 3 == 0) for k in range(size)]
     return {
         "mol_nodes": pd.DataFrame(nodes, columns=["mol", "node", "feature"]),
-        "mol_edges": pd.DataFrame(edges, columns=["mol", "source", "target"]),
+        "mol_edges": pd.DataFrame(edges, columns=["mol", "source", "target", "type"]),
     }
 
 
@@ -135,14 +135,22 @@ def several_treatments_and_intervals(device, folder):
 
 def structured(device, folder):
     frame = rows().assign(mol=[f"m{k % 6}" for k in range(240)])
-    tables = graphs_of()
-    data = data_of(frame, treatment="mol", kinds=["structured"], tables=tables)
-    both(
-        lambda **k: ck.TransTEE(**SMALL, **k),
-        data,
-        device,
-        ask=lambda e: e.predict(data, treatment="m3"),
-    )
+    typed = graphs_of()
+    bare = typed | {"mol_edges": typed["mol_edges"].drop(columns="type")}
+    for tables in (bare, typed):
+        data = data_of(frame, treatment="mol", kinds=["structured"], tables=tables)
+        both(
+            lambda **k: ck.TransTEE(**SMALL, **k),
+            data,
+            device,
+            ask=lambda e, data=data: e.predict(data, treatment="m3"),
+        )
+
+
+def graphs_of_rows(device, folder):
+    frame = rows().assign(mol=[f"m{k % 6}" for k in range(240)])
+    data = data_of(frame, extra="mol", graph="mol_edges", tables=graphs_of())
+    both(lambda **k: ck.TransTEE(**SMALL, **k), data, device)
 
 
 def many_and_checkpoints(device, folder):
@@ -212,6 +220,7 @@ CASES = {
         dropout_and_bf16,
         several_treatments_and_intervals,
         structured,
+        graphs_of_rows,
         many_and_checkpoints,
         baseline,
         images,

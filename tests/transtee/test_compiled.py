@@ -7,6 +7,7 @@ batched products, by a compiler that needs no other tool.
 import numpy as np
 import pytest
 import torch
+from edge_designs import covaried, rings
 from torch._dynamo.utils import counters
 from transtee_designs import SMALL, arms_data
 
@@ -41,8 +42,9 @@ def as_on_a_gpu(monkeypatch):
 
 @pytest.mark.usefixtures("as_on_a_gpu")
 @pytest.mark.filterwarnings("ignore:compile=True is left out", "ignore:The .grad attribute")
-def test_compiled_and_not_say_the_same():
-    data = arms_data()
+@pytest.mark.parametrize("make", [arms_data, lambda: covaried(*rings(100), rows=100)])
+def test_compiled_and_not_say_the_same(make):
+    data = make()
     plain, fused = (
         ck.TransTEE(**(SMALL | {"max_epochs": 4}), compile=on).fit(data) for on in (False, True)
     )

@@ -12,6 +12,7 @@ import causalkit as ck
 from causalkit.errors import DataError
 from causalkit.transtee.baselines import TARNet
 from causalkit.transtee.covariate_graphs import (
+    GraphCode,
     GraphStore,
     graph_tokens,
     graphs_of,
@@ -26,6 +27,7 @@ from causalkit.transtee.shapes import ActionShape, NetShape, TableShape
 networkx = pytest.importorskip("networkx")
 
 pytestmark = pytest.mark.filterwarnings("ignore::causalkit.errors.CausalKitWarning")
+CODED = GraphCode("site", ("f",))
 
 
 def graphs(n, seed=0, most=9):
@@ -120,7 +122,7 @@ def test_larger_graphs_beside_it_change_nothing_for_a_graph(parts, data, fitted)
     found = fitted.predict(more, treatment=1)[:300]
     alone = with_graphs(more.frame.iloc[:300], nodes, edges)
     np.testing.assert_allclose(found, fitted.predict(alone, treatment=1), atol=2e-4)
-    sizes = [graphs_of(one, "site", ["f"]).nodes.shape[1] for one in (more, alone)]
+    sizes = [graphs_of(one, CODED).nodes.shape[1] for one in (more, alone)]
     assert sizes == [40, 8]
 
 
@@ -130,7 +132,7 @@ def test_tokens_are_what_a_loop_over_neighbours_gives(parts, data):
     shape = NetShape(TableShape(1, node_features=1), actions, width=8)
     layout = Layout({k: v for k, v in shape.layout().blocks.items() if k.startswith("graph.")})
     p = layout.unpack(layout.initial([torch.Generator().manual_seed(m) for m in range(2)]))
-    store = GraphStore.of(graphs_of(data, "site", ["f"]), "cpu")
+    store = GraphStore.of(graphs_of(data, CODED), "cpu")
     rows = store.rows(torch.tensor([[5, 17]]), torch.zeros(2, 1), torch.ones(2, 1))
     found = graph_tokens(p, rows)
     for place, site in enumerate(("s5", "s17")):
@@ -170,9 +172,7 @@ def test_data_sets_with_graphs_of_other_sizes_train_together_as_alone():
 
 
 def test_graphs_of_several_data_sets_keep_their_edges():
-    parts = [
-        graphs_of(data_of(*graphs(10, seed, 5 + 4 * seed)), "site", ["f"]) for seed in range(2)
-    ]
+    parts = [graphs_of(data_of(*graphs(10, seed, 5 + 4 * seed)), CODED) for seed in range(2)]
     both = joined_graphs(parts)
     places = [0, 10]
     for place, part in zip(places, parts, strict=True):
@@ -241,7 +241,7 @@ def test_features_of_nodes_may_have_names_that_are_no_text(parts, data, tmp_path
 def test_graphs_that_no_row_has_take_no_room_and_change_nothing(parts, data):
     nodes, edges, degree = parts
     some = data_of(nodes, edges, degree[:10])
-    few, every = (graphs_of(one, "site", ["f"]) for one in (some, data))
+    few, every = (graphs_of(one, CODED) for one in (some, data))
     most = edges["site"].value_counts()[some.frame["site"]].max()
     assert few.edges.shape == (10, 2 * most)
     assert few.edges.shape[1] < every.edges.shape[1]
@@ -323,7 +323,7 @@ def test_tables_that_are_no_graphs_are_refused_by_name(parts, how, words):
 
 def test_a_table_of_no_edges_may_be_empty(parts):
     nodes, _, degree = parts
-    assert graphs_of(data_of(nodes, pd.DataFrame(), degree), "site", ["f"]).edges.shape == (300, 1)
+    assert graphs_of(data_of(nodes, pd.DataFrame(), degree), CODED).edges.shape == (300, 1)
 
 
 @pytest.mark.parametrize(
