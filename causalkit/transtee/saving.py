@@ -27,7 +27,7 @@ from causalkit.transtee.settings import Settings
 from causalkit.transtee.shapes import ActionShape, NetShape, TableShape
 from causalkit.transtee.stack import Member, Stack
 
-SCHEMA = 7
+SCHEMA = 8
 
 
 def save(estimator: Any, folder: Path) -> None:
