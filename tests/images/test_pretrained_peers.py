@@ -15,7 +15,7 @@ def images():
 
 
 def straight(module, images):
-    """What the module gives for images in units of their band, as weights without units see them."""
+    """What the module gives for images whose bands have mean 0 and deviation 1."""
     pixels = torch.tensor(images.values)
     dims = (0, 2, 3)
     mean, sd = pixels.mean(dims, keepdim=True), pixels.std(dims, keepdim=True, correction=0)
