@@ -136,9 +136,7 @@ def _node_scales(graphs: Graphs, rows: Ints) -> tuple[Floats, Floats]:
     """As of steps; what is the same for all nodes stays, for sums over neighbours to count it."""
     centre, spread = _step_scales(graphs.nodes, graphs.mask, rows)
     seen = graphs.nodes[rows][graphs.mask[rows]]
-    # By the range: what sums of squares leave by rounding is no spread to divide by.
-    varies = np.ptp(seen, axis=0) > 0
-    return np.where(varies, centre, 0.0), np.where(varies, spread, 1.0)
+    return np.where(np.ptp(seen, axis=0) > 0, centre, 0.0), spread
 
 
 def _step_scales(values: Singles, mask: Bools, rows: Ints) -> tuple[Floats, Floats]:
@@ -147,8 +145,12 @@ def _step_scales(values: Singles, mask: Bools, rows: Ints) -> tuple[Floats, Floa
     weight = times / times.sum()
     centre = np.einsum("nlf,nl->f", values, weight)
     square = np.einsum("nlf,nlf,nl->f", values, values, weight) - centre**2
+    # By the range: what sums of squares leave by rounding is no spread to divide by.
+    there = (times > 0)[..., None]
+    low = values.min(axis=(0, 1), where=there, initial=np.inf)
+    varies = values.max(axis=(0, 1), where=there, initial=-np.inf) > low
     spread = np.sqrt(np.maximum(square, 0.0))
-    return centre, np.where(spread > 0, spread, 1.0)
+    return centre, np.where(varies & (spread > 0), spread, 1.0)
 
 
 def _ranges(

@@ -283,6 +283,24 @@ def test_steps_are_standardised_by_those_that_are_there_in_training_rows():
     assert raw.step_centre.shape == (1, 0)
 
 
+@pytest.mark.parametrize("n_rows", [240, 241, 247])
+def test_a_feature_that_all_steps_share_is_not_divided_by_rounding(n_rows):
+    data = visits(scale=0.0, shift=1.0 / 3.0)
+    coded = code_data(coding_of(data), data)
+    scales = learn_scales(
+        coded.covariates,
+        coded.actions,
+        coded.y,
+        np.arange(n_rows),
+        dosed=(False, False),
+        standardise=True,
+        support=None,
+        raw_steps=False,
+        device="cpu",
+    )
+    assert scales.step_spread.item() == 1.0
+
+
 def test_structured_treatments_have_slopes_that_depend_on_the_treatment():
     shape = NetShape(
         table=TableShape(n_numeric=4),
