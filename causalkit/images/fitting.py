@@ -35,7 +35,7 @@ class Fitted:
         Of the covariates.
     layout : Layout
     reference : Reference
-        Training images as the first member sees them.
+        Training images as the first member sees them, and by their bands.
     batch_size : int
         Images per call of the encoder.
     precision : torch dtype or None
@@ -54,10 +54,21 @@ class Fitted:
 
     def features(self, images: Images, positions: Ints) -> list[Floats]:
         """Features ``(m, d)`` of some images, ascending, by the encoder of every member."""
+        return self._seen([member.network for member in self.members], images, positions)
+
+    def features_and_moments(self, images: Images, positions: Ints) -> tuple[list[Floats], Floats]:
+        """The same in one reading with mean and deviation of each band, ``(m, 2 * band)``."""
+        from causalkit.images.networks import BandMoments
+
+        networks = [member.network for member in self.members]
+        *features, moments = self._seen([*networks, BandMoments()], images, positions)
+        return features, moments
+
+    def _seen(self, networks: list[Any], images: Images, positions: Ints) -> list[Floats]:
         from causalkit.images.training import represent_all
 
         return represent_all(
-            [member.network for member in self.members],
+            networks,
             self.lens,
             images,
             positions,
@@ -89,7 +100,8 @@ def fit_members(
     settings : Settings
     """
     from causalkit.images.choose import FromFeatures, FromPixels, fit_or_choose
-    from causalkit.images.training import Recipe, Trial
+    from causalkit.images.networks import BandMoments
+    from causalkit.images.training import Recipe, Trial, represent_all
     from causalkit.images.untrained import projected
 
     store = images.store
@@ -117,7 +129,14 @@ def fit_members(
         source, (train, select), design, settings.mixture, settings.plan, advance=advance
     )
     first = chosen.members[0]
-    raw = recipe.features(first.network, trial, thinned(train.images))
+    raw, moments = represent_all(
+        [first.network, BandMoments()],
+        lens,
+        images,
+        thinned(train.images),
+        batch_size=2 * recipe.batch_size,
+        precision=recipe.precision,
+    )
     return Fitted(
         members=chosen.members,
         n_clusters=chosen.n_clusters,
@@ -125,7 +144,7 @@ def fit_members(
         lens=lens,
         standard=standard,
         layout=Layout.of(store),
-        reference=Reference.of(first.posterior.features(raw)),
+        reference=Reference.of(first.posterior.features(raw), moments),
         batch_size=2 * recipe.batch_size,
         precision=recipe.precision,
     )

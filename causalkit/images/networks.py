@@ -250,6 +250,21 @@ def over_time(found: Tensor, temporal: str, years: Tensor) -> Tensor:
     return mean
 
 
+class BandMoments(nn.Module):
+    """Mean and standard deviation of each band: ``(b, [time,] band, y, x)`` to ``(b, 2 band)``.
+
+    Over all pixels and frames as an encoder sees them: a missing pixel is the mean of its band, and
+    the mask, where there is one, a band.
+    """
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Means of each image's bands, then their deviations."""
+        dims = [dim for dim in range(1, image.dim()) if dim != image.dim() - 3]
+        mean = image.mean(dim=dims, keepdim=True)
+        sd = (image - mean).square().mean(dim=dims).sqrt()
+        return torch.cat([mean.flatten(1), sd], dim=1)
+
+
 class QueryPooling(nn.Module):
     """Transformer layer over time with dates encoded, pooled by a learned query."""
 

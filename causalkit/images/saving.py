@@ -23,17 +23,18 @@ from causalkit.images.model import Mixture
 from causalkit.images.posterior import Posterior
 from causalkit.images.settings import Settings
 from causalkit.images.splits import Parts
-from causalkit.images.support import Reference
+from causalkit.images.support import Neighbours, Reference, Whitening
 from causalkit.images.survey import Bands
 from causalkit.provenance import versions
 from causalkit.results import EffectResult
 from causalkit.tensorfile import of_part, read_fit, save_fit
 
-SCHEMA = 5
+SCHEMA = 6
 _PLAIN = (bool, int, float, str)
 _CNN = re.compile(r"cnn-(\d+)")
 _FILTERS = re.compile(r"filters-(\d+)x(\d+)")
 _RANDOM = re.compile(r"random(-centred)?-(\d+)x(\d+)-(\d+)")
+_REFERENCE: dict[str, Any] = {"features": Neighbours, "bands": Neighbours, "whitening": Whitening}
 _FACTS = ("estimator", "outcome", "treatment", "seed", "data_digest", "dropped", "notes")
 
 
@@ -195,7 +196,12 @@ def _fitted(
             levels={name: tuple(known) for name, known in facts["levels"].items()},
         ),
         layout=layout,
-        reference=Reference(**_named(tensors, "reference")),
+        reference=Reference(
+            **{
+                part: kind(**_named(tensors, f"reference.{part}"))
+                for part, kind in _REFERENCE.items()
+            }
+        ),
         batch_size=2 * estimator.batch_size,
         precision=settings.precision,
     )
@@ -318,7 +324,7 @@ def _arrays(estimator: Any) -> dict[str, Any]:
     records = (
         ("parts", estimator.parts_),
         ("evaluation", estimator.evaluation_),
-        ("reference", fitted.reference),
+        *((f"reference.{part}", getattr(fitted.reference, part)) for part in _REFERENCE),
         ("bands", fitted.lens.bands),
         ("standard", fitted.standard),
         *((f"member.{number}", one.posterior) for number, one in enumerate(fitted.members)),

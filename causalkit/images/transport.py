@@ -49,9 +49,11 @@ class TransportMap:
         One entry per place: ``effect``, ``std_error``, ``conf_low``, ``conf_high`` (posterior
         mean, standard deviation and quantiles of the average effect at such a place),
         ``probability`` by ``cluster`` with ``probability_std_error``, ``probability_conf_low`` and
-        ``probability_conf_high``, the most probable cluster as ``assigned``, ``support``
-        (distance to the training images, as a percentile of their own distances from each other)
-        and ``extrapolating`` (above the 99th); ``lon`` and ``lat`` where the images have them.
+        ``probability_conf_high``, the most probable cluster as ``assigned``, ``support`` and
+        ``extrapolating`` (support above 99); ``lon`` and ``lat`` where the images have them.
+        Support is a percentile: how far the place lies from the training images, as against how far
+        these lie from each other, by the encoder's features or by the mean and the standard
+        deviation of each band over the image, whichever is further.
     draws : (S,) array
         Average effect over the places in every joint posterior draw.
     level : float
@@ -184,8 +186,8 @@ def transport(fitted: Fitted, target: Target, *, level: float) -> TransportMap:
     check_level(level)
     posteriors = tuple(member.posterior for member in fitted.members)
     check_uncertain(posteriors)
-    by_image = fitted.features(Images.of(target.store), target.images)
-    far = fitted.reference.percentile(posteriors[0].features(by_image[0]))[target.inverse]
+    by_image, moments = fitted.features_and_moments(Images.of(target.store), target.images)
+    far = fitted.reference.percentile(posteriors[0].features(by_image[0]), moments)[target.inverse]
     features = [found[target.inverse] for found in by_image]
     effects, types, total = [], [], []
     for drawn in blocks_of_draws(posteriors, features, target.covariates):

@@ -80,7 +80,12 @@ def test_evaluation_rows_and_images_move_no_part_of_clusters_on_images(encoder):
     weights = after.members_[0].network.state_dict()
     for name, values in before.members_[0].network.state_dict().items():
         assert torch.equal(values, weights[name]), name
-    np.testing.assert_array_equal(*(fit._fitted.reference.distances for fit in (before, after)))
+    one, two = (fit._fitted.reference for fit in (before, after))
+    for space in ("features", "bands"):
+        for name in ("points", "distances"):
+            held = [getattr(getattr(each, space), name) for each in (one, two)]
+            np.testing.assert_array_equal(*held)
+    np.testing.assert_array_equal(one.whitening.columns, two.whitening.columns)
 
 
 def test_images_with_the_same_pixels_stay_in_one_part_and_are_one_cluster():

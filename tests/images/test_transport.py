@@ -11,7 +11,6 @@ import causalkit as ck
 from causalkit.data.images import ImageStore
 from causalkit.errors import ArgumentError, DataError, ExtrapolationWarning, IdentificationError
 from causalkit.images.posterior import Posterior
-from causalkit.images.support import Reference, thinned
 
 
 @pytest.fixture(scope="module")
@@ -32,23 +31,6 @@ def test_shifted_images_are_told_from_those_of_the_trial(motif_fit, seed):
     with pytest.warns(ExtrapolationWarning, match="of the places lie further"):
         found = motif_fit.transport(shifted.arrays)
     assert found.share_outside > 0.5
-
-
-def test_support_is_the_percentile_of_the_distance_to_the_tenth_neighbour():
-    rng = np.random.default_rng(0)
-    training, new = rng.normal(size=(80, 3)), rng.normal(size=(7, 3)) * 2
-    own = np.linalg.norm(training[:, None] - training, axis=2)
-    np.fill_diagonal(own, np.inf)
-    own = np.sort(own, axis=1)[:, 9]
-    away = np.sort(np.linalg.norm(new[:, None] - training, axis=2), axis=1)[:, 9]
-    wanted = [100 * (own <= distance).mean() for distance in away]
-    np.testing.assert_allclose(Reference.of(training).percentile(new), wanted)
-
-
-def test_references_are_thinned_evenly():
-    kept = thinned(np.arange(100, 200), 5)
-    assert kept.tolist() == [100, 125, 150, 174, 199]
-    assert thinned(kept, 5) is kept
 
 
 def test_the_average_covers_the_truth_and_comes_from_joint_draws(motif_fit, target, shown):
