@@ -155,7 +155,8 @@ class ImageEncoder:
         Raises
         ------
         ArgumentError
-            If ``mean`` and ``sd`` do not have one positive entry per band.
+            If ``mean`` and ``sd`` do not have one positive entry per band, or ``size`` is no whole
+            number above 0.
         """
         for label, values in (("mean", mean), ("sd", sd)):
             if values is not None and bands is not None and len(values) != len(bands):
@@ -171,7 +172,7 @@ class ImageEncoder:
             None if bands is None else tuple(str(plain(band)) for band in bands),
             None if mean is None else tuple(mean),
             None if sd is None else tuple(sd),
-            size,
+            None if size is None else check_count("size", size, least=1),
             None if trained_on is None else tuple(plain(key) for key in trained_on),
             check_flag("sequence", sequence),
         )

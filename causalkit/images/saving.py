@@ -306,7 +306,7 @@ def _arguments(estimator: Any) -> dict[str, Any]:
     for name, value in estimator.get_params(deep=False).items():
         if isinstance(value, date | np.datetime64) or (name == "device" and value is not None):
             value = str(value)
-        if isinstance(value, list | tuple):
+        if isinstance(value, list | tuple | np.ndarray):
             value = tuple(map(plain, value))
         if value is None or isinstance(plain(value), (*_PLAIN, tuple)):
             found[name] = plain(value)

@@ -110,3 +110,9 @@ def test_an_encoder_that_has_seen_outcomes_of_the_trial_is_refused(motif_rct, tr
     encoder = ["random", own] if listed else own
     with pytest.raises(ArgumentError, match=r"the encoder 'mine' was trained on the outcomes of 1"):
         ck.ImageEffectClusters(encoder=encoder, **FAST).fit(motif_rct.blind())
+
+
+@pytest.mark.parametrize("size", [0, 2.5])
+def test_the_side_that_images_are_resized_to_is_a_whole_number(size):
+    with pytest.raises(ArgumentError, match="size must be"):
+        ck.ImageEncoder.of(torch.nn.Conv2d(3, 4, 3), name="mine", size=size)

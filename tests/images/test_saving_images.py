@@ -203,6 +203,38 @@ def test_arguments_of_numpy_and_lists_come_back(small, tmp_path):
         assert loaded.get_params()[name] == given[name]
     assert loaded.split == (0.5, 0.125, 0.375)
     assert loaded.device == "cpu"
+    resized = ck.ImageEncoder.of(Powered((1, 2)), name="mine", size=np.int64(6))
+    fit.set_params(split=np.array([0.5, 0.125, 0.375]), encoder=resized, inference="map")
+    fit.fit(small.blind())
+    fit.save(tmp_path / "arrays")
+    loaded = ck.ImageEffectClusters.load(tmp_path / "arrays", encoder=resized)
+    xr.testing.assert_identical(fit.effect(small), loaded.effect(small))
+    assert loaded.split == (0.5, 0.125, 0.375)
+
+
+@pytest.mark.filterwarnings("ignore::causalkit.errors.CausalKitWarning")
+def test_arms_clusters_and_levels_that_json_lacks_come_back(small, tmp_path):
+    town = np.arange(520) % 260
+    pairs = pd.Index([("a", 1), ("b", 2)], tupleize_cols=False)
+    dates = pd.to_datetime(["2020-01-01", "2021-06-01"])
+    frame = small.frame.assign(
+        t=pd.Categorical.from_codes(small.frame["t"], pairs),
+        town=pd.Timestamp("2020-01-01") + pd.to_timedelta(town, "D"),
+        wave=pd.Categorical.from_codes(town % 2, dates),
+    )
+    roles = {"outcome": "y", "treatment": "t", "image": "image", "image_key": "place"}
+    data = ck.CausalData.from_frame(
+        frame, arrays=small.arrays, cluster="town", covariates=["wave"], **roles
+    )
+    encoder = ck.ImageEncoder.random(n_filters=4, size=3)
+    fit = ck.ImageEffectClusters(encoder=encoder, inference="map", **FAST).fit(data)
+    fit.save(tmp_path / "fit")
+    loaded = ck.ImageEffectClusters.load(tmp_path / "fit")
+    xr.testing.assert_identical(fit.effect(data), loaded.effect(data))
+    assert loaded.result_.contrast == ("('b', 2) vs ('a', 1)",) * 2
+    for estimand in ("clusters", "ate"):
+        one, two = (each.estimate(estimand).to_dict(arrays=True) for each in (fit, loaded))
+        assert one == two
 
 
 def _powered(_bands):
