@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 _ATOMS = (type(None), type(...), bool, int, float, complex, str, bytes, np.generic, range, PurePath)
+_LONGEST = 200  # text of an attribute, in characters
+_SHOWN = 3
 _LIBRARIES = ("torch", "causalkit", "numpy", "builtins", "functools", "collections", "math")
 
 
@@ -180,3 +182,41 @@ class Reader:
 
 def _from_library(made: Any) -> bool:
     return str(made.__module__).partition(".")[0] in _LIBRARIES
+
+
+def plain_parts(module: "nn.Module") -> dict[str, str]:
+    """Layers of a module, and those attributes that are plain values, as text.
+
+    Less than what a digest sees, but it says where two modules differ: ``"frame.powers"`` to
+    ``"(1, 2)"``. Attributes of layers of a library are in the text of the layer.
+    """
+    from torch import nn
+
+    found = {}
+    usual = vars(nn.Module()).keys()
+    for place, layer in module.named_modules():
+        found[f"layer {place or 'whole'}"] = f"{type(layer).__name__}({layer.extra_repr()})"
+        if _from_library(type(layer)):
+            continue
+        for name, value in vars(layer).items():
+            if name not in usual and _is_plain(value) and len(repr(value)) <= _LONGEST:
+                found[f"{place}.{name}" if place else name] = repr(value)
+    return found
+
+
+def differing_parts(fitted: dict[str, str], given: dict[str, str]) -> str:
+    """Layers and attributes that are not as in the fit, the first three of them."""
+    names = [name for name in fitted | given if fitted.get(name) != given.get(name)]
+    told = [
+        f"{name}, which is {given.get(name, 'absent')} and was {fitted.get(name, 'absent')}"
+        for name in names[:_SHOWN]
+    ]
+    return "; ".join(told) or "code or attributes, though not in layers or plain values"
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    if isinstance(value, dict):
+        return all(map(_is_plain, value.values()))
+    return isinstance(value, _ATOMS)

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from causalkit.module_digest import Reader
+from causalkit.module_digest import Reader, plain_parts
 
 if TYPE_CHECKING:
     from torch import nn
@@ -26,6 +26,14 @@ def encoder_digest(network: "nn.Module", *, weights: bool = True) -> str:
 def untold_parts(network: "nn.Module") -> tuple[str, ...]:
     """Attributes of an encoder that its digest does not see into, ``"name (type)"``."""
     return tuple(_read(network, weights=True).untold)
+
+
+def own_parts(network: "nn.Module") -> dict[str, str]:
+    """Layers and plain attributes of the modules of the user's own in an encoder, as text."""
+    from causalkit.images.pretrained import Flat
+
+    own = [part.module for part in network.modules() if isinstance(part, Flat)]
+    return {name: text for module in own for name, text in plain_parts(module).items()}
 
 
 def _read(network: "nn.Module", *, weights: bool) -> Reader:

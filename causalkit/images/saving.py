@@ -14,7 +14,7 @@ from causalkit.data.candidate import plain
 from causalkit.data.images import ImageStore
 from causalkit.errors import ArgumentError, StorageError
 from causalkit.images.batches import Lens
-from causalkit.images.encoder_digest import encoder_digest
+from causalkit.images.encoder_digest import encoder_digest, own_parts
 from causalkit.images.encoders import ImageEncoder, resolve_encoder
 from causalkit.images.fitting import Fitted, maker
 from causalkit.images.honest import Evaluation
@@ -25,6 +25,7 @@ from causalkit.images.settings import Settings
 from causalkit.images.splits import Parts
 from causalkit.images.support import Neighbours, Reference, Whitening
 from causalkit.images.survey import Bands
+from causalkit.module_digest import differing_parts
 from causalkit.provenance import versions
 from causalkit.results import EffectResult
 from causalkit.tensorfile import of_part, read_fit, save_fit
@@ -77,19 +78,21 @@ def save(estimator: Any, folder: Path) -> None:
 def _told(estimator: Any, network: Any) -> dict[str, Any]:
     """What tells the encoder of a fit; of a module of the user's own, its layers and code too."""
     encoder: ImageEncoder = estimator.encoder_
-    told = {
+    told: dict[str, Any] = {
         "name": encoder.name,
         "size": encoder.size,
         "bands": encoder.bands,
         "sequence": encoder.sequence,
         "own": _is_own(network),
         "digest": None,
+        "parts": {},
     }
     if told["own"]:
         # Built anew: what a module remembers of the images that it has seen is no part of it.
         with suppress(ArgumentError):  # the file of its first weights may have gone
             fresh = _built(estimator, encoder, estimator._fitted.layout)
             told["digest"] = encoder_digest(fresh, weights=False)
+            told["parts"] = own_parts(fresh)
     return told
 
 
@@ -237,9 +240,9 @@ def _check_code(
     fresh = _built(estimator, encoder, layout)
     if encoder_digest(fresh, weights=False) != stored["digest"]:
         raise ArgumentError(
-            f"the module of encoder {encoder.name!r} differs from the one of the fit in layers, "
-            "arguments, attributes or code, whatever its weights; pass the module that was fitted, "
-            "or fit anew."
+            f"the module of encoder {encoder.name!r} differs from the one of the fit in "
+            f"{differing_parts(stored['parts'], own_parts(fresh))}, whatever its weights; pass the "
+            "module that was fitted, or fit anew."
         )
 
 

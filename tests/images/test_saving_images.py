@@ -13,7 +13,9 @@ import xarray as xr
 
 import causalkit as ck
 from causalkit.errors import ArgumentError, NotFittedError, StorageError
-from causalkit.images.saving import SCHEMA
+from causalkit.images.encoder_digest import plain_parts
+from causalkit.images.pretrained import Flat
+from causalkit.images.saving import SCHEMA, _differing
 from causalkit.tensorfile import read_tensors, save_fit
 
 torch.set_num_threads(1)
@@ -178,10 +180,37 @@ def test_another_module_of_the_same_name_is_refused(small, tmp_path):
     for other, words in (
         (own(size=8, bands=bands), "with size 6, got 8"),
         (own(size=6), "with bands .*, got None"),
-        (own((1, 3), size=6, bands=bands), "differs from the one of the fit in layers"),
+        (own((1, 3), size=6, bands=bands), r"in powers, which is \(1, 3\) and was \(1, 2\), w"),
+        (own(torch.tensor([1, 2]), size=6, bands=bands), "which is absent and was"),
     ):
         with pytest.raises(ArgumentError, match=words):
             read(tmp_path / "fit", encoder=other)
+
+
+class Within(torch.nn.Module):
+    """A filter and powers, one inside of the other."""
+
+    def __init__(self, size, powers, table):
+        super().__init__()
+        self.filters, self.means = torch.nn.Conv2d(3, 4, size), Powered(powers)
+        self.table = table
+
+    def forward(self, image):
+        return self.means(self.filters(image))
+
+
+def test_the_layer_or_attribute_that_differs_is_named():
+    table = torch.tensor([1.0])
+
+    def parts(*given):
+        return plain_parts(Flat(Within(*given)))
+
+    fitted = parts(3, (1, 2), table)
+    wanted = "means.powers, which is (1, 3) and was (1, 2)"
+    assert _differing(fitted, parts(3, (1, 3), table)) == wanted
+    layer = _differing(fitted, parts(5, (1, 2), table))
+    assert layer.startswith("layer filters, which is Conv2d(3, 4, kernel_size=(5, 5)")
+    assert "not in layers or plain values" in _differing(fitted, parts(3, (1, 2), 2 * table))
 
 
 @pytest.mark.filterwarnings("ignore::causalkit.errors.CausalKitWarning")
