@@ -67,9 +67,9 @@ class Chosen:
     n_clusters : int
     table : DataFrame or None
         One row per number tried: ``n_clusters``, ``score`` (mean log predictive density of the
-        selection rows), ``place_gain`` (what knowing the place of a row adds to it), ``behind``
-        (the gain of the best without inactive types less this) and its ``std_error``, ``inactive``
-        (types that hardly occur), ``chosen``.
+        selection rows; at the mode where features are given), ``place_gain`` (what knowing the
+        place of a row adds to it), ``behind`` (the gain of the best without inactive types less
+        this) and its ``std_error``, ``inactive`` (types that hardly occur), ``chosen``.
     """
 
     members: tuple[Member, ...]
@@ -97,10 +97,13 @@ def fit_or_choose(
     a smaller one then says the same.
 
     Gains are of the selection rows; where features are given, which is cheap to fit, of all rows of
-    both parts, each by a mode that was fitted to other groups.
+    both parts, each by a mode that was fitted to other groups. Only the number that is kept then
+    gets its posterior.
     """
+    given = isinstance(source, FromFeatures)
+    tried = _modes(plan) if given and len(choice.candidates) > 1 else plan
     fitted = {
-        k: _members(source, parts, design, choice, plan, k, advance) for k in choice.candidates
+        k: _members(source, parts, design, choice, tried, k, advance) for k in choice.candidates
     }
     if len(fitted) == 1:
         ((k, members),) = fitted.items()
@@ -118,7 +121,13 @@ def fit_or_choose(
     scores = {k: member.score for k, member in best.items()}
     table = _compared(scores, gains, inactive, groups)
     k = int(table.loc[table["chosen"], "n_clusters"].iloc[0])
-    return Chosen(fitted[k], k, table)
+    kept = _members(source, parts, design, choice, plan, k, advance) if given else fitted[k]
+    return Chosen(kept, k, table)
+
+
+def _modes(plan: Plan) -> Plan:
+    """As planned, but for the mode in place of the posterior."""
+    return replace(plan, inference="map", n_ensemble=1)
 
 
 def _members(
@@ -182,7 +191,6 @@ def _crossed(
     n_groups = int(of_image.max()) + 1
     n_folds = min(N_FOLDS, n_groups)
     fold = stream(plan.seed, "choice").permutation(n_groups)[of_image] % n_folds
-    modes = replace(plan, inference="map", n_ensemble=1)
     gains: dict[int, list[Floats]] = {k: [] for k in choice.candidates}
     groups: list[Ints] = []
     for number in range(n_folds):
@@ -193,7 +201,7 @@ def _crossed(
         for k in choice.candidates[1:]:
             model = _mixture(choice, design, k)(features.shape[1])
             found = member_on(
-                (features[kept], features[held]), pair, design, model, modes, number=number
+                (features[kept], features[held]), pair, design, model, _modes(plan), number=number
             )
             gains[k].append(found.place_gains)
         groups.append(met + (int(groups[-1].max()) + 1 if groups else 0))

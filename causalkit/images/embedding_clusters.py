@@ -12,6 +12,7 @@ from causalkit.errors import ArgumentError, check_count
 from causalkit.images.batches import Rows
 from causalkit.images.cluster_map import ClusterMap
 from causalkit.images.effect_map import facts_of
+from causalkit.images.embedding_model import check_feasible
 from causalkit.images.embedding_source import (
     Vectors,
     columns_like,
@@ -251,6 +252,8 @@ class EmbeddingEffectClusters(ClusterMap):
             self._reduced(vectors.values[train.images]),
             self._reduced(vectors.values[select.images]),
         )
+        if plan.inference == "nuts":
+            check_feasible(source.train.shape[1], train.order.size)
         chosen = fit_or_choose(source, (train, select), design, mixture_choice(self), plan)
         self.members_ = chosen.members
         self.n_clusters_ = chosen.n_clusters

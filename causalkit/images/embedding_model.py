@@ -67,16 +67,19 @@ def bayes(name: str) -> Any:
         return require(name, extra="bayes", needed_by="EmbeddingEffectClusters(inference='nuts')")
 
 
-def check_size(model: Mixture, n: int) -> None:
-    """Refuse samples for which the sampler takes days.
+def check_feasible(n_features: int, n: int) -> None:
+    """Refuse samples for which the sampler takes days, before anything is fitted to them.
 
     Raises
     ------
     ArgumentError
+    MissingDependencyError
+        If PyMC is not there.
     """
-    if model.n_features > MOST_FEATURES:
+    bayes("pymc")
+    if n_features > MOST_FEATURES:
         raise ArgumentError(
-            f"inference='nuts' takes at most {MOST_FEATURES} features, got {model.n_features}; "
+            f"inference='nuts' takes at most {MOST_FEATURES} features, got {n_features}; "
             f"lower n_components, or use inference='svi_fullrank'."
         )
     if n > MOST_ROWS:
@@ -219,7 +222,6 @@ def sample_posterior(
     ConvergenceWarning
         If the largest R-hat exceeds 1.01, or the least bulk effective sample size is below 400.
     """
-    check_size(model, data.outcome.size)
     pm = bayes("pymc")
     with build(model, data) as made, warnings.catch_warnings():
         warnings.simplefilter("ignore")

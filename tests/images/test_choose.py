@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import causalkit as ck
-from causalkit.images import training
+from causalkit.images import choose, training
 from causalkit.images.choose import _compared, _error_of_mean
 from causalkit.images.mixture import Sample, log_likelihood, parts_of, type_log_probs
 from causalkit.images.model import Mixture
@@ -86,6 +86,32 @@ def test_every_look_at_the_images_has_the_precision_that_was_asked_for(monkeypat
     # By number of clusters: both parts, and the shares of types; then the reference and the rest.
     assert len(looked) >= 7
     assert set(looked) == {torch.bfloat16}
+
+
+@pytest.mark.filterwarnings("ignore::causalkit.errors.CausalKitWarning")
+def test_only_the_number_that_is_kept_gets_its_posterior(monkeypatch):
+    fitted = []
+
+    def member_on(features, parts, design, model, plan, **more):
+        fitted.append((model.n_types, plan.inference))
+        return real(features, parts, design, model, plan, **more)
+
+    real = choose.member_on
+    monkeypatch.setattr(choose, "member_on", member_on)
+    data = ck.generators.embedding_rct(0, n=800).blind()
+
+    def fit(n_clusters):
+        few = {"likelihood": "normal", "n_restarts": 1, "n_draws": 40, "random_state": 0}
+        return ck.EmbeddingEffectClusters(n_clusters=n_clusters, max_clusters=3, **few).fit(data)
+
+    auto = fit("auto")
+    number = auto.n_clusters_
+    assert [k for k, how in fitted if how != "map"] == [number]
+    given = fit(number)
+    np.testing.assert_array_equal(
+        auto.members_[0].posterior.draws, given.members_[0].posterior.draws
+    )
+    assert auto.members_[0].score == given.members_[0].score
 
 
 def picked(n_seeds, **design):

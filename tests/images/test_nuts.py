@@ -6,11 +6,12 @@ import torch
 
 from causalkit import EmbeddingEffectClusters, generators
 from causalkit.errors import ArgumentError, ConvergenceWarning
+from causalkit.images import choose, embedding_model
 from causalkit.images.embedding_model import (
     Arrays,
     _warn_of_disagreement,
     build,
-    check_size,
+    check_feasible,
     natural,
 )
 from causalkit.images.mixture import Sample, log_joint
@@ -96,9 +97,18 @@ def test_natural_scales_are_positive_and_leave_out_what_the_model_lacks():
 
 def test_samples_that_take_days_are_refused():
     with pytest.raises(ArgumentError, match="at most 64 features, got 65"):
-        check_size(Mixture(n_types=2, n_features=65), 100)
+        check_feasible(65, 100)
     with pytest.raises(ArgumentError, match="20,000 training rows, got 20,001"):
-        check_size(Mixture(n_types=2, n_features=4), 20_001)
+        check_feasible(4, 20_001)
+
+
+def test_they_are_refused_before_the_number_of_clusters_is_looked_for(monkeypatch):
+    monkeypatch.setattr(embedding_model, "MOST_FEATURES", 3)
+    monkeypatch.setattr(choose, "member_on", None)
+    data = generators.embedding_rct(seed=0, n=600).blind()
+    fit = EmbeddingEffectClusters(n_clusters="auto", inference="nuts", random_state=0)
+    with pytest.raises(ArgumentError, match="at most 3 features, got 4"):
+        fit.fit(data)
 
 
 def effects(fit):
