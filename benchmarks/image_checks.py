@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 python benchmarks/image_checks.py [salience] [transport] [units] [nuts] [vi]
 
-Parts that are not named keep what they have. On one core salience takes five minutes, nuts five,
+Parts that are not named keep what they have. On one core salience takes ten minutes, nuts five,
 and the others a minute or two each. The page is written by
 ``python benchmarks/image_targets.py page``.
 """
@@ -102,8 +102,10 @@ def salience(seed: int) -> Iterator[dict[str, Any]]:
         ) -> dict[str, float]:
             found = fit.salience(rct, images=keys, occlusion=True, at=at)
             size, fall = found["magnitude"].values, found["occlusion"].values
+            noisy = fit.salience(rct, images=keys, at=at, noise=1.0)["magnitude"].values
             return {
                 "peak": pointing(size, boxes),
+                "noisy": pointing(noisy, boxes),
                 "mass": mass_inside(size, boxes),
                 "square": overlapping(fall, boxes),
             }

@@ -14,6 +14,7 @@ from causalkit.images.fitting import Fitted
 from causalkit.images.inputs import restricted, target_of
 from causalkit.images.splits import Parts
 from causalkit.images.transport import TransportMap, transport
+from causalkit.rng import seed_of
 from causalkit.typing import Floats
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class PixelMap(ClusterMap):
         block: int = 8,
         segments: Any = None,
         at: Literal["posterior", "mode"] = "posterior",
+        noise: float = 0.0,
         n_draws: int = 100,
         batch_size: int = 64,
         to_zarr: Any = None,
@@ -62,6 +64,10 @@ class PixelMap(ClusterMap):
             Explain the mean probability over posterior draws, which is what is predicted, or that
             at the mode that the encoder was trained with. The latter shows what was learned, more
             sharply: draws also weigh features that hardly matter.
+        noise : float, default 0
+            Average the derivative over twenty copies of the image with normal noise of so many
+            standard deviations of each band. With 1 the largest derivative is a better witness, as
+            that of single pixels depends on their neighbours by chance.
         n_draws, batch_size : int, default 100 and 64
             Posterior draws per member, and images at once.
         to_zarr : path, optional
@@ -85,6 +91,11 @@ class PixelMap(ClusterMap):
             If there is one cluster.
         StorageError
             If the store cannot be written.
+
+        References
+        ----------
+        Smilkov, Thorat, Kim, Viégas & Wattenberg (2017). SmoothGrad: removing noise by adding
+        noise. arXiv:1706.03825.
         """
         from causalkit.images.salience import Wish, cluster_number, salience
 
@@ -98,6 +109,8 @@ class PixelMap(ClusterMap):
             at=at,
             n_draws=n_draws,
             batch_size=batch_size,
+            noise=noise,
+            seed=seed_of(self.seed_, "salience") % 2**63,
         )
         chosen = store if images is None else restricted(store, images)
         return salience(self._fitted, chosen, wish, to_zarr=to_zarr)

@@ -2,10 +2,12 @@
 
     s(M) = d logit p̃_k / dM,   p̃_k = (1 − ε) E[π_k] + ε / K,   ε = .01
 
-with E over posterior draws and members, taken before the derivative.
+with E over posterior draws and members, taken before the derivative; on request averaged over
+copies of the image with noise.
 
 Sources: Jerzak, Johansson & Daoud (2023), CLeaR, for the derivative of mean type probabilities;
-Zeiler & Fergus (2014), ECCV, for occlusion.
+Smilkov et al. (2017), arXiv:1706.03825, for copies with noise; Zeiler & Fergus (2014), ECCV, for
+occlusion.
 """
 
 from collections.abc import Iterator, Sequence
@@ -30,6 +32,7 @@ from causalkit.images.inputs import check_keys
 from causalkit.images.mixture import type_log_probs
 from causalkit.images.model import Mixture
 from causalkit.images.training import forward, not_finite
+from causalkit.inference.arguments import check_number
 from causalkit.optional import require
 from causalkit.typing import Ints, Singles
 
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 SMOOTHING = 0.01
+N_COPIES = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +57,10 @@ class Wish:
     segments : None, "blocks", array or DataArray
     at : {"posterior", "mode"}
     n_draws, batch_size : int
+    noise : float
+        Standard deviation of the noise, in those of each band; 0 for the image as it is.
+    seed : int
+        Of the noise.
     """
 
     cluster: int
@@ -62,6 +70,8 @@ class Wish:
     at: str
     n_draws: int
     batch_size: int
+    noise: float
+    seed: int
 
 
 def cluster_number(cluster: Any, n_clusters: int) -> int:
@@ -113,6 +123,8 @@ def salience(fitted: Fitted, store: ImageStore, wish: Wish, *, to_zarr: Any = No
     for name in ("block", "n_draws", "batch_size"):
         check_count(name, getattr(wish, name), least=1)
     check_choice("at", wish.at, ("posterior", "mode"))
+    if check_number("noise", wish.noise) < 0.0:
+        raise ArgumentError(f"noise must be at least 0, got {wish.noise}.")
     parts = _batches(fitted, store, wish)
     if to_zarr is None:
         dim = str(store.pixels.dims[0])
@@ -129,7 +141,7 @@ def _batches(fitted: Fitted, store: ImageStore, wish: Wish) -> Iterator["xr.Data
         wrong = ~torch.isfinite(pixels).flatten(1).all(dim=1).cpu().numpy()
         if wrong.any():
             raise not_finite(images, positions[wrong], raw[wrong])
-        gradient, chance = _gradient(views, pixels, wish.cluster)
+        gradient, chance = _asked_gradient(views, pixels, len(store.bands), wish)
         shown = gradient[..., : len(store.bands), :, :]  # a band for missing pixels stays out
         found: dict[str, Any] = {
             "magnitude": torch.linalg.vector_norm(shown, dim=-3),
@@ -169,6 +181,24 @@ class _View:
 
 def _types(views: Sequence[_View], pixels: Tensor) -> Tensor:
     return torch.stack([view.types(pixels) for view in views]).mean(dim=0)
+
+
+def _asked_gradient(
+    views: Sequence[_View], pixels: Tensor, n_bands: int, wish: Wish
+) -> tuple[Tensor, Tensor]:
+    """Derivative at the pixels or its mean about them, and the probability at the pixels."""
+    if wish.noise == 0.0:
+        return _gradient(views, pixels, wish.cluster)
+    total = torch.zeros_like(pixels)
+    # Every image gets the same noise, so that neither batch nor order matter.
+    generator = torch.Generator().manual_seed(wish.seed)
+    for _ in range(N_COPIES):
+        drawn = torch.randn(pixels.shape[1:], generator=generator).to(pixels.device)
+        drawn[..., n_bands:, :, :] = 0.0  # where pixels are missing stays as it is
+        total += _gradient(views, pixels + wish.noise * drawn, wish.cluster)[0]
+    with torch.no_grad():
+        chance = _types(views, pixels)[:, wish.cluster]
+    return total / N_COPIES, chance
 
 
 def _gradient(views: Sequence[_View], pixels: Tensor, cluster: int) -> tuple[Tensor, Tensor]:
@@ -312,6 +342,7 @@ def _attributes(fitted: Fitted, store: ImageStore, wish: Wish) -> dict[str, Any]
         "at": wish.at,
         "smoothing": SMOOTHING,
         "block": wish.block,
+        "noise": wish.noise,
     }
 
 

@@ -17,6 +17,8 @@ from benchmarks.image_checks import (
     without_learning,
 )
 from causalkit.errors import ArgumentError, DataError, IdentificationError, StorageError
+from causalkit.images.salience import Wish, _asked_gradient
+from causalkit.rng import seed_of
 
 torch.set_num_threads(1)
 
@@ -157,6 +159,52 @@ def test_the_batch_does_not_matter_and_results_are_single(motif_rct, motif_fit):
     assert one["lon"].equals(some["lon"])
 
 
+def test_noise_averages_the_derivative_over_copies_with_noise(motif_rct, motif_fit):
+    some = motif_rct.arrays["image"].isel(place=slice(0, 4))
+    found = motif_fit.salience(some, noise=0.5)
+    generator = torch.Generator().manual_seed(seed_of(motif_fit.seed_, "salience") % 2**63)
+    sd = motif_fit._fitted.lens.bands.sd[:, None, None]
+    each = []
+    for _ in range(20):
+        drawn = torch.randn((3, 32, 32), generator=generator).numpy()
+        each.append(motif_fit.salience(some + 0.5 * sd * drawn)["direction"])
+    np.testing.assert_allclose(found["direction"], np.mean(each, axis=0), rtol=1e-3, atol=1e-5)
+    plain = motif_fit.salience(some)
+    np.testing.assert_allclose(found["probability"], plain["probability"], rtol=1e-5)
+    assert np.abs(found["direction"] - plain["direction"]).max() > 1e-3
+    apart = motif_fit.salience(some, noise=0.5, batch_size=1)
+    xr.testing.assert_allclose(apart, found, rtol=1e-4)
+
+
+def test_noise_leaves_alone_where_pixels_are_missing():
+    seen = []
+
+    class View:
+        def types(self, pixels):
+            seen.append(pixels.detach())
+            first = torch.sigmoid(pixels.flatten(1).mean(dim=1))
+            return torch.stack([1.0 - first, first], dim=1)
+
+    wish = Wish(
+        cluster=1,
+        occlusion=False,
+        block=8,
+        segments=None,
+        at="mode",
+        n_draws=1,
+        batch_size=2,
+        noise=0.7,
+        seed=0,
+    )
+    pixels = torch.zeros((2, 3, 4, 4))
+    _asked_gradient([View()], pixels, 2, wish)
+    drawn = torch.stack(seen[:-1])
+    assert (drawn[:, :, 2] == 0.0).all()
+    # Of 640 numbers the deviation errs by 3 %.
+    assert float(drawn[:, 0, :2].std()) == pytest.approx(0.7, rel=0.15)
+    assert torch.equal(seen[-1], pixels)
+
+
 def test_segments_average_the_magnitude_over_their_pixels(motif_rct, motif_fit):
     some = motif_rct.arrays["image"].isel(place=slice(0, 4))
     labels = np.random.default_rng(0).integers(0, 5, (4, 32, 32))
@@ -231,6 +279,8 @@ def test_what_cannot_be_asked_is_refused(motif_rct, motif_fit):
         motif_fit.salience(motif_rct, images=[5, 99_999])
     with pytest.raises(ArgumentError, match="unknown at 'mean'"):
         motif_fit.salience(motif_rct, images=[5], at="mean")
+    with pytest.raises(ArgumentError, match=r"noise must be at least 0, got -0\.5"):
+        motif_fit.salience(motif_rct, images=[5], noise=-0.5)
     with pytest.raises(ArgumentError, match="'blocks' or an array"):
         motif_fit.salience(motif_rct, images=[5], segments="squares")
     small = ck.generators.image_rct(0, n_images=520, size=8)
