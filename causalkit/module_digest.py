@@ -3,7 +3,7 @@
 import hashlib
 import inspect
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import PurePath
@@ -204,9 +204,9 @@ def plain_parts(module: "nn.Module") -> dict[str, str]:
     return found
 
 
-def differing_parts(fitted: dict[str, str], given: dict[str, str]) -> str:
+def differing_parts(fitted: Mapping[str, str], given: Mapping[str, str]) -> str:
     """Layers and attributes that are not as in the fit, the first three of them."""
-    names = [name for name in fitted | given if fitted.get(name) != given.get(name)]
+    names = [name for name in {**fitted, **given} if fitted.get(name) != given.get(name)]
     told = [
         f"{name}, which is {given.get(name, 'absent')} and was {fitted.get(name, 'absent')}"
         for name in names[:_SHOWN]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from causalkit.errors import ArgumentError, ArgumentTypeError
-from causalkit.module_digest import Reader
+from causalkit.module_digest import Reader, differing_parts, plain_parts
 from causalkit.transtee.layout import Parameter
 
 if TYPE_CHECKING:
@@ -27,11 +27,14 @@ class OwnModule:
     digest : str
         Of its layers, code and attributes, without :meth:`state`, as it was given: what a module
         remembers of the rows that it has seen is no part.
+    parts : mapping of str to str
+        Layers and plain attributes, by which it is told where another differs.
     """
 
     role: str
     module: Any
     digest: str
+    parts: "Mapping[str, str]"
 
     @classmethod
     def of(cls, role: str, module: Any) -> "OwnModule | None":
@@ -62,7 +65,7 @@ class OwnModule:
         copied = deepcopy(module).eval()
         reader = Reader(lambda part: _state(part) if part is copied else ())
         reader.module(copied)
-        return cls(role, copied, reader.digest())
+        return cls(role, copied, reader.digest(), plain_parts(copied))
 
     @property
     def name(self) -> str:
@@ -95,7 +98,7 @@ class OwnModule:
                 )
             mine[name].copy_(state[name])
 
-    def check(self, digest: str) -> None:
+    def check(self, digest: str, parts: "Mapping[str, str]") -> None:
         """Refuse another module than the one of a fit.
 
         Raises
@@ -105,9 +108,9 @@ class OwnModule:
         """
         if self.digest != digest:
             raise ArgumentError(
-                f"the {self.name} passed as {self.role} differs from that of the fit in layers, "
-                "code or attributes, such as a number that it is made with; pass the module that "
-                "was fitted, or fit anew."
+                f"the {self.name} passed as {self.role} differs from that of the fit in "
+                f"{differing_parts(parts, self.parts)}; pass the module that was fitted, or fit "
+                "anew."
             )
 
     def blocks(self) -> dict[str, Parameter]:

@@ -43,7 +43,7 @@ def save(estimator: Any, folder: Path) -> None:
         "arguments": _arguments(estimator),
         "seed": estimator.seed_,
         "own": {
-            one.role: {"class": one.name, "digest": one.digest}
+            one.role: {"class": one.name, "digest": one.digest, "parts": one.parts}
             for one in _own(estimator._settings)
             if one is not None
         },
@@ -170,7 +170,7 @@ def _own(settings: Settings) -> tuple[OwnModule | None, ...]:
     return settings.action_encoder, settings.covariate_encoder
 
 
-def _check_own(stored: dict[str, dict[str, str]], given: dict[str, Any]) -> None:
+def _check_own(stored: dict[str, dict[str, Any]], given: dict[str, Any]) -> None:
     """Refuse modules that are not of the classes that were saved."""
     for role in ROLES:
         module = OwnModule.of(role, given.get(role))
@@ -198,7 +198,8 @@ def load(cls: Any, folder: Path, modules: dict[str, Any]) -> Any:
     for module in _own(settings):
         if module is not None:
             module.take(of_part(tensors, module.role))
-            module.check(facts["own"][module.role]["digest"])
+            told = facts["own"][module.role]
+            module.check(told["digest"], told["parts"])
     try:
         model = _model(tensors, facts, device, _own(settings), compiles=settings.compiles)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:

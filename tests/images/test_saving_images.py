@@ -13,9 +13,10 @@ import xarray as xr
 
 import causalkit as ck
 from causalkit.errors import ArgumentError, NotFittedError, StorageError
-from causalkit.images.encoder_digest import plain_parts
+from causalkit.images.encoder_digest import own_parts
 from causalkit.images.pretrained import Flat
-from causalkit.images.saving import SCHEMA, _differing
+from causalkit.images.saving import SCHEMA
+from causalkit.module_digest import differing_parts
 from causalkit.tensorfile import read_tensors, save_fit
 
 torch.set_num_threads(1)
@@ -203,14 +204,14 @@ def test_the_layer_or_attribute_that_differs_is_named():
     table = torch.tensor([1.0])
 
     def parts(*given):
-        return plain_parts(Flat(Within(*given)))
+        return own_parts(Flat(Within(*given)))
 
     fitted = parts(3, (1, 2), table)
     wanted = "means.powers, which is (1, 3) and was (1, 2)"
-    assert _differing(fitted, parts(3, (1, 3), table)) == wanted
-    layer = _differing(fitted, parts(5, (1, 2), table))
+    assert differing_parts(fitted, parts(3, (1, 3), table)) == wanted
+    layer = differing_parts(fitted, parts(5, (1, 2), table))
     assert layer.startswith("layer filters, which is Conv2d(3, 4, kernel_size=(5, 5)")
-    assert "not in layers or plain values" in _differing(fitted, parts(3, (1, 2), 2 * table))
+    assert "not in layers or plain values" in differing_parts(fitted, parts(3, (1, 2), 2 * table))
 
 
 @pytest.mark.filterwarnings("ignore::causalkit.errors.CausalKitWarning")
