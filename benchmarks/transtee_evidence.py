@@ -8,6 +8,8 @@
     python benchmarks/transtee_evidence.py t8                    # forgetting the treatment
     python benchmarks/transtee_evidence.py t3 --splits FILE      # binary IHDP, 100 replications
     python benchmarks/transtee_evidence.py binary --splits FILE  # the recipe on some, an hour
+    python benchmarks/transtee_evidence.py econml --splits FILE  # its learners, a quarter of one
+    python benchmarks/transtee_evidence.py econml_doses          # its learners, dose as in T1
 
 FILE is the table of published IHDP splits (``test_idx (75, 100)``); without it the splits are the
 generator's own, and the page says so. Every finished part is kept in
@@ -23,24 +25,24 @@ from typing import Any
 
 import numpy as np
 import torch
+import transtee_econml as learners
 import transtee_released as released
 import transtee_released_rivals as rivals
-from sklearn.ensemble import RandomForestRegressor
 from sklearn.linear_model import LogisticRegression
 from transtee_evidence_page import (
     N_AVERAGES,
     N_BANDS,
-    N_FORGETTING,
     N_SHIFT,
     RANGES,
     SETTINGS,
     page,
+    summary,
 )
+from transtee_forgetting import forgotten
 
 import causalkit as ck
 from causalkit.generators.replications import ihdp_split
 from causalkit.registry import ESTIMATORS, load
-from causalkit.transtee.predicting import representation
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "evidence" / "transtee.md"
@@ -52,18 +54,6 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "five on bootstrap rows": {"n_ensemble": 5, "bootstrap": True},
     "four that leave out a fifth each, the default": {},
 }
-
-
-def summary(values: Any) -> dict[str, float]:
-    """Mean with its Monte-Carlo error, and median."""
-    values = np.asarray(values, dtype=float)
-    return {
-        "mean": float(values.mean()),
-        "mcse": float(values.std(ddof=1) / np.sqrt(values.size)),
-        "median": float(np.median(values)),
-        "worst": float(values.max()),
-        "not_finite": int((~np.isfinite(values)).sum()),
-    }
 
 
 def curve_errors(datasets: list[Any], cls: Any = ck.TransTEE, **arguments: Any) -> dict[str, Any]:
@@ -173,7 +163,7 @@ def settings(_: argparse.Namespace) -> dict[str, Any]:
 
 def t4(_: argparse.Namespace) -> dict[str, Any]:
     small = [ck.generators.dose_synthetic(k, n=700, n_test=200) for k in range(20)]
-    large = [ck.generators.dose_synthetic(100 + k, n=5200, n_test=200) for k in range(4)]
+    large = [ck.generators.dose_synthetic(100 + k, n=5200, n_test=200) for k in range(20)]
     return {"500 rows": curve_errors(small), "5,000 rows": curve_errors(large)}
 
 
@@ -224,58 +214,9 @@ def t7(_: argparse.Namespace) -> dict[str, Any]:
     return {"covers": summary(held), "bias": summary(errors), "se over sd": float(ratio)}
 
 
-def left_to_a_forest(data: ck.CausalData, fit: Any) -> float:
-    """Share of the treatment's variance that a forest finds in the representation: new rows' R²."""
-    stack = fit.model_.stacks[0]
-    r = representation(stack, fit.model_.asked(data.blind()).covariates)[0]
-    treatment = data.frame[data.roles.treatment[0]]
-    if data.roles.kinds[0] == "multi":
-        treatment = treatment == treatment.iloc[0]
-    t, member = treatment.to_numpy(dtype=float), stack.members[0]
-    forest = RandomForestRegressor(200, min_samples_leaf=5, random_state=0)
-    forest.fit(r[member.train], t[member.train])
-    return float(forest.score(r[member.valid], t[member.valid]))
-
-
 def t8(_: argparse.Namespace) -> dict[str, Any]:
-    """What a regulariser leaves of the treatment in the representation, and what it costs."""
-    numbers = range(100, 100 + N_FORGETTING)
-    doses = np.array([0.3, 0.7])
-    designs: dict[str, Any] = {
-        "arms": [ck.generators.multi_arm(k, n_arms=2, selection=1.5) for k in numbers],
-        "arms, randomised": [ck.generators.multi_arm(k, n_arms=2, selection=0.0) for k in numbers],
-        "doses": [ck.generators.dose_synthetic(k, n=1000) for k in numbers],
-    }
-
-    def error(data: ck.CausalData, fit: Any) -> float:
-        if data.truth.unit_response is None:
-            effect, true = fit.effect(data.blind()), 1.0 + 0.5 * data.frame["x1"].to_numpy()
-        else:
-            effect = fit.effect(data.blind(), treatment=doses[1], baseline=doses[0])
-            true = np.diff(data.truth.unit_response(doses), axis=1)[:, 0]
-        return ck.metrics.pehe(effect["effect"].values.ravel(), true)
-
-    found: dict[str, Any] = {}
-    for name, datasets in designs.items():
-        for width in (8, 32):
-            for regularizer in (None, "tr", "ptr"):
-                fits = ck.TransTEE.fit_many(
-                    [data.blind() for data in datasets],
-                    d_model=width,
-                    n_ensemble=1,
-                    max_epochs=120,
-                    regularizer=regularizer,
-                    regularizer_weight=2.0,
-                    random_state=0,
-                )
-                left = [f.diagnostics_["treatment left in the representation, R²"] for f in fits]
-                trees = [left_to_a_forest(*pair) for pair in zip(datasets, fits, strict=True)]
-                found[f"{name}|{width}|{regularizer}"] = {
-                    "left": summary(left),
-                    "forest": summary(trees),
-                    "pehe": summary([error(*pair) for pair in zip(datasets, fits, strict=True)]),
-                }
-    return found
+    """Rows that are not kept; those of one design take some minutes."""
+    return forgotten(read().get("t8", {}), lambda found: write(read() | {"t8": found}))
 
 
 def unit_errors(
@@ -334,6 +275,22 @@ def t3(arguments: argparse.Namespace) -> dict[str, Any]:
     return found
 
 
+def econml(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Learners of EconML on the replications of T3, kept after every ten."""
+    split = {"published split": arguments.splits is not None}
+
+    def keep(found: dict[str, Any]) -> None:
+        write(read() | {"econml": split | found})
+        print("econml", next(iter(found.values()))["n"], flush=True)
+
+    return split | learners.infants(range(1, 101), arguments.splits, keep)
+
+
+def econml_doses(_: argparse.Namespace) -> dict[str, Any]:
+    """Those that admit a dose, on the splits that other networks had."""
+    return learners.doses(range(N_SHIFT), {})
+
+
 PARTS = {
     "t1": t1,
     "released": released_recipe,
@@ -343,6 +300,8 @@ PARTS = {
     "settings": settings,
     "t3": t3,
     "binary": binary,
+    "econml": econml,
+    "econml_doses": econml_doses,
     "t4": t4,
     "bands": bands,
     "t7": t7,

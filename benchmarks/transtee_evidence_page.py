@@ -28,6 +28,18 @@ GOALS = {
 }
 
 
+def summary(values: Any) -> dict[str, float]:
+    """Mean with its Monte-Carlo error, and median."""
+    values = np.asarray(values, dtype=float)
+    return {
+        "mean": float(values.mean()),
+        "mcse": float(values.std(ddof=1) / np.sqrt(values.size)),
+        "median": float(np.median(values)),
+        "worst": float(values.max()),
+        "not_finite": int((~np.isfinite(values)).sum()),
+    }
+
+
 def cell(one: dict[str, float]) -> str:
     return f"{one['mean']:.3f} ({one['mcse']:.3f}) | {one['median']:.3f} | {one['worst']:.3f}"
 
