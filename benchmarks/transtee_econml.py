@@ -17,7 +17,7 @@ from sklearn.ensemble import GradientBoostingRegressor, RandomForestRegressor
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, SplineTransformer
-from transtee_evidence_page import summary
+from transtee_summary import summary
 
 import causalkit as ck
 from causalkit.generators.replications import ihdp_split
@@ -111,13 +111,16 @@ WAYS: dict[str, Effects] = {
 }
 
 
-def infants(replications: range, table: str | None, tell: Callable[[Any], None]) -> dict[str, Any]:
-    """Errors of unit effects as in T3, by estimator; kept after every ten replications."""
-    errors: dict[str, dict[str, list[float]]] = {
-        name: {by: [] for by in ("out", "in", "eps_ate", "scaled", "seconds")} for name in WAYS
-    }
-    found: dict[str, Any] = {}
-    for k in replications:
+def infants(
+    errors: dict[str, dict[str, list[float]]],
+    count: int,
+    table: str | None,
+    keep: Callable[[Any], None],
+) -> dict[str, Any]:
+    """Errors of unit effects as in T3 up to a replication, after those that are there."""
+    for name in WAYS:
+        errors.setdefault(name, {by: [] for by in ("out", "in", "eps_ate", "scaled", "seconds")})
+    for k in range(1 + len(errors[next(iter(WAYS))]["out"]), count + 1):
         data = ck.generators.ihdp_published(0, replication=k)
         train, test = ihdp_split(k, table=table)
         x, true = data.matrix("covariates"), data.truth.cate
@@ -131,21 +134,8 @@ def infants(replications: range, table: str | None, tell: Callable[[Any], None])
             kept["in"].append(float(np.sqrt((error[train] ** 2).mean())))
             kept["eps_ate"].append(float(abs(error[test].mean())))
             kept["scaled"].append(kept["out"][-1] / float(true.std()))
-        if k % 10 == 0:
-            found = {name: _row(one) for name, one in errors.items()}
-            tell(found)
-    return found
-
-
-def _row(one: dict[str, list[float]]) -> dict[str, Any]:
-    found: dict[str, Any] = {
-        name: summary(one[name]) for name in ("out", "in", "eps_ate", "scaled")
-    }
-    return found | {
-        "seconds": float(np.mean(one["seconds"])),
-        "n": len(one["out"]),
-        "errors": one["out"],
-    }
+        keep(errors)
+    return errors
 
 
 def curve(model: Any, train: ck.CausalData, x: Any, doses: Any, *, by: str) -> Any:

@@ -36,9 +36,9 @@ from transtee_evidence_page import (
     RANGES,
     SETTINGS,
     page,
-    summary,
 )
 from transtee_forgetting import forgotten
+from transtee_summary import summary
 
 import causalkit as ck
 from causalkit.generators.replications import ihdp_split
@@ -276,14 +276,16 @@ def t3(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def econml(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Learners of EconML on the replications of T3, kept after every ten."""
+    """Learners of EconML on the replications of T3, those that are not kept."""
     split = {"published split": arguments.splits is not None}
+    found = read().get("econml", split | {"errors": {}})
 
-    def keep(found: dict[str, Any]) -> None:
-        write(read() | {"econml": split | found})
-        print("econml", next(iter(found.values()))["n"], flush=True)
+    def keep(errors: dict[str, Any]) -> None:
+        write(read() | {"econml": split | {"errors": errors}})
+        print("econml", len(next(iter(errors.values()))["out"]), flush=True)
 
-    return split | learners.infants(range(1, 101), arguments.splits, keep)
+    errors = learners.infants(found["errors"], arguments.count, arguments.splits, keep)
+    return split | {"errors": errors}
 
 
 def econml_doses(_: argparse.Namespace) -> dict[str, Any]:
@@ -326,7 +328,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=[])
     parser.add_argument("--splits", default=None)
-    parser.add_argument("--count", type=int, default=50, help="replications of binary")
+    parser.add_argument("--count", type=int, default=50, help="replications of binary and econml")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 from sklearn.ensemble import RandomForestRegressor
-from transtee_evidence_page import N_FORGETTING, summary
+from transtee_evidence_page import N_FORGETTING
+from transtee_summary import summary
 
 import causalkit as ck
 from causalkit.transtee.predicting import representation
