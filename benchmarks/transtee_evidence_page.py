@@ -303,7 +303,7 @@ def page(kept: dict[str, Any]) -> str:
         "settings": regularised,
         "t3": binary_table,
         "binary": lambda found: ["", beside_recipe(found)],
-        "econml": lambda found: unit_table(found, kept) if {"t3", "binary"} <= kept.keys() else [],
+        "econml": lambda found: unit_table(found, kept.get("binary", {"ours": []})["ours"]),
         "bands": coverage,
         "t7": lambda found: ["", average_words(found)],
         "t8": forgetting,
