@@ -102,7 +102,7 @@ def verdict(part: str, draws: Draws) -> str:
 
 def page(kept: dict[str, Any]) -> str:
     lines = [
-        "# TransTEE beside other networks: doses of arms, and graphs",
+        "# TransTEE beside other networks: doses of arms, texts, and graphs",
         "",
         "Made by `python benchmarks/transtee_rivals.py`; four networks each and early stopping "
         "alike. Means over draws, with their Monte-Carlo error, and medians; seconds of the "
