@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from causalkit.data import CausalData, Requires
-from causalkit.errors import check_count
+from causalkit.errors import ArgumentError, check_count
 from causalkit.nuisance.learners import Kind
 from causalkit.optional import require
 from causalkit.rng import RandomState
@@ -280,9 +280,21 @@ def _features(data: CausalData) -> tuple[Any, Any]:
 
 
 def _population(model: Any, x: Any) -> tuple[Any, Any]:
-    """Mean effect over the sample and its standard error."""
+    """Mean effect over the sample and its standard error.
+
+    Raises
+    ------
+    ArgumentError
+        If the options have a final stage without standard errors.
+    """
     inference = model.ate_inference(X=x, T0=0, T1=1)
-    return inference.mean_point, inference.stderr_mean
+    try:
+        return inference.mean_point, inference.stderr_mean
+    except AttributeError as error:
+        raise ArgumentError(
+            f"EconML's {type(model).__name__} has no standard error of the average effect with the "
+            "final stage in options; leave model_final out, or use that class by itself."
+        ) from error
 
 
 def _groups(data: CausalData) -> dict[str, Any]:
