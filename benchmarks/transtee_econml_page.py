@@ -6,12 +6,17 @@ import numpy as np
 from transtee_summary import cell, spread, summary, unit_cells
 
 
-def unit_table(kept: dict[str, Any], ours: list[float]) -> list[str]:
-    """Errors of unit effects on replications of T3, beside those of TransTEE on the first ones."""
+def unit_table(kept: dict[str, Any], ours: list[float], whole: dict[str, Any]) -> list[str]:
+    """Errors of unit effects on replications of T3, beside those of TransTEE.
+
+    Of TransTEE the errors of the first replications are kept, and summaries of them all.
+    """
     found = {name: _row(one) for name, one in kept["errors"].items()}
     n = min(len(ours), next(iter(found.values()))["n"])
     split = "The same" if kept["published split"] else "The generator's own"
     own = np.array(ours[:n])
+    same = whole.get("n") == next(iter(found.values()))["n"]
+    row = unit_cells(whole) if same else f"{n} | {cell(summary(own))} | | | | 0 | "
     shared = {name: np.array(one["out"][:n]) for name, one in kept["errors"].items()}
     larger = {name: int((one > own).sum()) for name, one in shared.items()}
     said = []
@@ -31,7 +36,7 @@ def unit_table(kept: dict[str, Any], ours: list[float]) -> list[str]:
         "| estimator | replications | mean √PEHE | median | worst | in sample, mean | scaled, "
         "mean | ε_ATE | not finite | s/fit | larger than TransTEE's in |",
         "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
-        f"| TransTEE | {n} | {cell(summary(own))} | | | | 0 | | |",
+        f"| TransTEE | {row} | |",
         *(f"| {name} | {unit_cells(one)} | {larger[name]} |" for name, one in found.items()),
         "",
         f"Least of theirs on the first {n}: {', '.join(said)}.",

@@ -303,7 +303,11 @@ def page(kept: dict[str, Any]) -> str:
         "settings": regularised,
         "t3": binary_table,
         "binary": lambda found: ["", beside_recipe(found)],
-        "econml": lambda found: unit_table(found, kept.get("binary", {"ours": []})["ours"]),
+        "econml": lambda found: unit_table(
+            found,
+            kept.get("binary", {"ours": []})["ours"],
+            kept.get("t3", {}).get("TransTEE", {}),
+        ),
         "bands": coverage,
         "t7": lambda found: ["", average_words(found)],
         "t8": forgetting,
