@@ -151,12 +151,6 @@ def test_dr_learner_is_econmls_and_takes_binary_treatments_only():
     exactly(found, population(*econml_by_hand(model, frame)))
     with pytest.raises(DataError, match="takes a treatment that is binary; 'd' is continuous"):
         made.fit(data_of(table()))
-    # A tree has no standard error, and without one there is no result.
-    made.set_params(options={"model_final": mean})
-    with pytest.raises(
-        ArgumentError, match="no standard error of the average effect with the final"
-    ):
-        made.fit(data_of(frame, modifiers=["a"]))
 
 
 def test_driv_is_econmls_linear_one_and_its_estimand_is_local():
