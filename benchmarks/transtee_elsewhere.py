@@ -9,8 +9,7 @@ from typing import Any
 AFTER = (
     "By the recipe of their own (first table), DRNet and VCNet come nearer to the numbers of the "
     "released code than trained as TransTEE is; TransTEE is below either.",
-    "Not compared on any design here: other networks on news and on graphs of molecules; "
-    "regularisers where doses shift, and h = 5 (the part `settings`).",
+    "Not compared on any design here: other networks on news and on graphs of molecules.",
 )
 
 
