@@ -103,6 +103,3 @@ class AverageEstimator(Estimator):
         used = self._need_data(data)
         coding = self.model_.coding
         return overlap_table(coding, code_data(coding, used), self._settings, learner=propensity)
-
-    def _check_fitted(self) -> None:
-        raise NotImplementedError

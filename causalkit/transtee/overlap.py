@@ -11,7 +11,7 @@ from causalkit.nuisance import Folds
 from causalkit.transtee.crossfit import folds_of
 from causalkit.transtee.dose_density import DoseDensity
 from causalkit.transtee.fitting import Coded, Coding
-from causalkit.transtee.inference import CLIP, arm_chances
+from causalkit.transtee.inference import CLIP, ESTIMANDS, arm_chances
 from causalkit.transtee.settings import Settings
 from causalkit.typing import Floats
 
@@ -30,7 +30,7 @@ def overlap_table(
         If the treatment has neither arms alone nor one dose alone.
     """
     kind = coding.actions.kind
-    if kind not in ("binary", "multi", "continuous"):
+    if kind not in ESTIMANDS:
         raise IdentificationError(
             f"overlap() is for arms or for one dose, and the treatment is {kind}; compare two "
             "actions as a binary treatment."
