@@ -288,9 +288,13 @@ class ImageEffectClusters(PixelMap):
     def _evaluate_pixels(self, units: Units, images: Images, encoders: dict[str, float]) -> None:
         rows = self.parts_.evaluate
         positions, place = np.unique(units.image[rows], return_inverse=True)
+        features, moments = self._fitted.features_and_moments(images, positions)
+        self._reference = self._fitted.reference(
+            images, np.unique(units.image[self.parts_.train]), (features[0], moments)
+        )
         self._evaluate(
             units,
-            [found[place] for found in self._fitted.features(images, positions)],
+            [found[place] for found in features],
             self._fitted.standard.apply(units.covariates[rows]),
             history=tuple(member.history for member in self.members_),
             encoders=encoders,

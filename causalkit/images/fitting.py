@@ -1,5 +1,6 @@
 """From surveyed images and units to encoders with posteriors, and what prediction needs of them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,8 +35,6 @@ class Fitted:
     standard : Standard
         Of the covariates.
     layout : Layout
-    reference : Reference
-        Training images as the first member sees them, and by their bands.
     batch_size : int
         Images per call of the encoder.
     precision : torch dtype or None
@@ -48,33 +47,45 @@ class Fitted:
     lens: Lens
     standard: Standard
     layout: Layout
-    reference: Reference
     batch_size: int
     precision: Any
 
     def features(self, images: Images, positions: Ints) -> list[Floats]:
         """Features ``(m, d)`` of some images, ascending, by the encoder of every member."""
-        return self._seen([member.network for member in self.members], images, positions)
+        return self._seen(self.members, images, positions)
 
-    def features_and_moments(self, images: Images, positions: Ints) -> tuple[list[Floats], Floats]:
+    def features_and_moments(
+        self, images: Images, positions: Ints, *, members: int | None = None
+    ) -> tuple[list[Floats], Floats]:
         """The same in one reading with mean and deviation of each band, ``(m, 2 * band)``."""
         from causalkit.images.networks import BandMoments
 
-        networks = [member.network for member in self.members]
-        *features, moments = self._seen([*networks, BandMoments()], images, positions)
+        *features, moments = self._seen(self.members[:members], images, positions, BandMoments())
         return features, moments
 
-    def _seen(self, networks: list[Any], images: Images, positions: Ints) -> list[Floats]:
+    def reference(self, images: Images, train: Ints, held: tuple[Floats, Floats]) -> Reference:
+        """Training images as the first member sees them, beside features and moments held out."""
+        kept = thinned(train)
+        (raw,), moments = self.features_and_moments(images, kept, members=1)
+        of = self.members[0].posterior.features
+        return Reference.of((of(raw), moments), (of(held[0]), held[1]))
+
+    def _seen(
+        self, members: Sequence[Any], images: Images, positions: Ints, *others: Any
+    ) -> list[Floats]:
         from causalkit.images.training import represent_all
 
-        return represent_all(
-            networks,
+        distinct = {id(member.network): member.network for member in members}
+        found = represent_all(
+            [*distinct.values(), *others],
             self.lens,
             images,
             positions,
             batch_size=self.batch_size,
             precision=self.precision,
         )
+        by_network = dict(zip(distinct, found, strict=False))
+        return [*(by_network[id(member.network)] for member in members), *found[len(distinct) :]]
 
 
 def fit_members(
@@ -100,8 +111,7 @@ def fit_members(
     settings : Settings
     """
     from causalkit.images.choose import FromFeatures, FromPixels, fit_or_choose
-    from causalkit.images.networks import BandMoments
-    from causalkit.images.training import Recipe, Trial, represent_all
+    from causalkit.images.training import Recipe, Trial
     from causalkit.images.untrained import projected
 
     store = images.store
@@ -128,15 +138,6 @@ def fit_members(
     chosen = fit_or_choose(
         source, (train, select), design, settings.mixture, settings.plan, advance=advance
     )
-    first = chosen.members[0]
-    raw, moments = represent_all(
-        [first.network, BandMoments()],
-        lens,
-        images,
-        thinned(train.images),
-        batch_size=2 * recipe.batch_size,
-        precision=recipe.precision,
-    )
     return Fitted(
         members=chosen.members,
         n_clusters=chosen.n_clusters,
@@ -144,7 +145,6 @@ def fit_members(
         lens=lens,
         standard=standard,
         layout=Layout.of(store),
-        reference=Reference.of(first.posterior.features(raw), moments),
         batch_size=2 * recipe.batch_size,
         precision=recipe.precision,
     )

@@ -13,6 +13,7 @@ from causalkit.images.cluster_map import ClusterMap
 from causalkit.images.fitting import Fitted
 from causalkit.images.inputs import restricted, target_of
 from causalkit.images.splits import Parts
+from causalkit.images.support import Reference
 from causalkit.images.transport import TransportMap, transport
 from causalkit.rng import seed_of
 from causalkit.typing import Floats
@@ -23,10 +24,11 @@ if TYPE_CHECKING:
 
 
 class PixelMap(ClusterMap):
-    """Clusters of places whose encoders read images; ``fit`` calls ``_set_fitted``."""
+    """Clusters of places whose encoders read images; ``fit`` sets ``_reference`` and the rest."""
 
     image: str | None
     _fitted: Fitted
+    _reference: Reference
 
     def salience(
         self,
@@ -144,7 +146,8 @@ class PixelMap(ClusterMap):
         target = target_of(data, self._fitted.layout, self._fitted.standard)
         if images is not None:
             target = target.only(images)
-        return replace(transport(self._fitted, target, level=level), outcome=self.result_.outcome)
+        found = transport(self._fitted, self._reference, target, level=level)
+        return replace(found, outcome=self.result_.outcome)
 
     def plot_clusters(
         self, data: Any = None, *, n_images: int = 5, rgb: Sequence[str] | None = None

@@ -30,7 +30,7 @@ from causalkit.provenance import versions
 from causalkit.results import EffectResult
 from causalkit.tensorfile import of_part, read_fit, save_fit
 
-SCHEMA = 6
+SCHEMA = 7
 _PLAIN = (bool, int, float, str)
 _CNN = re.compile(r"cnn-(\d+)")
 _FILTERS = re.compile(r"filters-(\d+)x(\d+)")
@@ -134,6 +134,9 @@ def _loaded(
         Parts(**_named(tensors, "parts")),
         facts["seed"],
     )
+    estimator._reference = Reference(
+        **{part: kind(**_named(tensors, f"reference.{part}")) for part, kind in _REFERENCE.items()}
+    )
     estimator.evaluation_ = Evaluation(
         **({"clusters": None} | _named(tensors, "evaluation")), cluster_name=facts["cluster_name"]
     )
@@ -199,12 +202,6 @@ def _fitted(
             levels={name: tuple(known) for name, known in facts["levels"].items()},
         ),
         layout=layout,
-        reference=Reference(
-            **{
-                part: kind(**_named(tensors, f"reference.{part}"))
-                for part, kind in _REFERENCE.items()
-            }
-        ),
         batch_size=2 * estimator.batch_size,
         precision=settings.precision,
     )
@@ -327,7 +324,7 @@ def _arrays(estimator: Any) -> dict[str, Any]:
     records = (
         ("parts", estimator.parts_),
         ("evaluation", estimator.evaluation_),
-        *((f"reference.{part}", getattr(fitted.reference, part)) for part in _REFERENCE),
+        *((f"reference.{part}", getattr(estimator._reference, part)) for part in _REFERENCE),
         ("bands", fitted.lens.bands),
         ("standard", fitted.standard),
         *((f"member.{number}", one.posterior) for number, one in enumerate(fitted.members)),

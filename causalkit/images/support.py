@@ -9,33 +9,33 @@ from causalkit.typing import Floats, Ints
 
 NEIGHBOURS = 10
 MOST_REFERENCES = 20_000
-EDGE = 99.0  # percentile of the training images' own distances
-_FOLDS = 5
+EDGE = 99.0  # percentile of the distances of images that nothing was learned from
 _FLAT = 1e-6  # deviation that is rounding, in float32
 _LEAST_VARIANCE = 1e-6  # of moments in units of their deviation
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Neighbours:
-    """Training images in one space, and how far they lie from each other.
+    """Training images in one space, and how far others of the same design lie from them.
 
     Attributes
     ----------
     points : (m, d) array
-    distances : (m,) array
-        From each point to its tenth neighbour among the others.
+        Of training images.
+    distances : (k,) array
+        From each held-out image to the tenth nearest of the points.
     """
 
     points: Floats
     distances: Floats
 
     @classmethod
-    def of(cls, points: Floats) -> "Neighbours":
-        """Learn from points ``(m, d)`` whose entries have comparable units."""
-        return cls(points, _to_neighbour(points, points, others=True))
+    def of(cls, points: Floats, held: Floats) -> "Neighbours":
+        """Learn from points ``(m, d)`` and held-out ones ``(k, d)``, entries in like units."""
+        return cls(points, _to_tenth(points, held))
 
-    def percentile(self, points: Floats) -> Floats:
-        """Share of the training images, in percent, that lie closer to the others.
+    def standing(self, points: Floats) -> Floats:
+        """Share of the held-out images, in percent, that lie closer to the training images.
 
         Parameters
         ----------
@@ -44,13 +44,17 @@ class Neighbours:
         Returns
         -------
         (n,) array
-            From 0 to 100, of the distance to the tenth nearest training image.
+            Of the distance to the tenth nearest training image; beyond the farthest held-out image
+            100 times the ratio to its distance.
         """
-        return share_below(self.distances, _to_neighbour(self.points, points, others=False))
+        found = _to_tenth(self.points, points)
+        return _standing(share_below(self.distances, found), found, self.distances.max())
 
-    def own_percentile(self) -> Floats:
-        """The same of the training images themselves, each beside the others, ``(m,)``."""
-        return share_below(self.distances, self.distances)
+    def own_standing(self) -> Floats:
+        """The same of each held-out image beside the others, ``(k,)``."""
+        rank = np.searchsorted(np.sort(self.distances), self.distances)
+        second = np.partition(self.distances, -2)[-2]
+        return _standing(100.0 * rank / (self.distances.size - 1), self.distances, second)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,6 +103,10 @@ class Reference:
     of a band, which its effects need not survive. The two are judged apart, since beside many
     features a few numbers of the bands would hardly count in one distance.
 
+    What distance is usual is told by images of the trial that nothing was learned from, not by the
+    training images among themselves: an encoder knows those, and of any images it did not see more
+    would look strange than the percentile says.
+
     Attributes
     ----------
     features : Neighbours
@@ -113,25 +121,24 @@ class Reference:
     whitening: Whitening
 
     @classmethod
-    def of(cls, features: Floats, moments: Floats) -> "Reference":
-        """Learn from training images.
+    def of(cls, trained: tuple[Floats, Floats], held: tuple[Floats, Floats]) -> "Reference":
+        """Learn from training images and held-out ones.
 
         Parameters
         ----------
-        features : (m, d) array
-            Standardised.
-        moments : (m, 2 * band) array
-            Mean and standard deviation of each band of each image.
+        trained, held : pairs of (m, d) and (m, 2 * band) arrays
+            Standardised features, and mean and standard deviation of each band, of each image.
         """
-        whitening = Whitening.of(moments)
-        bands = Neighbours(whitening.points(moments), _crossed(moments))
-        return cls(Neighbours.of(features), bands, whitening)
+        whitening = Whitening.of(trained[1])
+        bands = Neighbours.of(*(whitening.points(moments) for _, moments in (trained, held)))
+        return cls(Neighbours.of(trained[0], held[0]), bands, whitening)
 
     def percentile(self, features: Floats, moments: Floats) -> Floats:
-        """Share of the training images, in percent, that lie closer to the others.
+        """Share of the held-out images, in percent, that lie closer to the training images.
 
-        By features or by bands, whichever is further, of the training images as of others: one in
-        a hundred images like them is above 99.
+        By features or by bands, whichever is further, of the held-out images as of others: of
+        images like those of the trial one in a hundred is above 99, or one in k + 1 if these are
+        more and only k were held out (split conformal).
 
         Parameters
         ----------
@@ -144,29 +151,21 @@ class Reference:
         (n,) array
             From 0 to 100.
         """
-        own = np.maximum(self.features.own_percentile(), self.bands.own_percentile())
+        own = np.maximum(self.features.own_standing(), self.bands.own_standing())
         found = np.maximum(
-            self.features.percentile(features),
-            self.bands.percentile(self.whitening.points(moments)),
+            self.features.standing(features),
+            self.bands.standing(self.whitening.points(moments)),
         )
         return share_below(own, found)
 
 
-def _crossed(moments: Floats) -> Floats:
-    """Distance of each image to its tenth neighbour, whitened by images without it.
+def _standing(percent: Floats, found: Floats, largest: float) -> Floats:
+    """Percentages with an order beyond the largest, without which either space would have its own.
 
-    New images had no part in the whitening either; with few images per moment they would else seem
-    far away.
+    The farthest in each of two spaces would be alike in both, and twice as many be beyond them.
     """
-    distances = np.empty(moments.shape[0])
-    fold = np.arange(moments.shape[0]) % _FOLDS
-    for number in range(_FOLDS):
-        held = fold == number
-        whitening = Whitening.of(moments[~held])
-        distances[held] = _to_neighbour(
-            whitening.points(moments[~held]), whitening.points(moments[held]), others=False
-        )
-    return distances
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(found > largest, 100.0 * found / largest, percent)
 
 
 def share_below(values: Floats, found: Floats) -> Floats:
@@ -181,11 +180,10 @@ def thinned(positions: Ints, most: int = MOST_REFERENCES) -> Ints:
     return positions[np.linspace(0, positions.size - 1, most).round().astype(np.int64)]
 
 
-def _to_neighbour(reference: Floats, points: Floats, *, others: bool) -> Floats:
-    """Distance to the tenth nearest; of the reference itself, to that among the others."""
+def _to_tenth(reference: Floats, points: Floats) -> Floats:
+    """Distance of each point to the tenth nearest of the reference."""
     from sklearn.neighbors import NearestNeighbors
 
-    count = min(NEIGHBOURS, reference.shape[0] - 1)
-    index: Any = NearestNeighbors(n_neighbors=count).fit(reference)
-    distances, _ = index.kneighbors(None if others else points)
+    index: Any = NearestNeighbors(n_neighbors=min(NEIGHBOURS, reference.shape[0])).fit(reference)
+    distances, _ = index.kneighbors(points)
     return np.asarray(distances[:, -1], dtype=np.float64)

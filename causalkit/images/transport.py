@@ -20,7 +20,7 @@ from causalkit.images.predict import (
     interval,
     types_in,
 )
-from causalkit.images.support import EDGE
+from causalkit.images.support import EDGE, Reference
 from causalkit.inference.arguments import check_number
 from causalkit.results.numerals import count, decimals, number, percent
 from causalkit.results.render import Grid, Page, Part, page_html, page_text
@@ -52,8 +52,8 @@ class TransportMap:
         ``probability_conf_high``, the most probable cluster as ``assigned``, ``support`` and
         ``extrapolating`` (support above 99); ``lon`` and ``lat`` where the images have them.
         Support is a percentile: how far the place lies from the training images, as against how far
-        these lie from each other, by the encoder's features or by the mean and the standard
-        deviation of each band over the image, whichever is further.
+        the trial's evaluation images do, which nothing was learned from; by the encoder's features
+        or by the mean and the standard deviation of each band over the image, whichever is further.
     draws : (S,) array
         Average effect over the places in every joint posterior draw.
     level : float
@@ -72,7 +72,7 @@ class TransportMap:
 
     @property
     def share_outside(self) -> float:
-        """Share of places that lie further from the training images than 99 % of those do."""
+        """Share of places further from the training images than 99 % of the evaluation images."""
         return float(self.places["extrapolating"].mean())
 
     def average(self, delta: float = 0.0, *, level: float | None = None) -> "pd.Series[float]":
@@ -167,12 +167,16 @@ class TransportMap:
         return page_html(_page(self))
 
 
-def transport(fitted: Fitted, target: Target, *, level: float) -> TransportMap:
+def transport(
+    fitted: Fitted, reference: Reference, target: Target, *, level: float
+) -> TransportMap:
     """Predict the effects at the places of a target.
 
     Parameters
     ----------
     fitted : Fitted
+    reference : Reference
+        What support is told by.
     target : Target
     level : float
 
@@ -187,7 +191,7 @@ def transport(fitted: Fitted, target: Target, *, level: float) -> TransportMap:
     posteriors = tuple(member.posterior for member in fitted.members)
     check_uncertain(posteriors)
     by_image, moments = fitted.features_and_moments(Images.of(target.store), target.images)
-    far = fitted.reference.percentile(posteriors[0].features(by_image[0]), moments)[target.inverse]
+    far = reference.percentile(posteriors[0].features(by_image[0]), moments)[target.inverse]
     features = [found[target.inverse] for found in by_image]
     effects, types, total = [], [], []
     for drawn in blocks_of_draws(posteriors, features, target.covariates):
@@ -218,7 +222,7 @@ def transport(fitted: Fitted, target: Target, *, level: float) -> TransportMap:
     if answer.share_outside > _MANY:
         warn(
             f"{percent(round(answer.share_outside, 2))} of the places lie further from the "
-            f"training images than {EDGE:g} % of those do from each other: there the effects are "
+            f"training images than {EDGE:g} % of the evaluation images do: there the effects are "
             "extrapolated, and their intervals do not know it. See .places['extrapolating'].",
             ExtrapolationWarning,
         )
@@ -260,7 +264,7 @@ def _page(shown: TransportMap) -> Page:
         ("Places", count(size)),
         (
             "Outside",
-            f"{outside} of the places, beyond the training images' 99th percentile",
+            f"{outside} of the places, further out than 99 % of the trial's evaluation images",
         ),
         ("Intervals", f"{percent(shown.level)}, from {shown.draws.size} joint posterior draws"),
     )
