@@ -1,6 +1,6 @@
 """Posterior, salience, transport and shared images over many simulated trials.
 
-    OMP_NUM_THREADS=1 python benchmarks/image_checks.py [salience] [transport] [units] [nuts] [vi]
+    OMP_NUM_THREADS=1 python benchmarks/image_checks.py [salience] [transport] [small] [units] [nuts] [vi]
 
 Parts that are not named keep what they have. On one core salience takes ten minutes, nuts five,
 and the others a minute or two each. The page is written by
@@ -129,6 +129,19 @@ def transport(seed: int) -> Iterator[dict[str, Any]]:
     yield found
 
 
+def small(seed: int) -> Iterator[dict[str, Any]]:
+    """Share of other places of the same design that counts as unlike a trial of few sequences."""
+    rct = ck.generators.image_sequence_rct(seed, n_images=260)
+    fit = ck.ImageEffectClusters(
+        split=(0.4, 0.2, 0.4), epochs=15, n_restarts=1, n_draws=200, random_state=seed
+    ).fit(rct.blind())
+    other = ck.generators.image_sequence_rct(1000 + seed, n_images=1000)
+    yield {
+        "same": fit.transport(other.arrays).share_outside,
+        "evaluated": int(fit.parts_.evaluate.size),
+    }
+
+
 def place_vectors(rct: ck.CausalData, seed: int) -> xr.DataArray:
     """Brightness of each image, and its type with noise: vectors that need no training."""
     images = rct.arrays["image"]
@@ -199,6 +212,7 @@ def vi(seed: int) -> Iterator[dict[str, Any]]:
 PARTS: dict[str, tuple[Callable[[int], Iterator[dict[str, Any]]], int]] = {
     "salience": (salience, 10),
     "transport": (transport, 10),
+    "small": (small, 20),
     "units": (units, 200),
     "nuts": (nuts, 10),
     "vi": (vi, 40),

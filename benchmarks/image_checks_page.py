@@ -178,10 +178,14 @@ def _salience_words(records: Records) -> list[str]:
     ]
 
 
-def transport(records: Records) -> list[str]:
+def transport(records: Records, small: Records) -> list[str]:
     """Share of places that count as unlike those of training."""
     same, shifted = columns(records, "same", "shifted")
     held = int((shifted > 0.5).sum())
+    few, k = columns(small, "same", "evaluated")
+    # Above 99 are places beyond all but the farthest hundredth of the k evaluation images.
+    promised = np.mean((np.floor(0.01 * k - 1e-9) + 1) / (k + 1))
+    error = few.std(ddof=1) / np.sqrt(few.size)
     words = (
         f"Up to .05 counts as about .01. The goal for the changed band is met in {held} of "
         f"{len(shifted)} data sets, with {shifted.min():.3f} the least share. Support is of the "
@@ -189,12 +193,18 @@ def transport(records: Records) -> list[str]:
         "out: features alone, which learned to tell a pattern, see little of a band that is "
         "changed as a whole."
     )
+    of_few = (
+        f"How far is usual is told by the evaluation images, which nothing was learned from. In "
+        f"{few.size} trials of 260 sequences, {k.mean():.0f} of them for evaluation, "
+        f"{few.mean():.3f} ({error:.3f}) of 1,000 other places of the same design were above 99; "
+        f"{promised:.3f} is the most to expect."
+    )
     return [
         "### Transport",
         "",
         *told(
             "600 new images for each fit on 1,200 (motif alone): of the same design, and with the "
-            "first band multiplied by 1.5, plus 1. Shares that count as unlike the training images:"
+            "first band multiplied by 1.5, plus 1. Shares that count as unlike the trial's images:"
         ),
         "",
         *HEAD,
@@ -202,6 +212,8 @@ def transport(records: Records) -> list[str]:
         line("first band changed", shifted, "above .5", lambda v: v > 0.5, worst=min),
         "",
         *told(words),
+        "",
+        *told(of_few),
         "",
     ]
 
@@ -290,7 +302,7 @@ def sections() -> list[str]:
         "",
         *posterior(checks["nuts"], checks["vi"]),
         *salience(checks["salience"]),
-        *transport(checks["transport"]),
+        *transport(checks["transport"], checks["small"]),
         *units(checks["units"]),
         *choice(counts),
     ]
