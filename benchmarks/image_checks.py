@@ -1,8 +1,8 @@
 """Posterior, salience, transport and shared images over many simulated trials.
 
-    OMP_NUM_THREADS=1 python benchmarks/image_checks.py [salience] [transport] [small] [units] [nuts] [vi]
+    OMP_NUM_THREADS=1 python benchmarks/image_checks.py [PART ...]
 
-Parts that are not named keep what they have. On one core salience takes ten minutes, nuts five,
+The parts are salience, transport, small, units, nuts and vi. Those that are not named keep what they have. On one core salience takes ten minutes, nuts five,
 and the others a minute or two each. The page is written by
 ``python benchmarks/image_targets.py page``.
 """
