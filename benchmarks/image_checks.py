@@ -2,9 +2,9 @@
 
     OMP_NUM_THREADS=1 python benchmarks/image_checks.py [PART ...]
 
-The parts are salience, transport, small, units, nuts and vi. Those that are not named keep what they have. On one core salience takes ten minutes, nuts five,
-and the others a minute or two each. The page is written by
-``python benchmarks/image_targets.py page``.
+The parts are salience, transport, small, units, nuts and vi; those that are not named keep what
+they have. On one core salience takes ten minutes, nuts five, and the others a minute or two each.
+The page is written by ``python benchmarks/image_targets.py page``.
 """
 
 import json
