@@ -16,6 +16,7 @@ from causalkit.transtee.dose_density import DoseDensity
 from causalkit.transtee.fitting import Coded, Coding
 from causalkit.transtee.local_fit import DEGREE, PointEstimates, local_polynomial
 from causalkit.transtee.model import Asked
+from causalkit.transtee.observations import observations
 from causalkit.transtee.settings import Settings
 from causalkit.typing import Floats, Ints
 
@@ -36,7 +37,7 @@ def dose_averages(
 ) -> tuple[tuple[str, ...], Solution, dict[str, Any]]:
     """E[Y(t)] at some doses: names, estimates with influence values, and facts of the result."""
     t = coded.actions.doses[:, 0].astype(np.float64)
-    observed = t if coded.multiplicity is None else np.repeat(t, coded.multiplicity.astype(int))
+    observed = observations(t, coded.multiplicity)
     at = np.asarray(np.quantile(observed, QUARTILES) if doses is None else doses, dtype=float)
     # Doses are kept in single precision, in which the largest may be a little less than it was.
     slack = 1e-6 * np.abs(t).max()

@@ -12,6 +12,7 @@ from causalkit.transtee.crossfit import folds_of
 from causalkit.transtee.dose_density import DoseDensity
 from causalkit.transtee.fitting import Coded, Coding
 from causalkit.transtee.inference import CLIP, ESTIMANDS, arm_chances
+from causalkit.transtee.observations import observations
 from causalkit.transtee.settings import Settings
 from causalkit.typing import Floats
 
@@ -43,8 +44,8 @@ def overlap_table(
 def _of_arms(
     coding: Coding, coded: Coded, settings: Settings, folds: Folds, learner: Any
 ) -> pd.DataFrame:
-    chances = _repeated(arm_chances(coding, coded, settings, folds, learner), coded)
-    arm = _repeated(coded.actions.arms[:, 0], coded)
+    chances = observations(arm_chances(coding, coded, settings, folds, learner), coded.multiplicity)
+    arm = observations(coded.actions.arms[:, 0], coded.multiplicity)
     lines = []
     for code, name in enumerate(coding.actions.arms):
         chance = chances[:, code]
@@ -66,12 +67,12 @@ def _of_doses(
 ) -> pd.DataFrame:
     dose = coded.actions.doses[:, 0].astype(np.float64)
     known = DoseDensity.of(coding, coded, settings, folds, learner, dose)
-    dose, centre = _repeated(dose, coded), _repeated(known.centre, coded)
+    dose, centre = (observations(values, coded.multiplicity) for values in (dose, known.centre))
     regions, parts = _ends(centre), _ends(dose)
     region, part = _places(centre, regions), _places(dose, parts)
     lines = []
     for j, (low, high) in enumerate(pairwise(parts)):
-        chance = _repeated(known.within(low, high), coded)
+        chance = observations(known.within(low, high), coded.multiplicity)
         lines += [
             {
                 "expected_low": regions[k],
@@ -85,13 +86,6 @@ def _of_doses(
         ]
     keys = ["expected_low", "expected_high", "dose_low", "dose_high"]
     return pd.DataFrame(lines).set_index(keys).sort_index()
-
-
-def _repeated(values: Any, coded: Coded) -> Any:
-    """Every row as often as it says."""
-    if coded.multiplicity is None:
-        return values
-    return np.repeat(values, coded.multiplicity.astype(int), axis=0)
 
 
 def _ends(values: Floats) -> Floats:
