@@ -7,11 +7,10 @@ import numpy as np
 
 from causalkit.data import CausalData
 from causalkit.device import deterministic_algorithms
-from causalkit.errors import ArgumentError, IdentificationError, OverlapWarning
+from causalkit.errors import ArgumentError, IdentificationError
 from causalkit.inference.solve import Solution, solve_linear
 from causalkit.inference.variance import warn_if_few
-from causalkit.nuisance import DenseFeatures, Folds, Nuisance
-from causalkit.nuisance.fitter import Fitter
+from causalkit.nuisance import Folds
 from causalkit.provenance import record
 from causalkit.results import EffectResult, effect_from_solutions
 from causalkit.scores import LinearScore, arm_means
@@ -20,13 +19,11 @@ from causalkit.transtee.calibration import calibration, joined
 from causalkit.transtee.crossfit import folds_of, out_of_fold
 from causalkit.transtee.dose_average import dose_averages
 from causalkit.transtee.fitting import Coded, Coding
-from causalkit.transtee.flat_features import flat_features
 from causalkit.transtee.model import Asked
+from causalkit.transtee.propensities import arm_chances, clipped
 from causalkit.transtee.settings import Settings
-from causalkit.typing import Floats, Ints
-from causalkit.warn import collect_warnings, warn
+from causalkit.warn import collect_warnings
 
-CLIP = 0.01
 ASSUMES = ("Assumes no unmeasured confounding given the covariates, and overlap.",)
 CALIBRATION = (
     "Slope: of the doubly robust scores on effects predicted by networks that did not see the row, "
@@ -124,7 +121,7 @@ def _arms(
     for number, (model, test) in enumerate(out_of_fold(coding, coded, settings, folds)):
         mu[test] = model.outcomes(Asked(coded.covariates.rows(test)), actions).mean(axis=0)
         fold[test] = number
-    chances = _clipped(arm_chances(coding, coded, settings, folds, learner), arm, coded)
+    chances = clipped(arm_chances(coding, coded, settings, folds, learner), arm, coded)
     scores = arm_means(coded.y, arm, mu=mu, propensity=chances)
     contrasts, effects = scores[:, 1:] - scores[:, :1], mu[:, 1:] - mu[:, :1]
     named = len(levels) > 2
@@ -153,37 +150,3 @@ def _arms(
             "diagnostics": {"plug-in": dict(zip(terms, plug_in.tolist(), strict=True)), **ranges},
         },
     )
-
-
-def arm_chances(
-    coding: Coding, coded: Coded, settings: Settings, folds: Folds, learner: Any
-) -> Floats:
-    """Cross-fitted P(A = k | X) as ``(n, K)``, rows summing to one."""
-    arm, n_arms = coded.actions.arms[:, 0], len(coding.actions.arms)
-    features = DenseFeatures(flat_features(coded.covariates, coding.covariates.shape.levels))
-    fitter = Fitter(seed=settings.seed, weights=coded.weight)
-    asked = range(1, n_arms) if n_arms == 2 else range(n_arms)
-    found = fitter.run(
-        [
-            Nuisance(f"arm{k}", (arm == k).astype(float), features, learner, kind="probability")
-            for k in asked
-        ],
-        folds,
-    )
-    chances = np.column_stack([found[f"arm{k}"][:, 0] for k in asked])
-    if n_arms == 2:
-        chances = np.hstack([1.0 - chances, chances])
-    return np.asarray(chances / chances.sum(axis=1, keepdims=True))
-
-
-def _clipped(chances: Floats, arm: Ints, coded: Coded) -> Floats:
-    """Propensities away from 0, with a warning where that moves those of arms received."""
-    small = chances[np.arange(arm.size), arm] < CLIP
-    if small.any():
-        share = np.average(small, weights=coded.multiplicity)
-        warn(
-            f"[E19-overlap] {share:.1%} of the rows received an arm with a propensity below "
-            f"{CLIP:g}, which was moved to that bound; effects there rest on extrapolation.",
-            OverlapWarning,
-        )
-    return np.asarray(np.clip(chances, CLIP, 1.0))

@@ -11,8 +11,9 @@ from causalkit.nuisance import Folds
 from causalkit.transtee.crossfit import folds_of
 from causalkit.transtee.dose_density import DoseDensity
 from causalkit.transtee.fitting import Coded, Coding
-from causalkit.transtee.inference import CLIP, ESTIMANDS, arm_chances
+from causalkit.transtee.inference import ESTIMANDS
 from causalkit.transtee.observations import observations
+from causalkit.transtee.propensities import CLIP, arm_chances
 from causalkit.transtee.settings import Settings
 from causalkit.typing import Floats
 

@@ -9,7 +9,7 @@ from transtee_designs import SMALL
 
 import causalkit as ck
 from causalkit.errors import IdentificationError
-from causalkit.transtee.inference import CLIP
+from causalkit.transtee.propensities import CLIP
 
 pytestmark = pytest.mark.filterwarnings("ignore::causalkit.errors.CausalKitWarning")
 
