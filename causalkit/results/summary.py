@@ -24,6 +24,7 @@ ESTIMANDS = {
     "gate-differences": "differences between group average treatment effects",
     "blp": "best linear predictor of the effect (BLP)",
     "adrf": "mean outcome by dose (ADRF)",
+    "adrf-differences": "differences between mean outcomes by dose",
 }
 # Estimands that are outcomes, not effects: nobody asks whether they are zero.
 LEVELS = frozenset({"adrf"})

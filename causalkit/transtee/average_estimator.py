@@ -27,8 +27,10 @@ class AverageEstimator(Estimator):
         self,
         estimand: Literal["ate", "calibration", "adrf"] | None = None,
         *,
-        propensity: "str | Learner" = "auto",
+        arm: Any = None,
         doses: Any = None,
+        baseline: Any = None,
+        propensity: "str | Learner | tuple[str | Learner, str | Learner]" = "auto",
         bandwidth: float | None = None,
         data: "CausalData | None" = None,
     ) -> EffectResult:
@@ -39,22 +41,33 @@ class AverageEstimator(Estimator):
         estimand : {"ate", "calibration", "adrf"}, optional
             Every arm against the first (AIPW), the default for arms; the calibration of the
             predicted effects of arms (slope one if they differ between rows as effects do, zero if
-            they say nothing); or E[Y(t)] at some doses, all that there is for one dose.
-        propensity : str or scikit-learn estimator, default "auto"
-            Learner of P(arm | X), or of the mean of the dose.
+            they say nothing); or E[Y(t)] at doses, E[Y(k, t)] at doses of arms, all that there is
+            for one dose or arms with doses. An arm that takes none has E[Y(k)] there (AIPW).
+        arm : level, optional
+            Of arms with doses, the one to estimate; default all.
         doses : array, optional
-            Where to estimate the mean outcome of a continuous treatment; default its quartiles.
+            Where to estimate the mean outcome; of every arm with a dose, if no arm is named.
+            Default quartiles, in each arm those of its own rows.
+        baseline : action, optional
+            A dose, ``(arm, dose)``, or ``(arm, None)`` where it takes none: mean outcomes are then
+            compared with that one, and the result holds the differences.
+        propensity : str or scikit-learn estimator, default "auto"
+            Learner of P(arm | X), or of the mean of the dose; of arms with doses a name for both,
+            or two, ``(classifier, regressor)``.
         bandwidth : float, optional
-            Of the local quadratic of residuals along the dose; default sd(T) n^(−1/5).
+            Of the local quadratic of residuals along the dose; default sd(T) n^(−1/5), in each arm
+            that of its rows.
         data : CausalData, optional
             The training data again, for a loaded estimator.
 
         Raises
         ------
         ArgumentError, NotFittedError
+        DataError
+            If the baseline is no action of the data.
         IdentificationError
-            If the treatment has no such average, too few rows were seen near a dose, or predicted
-            effects do not vary.
+            If the treatment has no such average, too few rows were seen near a dose or in an arm,
+            or predicted effects do not vary.
         """
         self._check_fitted()
         used = self._need_data(data)
@@ -65,19 +78,27 @@ class AverageEstimator(Estimator):
             code_data(coding, used),
             self._settings,
             estimand,
-            propensity=propensity,
+            arm=arm,
             doses=doses,
+            baseline=baseline,
+            propensity=propensity,
             bandwidth=bandwidth,
         )
 
     def overlap(
-        self, *, propensity: "str | Learner" = "auto", data: "CausalData | None" = None
+        self,
+        *,
+        arm: Any = None,
+        propensity: "str | Learner | tuple[str | Learner, str | Learner]" = "auto",
+        data: "CausalData | None" = None,
     ) -> "pd.DataFrame":
         """How likely every arm, or every range of doses, was for the rows; nothing is trained anew.
 
         Parameters
         ----------
-        propensity : str or scikit-learn estimator, default "auto"
+        arm : level, optional
+            Of arms with doses, the one whose doses are shown; default none: the arms themselves.
+        propensity : str, scikit-learn estimator or pair, default "auto"
             Learner of P(arm | X), or of the mean of the dose, on the folds of :meth:`estimate`.
         data : CausalData, optional
             The training data again, for a loaded estimator.
@@ -88,18 +109,21 @@ class AverageEstimator(Estimator):
             For arms one line each: ``rows`` that received it, their ``effective_rows`` once
             weighted by inverse propensities (Kish), and over all rows the propensity of the arm:
             ``least``, ``p05``, ``median``, ``p95``, ``largest``, and the share of rows ``below``
-            the bound to which :meth:`estimate` moves it. For one dose a line for every fifth of
-            the rows by E[T | X] (``expected_low``, ``expected_high``) and every fifth by T
-            (``dose_low``, ``dose_high``): ``rows`` seen there, and the ``share`` of the region's
-            rows that the density of T given X expects there.
+            the bound to which :meth:`estimate` moves it. For one dose, or the doses of an arm, a
+            line for every fifth of the rows by E[T | X] (``expected_low``, ``expected_high``) and
+            every fifth by T of those that received it (``dose_low``, ``dose_high``): ``rows`` seen
+            there, and the ``share`` of the region's rows that the density of T given X, times the
+            propensity of the arm, expects there.
 
         Raises
         ------
         ArgumentError, NotFittedError
         IdentificationError
-            If the treatment has neither arms alone nor one dose alone.
+            If the treatment has neither arms nor one dose, or the arm too few rows.
         """
         self._check_fitted()
         used = self._need_data(data)
         coding = self.model_.coding
-        return overlap_table(coding, code_data(coding, used), self._settings, learner=propensity)
+        return overlap_table(
+            coding, code_data(coding, used), self._settings, learner=propensity, arm=arm
+        )

@@ -12,8 +12,9 @@ from causalkit.nuisance import DenseFeatures, Folds, Nuisance
 from causalkit.nuisance.fitter import Fitter
 from causalkit.transtee.fitting import Coded, Coding
 from causalkit.transtee.flat_features import flat_features
+from causalkit.transtee.points import rows_and_doses
 from causalkit.transtee.settings import Settings
-from causalkit.typing import Floats
+from causalkit.typing import Bools, Floats
 from causalkit.warn import warn
 
 FLOOR = 1e-3
@@ -23,12 +24,14 @@ N_DENSITY = 1000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DoseDensity:
-    """π(t | X) of every row: that of T − E[T | X], of one shape for all X.
+    """π(t | X) of every row, or π(t | X, arm): that of T − E[T | X], of one shape for all X.
 
     Attributes
     ----------
     dose, centre : (n,) arrays
         T, and E[T | X] from the other folds.
+    rows : (n,) bool array
+        Rows whose doses are those of the arm.
     points, heights : (m,) arrays
         Residuals and their density.
     weight, multiplicity : (n,) array or None
@@ -37,6 +40,7 @@ class DoseDensity:
 
     dose: Floats
     centre: Floats
+    rows: Bools
     points: Floats
     heights: Floats
     weight: Floats | None
@@ -50,39 +54,50 @@ class DoseDensity:
         settings: Settings,
         folds: Folds,
         learner: Any,
-        dose: Floats,
+        place: int,
     ) -> "DoseDensity":
-        """Fit the mean on folds, and the density to its residuals."""
+        """Fit the mean on folds of the rows of an arm, and the density to its residuals."""
+        rows, dose = rows_and_doses(coded, place)
         features = DenseFeatures(flat_features(coded.covariates, coding.covariates.shape.levels))
         fitter = Fitter(seed=settings.seed, weights=coded.weight)
-        centre = fitter.run([Nuisance("dose", dose, features, learner)], folds)["dose"][:, 0]
-        residual = dose - centre
-        kde = _kernel_density(residual, coded.weight, coded.multiplicity)
+        name, own = "dose", None
+        if not rows.all():
+            name, own = f"dose of arm{place}", rows
+        nuisance = Nuisance(name, dose, features, learner, train_on=own)
+        centre = fitter.run([nuisance], folds)[name][:, 0]
+        residual = (dose - centre)[rows]
+        weight, counts = (
+            None if one is None else one[rows] for one in (coded.weight, coded.multiplicity)
+        )
+        kde = _kernel_density(residual, weight, counts)
         reach = 4.0 * float(np.sqrt(kde.covariance[0, 0]))
         points = np.linspace(residual.min() - reach, residual.max() + reach, N_DENSITY)
-        return cls(dose, centre, points, kde(points), coded.weight, coded.multiplicity)
+        return cls(dose, centre, rows, points, kde(points), coded.weight, coded.multiplicity)
 
-    def received(self) -> Floats:
+    def received(self, of: str = "") -> Floats:
         """π(T | X) at the doses received, not below a thousandth of the largest; warns of less."""
         density = np.interp(self.dose - self.centre, self.points, self.heights)
         least = FLOOR * self.heights.max()
-        small = density < least
+        small = (density < least)[self.rows]
         if small.any():
-            share = np.average(small, weights=self.multiplicity)
+            counts = None if self.multiplicity is None else self.multiplicity[self.rows]
+            share = np.average(small, weights=counts)
             warn(
-                f"[E19-overlap] {share:.1%} of the rows received a dose whose density given the "
-                f"covariates is below {FLOOR:g} of the largest, and was moved to that bound; the "
-                "curve there rests on extrapolation.",
+                f"[E19-overlap] {share:.1%} of the rows{of} received a dose whose density given "
+                f"the covariates is below {FLOOR:g} of the largest, and was moved to that bound; "
+                "the curve there rests on extrapolation.",
                 OverlapWarning,
             )
         return np.asarray(np.maximum(density, least))
 
-    def mean(self) -> Floats:
-        """∫π(T | x)dP(x) at the doses received."""
-        grid = np.linspace(self.dose.min(), self.dose.max(), N_DOSES)
+    def mean(self, chance: Floats | float = 1.0) -> Floats:
+        """∫p(x)π(T | x)dP(x) at the doses received, p the chance of the arm ``(n,)``."""
+        own = self.dose[self.rows]
+        grid = np.linspace(own.min(), own.max(), N_DOSES)
         mean = [
             np.average(
-                np.interp(d - self.centre, self.points, self.heights, 0.0, 0.0), weights=self.weight
+                chance * np.interp(d - self.centre, self.points, self.heights, 0.0, 0.0),
+                weights=self.weight,
             )
             for d in grid
         ]

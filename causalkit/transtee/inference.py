@@ -14,13 +14,14 @@ from causalkit.nuisance import Folds
 from causalkit.provenance import record
 from causalkit.results import EffectResult, effect_from_solutions
 from causalkit.scores import LinearScore, arm_means
-from causalkit.transtee.actions import action_frame, encode_actions
+from causalkit.transtee.actions import AMOUNT, action_frame, encode_actions
 from causalkit.transtee.calibration import calibration, joined
 from causalkit.transtee.crossfit import folds_of, out_of_fold
 from causalkit.transtee.dose_average import dose_averages
 from causalkit.transtee.fitting import Coded, Coding
 from causalkit.transtee.model import Asked
-from causalkit.transtee.propensities import arm_chances, clipped
+from causalkit.transtee.points import points_of
+from causalkit.transtee.propensities import arm_chances, clipped, learners_of
 from causalkit.transtee.settings import Settings
 from causalkit.warn import collect_warnings
 
@@ -34,6 +35,7 @@ ESTIMANDS = {
     "binary": ("ate", "calibration"),
     "multi": ("ate", "calibration"),
     "continuous": ("adrf",),
+    "dose": ("adrf",),
 }
 
 
@@ -44,8 +46,10 @@ def average_effects(
     settings: Settings,
     estimand: str | None,
     *,
-    propensity: Any,
+    arm: Any,
     doses: Any,
+    baseline: Any,
+    propensity: Any,
     bandwidth: float | None,
 ) -> EffectResult:
     """Effects of arms against the first, how far predicted ones hold, or mean outcomes at doses.
@@ -57,36 +61,42 @@ def average_effects(
     kind = coding.actions.kind
     if kind not in ESTIMANDS:
         raise IdentificationError(
-            f"estimate() averages over arms or along one dose, and the treatment is {kind}; use "
-            "effect() or dose_response(), or compare two actions as a binary treatment."
+            f"estimate() averages over arms or along doses, and the treatment is {kind}; use "
+            "effect(), or compare two actions as a binary treatment."
         )
     estimand = estimand or ESTIMANDS[kind][0]
     if estimand not in ESTIMANDS[kind]:
         known = " or ".join(repr(one) for one in ESTIMANDS[kind])
         raise ArgumentError(f"estimand of a {kind} treatment must be {known}, got {estimand!r}.")
-    if kind != "continuous" and not (doses is None and bandwidth is None):
-        raise ArgumentError(
-            f"doses= and bandwidth= are for one continuous treatment, and this one is {kind}; "
-            "leave them out."
-        )
+    along = kind in AMOUNT
+    if not along:
+        asked = {"arm": arm, "doses": doses, "baseline": baseline, "bandwidth": bandwidth}
+        if given := [f"{name}=" for name, value in asked.items() if value is not None]:
+            raise ArgumentError(
+                f"{', '.join(given)}: only for treatments with a dose, and this one is {kind}, "
+                "whose arms are all compared with the first; leave out."
+            )
+    learners = learners_of(kind, propensity)
     folds = folds_of(coded, settings)
     roles = data.roles
     clusters = data.clusters() or (() if coded.groups is None else (coded.groups,))
     names = roles.cluster or ((str(roles.unit),) if clusters else ())
     with deterministic_algorithms(settings.deterministic), collect_warnings() as caught:
-        if kind == "continuous":
+        if along:
+            points = points_of(coding.actions, coded, arm=arm, doses=doses, baseline=baseline)
             terms, solution, facts = dose_averages(
                 coding,
                 coded,
                 settings,
                 folds,
-                learner=propensity,
-                doses=doses,
+                points,
+                learners=learners,
                 bandwidth=bandwidth,
                 clusters=clusters,
             )
+            estimand = f"{estimand}-differences" if points.compared else estimand
         else:
-            terms, solution, facts = _arms(coding, coded, settings, folds, propensity, estimand)
+            terms, solution, facts = _arms(coding, coded, settings, folds, learners[0], estimand)
         warn_if_few(clusters)
     return effect_from_solutions(
         [solution],
@@ -96,7 +106,7 @@ def average_effects(
         cov_type=("robust", "clustered", "two-way")[len(clusters)],
         multiplicity=coded.multiplicity,
         estimand=estimand,
-        estimator=f"{settings.label} ({'AIPW' if kind != 'continuous' else 'dose AIPW'})",
+        estimator=f"{settings.label} ({'dose AIPW' if along else 'AIPW'})",
         outcome=roles.outcome[0],
         treatment=roles.treatment,
         n_folds=settings.n_folds,

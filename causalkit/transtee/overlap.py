@@ -6,14 +6,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from causalkit.errors import IdentificationError
+from causalkit.errors import ArgumentError, IdentificationError
 from causalkit.nuisance import Folds
+from causalkit.transtee.actions import CATEGORICAL
 from causalkit.transtee.crossfit import folds_of
 from causalkit.transtee.dose_density import DoseDensity
 from causalkit.transtee.fitting import Coded, Coding
 from causalkit.transtee.inference import ESTIMANDS
 from causalkit.transtee.observations import observations
-from causalkit.transtee.propensities import CLIP, arm_chances
+from causalkit.transtee.points import check_doses_vary, dosed_arm
+from causalkit.transtee.propensities import CLIP, arm_chances, learners_of
 from causalkit.transtee.settings import Settings
 from causalkit.typing import Floats
 
@@ -22,24 +24,33 @@ QUANTILES = {"least": 0.0, "p05": 0.05, "median": 0.5, "p95": 0.95, "largest": 1
 
 
 def overlap_table(
-    coding: Coding, coded: Coded, settings: Settings, *, learner: Any
+    coding: Coding, coded: Coded, settings: Settings, *, learner: Any, arm: Any = None
 ) -> pd.DataFrame:
     """Propensities by arm, or doses seen and expected by region of the covariates.
 
     Raises
     ------
+    ArgumentError
+        If the treatment has no such arm with a dose.
     IdentificationError
-        If the treatment has neither arms alone nor one dose alone.
+        If the treatment has neither arms nor one dose, or the arm too few rows.
     """
-    kind = coding.actions.kind
-    if kind not in ESTIMANDS:
+    code = coding.actions
+    if code.kind not in ESTIMANDS:
         raise IdentificationError(
-            f"overlap() is for arms or for one dose, and the treatment is {kind}; compare two "
+            f"overlap() is for arms or for one dose, and the treatment is {code.kind}; compare two "
             "actions as a binary treatment."
         )
-    folds = folds_of(coded, settings)
-    made = _of_doses if kind == "continuous" else _of_arms
-    return made(coding, coded, settings, folds, learner)
+    learners = learners_of(code.kind, learner)
+    if code.kind != "continuous" and arm is None:
+        return _of_arms(coding, coded, settings, folds_of(coded, settings), learners[0])
+    if code.kind in CATEGORICAL:
+        raise ArgumentError(
+            f"arm= shows the doses of an arm, and the treatment is {code.kind}, without a dose; "
+            "leave it out."
+        )
+    place = dosed_arm(code, arm)
+    return _of_doses(coding, coded, settings, folds_of(coded, settings), learners, place)
 
 
 def _of_arms(
@@ -64,24 +75,35 @@ def _of_arms(
 
 
 def _of_doses(
-    coding: Coding, coded: Coded, settings: Settings, folds: Folds, learner: Any
+    coding: Coding,
+    coded: Coded,
+    settings: Settings,
+    folds: Folds,
+    learners: tuple[Any, Any],
+    place: int,
 ) -> pd.DataFrame:
-    dose = coded.actions.doses[:, 0].astype(np.float64)
-    known = DoseDensity.of(coding, coded, settings, folds, learner, dose)
-    dose, centre = (observations(values, coded.multiplicity) for values in (dose, known.centre))
-    regions, parts = _ends(centre), _ends(dose)
+    check_doses_vary(coding.actions, coded, folds, place)
+    chance = np.ones(coded.n)
+    if coding.actions.kind != "continuous":
+        chance = arm_chances(coding, coded, settings, folds, learners[0])[:, place]
+    known = DoseDensity.of(coding, coded, settings, folds, learners[1], place)
+    dose, centre, own, chance = (
+        observations(values, coded.multiplicity)
+        for values in (known.dose, known.centre, known.rows, chance)
+    )
+    regions, parts = _ends(centre), _ends(dose[own])
     region, part = _places(centre, regions), _places(dose, parts)
     lines = []
     for j, (low, high) in enumerate(pairwise(parts)):
-        chance = observations(known.within(low, high), coded.multiplicity)
+        within = chance * observations(known.within(low, high), coded.multiplicity)
         lines += [
             {
                 "expected_low": regions[k],
                 "expected_high": regions[k + 1],
                 "dose_low": low,
                 "dose_high": high,
-                "rows": int(((region == k) & (part == j)).sum()),
-                "share": float(chance[region == k].mean()),
+                "rows": int((own & (region == k) & (part == j)).sum()),
+                "share": float(within[region == k].mean()),
             }
             for k in range(len(regions) - 1)
         ]

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from causalkit.errors import OverlapWarning
+from causalkit.errors import ArgumentError, OverlapWarning
 from causalkit.nuisance import DenseFeatures, Folds, Nuisance
 from causalkit.nuisance.fitter import Fitter
 from causalkit.transtee.fitting import Coded, Coding
@@ -35,6 +35,24 @@ def arm_chances(
     if n_arms == 2:
         chances = np.hstack([1.0 - chances, chances])
     return np.asarray(chances / chances.sum(axis=1, keepdims=True))
+
+
+def learners_of(kind: str, propensity: Any) -> tuple[Any, Any]:
+    """Learners of P(arm | X) and of the mean of the dose.
+
+    Raises
+    ------
+    ArgumentError
+        If arms with doses have one object for both: a classifier, or a regressor.
+    """
+    if kind != "dose" or isinstance(propensity, str):
+        return propensity, propensity
+    if not isinstance(propensity, tuple) or len(propensity) != 2:
+        raise ArgumentError(
+            "propensity of arms with doses is a name, or two learners, (classifier of the arm, "
+            f"regressor of the dose), got {propensity!r}."
+        )
+    return propensity
 
 
 def clipped(chances: Floats, arm: Ints, coded: Coded) -> Floats:

@@ -304,8 +304,3 @@ def test_a_regulariser_and_groups_take_such_arms(data):
             made = ck.TransTEE(**short, regularizer="ptr", density=density).fit(grouped)
         assert np.isfinite(made.history_["train_loss"]).all()
         assert np.isfinite(made.predict(grouped, treatment=("none", None))).all()
-
-
-def test_there_is_no_average_effect_of_arms_with_doses(fit, data):
-    with pytest.raises(ck.errors.IdentificationError, match="the treatment is dose"):
-        fit.estimate(data=data)

@@ -98,7 +98,7 @@ def test_estimands_that_the_treatment_lacks_are_refused():
     arms = ck.TransTEE(**SMALL).fit(linear_design(0))
     with pytest.raises(ArgumentError, match="must be 'ate' or 'calibration', got 'adrf'"):
         arms.estimate("adrf")
-    with pytest.raises(ArgumentError, match="doses= and bandwidth= are for one continuous"):
+    with pytest.raises(ArgumentError, match="doses=: only for treatments with a dose"):
         arms.estimate(doses=[0.5])
     doses = ck.TransTEE(**SMALL).fit(ck.generators.dose_synthetic(0, n=200).blind())
     with pytest.raises(ArgumentError, match="continuous treatment must be 'adrf', got 'ate'"):

@@ -10,7 +10,8 @@ from transtee_designs import SMALL
 import causalkit as ck
 from causalkit.errors import ArgumentError, IdentificationError
 from causalkit.inference.variance import sandwich
-from causalkit.transtee.dose_average import RATE, curve_at
+from causalkit.transtee.dose_average import RATE
+from causalkit.transtee.dose_scores import curve_at
 from causalkit.transtee.local_fit import local_polynomial
 
 pytestmark = pytest.mark.filterwarnings("ignore::causalkit.errors.CausalKitWarning")

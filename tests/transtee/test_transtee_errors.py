@@ -187,10 +187,13 @@ def test_conformal_intervals_need_arms(doses):
         ck.TransTEE(**SMALL, interval="conformal").fit(doses)
 
 
-def test_averages_need_arms_or_one_dose():
-    data = ck.generators.dosage(0, n=120, n_genes=10).blind()
-    fit = ck.TransTEE(**(SMALL | {"max_epochs": 2})).fit(data)
-    with pytest.raises(IdentificationError, match="the treatment is dose"):
+def test_averages_need_arms_or_doses():
+    frame = arms_frame().assign(s=np.arange(240) % 2)
+    data = ck.CausalData.from_frame(
+        frame, outcome="y", treatment=["t", "s"], kinds=("binary", "binary"), covariates=["a"]
+    )
+    fit = ck.TransTEE(**(SMALL | {"max_epochs": 1})).fit(data)
+    with pytest.raises(IdentificationError, match="along doses, and the treatment is several"):
         fit.estimate()
 
 
