@@ -195,7 +195,7 @@ def _with_rows(
         return None, [Problem("E01-missing-column", message.format(name), name) for name in named]
     keys = np.arange(len(frame)) if roles.unit is None else frame[roles.unit].to_numpy()
     shared = roles.image_key is not None and "obs" not in arrays.dims
-    place, problems = (np.arange(0), []) if shared else match_keys(arrays, keys)
+    place, problems = (np.arange(0), []) if shared else match_keys(arrays, keys, roles.unit)
     problems += array_problems(arrays, roles, max_nan_pixels=policy.max_nan_pixels)
     problems += shared_image_problems(arrays, roles, frame)
     if problems:

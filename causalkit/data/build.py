@@ -1,23 +1,18 @@
-"""Constructors of CausalData from tables, arrays and xarray, and encoding of further tables."""
+"""Constructors of CausalData from tables and xarray."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from causalkit.data.admit import Policy, admit
 from causalkit.data.calendar import Freq
-from causalkit.data.candidate import NUMERIC_ROLES
-from causalkit.data.checks import ENCODING, VALUES, Check, absent_column, raise_any
+from causalkit.data.checks import VALUES, Check, absent_column
 from causalkit.data.dataset import CausalData
-from causalkit.data.doses import other_doses
 from causalkit.data.intake import column_names, to_pandas
-from causalkit.data.levels import match_levels
-from causalkit.data.missing import keeps_missing
-from causalkit.data.roles import FRAME_ROLES, Roles, WeightKind, role_columns
+from causalkit.data.roles import Roles, WeightKind, role_columns
 from causalkit.data.truth import Truth, truth_of_rows
-from causalkit.errors import ArgumentError, ArgumentTypeError, DataError, check_choice
+from causalkit.errors import ArgumentError, ArgumentTypeError, DataError
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -151,9 +146,6 @@ def from_frame(
     for role in ("outcome", "treatment"):
         if not roles.columns(role):
             raise ArgumentError(f"name at least one {role} column: {role}=...")
-    known = {key: _further(key, table) for key, table in (tables or {}).items()}
-    if graph is not None and graph not in known:
-        raise DataError(absent_column(graph, "graph, among the tables", list(known)))
     policy = Policy(
         missing=missing,
         on_duplicate=on_duplicate,
@@ -166,14 +158,14 @@ def from_frame(
         roles,
         policy,
         known=column_names(df),
-        arrays=None if arrays is None else _dataset(arrays),
-        tables=known,
+        arrays=None if arrays is None else arrays_given(arrays),
+        tables=tables_given(tables, graph),
         truth=truth,
         name=name,
     )
 
 
-def _dataset(arrays: Any) -> "xr.Dataset":
+def arrays_given(arrays: Any) -> "xr.Dataset":
     """Arrays that belong together as one dataset, without guesses at what dimensions mean."""
     import xarray as xr
 
@@ -204,12 +196,27 @@ def _dataset(arrays: Any) -> "xr.Dataset":
     return found
 
 
-def _further(name: str, table: Any) -> pd.DataFrame:
-    """Table beside the data as a pandas frame, with its name in the error if it is none."""
-    try:
-        return to_pandas(table)
-    except (ArgumentError, ArgumentTypeError) as error:
-        raise type(error)(f"tables[{name!r}]: {error}") from error
+def tables_given(
+    tables: Mapping[str, Any] | None, graph: str | None = None
+) -> dict[str, pd.DataFrame]:
+    """Tables beside the data as pandas frames, that of the graph among them.
+
+    Raises
+    ------
+    ArgumentError, ArgumentTypeError
+        With the name of what is no table.
+    DataError
+        If there is no table of that name for the graph.
+    """
+    found = {}
+    for name, table in (tables or {}).items():
+        try:
+            found[name] = to_pandas(table)
+        except (ArgumentError, ArgumentTypeError) as error:
+            raise type(error)(f"tables[{name!r}]: {error}") from error
+    if graph is not None and graph not in found:
+        raise DataError(absent_column(graph, "graph, among the tables", list(found)))
+    return found
 
 
 def built(
@@ -272,65 +279,27 @@ def from_xarray(ds: "xr.Dataset", **arguments: Any) -> CausalData:
     DataError
         Once, with every problem found.
     """
+    named = [role_columns(role, arguments.get(role)) for role in ("image", "sequence")]
+    frame, arrays = parted(ds, *named)
+    return from_frame(frame, arrays=arrays if any(named) else None, **arguments)
+
+
+def parted(
+    ds: "xr.Dataset", image: Sequence[str], sequence: Sequence[str]
+) -> "tuple[pd.DataFrame, xr.Dataset]":
+    """Columns of a dataset, and its images and sequences with the masks of these.
+
+    Raises
+    ------
+    ArgumentError
+        If there is no dimension ``obs``.
+    """
     if "obs" not in ds.dims:
         raise ArgumentError(
             f"the dataset has dimensions {', '.join(map(str, ds.dims))} but no 'obs'; rename its "
             "row dimension: ds.rename(name='obs')."
         )
-    named = [role_columns(role, arguments.get(role)) for role in ("image", "sequence")]
-    wanted = [name for names in named for name in names if name in ds]
+    wanted = [*image, *sequence, *(f"{name}_mask" for name in sequence)]
     columns = {str(name): ds[name].values for name in ds.variables if ds[name].dims == ("obs",)}
-    arrays = ds[wanted].drop_vars("obs", errors="ignore") if any(named) else None
-    return from_frame(pd.DataFrame(columns), arrays=arrays, **arguments)
-
-
-def like(data: CausalData, df: Any, *, on_new_levels: str = "raise") -> CausalData:
-    """Encode another table as ``data`` were: same formula, same category levels.
-
-    Parameters
-    ----------
-    data : CausalData
-    df : DataFrame, LazyFrame or Table
-        Needs the covariates and modifiers; outcome, treatment and the rest may be absent, as for
-        effects at new covariates.
-    on_new_levels : {"raise", "baseline", "nan"}, default "raise"
-        What a category level becomes that ``data`` do not have: an error, the first level, or
-        missing.
-
-    Raises
-    ------
-    DataError
-        Once, with every problem found.
-    """
-    check_choice("on_new_levels", on_new_levels, ("raise", "baseline", "nan"))
-    known = column_names(df)
-    if data.spec is not None:
-        frame = data.spec.table_like(df, data.roles, on_new_levels=on_new_levels)
-    else:
-        frame = to_pandas(df, data.roles.all_columns())
-    roles = _present(data.roles, frame)
-    numeric = [name for role in NUMERIC_ROLES for name in roles.columns(role)]
-    frame, levels = match_levels(frame, data.frame, on_new_levels, numeric=numeric)
-    missing = data.missing
-    if on_new_levels == "nan" and not keeps_missing(missing):
-        missing = "native"
-    policy = Policy(missing=missing, freq=data.freq)
-    made = built(frame, roles, policy, known=known, checks=ENCODING, spec=data.spec)
-    raise_any(other_doses(data, made.frame, made.roles))
-    # Levels that do not occur among the new rows still have their columns.
-    return replace(made, frame=made.frame.astype({c: t for c, t in levels.items() if c in frame}))
-
-
-def _present(roles: Roles, frame: pd.DataFrame) -> Roles:
-    """Roles without the columns that a table lacks, save covariates and modifiers."""
-    kept: dict[str, Any] = {"image": (), "sequence": (), "graph": None}
-    for role in FRAME_ROLES:
-        if role not in ("covariates", "modifiers"):
-            found = tuple(name for name in roles.columns(role) if name in frame)
-            single = getattr(roles, role) is None or isinstance(getattr(roles, role), str)
-            kept[role] = (found[0] if found else None) if single else found
-    if kept["weights"] is None:
-        kept["weight_kind"] = None
-    pairs = zip(roles.treatment, roles.kinds, strict=True)
-    kept["kinds"] = tuple(kind for name, kind in pairs if name in frame)
-    return replace(roles, **kept)
+    found = ds[[name for name in wanted if name in ds]]
+    return pd.DataFrame(columns), found.drop_vars("obs", errors="ignore")

@@ -94,7 +94,9 @@ def plural(count: int, noun: str) -> str:
     return f"{count} {noun}" + ("" if count == 1 else "s")
 
 
-def match_keys(arrays: "xr.Dataset", keys: Any) -> tuple[Ints, list[Problem]]:
+def match_keys(
+    arrays: "xr.Dataset", keys: Any, column: str | None = None
+) -> tuple[Ints, list[Problem]]:
     """Position in ``arrays`` of each row ``(n,)``, and E14 if keys do not match.
 
     Parameters
@@ -104,6 +106,8 @@ def match_keys(arrays: "xr.Dataset", keys: Any) -> tuple[Ints, list[Problem]]:
         follow the rows.
     keys : (n,) array
         Key of each row.
+    column : str, optional
+        Where keys come from, if they are not the numbers of the rows; for messages.
     """
     n, size = len(keys), arrays.sizes.get("obs", 0)
     if "obs" not in arrays.coords:
@@ -126,12 +130,15 @@ def match_keys(arrays: "xr.Dataset", keys: Any) -> tuple[Ints, list[Problem]]:
     spare = have[~np.isin(np.arange(size), place)]
     if not len(wanted) and not len(spare):
         return place, []
+    of_rows = "row numbers" if column is None else f"values of {column!r}"
+    bare = "" if n != size else ", or, where entries follow the rows, arrays.drop_vars('obs')"
     message = (
-        f"{len(wanted)} keys of the table have no image{_some(wanted)} and {len(spare)} images "
-        f"have no row{_some(spare)}. Drop what has no partner from either side, or add it."
+        f"{len(wanted)} {of_rows} have no entry in the arrays{_some(wanted)} and {len(spare)} "
+        f"entries have no row{_some(spare)}. Drop what has no partner from either side, or add "
+        f"it{bare}."
     )
     rows = tuple(np.flatnonzero(place < 0)[:10].tolist())
-    return place, [Problem("E14-image-key-mismatch", message, None, rows)]
+    return place, [Problem("E14-image-key-mismatch", message, column, rows)]
 
 
 def _some(keys: Any) -> str:

@@ -302,18 +302,20 @@ class CausalData:
         made._memo.update(self._memo)
         return made
 
-    def like(self, df: Any, *, on_new_levels: str = "raise") -> "CausalData":
-        """Encode another table as these data were; see :func:`causalkit.data.build.like`.
+    def like(self, df: Any, **arguments: Any) -> "CausalData":
+        """Encode another table as these data were; see :func:`causalkit.data.like.like`.
 
         Parameters
         ----------
-        df : DataFrame, LazyFrame or Table
-        on_new_levels : {"raise", "baseline", "nan"}
-            What a category level becomes that these data do not have.
+        df : DataFrame, LazyFrame, Table or xarray.Dataset
+        **arguments
+            ``arrays`` and ``tables`` of its rows, ``max_nan_pixels``, and ``on_new_levels``: what
+            a category level becomes that these data do not have, ``"raise"``, ``"baseline"`` or
+            ``"nan"``.
         """
-        from causalkit.data.build import like
+        from causalkit.data.like import like
 
-        return like(self, df, on_new_levels=on_new_levels)
+        return like(self, df, **arguments)
 
     def group_means(
         self,

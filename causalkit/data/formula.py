@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from causalkit.data.admit import Policy
-from causalkit.data.build import built
+from causalkit.data.build import arrays_given, built, tables_given
 from causalkit.data.checks import absent_column, several_columns
 from causalkit.data.dataset import CausalData
 from causalkit.data.intake import column_names, to_pandas
@@ -17,7 +17,7 @@ from causalkit.errors import ArgumentError, DataError
 
 _PARTS = ("outcome", "treatment", "covariates", "instruments")
 _OPTIONS = ("missing", "on_duplicate", "freq", "nested", "max_nan_pixels")
-_FACTS = ("truth", "arrays", "tables", "name")
+_FACTS = ("truth", "name")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +121,9 @@ def from_formula(formula: str, df: Any, **arguments: Any) -> CausalData:
         raise ArgumentError(f"the formula names the {doubled[0]}; leave out {doubled[0]}=...")
     options = {name: arguments.pop(name) for name in _OPTIONS if name in arguments}
     facts = {name: arguments.pop(name) for name in _FACTS if name in arguments}
+    arrays, tables = arguments.pop("arrays", None), arguments.pop("tables", None)
+    facts["arrays"] = None if arrays is None else arrays_given(arrays)
+    facts["tables"] = tables_given(tables, arguments.get("graph"))
     roles = Roles(
         outcome=(),
         treatment=(),

@@ -69,7 +69,8 @@ class ImageStore:
             known = ", ".join(named) or "none"
             raise ArgumentError(
                 f"the data have no image {name or ''!r} (images: {known}); name one when building "
-                'them: CausalData.from_xarray(ds, image="...", ...).'
+                'them: CausalData.from_xarray(ds, image="...", ...), or, for new rows, bring it '
+                "along: training_data.like(df, arrays=...)."
             )
         if name is None and len(named) > 1:
             raise ArgumentError(

@@ -13,7 +13,12 @@ if TYPE_CHECKING:
 
 
 def match_levels(
-    new: pd.DataFrame, held: pd.DataFrame, on_new_levels: str, *, numeric: Collection[str]
+    new: pd.DataFrame,
+    held: pd.DataFrame,
+    on_new_levels: str,
+    *,
+    numeric: Collection[str],
+    names: Collection[str] = (),
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Columns of ``new`` with the category types of ``held``, and those types by column.
 
@@ -23,6 +28,8 @@ def match_levels(
     on_new_levels : str
     numeric : collection of str
         Columns that are read as numbers, as identifiers are not.
+    names : collection of str, optional
+        Columns whose levels only tell rows apart, as those of a unit: they may be new.
 
     Raises
     ------
@@ -52,7 +59,11 @@ def match_levels(
         if name not in new:
             continue
         values, unseen = new[name], unseen_levels(new[name], dtype.categories)
-        if len(unseen) and on_new_levels == "raise":
+        if len(unseen) and name in names:
+            types[name] = dtype = pd.CategoricalDtype(
+                [*dtype.categories, *unseen], ordered=bool(dtype.ordered)
+            )
+        elif len(unseen) and on_new_levels == "raise":
             problems.append(unseen_problem(name, unseen))
         elif len(unseen):
             replaced = dtype.categories[0] if on_new_levels == "baseline" else None

@@ -220,7 +220,8 @@ def graphs_of(data: CausalData, code: GraphCode) -> Graphs:
             Problem(
                 CODE,
                 f"{lost.size} rows name graphs that {column}_nodes lacks; first: row {lost[0]}, "
-                f"{shown(owners.iloc[lost[0]])}.{other_types(nodes[column], owners)}",
+                f"{shown(owners.iloc[lost[0]])}; add their nodes, or leave these rows out."
+                f"{other_types(nodes[column], owners)}",
                 column,
                 tuple(int(row) for row in lost[:10]),
             )

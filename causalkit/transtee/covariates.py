@@ -9,6 +9,7 @@ import pandas as pd
 from causalkit.data import CausalData
 from causalkit.errors import DataError, Problem
 from causalkit.transtee.covariate_graphs import (
+    SUFFIX,
     GraphCode,
     Graphs,
     graph_code,
@@ -223,8 +224,7 @@ def _check_columns(code: CovariateCode, data: CausalData) -> None:
                 "E01-missing-column",
                 f"the network was trained on {', '.join(wanted)}, and these data lack "
                 f"{', '.join(absent)} (they have {', '.join(present)}). Build them with "
-                "training_data.like(df), or, where there are sequences or graphs, with "
-                "CausalData.from_frame and any outcome.",
+                f"training_data.like(df{_brought(code, absent)}).",
                 absent[0],
             )
         )
@@ -240,6 +240,16 @@ def _check_columns(code: CovariateCode, data: CausalData) -> None:
                 name,
             )
         )
+
+
+def _brought(code: CovariateCode, absent: list[str]) -> str:
+    """What ``like`` is to be given beside the table, as its user would write it."""
+    sequences = [f"{name!r}: ..." for name in code.sequences if name in absent]
+    words = f", arrays={{{', '.join(sequences)}}}" if sequences else ""
+    if code.graph is not None and code.graph.column in absent:
+        column = code.graph.column
+        words += f", tables={{'{column}_nodes': ..., '{column}{SUFFIX}': ...}}"
+    return words
 
 
 def _codes(

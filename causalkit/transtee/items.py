@@ -170,7 +170,8 @@ class Library:
             raise DataError(
                 Problem(
                     CODE,
-                    f"{column!r} names items that its table lacks: {', '.join(absent[:5])}.",
+                    f"{column!r} names items that its table lacks: {', '.join(absent[:5])}; add "
+                    "them to it, for new rows by training_data.like(df, tables=...).",
                     column,
                 )
             )

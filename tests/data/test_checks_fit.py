@@ -80,8 +80,8 @@ def test_e14_counts_keys_without_a_partner_both_ways():
     assert caught.value.code == "E14-image-key-mismatch"
     assert caught.value.rows == (0, 1, 5)
     message = str(caught.value)
-    assert "3 keys of the table have no image (first: 'k5', 'k4', 'k0')" in message
-    assert "2 images have no row (first: 'new', 'newer')" in message
+    assert "3 values of 'key' have no entry in the arrays (first: 'k5', 'k4', 'k0')" in message
+    assert "2 entries have no row (first: 'new', 'newer')" in message
 
 
 def test_e14_without_a_unit_the_key_is_the_row_number():
@@ -89,8 +89,11 @@ def test_e14_without_a_unit_the_key_is_the_row_number():
     numbered = images().assign_coords(obs=[5, 4, 3, 2, 1, 0])
     data = CausalData.from_frame(people(), **roles, arrays=numbered)
     assert data.arrays["tile"].values[:, 0, 0, 0].tolist() == [5.0, 4.0, 3.0, 2.0, 1.0, 0.0]
-    with pytest.raises(DataError, match=r"6 keys of the table have no image \(first: 0, 1, 2\)"):
+    with pytest.raises(
+        DataError, match=r"6 row numbers have no entry in the arrays \(first: 0, 1, 2\).*drop_vars"
+    ):
         CausalData.from_frame(people(), **roles, arrays=images())
+    CausalData.from_frame(people(), **roles, arrays=images().drop_vars("obs"))
 
 
 def test_e14_keys_of_images_are_not_repeated():

@@ -104,6 +104,14 @@ def test_which_image_must_be_clear():
         ImageStore.of(data, "new")
 
 
+def test_images_that_new_rows_do_not_bring_are_named_with_the_call_that_brings_them():
+    data = shared()
+    with pytest.raises(ArgumentError, match=r"no image 'tile'.*training_data.like\(df, arrays="):
+        ImageStore.of(data.like(people()), "tile")
+    brought = data.like(people(), arrays=pictures().to_dataset(name="tile"))
+    assert ImageStore.of(brought, "tile").of_row.tolist() == ImageStore.of(data).of_row.tolist()
+
+
 def test_saved_images_come_back(tmp_path):
     data = shared()
     data.save(tmp_path / "d")
