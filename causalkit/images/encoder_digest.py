@@ -18,7 +18,8 @@ def encoder_digest(network: "nn.Module", *, weights: bool = True) -> str:
     ----------
     network : Module
     weights : bool, default True
-        Whether what a state dict holds is a part.
+        Whether what the state dict of the encoder holds is a part. Weights of modules that torch
+        does not know of, as those in a plain list, always are: no state dict brings them back.
     """
     return _read(network, weights=weights).digest()
 
@@ -41,7 +42,9 @@ def _read(network: "nn.Module", *, weights: bool) -> Reader:
 
     inner = [part.frame for part in network.modules() if isinstance(part, SequenceEncoder)]
     inner += [part.whole for part in network.modules() if isinstance(part, WholeSequenceEncoder)]
-    reader = Reader(lambda part: () if weights else part.state_dict())
-    for part in inner or [network]:
+    outer = inner or [network]
+    kept = [] if weights else outer
+    reader = Reader(lambda part: part.state_dict() if any(part is one for one in kept) else ())
+    for part in outer:
         reader.module(part)
     return reader

@@ -239,7 +239,9 @@ def _check_code(
         raise ArgumentError(
             f"the module of encoder {encoder.name!r} differs from the one of the fit in "
             f"{differing_parts(stored['parts'], own_parts(fresh))}, whatever its weights; pass the "
-            "module that was fitted, or fit anew."
+            "module that was fitted, or fit anew. Weights of layers in a plain list or dict are "
+            "not stored and so must be the same; nn.ModuleList and nn.ModuleDict hold layers that "
+            "are."
         )
 
 

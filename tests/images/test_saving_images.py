@@ -188,6 +188,37 @@ def test_another_module_of_the_same_name_is_refused(small, tmp_path):
             read(tmp_path / "fit", encoder=other)
 
 
+class Listed(torch.nn.Module):
+    """A filter that torch does not know of, unless it is registered."""
+
+    def __init__(self, seed, holder=list):
+        super().__init__()
+        torch.manual_seed(seed)
+        self.parts = holder([torch.nn.Conv2d(3, 4, 3)])
+
+    def forward(self, image):
+        return self.parts[0](image).relu().mean(dim=(2, 3))
+
+
+@pytest.mark.filterwarnings("ignore::causalkit.errors.CausalKitWarning")
+def test_weights_that_are_not_stored_must_be_those_of_the_fit(small, tmp_path):
+    def read(folder, *module):
+        encoder = ck.ImageEncoder.of(Listed(*module), name="mine")
+        return ck.ImageEffectClusters.load(tmp_path / folder, encoder=encoder)
+
+    for folder, holder in (("listed", list), ("known", torch.nn.ModuleList)):
+        encoder = ck.ImageEncoder.of(Listed(0, holder), name="mine")
+        fit = ck.ImageEffectClusters(encoder=encoder, **FAST).fit(small.blind())
+        fit.save(tmp_path / folder)
+        xr.testing.assert_identical(fit.effect(small), read(folder, 0, holder).effect(small))
+    # What is stored takes the place of what is passed.
+    xr.testing.assert_identical(
+        fit.effect(small), read("known", 1, torch.nn.ModuleList).effect(small)
+    )
+    with pytest.raises(ArgumentError, match="plain list or dict are not stored and so must be"):
+        read("listed", 1)
+
+
 class Within(torch.nn.Module):
     """A filter and powers, one inside of the other."""
 
