@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from transtee_designs import SMALL
+from transtee_designs import SMALL, scales_of
 
 import causalkit as ck
 from causalkit.errors import DataError
@@ -21,7 +21,6 @@ from causalkit.transtee.covariate_graphs import (
 from causalkit.transtee.fitting import code_data, coding_of
 from causalkit.transtee.flat_features import flat_features
 from causalkit.transtee.layout import Layout
-from causalkit.transtee.scales import learn_scales
 from causalkit.transtee.shapes import ActionShape, NetShape, TableShape
 
 networkx = pytest.importorskip("networkx")
@@ -352,17 +351,7 @@ def test_nodes_are_scaled_by_those_of_training_rows(data):
     nodes = graphs.nodes.copy()
     nodes[1::2] += 1e3
     planted = replace(coded.covariates, graphs=replace(graphs, nodes=nodes))
-    scales = learn_scales(
-        planted,
-        coded.actions,
-        coded.y,
-        rows,
-        dosed=(False, False),
-        standardise=True,
-        support=None,
-        raw_steps=False,
-        device="cpu",
-    )
+    scales = scales_of(coded, rows, covariates=planted)
     seen = graphs.nodes[rows][graphs.mask[rows]]
     np.testing.assert_allclose(scales.node_centre[0], seen.mean(axis=0), atol=1e-5)
     np.testing.assert_allclose(scales.node_spread[0], seen.std(axis=0), rtol=1e-4)
@@ -373,15 +362,5 @@ def test_what_is_the_same_for_all_nodes_stays_as_it_is(parts, n_rows):
     nodes, edges, degree = parts
     data = data_of(nodes.assign(f=1.0), edges, degree)
     coded = code_data(coding_of(data), data)
-    scales = learn_scales(
-        coded.covariates,
-        coded.actions,
-        coded.y,
-        np.arange(n_rows),
-        dosed=(False, False),
-        standardise=True,
-        support=None,
-        raw_steps=False,
-        device="cpu",
-    )
+    scales = scales_of(coded, np.arange(n_rows))
     assert (scales.node_centre.item(), scales.node_spread.item()) == (0.0, 1.0)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from edge_designs import FEW, MAKERS, answers, covaried, rings, treated
+from edge_designs import FEW, MAKERS, answers, covaried, treated
 from transtee_designs import SMALL
 
 import causalkit as ck
@@ -16,26 +16,15 @@ from causalkit.transtee.fitting import coding_of
 pytestmark = pytest.mark.filterwarnings("ignore::causalkit.errors.CausalKitWarning")
 
 
-@pytest.fixture(scope="module")
-def parts():
-    return rings(400)
-
-
-@pytest.fixture(scope="module")
-def fits(parts):
-    """A fit of each, trained just enough for everything to matter."""
-    return {make: ck.TransTEE(**FEW).fit(make(*parts)) for make in MAKERS}
-
-
 @pytest.mark.parametrize("make", MAKERS)
-def test_a_type_that_no_training_row_had_is_refused_only_where_asked(parts, fits, make):
-    nodes, edges, share = parts
+def test_a_type_that_no_training_row_had_is_refused_only_where_asked(typed_rings, typed_fits, make):
+    nodes, edges, share = typed_rings
     # No row of training has the last ring.
     far = edges["mol"] == 399
     strange = edges.assign(type=edges["type"].mask(far, "triple"))
     data = make(nodes, strange, share)
     fit = ck.TransTEE(**FEW).fit(data)
-    np.testing.assert_array_equal(answers(fit, data), answers(fits[make], make(*parts)))
+    np.testing.assert_array_equal(answers(fit, data), answers(typed_fits[make], make(*typed_rings)))
     said = (
         r"1 graphs of 'mol_edges' have edges of a type that no graph of a training row had: "
         r"'triple'; first: graph 399 \(known: 'double', 'single'\)"
@@ -72,29 +61,29 @@ def test_a_type_that_no_training_row_had_is_refused_only_where_asked(parts, fits
         ),
     ],
 )
-def test_edges_that_say_what_is_not_read_are_refused(parts, make, change, said):
-    nodes, edges, share = parts
+def test_edges_that_say_what_is_not_read_are_refused(typed_rings, make, change, said):
+    nodes, edges, share = typed_rings
     estimator = ck.TransTEE(**SMALL, progress=lambda _: pytest.fail("it trains"))
     with pytest.raises(DataError, match=said):
         estimator.fit(make(nodes, change(edges), share))
 
 
 @pytest.mark.parametrize("make", MAKERS)
-def test_prediction_has_types_where_training_had_and_only_there(parts, fits, make):
-    nodes, edges, share = parts
+def test_prediction_has_types_where_training_had_and_only_there(typed_rings, typed_fits, make):
+    nodes, edges, share = typed_rings
     bare = make(nodes, edges.drop(columns="type"), share)
     with pytest.raises(DataError, match="the columns mol, source, target, type, and lacks type"):
-        answers(fits[make], bare)
+        answers(typed_fits[make], bare)
     with pytest.raises(DataError, match="'type'; edges had no type in training"):
-        answers(ck.TransTEE(**(FEW | {"max_epochs": 1})).fit(bare), make(*parts))
+        answers(ck.TransTEE(**(FEW | {"max_epochs": 1})).fit(bare), make(*typed_rings))
     # Graphs without edges need no types.
     none, empty = (make(nodes, given, share) for given in (edges.iloc[:0], pd.DataFrame()))
-    np.testing.assert_array_equal(answers(fits[make], none), answers(fits[make], empty))
+    np.testing.assert_array_equal(answers(typed_fits[make], none), answers(typed_fits[make], empty))
 
 
 @pytest.mark.parametrize("make", MAKERS)
-def test_data_sets_with_other_types_are_not_trained_together(parts, make):
-    nodes, edges, share = parts
+def test_data_sets_with_other_types_are_not_trained_together(typed_rings, make):
+    nodes, edges, share = typed_rings
     more = edges.assign(type=edges["type"].where(edges.index > 3, "triple"))
     for given, said in ((more, "'double', 'single', 'triple'"), (edges.iloc[:, :3], "no types")):
         with pytest.raises(
@@ -102,11 +91,11 @@ def test_data_sets_with_other_types_are_not_trained_together(parts, make):
             match=f"rows of data set 1 have in mol_edges the types {said}, and those of the first "
             "'double', 'single'",
         ):
-            ck.TransTEE.fit_many([make(*parts), make(nodes, given, share)], **FEW)
+            ck.TransTEE.fit_many([make(*typed_rings), make(nodes, given, share)], **FEW)
 
 
-def test_a_graph_column_may_be_called_type(parts):
-    nodes, edges, share = parts
+def test_a_graph_column_may_be_called_type(typed_rings):
+    nodes, edges, share = typed_rings
     bare = edges.drop(columns="type")
     expected = covaried(nodes, bare, share)
     given = {

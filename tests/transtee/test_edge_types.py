@@ -25,23 +25,12 @@ from causalkit.transtee.shapes import ActionShape, NetShape, TableShape
 pytestmark = pytest.mark.filterwarnings("ignore::causalkit.errors.CausalKitWarning")
 
 
-@pytest.fixture(scope="module")
-def parts():
-    return rings(400)
-
-
-@pytest.fixture(scope="module")
-def fits(parts):
-    """A fit of each, trained just enough for everything to matter."""
-    return {make: ck.TransTEE(**FEW).fit(make(*parts)) for make in MAKERS}
-
-
 def r2(found, true):
     return 1.0 - np.square(found - true).sum() / np.square(true - true.mean()).sum()
 
 
-def test_a_treatment_that_works_by_types_alone_is_learned_by_them(parts):
-    nodes, edges, share = (part[: 60 * SIZE] for part in parts)
+def test_a_treatment_that_works_by_types_alone_is_learned_by_them(typed_rings):
+    nodes, edges, share = (part[: 60 * SIZE] for part in typed_rings)
     true = 3.0 * (share[31:60] - share[30])
     scores = []
     for given in (edges, edges.drop(columns="type")):
@@ -53,8 +42,8 @@ def test_a_treatment_that_works_by_types_alone_is_learned_by_them(parts):
     assert scores[1] < 0.1
 
 
-def test_an_effect_that_depends_on_types_alone_is_learned_by_them(parts):
-    nodes, edges, share = parts
+def test_an_effect_that_depends_on_types_alone_is_learned_by_them(typed_rings):
+    nodes, edges, share = typed_rings
     scores = []
     for given in (edges, edges.drop(columns="type")):
         fit = ck.TransTEE(**(SMALL | {"d_model": 16, "max_epochs": 80})).fit(
@@ -155,18 +144,18 @@ def test_tokens_of_rows_are_what_a_loop_over_edges_gives():
 
 
 @pytest.mark.parametrize("make", MAKERS)
-def test_without_the_column_there_is_nothing_of_types(parts, fits, make):
-    nodes, edges, share = parts
+def test_without_the_column_there_is_nothing_of_types(typed_rings, typed_fits, make):
+    nodes, edges, share = typed_rings
     bare = ck.TransTEE(**FEW).fit(make(nodes, edges.drop(columns="type"), share))
-    one, two = (set(fit.model_.stacks[0].network.layout.blocks) for fit in (fits[make], bare))
+    one, two = (set(fit.model_.stacks[0].network.layout.blocks) for fit in (typed_fits[make], bare))
     name = "item" if make is treated else "graph"
     assert one - two == {f"{name}.type{step}" for step in range(3)}
     assert not two - one
 
 
 @pytest.mark.parametrize("make", MAKERS)
-def test_names_and_order_of_nodes_and_edges_mean_nothing(parts, fits, make):
-    nodes, edges, share = parts
+def test_names_and_order_of_nodes_and_edges_mean_nothing(typed_rings, typed_fits, make):
+    nodes, edges, share = typed_rings
     rng = np.random.default_rng(0)
     # Another order of the nodes of every ring.
     other = rng.permuted(np.tile(range(SIZE), (len(share), 1)), axis=1) + 10
@@ -180,10 +169,10 @@ def test_names_and_order_of_nodes_and_edges_mean_nothing(parts, fits, make):
         turned.sample(frac=1.0, random_state=1),
         share,
     )
-    expected = answers(fits[make], make(*parts))
-    np.testing.assert_allclose(answers(fits[make], shuffled), expected, atol=1e-5)
+    expected = answers(typed_fits[make], make(*typed_rings))
+    np.testing.assert_allclose(answers(typed_fits[make], shuffled), expected, atol=1e-5)
     swapped = edges.replace({"type": {"single": "double", "double": "single"}})
-    moved = answers(fits[make], make(nodes, swapped, share)) - expected
+    moved = answers(typed_fits[make], make(nodes, swapped, share)) - expected
     assert np.abs(moved).max() > 1e-3
 
 
@@ -192,32 +181,32 @@ def test_names_and_order_of_nodes_and_edges_mean_nothing(parts, fits, make):
     ("names", "dtype"),
     [((1, 2), "Int64"), ((False, True), "bool"), (("x", "y"), "category"), (("x", "y"), "object")],
 )
-def test_names_of_types_count_by_their_order_alone(parts, fits, make, names, dtype):
-    nodes, edges, share = parts
+def test_names_of_types_count_by_their_order_alone(typed_rings, typed_fits, make, names, dtype):
+    nodes, edges, share = typed_rings
     names = dict(zip(("double", "single"), names, strict=True))
     renamed = make(nodes, edges.assign(type=edges["type"].map(names).astype(dtype)), share)
     found = answers(ck.TransTEE(**FEW).fit(renamed), renamed)
-    np.testing.assert_array_equal(found, answers(fits[make], make(*parts)))
+    np.testing.assert_array_equal(found, answers(typed_fits[make], make(*typed_rings)))
 
 
-def test_a_type_is_known_by_its_name_whatever_others_are_there(parts, fits):
-    nodes, edges, share = parts
+def test_a_type_is_known_by_its_name_whatever_others_are_there(typed_rings, typed_fits):
+    nodes, edges, share = typed_rings
     ones = edges.assign(type="single")
     half = np.where(edges["mol"] == 0, "double", "single")
     alone, beside = (
-        fits[covaried].predict(covaried(nodes, given, share), treatment=1)[1:]
+        typed_fits[covaried].predict(covaried(nodes, given, share), treatment=1)[1:]
         for given in (ones, edges.assign(type=half))
     )
     np.testing.assert_array_equal(alone, beside)
 
 
 @pytest.mark.parametrize("make", MAKERS)
-def test_saved_and_loaded_it_says_the_same(parts, fits, make, tmp_path):
-    fits[make].save(tmp_path / "fit")
+def test_saved_and_loaded_it_says_the_same(typed_rings, typed_fits, make, tmp_path):
+    typed_fits[make].save(tmp_path / "fit")
     again = ck.TransTEE.load(tmp_path / "fit")
-    data = make(*parts)
-    np.testing.assert_array_equal(answers(again, data), answers(fits[make], data))
-    nodes, edges, share = parts
+    data = make(*typed_rings)
+    np.testing.assert_array_equal(answers(again, data), answers(typed_fits[make], data))
+    nodes, edges, share = typed_rings
     with pytest.raises(DataError, match=r"\(known: 'double', 'single'\)"):
         answers(again, make(nodes, edges.assign(type="triple"), share))
 
@@ -269,10 +258,10 @@ class Bonds(nn.Module):
         return sums.index_add(0, owner[edges[1]], self.kinds(types)) / len(nodes)
 
 
-def test_an_encoder_of_the_user_gets_the_types(parts):
-    nodes, edges, share = parts
-    fit = ck.TransTEE(**FEW, action_encoder=Bonds()).fit(treated(*parts))
+def test_an_encoder_of_the_user_gets_the_types(typed_rings):
+    nodes, edges, share = typed_rings
+    fit = ck.TransTEE(**FEW, action_encoder=Bonds()).fit(treated(*typed_rings))
     same = treated(nodes, edges.sample(frac=1.0, random_state=0), share)
-    np.testing.assert_array_equal(answers(fit, same), answers(fit, treated(*parts)))
+    np.testing.assert_array_equal(answers(fit, same), answers(fit, treated(*typed_rings)))
     moved = answers(fit, treated(nodes, edges.assign(type="single"), share))
-    assert np.abs(moved - answers(fit, treated(*parts))).max() > 1e-4
+    assert np.abs(moved - answers(fit, treated(*typed_rings))).max() > 1e-4

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 import xarray as xr
-from transtee_designs import SMALL, arms_data, arms_frame
+from transtee_designs import SMALL, arms_data, arms_frame, scales_of
 
 import causalkit as ck
 from causalkit.transtee.fitting import code_data, coding_of
@@ -16,7 +16,6 @@ from causalkit.transtee.networks import Actions, Rows, decode, encode, encode_gr
 from causalkit.transtee.objective import Network
 from causalkit.transtee.predicting import attention_weights
 from causalkit.transtee.products import member_products
-from causalkit.transtee.scales import learn_scales
 from causalkit.transtee.shapes import ActionShape, NetShape, TableShape
 
 
@@ -272,32 +271,18 @@ def test_a_sequence_is_read_whatever_its_scale():
 def test_steps_are_standardised_by_those_that_are_there_in_training_rows():
     data = visits(scale=3.0, shift=5.0)
     coded, rows = code_data(coding_of(data), data), np.r_[0:40, 200:280]
-    arguments = {"dosed": (False, False), "standardise": True, "support": None, "device": "cpu"}
-    scales = learn_scales(
-        coded.covariates, coded.actions, coded.y, rows, raw_steps=False, **arguments
-    )
+    scales = scales_of(coded, rows)
     seen = data.arrays["visits"].to_numpy()[rows].ravel()
     assert scales.step_centre.item() == pytest.approx(np.nanmean(seen), rel=1e-5)
     assert scales.step_spread.item() == pytest.approx(np.nanstd(seen), rel=1e-5)
-    raw = learn_scales(coded.covariates, coded.actions, coded.y, rows, raw_steps=True, **arguments)
-    assert raw.step_centre.shape == (1, 0)
+    assert scales_of(coded, rows, raw_steps=True).step_centre.shape == (1, 0)
 
 
 @pytest.mark.parametrize("n_rows", [240, 241, 247])
 def test_a_feature_that_all_steps_share_is_not_divided_by_rounding(n_rows):
     data = visits(scale=0.0, shift=1.0 / 3.0)
     coded = code_data(coding_of(data), data)
-    scales = learn_scales(
-        coded.covariates,
-        coded.actions,
-        coded.y,
-        np.arange(n_rows),
-        dosed=(False, False),
-        standardise=True,
-        support=None,
-        raw_steps=False,
-        device="cpu",
-    )
+    scales = scales_of(coded, np.arange(n_rows))
     assert scales.step_spread.item() == 1.0
 
 

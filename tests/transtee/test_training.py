@@ -8,14 +8,13 @@ import pandas as pd
 import pytest
 import torch
 from sklearn.base import clone
-from transtee_designs import SMALL, arms_data, arms_frame, weighted
+from transtee_designs import SMALL, arms_data, arms_frame, scales_of, weighted
 
 import causalkit as ck
 from causalkit.errors import CausalKitWarning, StorageError, TrainingError
 from causalkit.transtee.fitting import code_data, coding_of
 from causalkit.transtee.optimiser import AdamW
 from causalkit.transtee.plan import Plan
-from causalkit.transtee.scales import learn_scales
 from causalkit.transtee.split import split_rows, strata_of
 from causalkit.transtee.training import State, train
 
@@ -126,17 +125,7 @@ def test_the_range_of_doses_is_that_of_the_training_rows(doses):
     coded = code_data(coding, doses)
     order = np.argsort(coded.actions.doses[:, 0])
     rows = order[10:-10]
-    scales = learn_scales(
-        coded.covariates,
-        coded.actions,
-        coded.y,
-        rows,
-        dosed=(True,),
-        standardise=True,
-        support=None,
-        raw_steps=False,
-        device="cpu",
-    )
+    scales = scales_of(coded, rows, dosed=(True,))
     inside = coded.actions.doses[rows, 0]
     assert scales.low[0, 0] == pytest.approx(inside.min())
     assert scales.width[0, 0] == pytest.approx(np.ptp(inside), rel=1e-6)

@@ -37,3 +37,20 @@ def arms_data(n=240, seed=0, **roles):
     return ck.CausalData.from_frame(
         arms_frame(n, seed), outcome="y", treatment="t", covariates=["a", "b", "c"], **roles
     )
+
+
+def scales_of(coded, rows, *, covariates=None, dosed=(False, False), raw_steps=False):
+    """Scales that one network learns from some rows of coded data."""
+    from causalkit.transtee.scales import learn_scales
+
+    return learn_scales(
+        coded.covariates if covariates is None else covariates,
+        coded.actions,
+        coded.y,
+        rows,
+        dosed=dosed,
+        standardise=True,
+        support=None,
+        raw_steps=raw_steps,
+        device="cpu",
+    )
