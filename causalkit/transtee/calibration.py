@@ -19,10 +19,12 @@ def joined(solutions: list[Solution]) -> Solution:
 def calibration(
     scores: Floats, predicted: Floats, fold: Ints, *, weight: Floats | None = None
 ) -> Solution:
-    """Least squares of the scores of effects on a constant and on the centred predicted effects.
+    """Means of the scores of effects, and their slopes on the centred predicted effects.
 
     Predictions are centred within folds: networks of two folds differ in their mean for a reason
-    that is not the rows', each being high where the rows that it did not see are low.
+    that is not the rows', each being high where the rows that it did not see are low. A mean has
+    the error of a mean of scores. The constant of the regression, the same number, would have a
+    lesser one, as if other rows had the same predicted effects.
 
     Parameters
     ----------
@@ -56,6 +58,9 @@ def calibration(
                 "the predicted effects do not vary between rows: there is nothing to calibrate. "
                 "Read estimate('ate')."
             )
-        basis = np.column_stack([np.ones(fold.size), centred])[:, None, :]
-        found += solve_linear(LinearScore(basis, basis, score[:, None]), weights=weight)
+        one = np.ones((fold.size, 1, 1))
+        (mean,) = solve_linear(LinearScore(one, one, score[:, None]), weights=weight)
+        basis = np.column_stack([one[:, 0], centred])[:, None, :]
+        (line,) = solve_linear(LinearScore(basis, basis, score[:, None]), weights=weight)
+        found += [mean, Solution(line.theta[1:], line.influence[:, 1:])]
     return joined(found)
