@@ -68,6 +68,12 @@ class ActionCode:
                 found.append(name)
         return tuple(found)
 
+    @property
+    def labels(self) -> tuple[Any, ...]:
+        """Every arm as the data call it, a number if it is one there; its name where none does."""
+        alone = self.paired or (len(self.columns) == 1 and self.kind in CATEGORICAL)
+        return self.levels[self.columns[0]] if alone else self.arms
+
     def _arm(self, name: str, level: Any) -> str:
         return str(level) if len(self.columns) == 1 else f"{name}={level}"
 
@@ -320,10 +326,11 @@ def _by_column(code: ActionCode, values: Any) -> Any:
     return values.reshape(-1, k)
 
 
-def action_name(action: Any) -> str:
+def action_name(action: Any) -> Any:
     """How an action is called on an axis: "given" where rows have actions of their own.
 
-    A dose that is not taken is not named.
+    A label or dose is itself, to be selected by; several values are text. A dose that is not taken
+    is not named.
     """
     parts = dict(action) if isinstance(action, Mapping) else {}
     parts = {name: value for name, value in parts.items() if not _is_absent(value)}
@@ -334,7 +341,14 @@ def action_name(action: Any) -> str:
         return "given"
     if parts:
         return ", ".join(f"{name}={value}" for name, value in parts.items())
-    return ", ".join(str(plain(value)) for value in values)
+    found = [plain(value) for value in values]
+    return found[0] if len(found) == 1 else ", ".join(map(str, found))
+
+
+def action_axis(names: Sequence[Any]) -> Any:
+    """Coordinate of several actions, in which each keeps its type."""
+    mixed = len({type(name) for name in names}) > 1
+    return np.array(names, dtype=object if mixed else None)
 
 
 def _is_absent(value: Any) -> bool:

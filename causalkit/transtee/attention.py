@@ -9,7 +9,7 @@ from scipy.stats import spearmanr
 
 from causalkit.errors import ArgumentError, check_choice
 from causalkit.rng import stream
-from causalkit.transtee.actions import ActionArrays
+from causalkit.transtee.actions import ActionArrays, action_axis
 from causalkit.transtee.covariates import Covariates
 from causalkit.transtee.model import Asked, Model
 from causalkit.transtee.predicting import attention_weights
@@ -94,11 +94,11 @@ def attention(
     return found.mean("head") if "head" in average else found
 
 
-def side_by_side(found: "list[xr.DataArray]", names: list[str]) -> "xr.DataArray":
+def side_by_side(found: "list[xr.DataArray]", names: list[Any]) -> "xr.DataArray":
     """Weights under several actions, along a dim ``treatment`` after that of the rows."""
     import xarray as xr
 
-    joined: xr.DataArray = xr.concat(found, dim=pd.Index(names, name="treatment"))
+    joined: xr.DataArray = xr.concat(found, dim=pd.Index(action_axis(names), name="treatment"))
     return joined.transpose("obs", "treatment", ...)
 
 

@@ -9,7 +9,7 @@ from scipy.stats import t as student
 from causalkit.errors import ArgumentError
 from causalkit.inference.bands import absolute_ratios, critical_values
 from causalkit.rng import stream
-from causalkit.transtee.actions import ActionArrays, at_doses
+from causalkit.transtee.actions import ActionArrays, action_axis, at_doses
 from causalkit.transtee.curve_store import free_path, new_store, opened
 from causalkit.transtee.model import Asked, Model, outside
 from causalkit.transtee.spread import Spread
@@ -55,7 +55,7 @@ def effect(
     critical = _critical(level, model.n_members)
     if not isinstance(treatment, list):
         return _dataset(mean[:, 0], error[:, 0], critical, ("obs",))
-    return _dataset(mean, error, critical, ("obs", "treatment"), {"treatment": names})
+    return _dataset(mean, error, critical, ("obs", "treatment"), {"treatment": action_axis(names)})
 
 
 def _moments(values: Floats) -> Floats:

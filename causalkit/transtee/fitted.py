@@ -43,8 +43,10 @@ def put(
     estimator.history_ = model.history()
     estimator.n_parameters_ = model.n_parameters
     estimator.config_ = {} if settings is None else config_of(model, settings)
-    estimator.arms_ = model.coding.actions.arms
-    estimator.dose_range_ = dict(model.doses)
+    code = model.coding.actions
+    estimator.arms_ = code.labels
+    ranges = zip(code.labels, code.arms, strict=True)
+    estimator.dose_range_ = {label: model.doses[arm] for label, arm in ranges if arm in model.doses}
     estimator.feature_names_in_ = np.array(model.coding.covariates.names, dtype=object)
     estimator.partial_ = any(stack.partial for stack in model.stacks)
     estimator.diagnostics_ = diagnostics

@@ -184,7 +184,7 @@ class Model:
             reduce=reduce,
         )
 
-    def listed(self, treatment: Any, asked: Asked) -> tuple[list[str], list[ActionArrays]]:
+    def listed(self, treatment: Any, asked: Asked) -> tuple[list[Any], list[ActionArrays]]:
         """Names and arrays of several actions, or of one."""
         several = treatment if isinstance(treatment, list) else [treatment]
         if not several:

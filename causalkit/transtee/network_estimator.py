@@ -40,8 +40,8 @@ class NetworkEstimator(AverageEstimator):
     config_ : mapping
         Arguments and sizes as the fit used them; ``"bottleneck"`` is the tokens that a wide table
         became, or 0.
-    arms_ : tuple of str
-        Name of every arm, as diagnostics have it.
+    arms_ : tuple
+        Every arm by its label in the data; of several treatments "column=level", or the column.
     dose_range_ : mapping of arm to (low, high)
         Doses seen in training, or the declared support; arms that take none are not there.
     """

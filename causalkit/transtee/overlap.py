@@ -59,7 +59,7 @@ def _of_arms(
     chances = observations(arm_chances(coding, coded, settings, folds, learner), coded.multiplicity)
     arm = observations(coded.actions.arms[:, 0], coded.multiplicity)
     lines = []
-    for code, name in enumerate(coding.actions.arms):
+    for code, name in enumerate(coding.actions.labels):
         chance = chances[:, code]
         weight = 1.0 / np.maximum(chance[arm == code], CLIP)
         lines.append(

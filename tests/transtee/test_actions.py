@@ -156,3 +156,27 @@ def test_an_average_curve_counts_rows_by_their_weights():
     np.testing.assert_allclose(curve["adrf"], expected, atol=1e-5)
     plain = fit.dose_response(data, grid=[0.2, 0.6])
     np.testing.assert_allclose(plain["adrf"], curve["individual"].mean("obs"), atol=1e-5)
+
+
+@pytest.mark.parametrize("labels", [(1, 2, 5), (0.5, 1.0, 2.0), ("a", "b", "c")])
+def test_arms_are_called_as_the_data_call_them(labels):
+    frame = arms_frame()
+    frame["t"] = np.array(labels, dtype=object)[np.arange(len(frame)) % 3]
+    frame["t"] = frame["t"].astype("category")
+    data = ck.CausalData.from_frame(frame, outcome="y", treatment="t", covariates="a")
+    fit = ck.TransTEE(**SMALL).fit(data)
+    assert fit.arms_ == labels
+    for told in (fit.effect(data)["treatment"], fit.attention(data)["treatment"]):
+        assert set(told.values.tolist()) <= set(labels)
+    each = fit.predict(data, treatment=list(fit.arms_))
+    effect = fit.effect(data).sel(treatment=labels[2])["effect"]
+    np.testing.assert_allclose(effect, each[:, 2] - each[:, 0], atol=1e-6)
+    assert fit.overlap().index.tolist() == list(labels)
+
+
+def test_doses_are_selected_by_arm_and_number(drugs, drugs_fit, doses, dose_fit):
+    for arm, (low, high) in drugs_fit.dose_range_.items():
+        curve = drugs_fit.dose_response(drugs, grid=3, arm=arm)
+        assert curve["dose"].values[[0, -1]] == pytest.approx([low, high])
+    found = dose_fit.effect(doses, treatment=[0.2, 0.7], baseline=0.5)
+    assert found.sel(treatment=0.7).sizes == {"obs": doses.n}

@@ -10,11 +10,11 @@ from causalkit.errors import ArgumentError
 def test_attention_is_under_every_arm_by_default(arms, arms_fit, which):
     found = arms_fit.attention(arms, which=which)
     assert found.dims[:2] == ("obs", "treatment")
-    assert found["treatment"].values.tolist() == ["0", "1"]
+    assert found["treatment"].values.tolist() == [0, 1]
     np.testing.assert_allclose(found.sum("covariate"), 1.0, atol=1e-5)
     for arm in (0, 1):
         alone = arms_fit.attention(arms, treatment=arm, which=which)
-        assert found.sel(treatment=str(arm)).drop_vars("treatment").equals(alone)
+        assert found.sel(treatment=arm).drop_vars("treatment").equals(alone)
 
 
 def test_attention_of_a_list_keeps_heads(arms, arms_fit):
