@@ -6,7 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from causalkit.errors import IdentificationError
-from causalkit.inference.regression import partialled, regression_score
+from causalkit.inference.regression import (
+    column_rank,
+    independent_columns,
+    partialled,
+    regression_score,
+)
 from causalkit.inference.solve import solve_linear
 from causalkit.iv.nuisances import Learners, first_stage
 from causalkit.iv.result import IVFit, inference_of, result_of
@@ -54,8 +59,12 @@ class Bench:
         estimand: str,
         assumes: str,
         rows: Bools | None = None,
+        n_absorbed: int = 0,
     ) -> EffectResult:
-        """Result of a score, with the variance of the fit that it stands beside."""
+        """Result of a score, with the variance of the fit that it stands beside.
+
+        ``n_absorbed`` are the regressors that were partialled out of a linear one.
+        """
         sample, settings = self.sample, self.settings
         kept = np.ones(sample.n, dtype=bool) if rows is None else rows
         inference = inference_of(sample, settings, kept)
@@ -68,8 +77,22 @@ class Bench:
             estimand=estimand,
             estimator=name,
             dropped=dropped,
+            n_absorbed=n_absorbed,
             notes=(f"Assumes {assumes}.",),
         )
+
+    def linear(
+        self, score: LinearScore, *, name: str, estimand: str, assumes: str
+    ) -> tuple[EffectResult, Bools]:
+        """Result of a regression on all rows, of which constant and covariates are a part."""
+        found = self.result(
+            score,
+            name=name,
+            estimand=estimand,
+            assumes=assumes,
+            n_absorbed=column_rank(self.exogenous),
+        )
+        return found, _all(self.sample)
 
 
 def ols(bench: Bench) -> tuple[EffectResult, Bools]:
@@ -77,7 +100,7 @@ def ols(bench: Bench) -> tuple[EffectResult, Bools]:
     sample = bench.sample
     score = regression_score(sample.y, sample.a[:, None], bench.exogenous, sample.weights)
     assumes = "no unmeasured confounding, a linear model"
-    return bench.result(score, name="OLS", estimand="ate", assumes=assumes), _all(sample)
+    return bench.linear(score, name="OLS", estimand="ate", assumes=assumes)
 
 
 def two_stage(bench: Bench) -> tuple[EffectResult, Bools]:
@@ -87,7 +110,7 @@ def two_stage(bench: Bench) -> tuple[EffectResult, Bools]:
     left = partialled(stacked, bench.exogenous, sample.weights)[:, None, :]
     score = pliv(left[:, :, 0], left[:, :, 1:2], left[:, :, 2:], weights=sample.weights)
     assumes = "that the instrument does not affect the outcome directly, a linear model"
-    return bench.result(score, name="2SLS", estimand="late", assumes=assumes), _all(sample)
+    return bench.linear(score, name="2SLS", estimand="late", assumes=assumes)
 
 
 def liml(bench: Bench) -> tuple[EffectResult, Bools]:
@@ -96,9 +119,10 @@ def liml(bench: Bench) -> tuple[EffectResult, Bools]:
     if sample.z.shape[1] == 1:
         raise IdentificationError("with one instrument it is 2SLS")
     models = require("linearmodels.iv", extra="data", needed_by="the LIML row of compare()")
-    fitted = models.IVLIML(
-        sample.y, bench.exogenous, sample.a, sample.z, weights=sample.weights
-    ).fit(cov_type="robust")
+    # Their model refuses covariates that determine each other.
+    kept = bench.exogenous[:, independent_columns(bench.exogenous)]
+    model = models.IVLIML(sample.y, kept, sample.a, sample.z, weights=sample.weights)
+    fitted = model.fit(cov_type="robust")
     kappa = float(fitted.kappa)
     stacked = np.column_stack([sample.y, sample.a, sample.z])
     left = partialled(stacked, bench.exogenous, sample.weights)
@@ -107,7 +131,7 @@ def liml(bench: Bench) -> tuple[EffectResult, Bools]:
     moved = (a - kappa * partialled(a[:, None], z, sample.weights)[:, 0])[:, None, None]
     score = LinearScore(moved, a[:, None, None], y[:, None])
     assumes = "that no instrument affects the outcome directly, a linear model"
-    return bench.result(score, name="LIML", estimand="late", assumes=assumes), _all(sample)
+    return bench.linear(score, name="LIML", estimand="late", assumes=assumes)
 
 
 def doubly_robust(bench: Bench) -> tuple[EffectResult, Bools]:

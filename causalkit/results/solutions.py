@@ -28,6 +28,7 @@ def effect_from_solutions(
     aggregation: str = "median",
     multiplicity: Floats | Ints | None = None,
     variances: Sequence[Floats] | None = None,
+    n_absorbed: int = 0,
     use_t: bool = True,
     **facts: Any,
 ) -> EffectResult:
@@ -52,6 +53,9 @@ def effect_from_solutions(
         Frequency weights: rows that each row stands for.
     variances : sequence of (k, k) arrays, optional
         One per repeat, in place of the sandwich; ``"nonrobust"`` needs them.
+    n_absorbed : int, default 0
+        Regressors that were partialled out of a linear score. Without clusters its n/(n-k) and t
+        count them beside the effects; a cluster variance does not.
     use_t : bool, default True
         Quantiles of the t distribution rather than the normal.
     **facts
@@ -78,14 +82,17 @@ def effect_from_solutions(
     names = tuple(cluster_names) if used and cluster_names else ("cluster",) * len(used)
     if len(names) != len(used):
         raise ArgumentError(f"{len(used)} cluster variables need as many names, got {names!r}.")
+    absorbed = 0 if used else n_absorbed
+    n_params = len(terms) + absorbed
     if variances is None:
-        variances = [
-            sandwich(s.influence, used, ssc=ssc, multiplicity=multiplicity) for s in solutions
-        ]
+        how: dict[str, Any] = {"ssc": ssc, "multiplicity": multiplicity}
+        variances = [sandwich(s.influence, used, n_params=n_params, **how) for s in solutions]
     theta, vcov = aggregate(solutions, variances, method=aggregation)
     rows = solutions[0].influence.shape[0]
     n = rows if multiplicity is None else round(float(multiplicity.sum()))
     counts = [int(codes.max()) + 1 for codes in used]
+    # Effects are averages of their own unless they are coefficients of one regression.
+    lost = n_params if absorbed else 1
     words = inference_words(
         cov_type=cov_type,
         ssc=ssc,
@@ -104,7 +111,7 @@ def effect_from_solutions(
         estimates=theta,
         vcov=vcov,
         influence=np.mean([s.influence for s in solutions], axis=0),
-        df=degrees_of_freedom(used, n) if use_t else np.inf,
+        df=degrees_of_freedom(used, n, n_params=lost) if use_t else np.inf,
         cov_type=cov_type,
         ssc=ssc,
         inference=words,
