@@ -252,7 +252,8 @@ def too_few_instruments(given: Candidate) -> Iterator[Problem]:
     if 0 < n_instruments < n_treatments:
         message = (
             f"{n_instruments} instrument(s) ({', '.join(given.roles.instruments)}) for "
-            f"{n_treatments} treatments; name at least as many instruments as treatments."
+            f"{n_treatments} treatments; name at least as many instruments as treatments, or a "
+            "single treatment, which is all that InvalidIV takes."
         )
         yield Problem("E17-rank", message, given.roles.instruments[0])
 

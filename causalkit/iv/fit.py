@@ -23,6 +23,7 @@ from causalkit.iv.identified import (
     check_clusters,
     check_folds,
     check_instruments,
+    check_missing,
 )
 from causalkit.iv.influence import Nuisances, Products
 from causalkit.iv.nuisances import Fitted, fit_binary
@@ -84,7 +85,9 @@ def fit_iv(
         )
     check_clusters(sample)
     constant = check_cells(sample)
-    if predictions is not None and (settings.method != "debiased" or not sample.binary_instrument):
+    if predictions is None:  # they may leave nothing to learn
+        check_missing(data, sample, settings)
+    elif settings.method != "debiased" or not sample.binary_instrument:
         raise ArgumentError(
             "predictions from elsewhere belong to method='debiased' with one binary instrument."
         )

@@ -3,9 +3,17 @@
 import numpy as np
 
 from causalkit.data import CausalData
-from causalkit.errors import DataError, IdentificationError, IdentificationWarning, Problem
+from causalkit.errors import (
+    ArgumentError,
+    DataError,
+    IdentificationError,
+    IdentificationWarning,
+    Problem,
+)
 from causalkit.iv.sample import IVSample, weighted_rows
+from causalkit.iv.settings import Settings
 from causalkit.nuisance import Folds
+from causalkit.nuisance.learners import takes_missing
 from causalkit.typing import Bools, Floats
 from causalkit.warn import warn
 
@@ -53,6 +61,34 @@ def check_instruments(data: CausalData) -> None:
         named.append((name, values))
     if problems:
         raise DataError(problems)
+
+
+def check_missing(data: CausalData, sample: IVSample, settings: Settings) -> None:
+    """Refuse missing covariates that no model of some nuisance can take.
+
+    A candidate that cannot take them is left out as others are that fail, if one is left that can.
+    """
+    if not np.isnan(sample.x).any():
+        return
+    kept = data.frame.iloc[sample.rows]
+    columns = [name for name in data.roles.covariates if kept[name].isna().any()]
+    listed = ", ".join(map(repr, columns[:5]))
+    more = f" and {len(columns) - 5} more" if len(columns) > 5 else ""
+    seen = f"covariates are missing in some rows ({listed}{more})"
+    if settings.method == "parametric":
+        raise ArgumentError(
+            f"{seen}, which method='parametric' cannot take; use missing='drop' when building the "
+            "data, or method='debiased'."
+        )
+    if data.missing != "native":
+        return
+    for name, candidates in settings.candidates.items():
+        if not any(takes_missing(learner) for _, learner in candidates):
+            labels = " or ".join(repr(label) for label, _ in candidates)
+            raise ArgumentError(
+                f"{seen}, and {labels} for the {name} cannot take them; use learners='auto' or "
+                "'boosting', or missing='indicator' or an imputer when building the data."
+            )
 
 
 def _affine(left: Floats, right: Floats) -> bool:

@@ -32,11 +32,6 @@ def working_terms(
         If a name is no covariate.
     """
     one = np.ones((sample.n, 1))
-    if np.isnan(sample.x).any():
-        raise ArgumentError(
-            "covariates are missing in some rows, which method='parametric' cannot take; use "
-            "missing='drop' when building the data, or method='debiased'."
-        )
     plain = np.hstack([one, sample.x])
     low = np.hstack([plain, np.zeros_like(plain)])
     high = np.hstack([plain, plain])

@@ -222,6 +222,17 @@ def seeded(model: Any, seed: int) -> Any:
     return model.set_params(**settings)
 
 
+def takes_missing(learner: str | Learner) -> bool:
+    """Whether a learner, or a candidate behind its name, takes features with missing values."""
+    from sklearn.utils import get_tags
+
+    if not isinstance(learner, str):
+        return bool(get_tags(learner).input_tags.allow_nan)
+    found = _named(learner, "mean")
+    able = all(takes_missing(model) for _, model in found.models)
+    return found.boosting is not None or (not found.penalties and able)
+
+
 def refuse_missing(model: Any, features: Floats) -> None:
     """Raise if rows, in training or in test, are missing values that a model does not take."""
     from sklearn.utils import get_tags
@@ -238,7 +249,7 @@ def missing_refused(learner: str, columns: Ints) -> ArgumentError:
     return ArgumentError(
         f"covariates are missing in some rows, which {learner} does not take (feature columns "
         f"{shown}{more}, counted from 0); use missing='indicator' or an imputer when building the "
-        "data, or learner='boosting' or 'auto'."
+        "data, or a learner that takes them, such as 'boosting' or 'auto'."
     )
 
 

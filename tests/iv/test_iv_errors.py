@@ -251,6 +251,15 @@ def test_missing_covariates_follow_the_rule_of_the_data():
         fit(dataset(frame))
 
 
+def test_one_treatment_is_asked_for_however_few_the_instruments():
+    frame = table().assign(a2=np.arange(1200) % 2, z2=np.arange(1200) // 600)
+    both = {"treatment": ["a", "a2"]}
+    with pytest.raises(DataError, match="single treatment, which is all that InvalidIV takes"):
+        dataset(frame, **both)
+    with pytest.raises(DataError, match="InvalidIV takes 1 treatment, got 2: a, a2"):
+        fit(dataset(frame, **both, instruments=["z", "z2"]))
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
