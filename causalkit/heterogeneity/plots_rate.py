@@ -32,6 +32,10 @@ def plot_toc(
     Axes
         ``plot_data``: the curves drawn, one below the other, with the name of each.
     """
+    from causalkit.heterogeneity.rate import RateResult
+
+    what = "plot_toc draws what rank_average_treatment_effect() gives"
+    canvas.check_drawn(result, RateResult, what)
     ax = canvas.axes(ax, size=(6.6, 3.8), needed_by="plot_toc")
     ax.axhline(0.0, color=canvas.GREY, lw=0.9, ls=(0, (4, 3)), zorder=1)
     drawn = []

@@ -5,16 +5,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from causalkit.errors import ArgumentError
+from causalkit.iv.sensitivity import DepartureBounds
 from causalkit.results import canvas
 from causalkit.typing import Floats
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from causalkit.iv.sensitivity import DepartureBounds
 
-
-def plot_departure(bounds: "DepartureBounds", *, ax: "Axes | None" = None) -> "Axes":
+def plot_departure(bounds: DepartureBounds, *, ax: "Axes | None" = None) -> "Axes":
     """Bounds on the effect and their interval, as the departure from the model grows.
 
     Parameters
@@ -27,6 +27,8 @@ def plot_departure(bounds: "DepartureBounds", *, ax: "Axes | None" = None) -> "A
     Axes
         ``plot_data``: the frame of ``bounds.curve()``.
     """
+    what = "plot_departure draws bounds under departures; pass those of est.sensitivity()"
+    canvas.check_drawn(bounds, DepartureBounds, what)
     frame = bounds.curve()
     ax = canvas.axes(ax, size=(6.0, 3.8), needed_by="plot_departure")
     ax.fill_between(
@@ -72,7 +74,7 @@ def plot_delta_v(
     Parameters
     ----------
     delta_v : (n,) array
-        Out-of-fold V_1(L) − V_0(L).
+        Out-of-fold V_1(L) − V_0(L): ``est.augment()["delta_v"]``.
     trim : float
         Bound on |ΔV| below which rows are left out.
     n_bins : int
@@ -83,6 +85,10 @@ def plot_delta_v(
     Axes
         ``plot_data``: columns ``left, right, share``.
     """
+    try:
+        delta_v = canvas.numbers("delta_v", delta_v)
+    except ArgumentError as error:
+        raise type(error)(f'{error} Of a fit it is est.augment()["delta_v"].') from error
     share, edges = np.histogram(delta_v, bins=n_bins)
     share = share / delta_v.size
     ax = canvas.axes(ax, size=(6.0, 3.4), needed_by="plot_delta_v")

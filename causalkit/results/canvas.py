@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from causalkit.errors import ArgumentError
+from causalkit.errors import ArgumentError, ArgumentTypeError
 from causalkit.metrics.measure import as_numbers
 from causalkit.optional import require
 from causalkit.typing import Floats
@@ -47,6 +47,12 @@ def numbers(name: str, values: Any, *, n: int | None = None) -> Floats:
             f"{bad} missing or infinite; leave such rows out of every argument."
         )
     return array
+
+
+def check_drawn(given: object, kind: type, words: str) -> None:
+    """Refuse what is not of the kind drawn; ``words`` say what is, and where it comes from."""
+    if not isinstance(given, kind):
+        raise ArgumentTypeError(f"{words}; got {type(given).__name__}.")
 
 
 def colours(count: int) -> Iterator[tuple[str, str]]:

@@ -124,6 +124,7 @@ def plot_gate(
     ax, level, title
         As in :func:`plot_forest`.
     """
+    canvas.check_drawn(result, EffectResult, "plot_gate draws one EffectResult, a term per group")
     frame = forest_data(result, level=level)
     low, high = result.bounds(level, kind="uniform")
     frame["uniform_low"], frame["uniform_high"] = low, high
@@ -204,6 +205,7 @@ def event_study_data(
     level: float | None = None,
 ) -> pd.DataFrame:
     """Numbers of an event-study plot, in order of time, the reference period at zero."""
+    canvas.check_drawn(result, EffectResult, "plot_event_study draws one EffectResult")
     moments = canvas.numbers("times", times)
     if moments.shape != result.estimates.shape or reference in moments:
         raise ArgumentError(

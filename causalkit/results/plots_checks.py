@@ -8,6 +8,7 @@ import pandas as pd
 from scipy import special
 
 from causalkit.errors import ArgumentError, check_level
+from causalkit.metrics.measure import as_numbers
 from causalkit.optional import require
 from causalkit.results import canvas
 from causalkit.results.numerals import decimals, number, percent
@@ -46,9 +47,13 @@ def plot_love(
     Austin, P. (2009). Balance diagnostics for comparing the distribution of baseline covariates.
     Statistics in Medicine 28, 3083-3107.
     """
+    words = 'plot_love draws a frame such as data.balance().set_index("covariate")[["smd"]]'
+    canvas.check_drawn(differences, pd.DataFrame, words)
     if differences.empty:
         raise ArgumentError("plot_love needs at least one covariate and one column of differences.")
-    values = differences.astype(float)
+    values = pd.DataFrame(
+        as_numbers("differences", differences), differences.index, differences.columns
+    )
     order = values.iloc[:, 0].abs().sort_values(kind="stable").index
     values = values.loc[order]
     heights = np.arange(len(values), dtype=float)
@@ -192,7 +197,8 @@ def plot_sensitivity(
     Chernozhukov, Cinelli, Newey, Sharma & Syrgkanis (2022). Long story short: omitted variable
     bias in causal machine learning. NBER working paper 30302.
     """
-    across, up = np.meshgrid(cf_d, cf_y)
+    across, up = np.meshgrid(as_numbers("cf_d", cf_d), as_numbers("cf_y", cf_y))
+    bound = as_numbers("bound", bound)
     if bound.shape != across.shape:
         raise ArgumentError(
             f"bound must have one row per cf_y and one column per cf_d, {across.shape}, "
@@ -384,11 +390,7 @@ def plot_residuals(
     )
     ax.axhline(0.0, color=canvas.PALE, lw=0.9, zorder=0)
     ax.axvline(0.0, color=canvas.PALE, lw=0.9, zorder=0)
-    canvas.label(
-        ax,
-        x=f"{treatment}, minus its prediction",
-        y=f"{outcome}, minus its prediction",
-    )
+    canvas.label(ax, x=f"{treatment}, minus its prediction", y=f"{outcome}, minus its prediction")
     # Points run along the line, so the corner across from it is free.
     ax.margins(y=0.25)
     handles, names = ax.get_legend_handles_labels()

@@ -1,6 +1,6 @@
 """Several results side by side."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -155,24 +155,24 @@ def table(
     if isinstance(results, Mapping):
         names = list(results) if names is None else names
         results = list(results.values())
-    if isinstance(results, EffectResult):
-        results = [results]
-    wrong = [type(r).__name__ for r in results if not isinstance(r, EffectResult)]
+    # An estimator is no sequence either.
+    listed: list[Any] = list(results) if isinstance(results, Iterable) else [results]
+    wrong = [type(r).__name__ for r in listed if not isinstance(r, EffectResult)]
     if wrong:
         raise ArgumentTypeError(
             f"table needs EffectResult objects, got {wrong[0]}; call .estimate() on an estimator."
         )
-    heads = _numbered([r.estimator for r in results]) if names is None else tuple(map(str, names))
-    if not results or len(heads) != len(results) or len(set(heads)) != len(heads):
+    heads = _numbered([r.estimator for r in listed]) if names is None else tuple(map(str, names))
+    if not listed or len(heads) != len(listed) or len(set(heads)) != len(heads):
         raise ArgumentError(
             f"table needs at least one result and one name for each, all different; got "
-            f"{len(results)} results and the names {list(heads)!r}."
+            f"{len(listed)} results and the names {list(heads)!r}."
         )
     if layout is None:
-        layout = "columns" if len(results) <= _MOST_COLUMNS else "rows"
+        layout = "columns" if len(listed) <= _MOST_COLUMNS else "rows"
     check_choice("layout", layout, ("columns", "rows"))
     return ResultTable(
-        results=tuple(results), names=heads, stars=stars, layout=layout, notes=tuple(notes)
+        results=tuple(listed), names=heads, stars=stars, layout=layout, notes=tuple(notes)
     )
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from causalkit.errors import ArgumentError, check_choice, unknown_name
+from causalkit.results import canvas
 from causalkit.study.results import CELL_COLUMNS, Results
 
 MOST_SERIES = 12
@@ -75,8 +76,10 @@ def choose(
     Raises
     ------
     ArgumentError
-        If a name is unknown, or no cell is left.
+        If these are no results of a study, a name is unknown, or no cell is left.
     """
+    what = "a picture of a study draws the Results of study.run() or study.results()"
+    canvas.check_drawn(results, Results, what)
     cells = _cells(results.cells, where or {})
     chosen = _estimators(results.estimators, estimators)
     shown, note = capped(chosen, most_estimators, what="estimators", how="estimators=[...]")

@@ -10,6 +10,7 @@ from scipy.stats import norm
 
 import causalkit as ck
 from causalkit.errors import ArgumentError, ArgumentTypeError, FewClustersWarning
+from causalkit.heterogeneity.plots_rate import plot_toc
 from causalkit.metrics import rank_effects
 from causalkit.rng import stream
 
@@ -250,3 +251,8 @@ def test_the_picture_shows_the_curve_its_band_and_both_rankings():
     import matplotlib.pyplot as plt
 
     plt.close("all")
+
+
+def test_the_picture_asks_for_what_a_ranking_is_worth():
+    with pytest.raises(ArgumentTypeError, match=r"rank_average_treatment_effect\(\) gives; got"):
+        plot_toc(pd.DataFrame({"q": [0.5]}))

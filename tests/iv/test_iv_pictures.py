@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import causalkit as ck
-from causalkit.iv.plots import plot_delta_v
+from causalkit.errors import ArgumentTypeError
+from causalkit.iv.plots import plot_delta_v, plot_departure
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +29,14 @@ def test_the_histogram_of_delta_v_counts_every_row(fit):
     ax = plot_delta_v(delta_v, trim=0.02)
     assert ax.plot_data["share"].sum() == pytest.approx(1.0)
     assert f"{100 * np.mean(np.abs(delta_v) < 0.02):.1f}%" in ax.get_xlabel()
+
+
+def test_pictures_of_a_fit_say_which_part_of_it_they_draw(fit):
+    with pytest.raises(ArgumentTypeError, match=r"those of est\.sensitivity\(\); got InvalidIV"):
+        plot_departure(fit)
+    for wrong in (fit, "delta_v", [fit]):
+        with pytest.raises(ArgumentTypeError, match=r'est\.augment\(\)\["delta_v"\]'):
+            plot_delta_v(wrong)
 
 
 def test_the_augmented_frame_gives_the_standard_error_back(fit):

@@ -5,7 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from causalkit.errors import ArgumentError
+import causalkit as ck
+from causalkit.errors import ArgumentError, ArgumentTypeError
 from causalkit.results import plots_checks
 
 
@@ -29,6 +30,24 @@ def test_love_plot_draws_each_stage_sorted_by_first_imbalance():
     assert frame[frame["stage"] == "after"]["difference"].tolist() == [0.0, -0.01, 0.02]
     with pytest.raises(ArgumentError, match="at least one covariate"):
         plots_checks.plot_love(values.iloc[:0])
+
+
+def test_what_holds_no_differences_is_refused_with_the_frame_that_does():
+    data = ck.generators.invalid_iv(0, n=100)
+    frame = data.balance()
+    ax = plots_checks.plot_love(frame.set_index("covariate")[["smd"]])
+    assert sorted(ax.plot_data["difference"]) == sorted(frame["smd"])
+    with pytest.raises(ArgumentTypeError, match=r"data\.balance\(\).* got CausalData"):
+        plots_checks.plot_love(data)
+    with pytest.raises(ArgumentTypeError, match="differences must hold numbers"):
+        plots_checks.plot_love(frame)
+
+
+def test_bounds_that_are_no_numbers_are_named():
+    with pytest.raises(ArgumentTypeError, match="bound must hold numbers"):
+        plots_checks.plot_sensitivity([0.1], [0.1], "x", estimate=1.0)
+    ours = plots_checks.plot_sensitivity([0.1, 0.2], [0.1, 0.2], [[2, 1], [1, 0]], estimate=3.0)
+    assert ours.plot_data["bound"].tolist() == [2.0, 1.0, 1.0, 0.0]
 
 
 def test_lists_are_drawn_like_arrays():

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from causalkit import results
-from causalkit.errors import ArgumentError
+from causalkit.errors import ArgumentError, ArgumentTypeError
 from causalkit.results import table
 from causalkit.results.plots import event_study_data, plot_event_study, plot_forest, plot_gate
 
@@ -136,3 +136,14 @@ def test_mean_outcomes_are_drawn_without_a_null(make):
     assert ax.get_xlabel().startswith("Mean pressure (")
     assert ax.get_xlim()[0] > 100.0
     assert plot_forest(make(**two)).get_xlim()[0] <= 0.0
+
+
+@pytest.mark.parametrize("wrong", [object(), None])
+def test_an_estimator_is_not_drawn_but_its_estimate(wrong, make):
+    with pytest.raises(ArgumentTypeError, match=r"got \w+; call \.estimate\(\) on an estimator"):
+        plot_forest(wrong)
+    for draw in (plot_gate, lambda one: plot_event_study(one, times=[0.0], reference=None)):
+        with pytest.raises(ArgumentTypeError, match="draws one EffectResult"):
+            draw(wrong)
+        with pytest.raises(ArgumentTypeError, match="got ResultTable"):
+            draw(table(make()))

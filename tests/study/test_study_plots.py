@@ -38,6 +38,12 @@ def null_grid():
 
 
 @pytest.mark.parametrize("name", PLOTS)
+def test_every_picture_asks_for_results_of_a_study(name, null_grid):
+    with pytest.raises(ArgumentError, match=r"draws the Results of .*results\(\); got DataFrame"):
+        PLOTS[name](null_grid.records)
+
+
+@pytest.mark.parametrize("name", PLOTS)
 def test_every_picture_says_replications_and_monte_carlo_level(name, null_grid):
     drawn = PLOTS[name](null_grid)
     figure = drawn if hasattr(drawn, "savefig") else drawn.figure
