@@ -145,7 +145,8 @@ def _nuisances(result: "EffectResult") -> tuple[Part, ...]:
     found = nuisance_rows(result)
     if not found:
         return ()
-    keys = [key for key in _FIT if any(key in facts for facts in found.values())]
+    known = {key for facts in found.values() for key in _FIT if number(facts.get(key))}
+    keys = [key for key in _FIT if key in known]
     rows = tuple(
         (name, *(number(facts.get(key), 4 if key == "rmse" else 3) for key in keys))
         for name, facts in found.items()
@@ -167,12 +168,15 @@ def _diagnostics(result: "EffectResult") -> tuple[str, ...]:
         if key in hidden:
             continue
         entries = value if isinstance(value, Mapping) else {"": value}
+        # What follows a comma is a column or level of the user's, which keeps its name.
+        ours, comma, theirs = str(key).partition(", ")
+        title = f"{ours.replace('_', ' ')}{comma}{theirs}"
         for name, entry in entries.items():
             text = _short(entry)
             if hasattr(entry, "p_value"):
                 lines.append(text)  # a test names itself
             elif text:
-                heading = str(key).replace("_", " ") + (f", {name}" if name else "")
+                heading = title + (f", {name}" if name else "")
                 lines.append(f"{heading}: {text}")
     return tuple(lines)
 

@@ -89,6 +89,20 @@ def test_the_nuisance_table_leaves_blank_what_is_not_known(make):
     assert ["treatment", "0.3300"] in [line.split() for line in lines]
 
 
+def test_the_nuisance_table_has_no_column_that_is_empty_throughout(make):
+    nan = float("nan")
+    both = {"outcome": Quality(0.356, 0.41, nan), "treatment": Quality(0.33, 0.2, nan)}
+    lines = make(diagnostics={"nuisances": both}).summary().splitlines()
+    assert ["RMSE", "R²"] in [line.split() for line in lines]
+    assert ["treatment", "0.3300", "0.200"] in [line.split() for line in lines]
+
+
+def test_names_of_columns_are_printed_as_they_are(make):
+    text = make(diagnostics={"theta_by_repeat, t_é": 0.08, "variation": {"d_2": 0.5}}).summary()
+    assert "- theta by repeat, t_é: 0.08" in text
+    assert "- variation, d_2: 0.5" in text
+
+
 def test_learners_without_a_fit_are_not_headed_by_a_table_that_is_not_there(make):
     text = make(diagnostics={"learners": {"outcome": "lasso"}}).summary()
     assert "Learners" in text
