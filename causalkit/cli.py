@@ -181,7 +181,11 @@ def fit_file(
     as_json: bool,
     **roles: Any,
 ) -> None:
-    """Estimate an effect from the rows of DATA, a .parquet or .csv file or a .zarr store."""
+    """Estimate an effect from the rows of DATA, a .parquet, .csv or .dta file or a .zarr store.
+
+    Value labels of a Stata file (.dta) are categories, but for outcome, weights and time; its
+    codes . and .a to .z and empty text are missing values, see --missing.
+    """
     make = load("estimator", estimator, ESTIMATORS)
     data = _data(path, roles)
     chosen = {} if learner is None else {"learner": learner}
@@ -224,7 +228,8 @@ def _data(path: Path, roles: dict[str, Any]) -> "CausalData":
         store = _open(path)
         _check_image(store, roles["image"], roles["image_key"])
         return CausalData.from_xarray(store, **roles)
-    frame = _read(path)
+    # A category could be none of these, whatever labels its codes have.
+    frame = _read(path, numbers=(roles["outcome"], roles["weights"], roles["time"]))
     if roles["image"] is not None:
         raise ArgumentError(
             f"--image: {path.name!r} is a table, which holds no images; give a .zarr store that "
@@ -262,18 +267,21 @@ def _check_image(store: "xr.Dataset", image: str | None, image_key: str | None) 
         )
 
 
-def _read(path: Path) -> "pd.DataFrame":
-    """Frame from a file, by its ending."""
+def _read(path: Path, *, numbers: tuple[str | None, ...]) -> "pd.DataFrame":
+    """Frame from a file, by its ending; ``numbers`` are no categories."""
     import pandas as pd
+
+    from causalkit.data.stata import read_stata
 
     readers: dict[str, Callable[[Path], pd.DataFrame]] = {
         ".parquet": pd.read_parquet,
         ".csv": pd.read_csv,
+        ".dta": partial(read_stata, numbers=numbers),
     }
     if path.suffix.lower() not in readers:
         raise ArgumentError(
-            f"cannot tell the format of {path.name!r}; give a file that ends in .parquet or .csv, "
-            "or a store that ends in .zarr."
+            f"cannot tell the format of {path.name!r}; give a file that ends in .parquet, .csv "
+            "or .dta, or a store that ends in .zarr."
         )
     try:
         return readers[path.suffix.lower()](path)

@@ -94,15 +94,29 @@ def test_fit_prints_the_summary_of_the_fit_that_it_describes(csv, expected):
     assert without_time(result.stdout) == without_time(expected.summary())
 
 
-@pytest.mark.parametrize("ending", ["csv", "parquet"])
+@pytest.mark.parametrize("ending", ["csv", "parquet", "dta"])
 def test_fit_as_json_is_the_result_as_json(ending, csv, frame, expected, tmp_path):
     path = csv
     if ending == "parquet":
         path = tmp_path / "firms.PARQUET"
         frame.to_parquet(path)
+    if ending == "dta":
+        path = tmp_path / "firms.dta"
+        frame.to_stata(path, write_index=False)
     facts = json.loads(run("fit", path, *FAST, *ROLES, "--json").stdout)
     assert facts["estimates"] == pytest.approx(expected.estimates.tolist(), rel=1e-12)
     assert np.array(facts["vcov"]) == pytest.approx(expected.vcov, rel=1e-12)
+
+
+def test_labels_of_a_stata_file_are_arms_and_an_outcome_with_labels_is_its_codes(frame, tmp_path):
+    path = tmp_path / "firms.dta"
+    both = frame.assign(d=(frame["d"] > 0).astype(int), y=(frame["y"] > 0).astype(int))
+    labels = {"d": {0: "none", 1: "some"}, "y": {0: "low", 1: "high"}}
+    both.to_stata(path, write_index=False, value_labels=labels)
+    facts = json.loads(run("fit", path, *FAST, *ROLES, "--json").stdout)
+    data = ck.CausalData.from_frame(both, outcome="y", treatment="d", covariates="x", unit="firm")
+    same = ck.PanelDML(learner="linear", random_state=0).fit(data).estimate()
+    assert facts["estimates"] == pytest.approx(same.estimates.tolist(), rel=1e-12)
 
 
 def test_fit_takes_time_clusters_and_several_treatments(frame, tmp_path):
@@ -162,7 +176,7 @@ def test_bad_data_exit_with_2_and_the_code_of_the_problem(frame, tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("firms.xlsx", "a,b\n1,2\n", "ends in .parquet or .csv, or a store that ends in .zarr"),
+        ("firms.xlsx", "a,b\n1,2\n", "ends in .parquet, .csv or .dta, or a store that ends in"),
         ("firms.zarr", "no folder", "cannot read 'firms.zarr'"),
         ("firms.csv", "", "cannot read 'firms.csv'"),
         ("firms.parquet", "no parquet", "cannot read 'firms.parquet'"),

@@ -1,0 +1,86 @@
+"""Stata files: what labels, partial labels and missing codes become."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import causalkit as ck
+from causalkit.data.stata import read_stata
+from causalkit.errors import ArgumentError
+
+
+def written(frame, path, **more):
+    """The frame as a file for Stata 14 and later."""
+    frame.to_stata(path, write_index=False, version=118, **more)
+    return path
+
+
+@pytest.fixture
+def people(tmp_path):
+    """Labels on every value of two columns, on one value of another, and gaps."""
+    frame = pd.DataFrame(
+        {
+            "wage": [1.5, np.nan, 3.0],
+            "union": [0, 1, 0],
+            "size": pd.Categorical(["small", "large", None], ["small", "large"], ordered=True),
+            "age": [20, 21, 99],
+            "town": ["a", "", "b"],
+        }
+    )
+    labels = {"union": {1: "yes", 0: "no"}, "age": {99: "99 or older"}}
+    return written(frame, tmp_path / "people.dta", value_labels=labels)
+
+
+def test_labels_of_every_value_are_levels_and_of_some_are_not(people):
+    frame = read_stata(people)
+    assert frame["union"].tolist() == ["no", "yes", "no"]
+    # In the order of the codes, so that the first level is the reference.
+    assert frame["union"].cat.categories.tolist() == ["no", "yes"]
+    assert not frame["size"].cat.ordered
+    assert frame["age"].tolist() == [20, 21, 99]
+    assert frame.isna().sum().to_dict() == {"wage": 1, "union": 0, "size": 1, "age": 0, "town": 1}
+
+
+def test_columns_that_must_be_numbers_keep_their_codes(people):
+    assert read_stata(people, numbers=("union", None))["union"].tolist() == [0, 1, 0]
+
+
+@pytest.mark.parametrize("code", [101, 102, 127])
+def test_every_missing_code_is_missing(tmp_path, code):
+    path = written(pd.DataFrame({"m": np.array([1, 2, 77], dtype=np.int8)}), tmp_path / "m.dta")
+    raw = path.read_bytes()
+    place = raw.index(b"<data>") + len(b"<data>") + 2
+    assert raw[place] == 77
+    # In a column of bytes 101 is the code ".", 102 is ".a" and 127 is ".z".
+    path.write_bytes(raw[:place] + bytes([code]) + raw[place + 1 :])
+    assert read_stata(path)["m"].isna().tolist() == [False, False, True]
+
+
+def test_what_is_no_stata_file_or_has_one_label_twice_is_refused(tmp_path):
+    for name, content in (("a.dta", b"no table"), ("b.dta", b"")):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ArgumentError, match=f"cannot read '{name}' as a Stata file"):
+            read_stata(tmp_path / name)
+    twice = {"d": {0: "x", 1: "x"}}
+    path = written(pd.DataFrame({"d": [0, 1]}), tmp_path / "twice.dta", value_labels=twice)
+    with pytest.raises(ArgumentError, match="Value labels for column d are not unique"):
+        read_stata(path)
+
+
+@pytest.mark.filterwarnings("ignore::causalkit.errors.OverlapWarning")
+def test_a_fit_is_that_of_the_codes_with_levels_named(tmp_path):
+    made = ck.generators.invalid_iv(1, n=1200).frame[["y", "a", "z", "l1", "l2"]]
+    frame = made.astype({"a": "int8", "z": "int8"})
+    labels = {"a": {0: "no", 1: "yes"}, "z": {0: "out", 1: "in"}}
+    path = written(frame, tmp_path / "iv.dta", value_labels=labels)
+    fit = ck.InvalidIV(method="debiased", learners="ridge", n_folds=2, random_state=0)
+    found = [
+        fit.fit(
+            ck.CausalData.from_frame(
+                table, outcome="y", treatment="a", instruments="z", covariates=["l1", "l2"]
+            )
+        ).estimate()
+        for table in (read_stata(path), frame)
+    ]
+    assert found[0].contrast == ("yes vs no",)
+    assert found[0].estimate == pytest.approx(found[1].estimate, rel=1e-12)
