@@ -49,6 +49,7 @@ def collect(folder: str | Path) -> Results:
         level=facts["level"],
         null=facts["null"],
         seed=facts["seed"],
+        reps=stopping_rule(facts).reps,
         header=facts["header"],
         tracebacks=store.tracebacks(),
         warnings=store.warnings(),

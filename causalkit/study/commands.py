@@ -85,8 +85,8 @@ def check(path: Path, *, reps: int, as_json: bool) -> None:
 def run(path: Path, *, only: str | None, as_json: bool, **options: Any) -> None:
     """Run STUDY, or what is left of it.
 
-    Exit codes: 0 targets met; 2 bad input; 3 too many failures; 4 time or replications ended
-    before the targets; 130 interrupted (finished blocks are kept).
+    Exit codes: 0 targets met, or without targets all done; 2 bad input; 3 too many failures; 4 time
+    or replications ended before the targets; 130 interrupted (finished blocks are kept).
     """
     from causalkit.study.study import Study
 

@@ -47,6 +47,7 @@ _HEADER = (
     "performance",
     "reference",
 )
+_REQUIRED = ("name", "seed", "aims")
 _TABLES = ("study", "generator", "estimator", "stop", "budget", "run")
 _NOT_IN_FILES = ("source_digest", "target")
 
@@ -93,9 +94,11 @@ def arguments(tables: Any, *, where: str) -> dict[str, Any]:
         _known(key, _TABLES, where=where)
     for key in tables["study"]:
         _known(key, _HEADER, where=f"{where}, [study]")
-    absent = [key for key in ("name", "seed", "aims") if key not in tables["study"]]
+    absent = [key for key in _REQUIRED if key not in tables["study"]]
     if absent:
-        raise ArgumentError(f"{where}, [study] lacks {', '.join(absent)}.")
+        raise ArgumentError(
+            f"{where}, [study] lacks {', '.join(absent)}; every study has {', '.join(_REQUIRED)}."
+        )
     given = dict(tables["study"])
     given["generators"] = tables.get("generator", [])
     given["estimators"] = tables.get("estimator", [])

@@ -41,7 +41,10 @@ def named(results: Results, frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def stopping_table(results: Results) -> pd.DataFrame:
-    """Planned, successful and failed replications of each cell and estimator, and the rule."""
+    """Planned, successful and failed replications of each cell and estimator, and the rule.
+
+    Of those that are not finished as many are planned as the study allows.
+    """
     key = ["cell_id", "est_id"]
     records = results.records
     run = records.groupby(key, sort=False)["rep"].nunique().rename("run")
@@ -51,6 +54,9 @@ def stopping_table(results: Results) -> pd.DataFrame:
     frame["R"] = (frame["run"] - frame["failed"]).astype(int)
     frame["Failed"] = frame["failed"].astype(int)
     frame["Ended by"] = frame["rule"].map(lambda rule: RULES.get(rule, rule))
+    if results.reps is not None:
+        open_still = frame["rule"].isin(("running", "budget"))
+        frame["n_planned"] = frame["n_planned"].mask(open_still, results.reps.max)
     table = named(results, frame[[*key, "n_planned", "R", "Failed", "Ended by"]])
     return table.rename(columns={"n_planned": "Planned"})
 

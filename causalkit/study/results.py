@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+
+if TYPE_CHECKING:
+    from causalkit.study.design import Reps
 
 # Of the table of cells, before its parameters.
 CELL_COLUMNS = ("cell_id", "generator", "version")
@@ -33,6 +36,8 @@ class Results:
         Of intervals and tests.
     seed : int
         Of the study.
+    reps : Reps or None
+        Replications declared.
     header : mapping of str to str
         Name and ADEMP text: aims, data generators, estimands, methods, performance measures.
     tracebacks, warnings : mapping of str to str
@@ -57,6 +62,7 @@ class Results:
     level: float
     null: float
     seed: int
+    reps: "Reps | None" = None
     header: Mapping[str, str] = field(default_factory=dict)
     tracebacks: Mapping[str, str] = field(default_factory=dict)
     warnings: Mapping[str, str] = field(default_factory=dict)

@@ -32,8 +32,9 @@ _ENDS = {
     "targets": "All targets are met.",
     "failures": "Too many failures; see `causalkit sim failures`.",
     "max": "Some targets are not met by reps.max replications; raise it to go on.",
-    "budget": "Ended before the targets; run again to go on.",
+    "budget": "Ended before all was done; run again to go on.",
 }
+_NO_TARGETS = "All replications are there; the study declares no targets under [stop]."
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +86,12 @@ class RunReport:
         span = f"{least:,}" if least == most else f"{least:,} to {most:,}"
         counts = self.plan["rule"].value_counts().to_dict()
         ended = ", ".join(f"{count} by {rule}" for rule, count in counts.items())
+        # A study with targets that ends well ends every pair by one.
+        aimless = self.reason == "targets" and "target" not in counts
         return (
             f"{self.n_new:,} fits in {self.seconds:.1f} s; {span} replications per cell and "
-            f"estimator; {len(self.plan)} of them ended: {ended}.\n{_ENDS[self.reason]}\n"
+            f"estimator; {len(self.plan)} of them ended: {ended}.\n"
+            f"{_NO_TARGETS if aimless else _ENDS[self.reason]}\n"
             f"Results: {self.folder}"
         )
 

@@ -233,3 +233,21 @@ def test_blocks_of_a_former_declaration_are_told(tmp_path):
     told = "4 replications of 2 pairs of cell and estimator as they were before (old)"
     assert told in found.stderr
     assert told in study.report()
+
+
+def test_status_of_a_run_that_was_cut_short_says_what_was_declared(tmp_path):
+    study = declared(tmp_path, reps={"min": 40, "max": 40, "batch": 20})
+    assert "Ended before all was done" in str(study.run(max_reps=10))
+    status = json.loads(typed("status", study.results_folder, "--json").output)
+    assert {(row["Planned"], row["R"]) for row in status} == {(40, 10)}
+    assert {row["Ended by"] for row in status} == {"not finished"}
+    # Summaries use what is there.
+    assert set(study.results().plan["n_planned"]) == {10}
+
+
+def test_a_study_without_targets_does_not_say_that_they_are_met(tmp_path):
+    told = str(declared(tmp_path / "none", reps=4).run())
+    assert "All replications are there; the study declares no targets" in told
+    assert "targets are met" not in told
+    aimed = declared(tmp_path / "some", reps=4, stop={"bias": 100.0}).run()
+    assert "All targets are met." in str(aimed)

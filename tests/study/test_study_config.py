@@ -184,7 +184,7 @@ def changed(old, new):
         (changed("min = 20", "min = 600"), "reps.min is 600 and reps.max is 500"),
         (changed("seed = 20260101", "seed = -1"), "seed must be a whole number ≥ 0, got -1"),
         (changed('"Does it cover?"', '" "'), "aims is empty"),
-        (changed('aims = "Does it cover?"\n', ""), r"\[study\] lacks aims"),
+        (changed('aims = "Does it cover?"\n', ""), r"\[study\] lacks aims; every study has name"),
         (changed('"panel-coverage"', '"../elsewhere"'), "name must be made of letters"),
         (changed("level = 0.9", "level = 95"), "95"),
         (changed("level = 0.9", 'level = "a"'), "level must be one number, got str 'a'"),
