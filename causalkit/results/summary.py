@@ -23,6 +23,7 @@ ESTIMANDS = {
     "gate": "group average treatment effects (GATE)",
     "gate-differences": "differences between group average treatment effects",
     "blp": "best linear predictor of the effect (BLP)",
+    "calibration": "calibration of predicted effects",
     "adrf": "mean outcome by dose (ADRF)",
     "adrf-differences": "differences between mean outcomes by dose",
 }

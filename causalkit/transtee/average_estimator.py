@@ -25,11 +25,12 @@ class AverageEstimator(Estimator):
 
     def estimate(
         self,
-        estimand: Literal["ate", "calibration", "adrf"] | None = None,
+        estimand: Literal["ate", "att", "atc", "gate", "calibration", "adrf"] | None = None,
         *,
+        baseline: Any = None,
+        groups: Any = None,
         arm: Any = None,
         doses: Any = None,
-        baseline: Any = None,
         propensity: "str | Learner | tuple[str | Learner, str | Learner]" = "auto",
         bandwidth: float | None = None,
         data: "CausalData | None" = None,
@@ -38,19 +39,23 @@ class AverageEstimator(Estimator):
 
         Parameters
         ----------
-        estimand : {"ate", "calibration", "adrf"}, optional
-            Every arm against the first (AIPW), the default for arms; the calibration of the
-            predicted effects of arms (slope one if they differ between rows as effects do, zero if
-            they say nothing); or E[Y(t)] at doses, E[Y(k, t)] at doses of arms, all that there is
-            for one dose or arms with doses. An arm that takes none has E[Y(k)] there (AIPW).
+        estimand : {"ate", "att", "atc", "gate", "calibration", "adrf"}, optional
+            Of arms (AIPW): each against the baseline over everyone, the default; over those who
+            received it; over those who received the baseline; by group; or the calibration of its
+            predicted effects (slope one if they differ between rows as effects do, zero if they
+            say nothing). E[Y(t)] at doses, E[Y(k, t)] at doses of arms, is all that there is for
+            one dose or arms with doses. An arm that takes none has E[Y(k)] there (AIPW).
+        baseline : action, optional
+            An arm, by default the first level. With doses one of them, ``(arm, dose)``, or
+            ``(arm, None)`` where it takes none: mean outcomes are then compared with that one, and
+            the result holds the differences.
+        groups : str or (n,) array, optional
+            Of ``"gate"``: a column of the data, or a label for each row.
         arm : level, optional
             Of arms with doses, the one to estimate; default all.
         doses : array, optional
             Where to estimate the mean outcome; of every arm with a dose, if no arm is named.
             Default quartiles, in each arm those of its own rows.
-        baseline : action, optional
-            A dose, ``(arm, dose)``, or ``(arm, None)`` where it takes none: mean outcomes are then
-            compared with that one, and the result holds the differences.
         propensity : str or scikit-learn estimator, default "auto"
             Learner of P(arm | X), or of the mean of the dose; of arms with doses a name for both,
             or two, ``(classifier, regressor)``.
@@ -81,6 +86,7 @@ class AverageEstimator(Estimator):
             arm=arm,
             doses=doses,
             baseline=baseline,
+            groups=groups,
             propensity=propensity,
             bandwidth=bandwidth,
         )

@@ -8,32 +8,25 @@ import numpy as np
 from causalkit.data import CausalData
 from causalkit.device import deterministic_algorithms
 from causalkit.errors import ArgumentError, IdentificationError
-from causalkit.inference.solve import Solution, solve_linear
+from causalkit.heterogeneity import check_group_units, group_indicators, moderator_frame
 from causalkit.inference.variance import warn_if_few
-from causalkit.nuisance import Folds
 from causalkit.provenance import record
 from causalkit.results import EffectResult, effect_from_solutions
-from causalkit.scores import LinearScore, arm_means
-from causalkit.transtee.actions import AMOUNT, action_frame, encode_actions
-from causalkit.transtee.calibration import calibration, joined
-from causalkit.transtee.crossfit import folds_of, out_of_fold
+from causalkit.transtee.actions import AMOUNT
+from causalkit.transtee.arm_averages import Groups, arm_averages
+from causalkit.transtee.crossfit import folds_of
 from causalkit.transtee.dose_average import dose_averages
 from causalkit.transtee.fitting import Coded, Coding
-from causalkit.transtee.model import Asked
 from causalkit.transtee.points import points_of
-from causalkit.transtee.propensities import arm_chances, clipped, learners_of
+from causalkit.transtee.propensities import learners_of
 from causalkit.transtee.settings import Settings
+from causalkit.typing import Ints
 from causalkit.warn import collect_warnings
 
-ASSUMES = ("Assumes no unmeasured confounding given the covariates, and overlap.",)
-CALIBRATION = (
-    "Slope: of the doubly robust scores on effects predicted by networks that did not see the row, "
-    "within folds. One where predicted differences between rows are right on average, zero where "
-    "they say nothing.",
-)
+_OF_ARMS = ("ate", "att", "atc", "gate", "calibration")
 ESTIMANDS = {
-    "binary": ("ate", "calibration"),
-    "multi": ("ate", "calibration"),
+    "binary": _OF_ARMS,
+    "multi": _OF_ARMS,
     "continuous": ("adrf",),
     "dose": ("adrf",),
 }
@@ -49,10 +42,11 @@ def average_effects(
     arm: Any,
     doses: Any,
     baseline: Any,
+    groups: Any,
     propensity: Any,
     bandwidth: float | None,
 ) -> EffectResult:
-    """Effects of arms against the first, how far predicted ones hold, or mean outcomes at doses.
+    """Effects of arms against one, how far predicted ones hold, or mean outcomes at doses.
 
     Networks are trained anew on the other folds of every row; the propensity, or the density of the
     dose, is cross-fitted on the same folds.
@@ -66,16 +60,22 @@ def average_effects(
         )
     estimand = estimand or ESTIMANDS[kind][0]
     if estimand not in ESTIMANDS[kind]:
-        known = " or ".join(repr(one) for one in ESTIMANDS[kind])
-        raise ArgumentError(f"estimand of a {kind} treatment must be {known}, got {estimand!r}.")
+        known = ", ".join(repr(one) for one in ESTIMANDS[kind])
+        raise ArgumentError(f"estimands of a {kind} treatment are {known}, got {estimand!r}.")
     along = kind in AMOUNT
     if not along:
-        asked = {"arm": arm, "doses": doses, "baseline": baseline, "bandwidth": bandwidth}
+        asked = {"arm": arm, "doses": doses, "bandwidth": bandwidth}
         if given := [f"{name}=" for name, value in asked.items() if value is not None]:
             raise ArgumentError(
-                f"{', '.join(given)}: only for treatments with a dose, and this one is {kind}, "
-                "whose arms are all compared with the first; leave out."
+                f"{', '.join(given)}: only for treatments with a dose, and this one is {kind}; "
+                "leave out. Another arm to compare with is baseline=."
             )
+    if (groups is not None) != (estimand == "gate"):
+        raise ArgumentError(
+            "groups= and estimand='gate' go together: groups is the name of a column, or a label "
+            f"for each row; got estimand={estimand!r} and "
+            f"{'no groups' if groups is None else 'groups'}."
+        )
     learners = learners_of(kind, propensity)
     folds = folds_of(coded, settings)
     roles = data.roles
@@ -96,7 +96,17 @@ def average_effects(
             )
             estimand = f"{estimand}-differences" if points.compared else estimand
         else:
-            terms, solution, facts = _arms(coding, coded, settings, folds, learners[0], estimand)
+            units = clusters[0] if clusters else np.arange(coded.n)
+            terms, solution, facts = arm_averages(
+                coding,
+                coded,
+                settings,
+                folds,
+                learner=learners[0],
+                estimand=estimand,
+                baseline=baseline,
+                groups=None if groups is None else _groups(data, groups, units),
+            )
         warn_if_few(clusters)
     return effect_from_solutions(
         [solution],
@@ -119,44 +129,12 @@ def average_effects(
     )
 
 
-def _arms(
-    coding: Coding, coded: Coded, settings: Settings, folds: Folds, learner: Any, estimand: str
-) -> tuple[tuple[str, ...], Solution, dict[str, Any]]:
-    code = coding.actions
-    column = code.columns[0]
-    levels = code.levels[column]
-    arm = coded.actions.arms[:, 0]
-    mu, fold = np.empty((coded.n, len(levels))), np.empty(coded.n, dtype=np.int64)
-    actions = [encode_actions(code, action_frame(code, level, 1)) for level in levels]
-    for number, (model, test) in enumerate(out_of_fold(coding, coded, settings, folds)):
-        mu[test] = model.outcomes(Asked(coded.covariates.rows(test)), actions).mean(axis=0)
-        fold[test] = number
-    chances = clipped(arm_chances(coding, coded, settings, folds, learner), arm, coded)
-    scores = arm_means(coded.y, arm, mu=mu, propensity=chances)
-    contrasts, effects = scores[:, 1:] - scores[:, :1], mu[:, 1:] - mu[:, :1]
-    named = len(levels) > 2
-    terms = tuple(f"{column}={level}" if named else column for level in levels[1:])
-    ranges = {"range of propensities": (float(chances.min()), float(chances.max()))}
-    if estimand == "calibration":
-        return (
-            tuple(f"{term}: {part}" for term in terms for part in ("average effect", "slope")),
-            calibration(contrasts, effects, fold, weight=coded.weight),
-            {"notes": (*ASSUMES, *CALIBRATION), "diagnostics": ranges},
-        )
-    ones = np.ones((*contrasts.shape, 1))
-    solution = joined(solve_linear(LinearScore(ones, ones, contrasts), weights=coded.weight))
-    plug_in = np.average(effects, axis=0, weights=coded.weight)
-    return (
-        terms,
-        solution,
-        {
-            "contrast": tuple(f"{level} vs {levels[0]}" for level in levels[1:]),
-            "notes": (
-                *ASSUMES,
-                "Plug-in mean of the networks, no interval: "
-                + ", ".join(f"{t} {v:.4g}" for t, v in zip(terms, plug_in, strict=True))
-                + ".",
-            ),
-            "diagnostics": {"plug-in": dict(zip(terms, plug_in.tolist(), strict=True)), **ranges},
-        },
-    )
+def _groups(data: CausalData, groups: Any, units: Ints) -> Groups:
+    """Indicators ``(n, g)`` of the groups of all rows, and their names."""
+    name = "group"
+    if isinstance(groups, str):
+        name = groups
+        groups = moderator_frame(data, name)[name]
+    indicators, names = group_indicators(groups, len(data), name=name)
+    check_group_units(indicators, units, names)
+    return indicators, names

@@ -7,6 +7,8 @@ import numpy as np
 from causalkit.errors import ArgumentError, OverlapWarning
 from causalkit.nuisance import DenseFeatures, Folds, Nuisance
 from causalkit.nuisance.fitter import Fitter
+from causalkit.nuisance.learners import plan
+from causalkit.transtee.actions import AMOUNT
 from causalkit.transtee.fitting import Coded, Coding
 from causalkit.transtee.flat_features import flat_features
 from causalkit.transtee.settings import Settings
@@ -38,21 +40,27 @@ def arm_chances(
 
 
 def learners_of(kind: str, propensity: Any) -> tuple[Any, Any]:
-    """Learners of P(arm | X) and of the mean of the dose.
+    """Learners of P(arm | X) and of the mean of the dose, checked before anything is trained.
 
     Raises
     ------
-    ArgumentError
-        If arms with doses have one object for both: a classifier, or a regressor.
+    ArgumentError, ArgumentTypeError
+        If there is no such learner, or it predicts something else; or arms with doses have one
+        object for both: a classifier, or a regressor.
     """
-    if kind != "dose" or isinstance(propensity, str):
-        return propensity, propensity
-    if not isinstance(propensity, tuple) or len(propensity) != 2:
+    pair = propensity if kind == "dose" else (propensity, propensity)
+    if isinstance(propensity, str):
+        pair = (propensity, propensity)
+    if not isinstance(pair, tuple) or len(pair) != 2:
         raise ArgumentError(
             "propensity of arms with doses is a name, or two learners, (classifier of the arm, "
             f"regressor of the dose), got {propensity!r}."
         )
-    return propensity
+    if kind != "continuous":
+        plan(pair[0], "probability", argument="propensity")
+    if kind in AMOUNT:
+        plan(pair[1], "mean", argument="propensity")
+    return pair
 
 
 def clipped(chances: Floats, arm: Ints, coded: Coded) -> Floats:

@@ -53,7 +53,7 @@ REFUSED = {
         "propensity of arms with doses is a name, or two learners, (classifier of the arm, "
         "regressor of the dose), got LogisticRegression().",
     ),
-    "estimand": ({"estimand": "ate"}, "estimand of a dose treatment must be 'adrf', got 'ate'."),
+    "estimand": ({"estimand": "ate"}, "estimands of a dose treatment are 'adrf', got 'ate'."),
 }
 
 
@@ -131,10 +131,10 @@ def test_one_dose_has_no_arm_to_name(dose_fit):
         dose_fit.estimate(arm="up")
 
 
-def test_arms_without_doses_have_no_baseline_to_name(arms_fit):
+def test_arms_without_doses_have_no_dose_to_name(arms_fit):
     with pytest.raises(ArgumentError) as caught:
-        arms_fit.estimate(arm=1, baseline=0)
+        arms_fit.estimate(arm=1, doses=[0.5])
     assert str(caught.value) == (
-        "arm=, baseline=: only for treatments with a dose, and this one is binary, whose arms are "
-        "all compared with the first; leave out."
+        "arm=, doses=: only for treatments with a dose, and this one is binary; leave out. Another "
+        "arm to compare with is baseline=."
     )

@@ -99,10 +99,10 @@ def test_every_arm_has_its_slope():
 
 def test_estimands_that_the_treatment_lacks_are_refused():
     arms = ck.TransTEE(**SMALL).fit(linear_design(0))
-    with pytest.raises(ArgumentError, match="must be 'ate' or 'calibration', got 'adrf'"):
+    with pytest.raises(ArgumentError, match="'gate', 'calibration', got 'adrf'"):
         arms.estimate("adrf")
     with pytest.raises(ArgumentError, match="doses=: only for treatments with a dose"):
         arms.estimate(doses=[0.5])
     doses = ck.TransTEE(**SMALL).fit(ck.generators.dose_synthetic(0, n=200).blind())
-    with pytest.raises(ArgumentError, match="continuous treatment must be 'adrf', got 'ate'"):
+    with pytest.raises(ArgumentError, match="continuous treatment are 'adrf', got 'ate'"):
         doses.estimate("ate")

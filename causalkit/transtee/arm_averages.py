@@ -1,0 +1,152 @@
+"""Average effects of arms against a baseline arm, by doubly robust scores."""
+
+from typing import Any
+
+import numpy as np
+
+from causalkit.errors import ArgumentError
+from causalkit.inference.solve import Solution, solve_linear
+from causalkit.nuisance import Folds
+from causalkit.scores import LinearScore, aipw, arm_means
+from causalkit.transtee.actions import action_frame, encode_actions
+from causalkit.transtee.calibration import calibration, joined
+from causalkit.transtee.crossfit import out_of_fold
+from causalkit.transtee.fitting import Coded, Coding
+from causalkit.transtee.model import Asked
+from causalkit.transtee.propensities import arm_chances, clipped
+from causalkit.transtee.settings import Settings
+from causalkit.typing import Floats, Ints
+
+ASSUMES = ("Assumes no unmeasured confounding given the covariates, and overlap.",)
+CALIBRATION = (
+    "Slope: of the doubly robust scores on effects predicted by networks that did not see the row, "
+    "within folds. One where predicted differences between rows are right on average, zero where "
+    "they say nothing.",
+)
+Groups = tuple[Floats, tuple[str, ...]]
+
+
+def arm_averages(
+    coding: Coding,
+    coded: Coded,
+    settings: Settings,
+    folds: Folds,
+    *,
+    learner: Any,
+    estimand: str,
+    baseline: Any,
+    groups: Groups | None,
+) -> tuple[tuple[str, ...], Solution, dict[str, Any]]:
+    """Effects of the other arms: names, estimates with influence values, facts of the result.
+
+    Parameters
+    ----------
+    estimand : {"ate", "att", "atc", "gate", "calibration"}
+        Over everyone, those who received the arm, those who received the baseline, each group, or
+        how far predicted effects hold.
+    baseline : level or None
+        None: the first.
+    groups : ((n, g) array, tuple of str) or None
+        Indicators of the groups of ``"gate"``, and their names.
+
+    Raises
+    ------
+    ArgumentError
+        If the baseline is no arm.
+    IdentificationError
+        If predicted effects do not vary, for their calibration.
+    """
+    code = coding.actions
+    column = code.columns[0]
+    levels = code.levels[column]
+    base = _place(column, levels, baseline)
+    others = [place for place in range(len(levels)) if place != base]
+    arm = coded.actions.arms[:, 0]
+    mu, fold = np.empty((coded.n, len(levels))), np.empty(coded.n, dtype=np.int64)
+    actions = [encode_actions(code, action_frame(code, level, 1)) for level in levels]
+    for number, (model, test) in enumerate(out_of_fold(coding, coded, settings, folds)):
+        mu[test] = model.outcomes(Asked(coded.covariates.rows(test)), actions).mean(axis=0)
+        fold[test] = number
+    found = arm_chances(coding, coded, settings, folds, learner)
+    chances = clipped(found, arm, coded)
+    scores = arm_means(coded.y, arm, mu=mu, propensity=chances)
+    contrasts, effects = scores[:, others] - scores[:, [base]], mu[:, others] - mu[:, [base]]
+    named = len(levels) > 2
+    terms = tuple(f"{column}={levels[place]}" if named else column for place in others)
+    words = tuple(f"{levels[place]} vs {levels[base]}" for place in others)
+    facts: dict[str, Any] = {
+        "notes": ASSUMES,
+        "contrast": words,
+        "diagnostics": {"range of propensities": (float(found.min()), float(found.max()))},
+    }
+    if estimand == "calibration":
+        parts = ("average effect", "slope")
+        facts |= {"notes": (*ASSUMES, *CALIBRATION), "contrast": ("",) * len(parts) * len(terms)}
+        return (
+            tuple(f"{term}: {part}" for term in terms for part in parts),
+            calibration(contrasts, effects, fold, weight=coded.weight),
+            facts,
+        )
+    if estimand == "gate":
+        assert groups is not None
+        basis, names = groups
+        facts["contrast"] = tuple(word for word in words for _ in names)
+        by = [LinearScore(basis[:, None], basis[:, None], one[:, None]) for one in contrasts.T]
+        return (
+            tuple(f"{term}, {name}" if named else name for term in terms for name in names),
+            _solved(by, coded.weight),
+            facts,
+        )
+    if estimand in ("att", "atc"):
+        by = [
+            _score_among(coded.y, arm, (place, base), mu=mu, chances=chances, target=estimand)
+            for place in others
+        ]
+        return terms, _solved(by, coded.weight), facts
+    ones = np.ones((coded.n, 1, 1))
+    by = [LinearScore(ones, ones, one[:, None]) for one in contrasts.T]
+    plug_in = dict(zip(terms, np.average(effects, axis=0, weights=coded.weight), strict=True))
+    told = ", ".join(f"{term} {value:.4g}" for term, value in plug_in.items())
+    facts["notes"] = (*ASSUMES, f"Plug-in mean of the networks, no interval: {told}.")
+    facts["diagnostics"]["plug-in"] = {term: float(value) for term, value in plug_in.items()}
+    return terms, _solved(by, coded.weight), facts
+
+
+def _place(column: str, levels: tuple[Any, ...], baseline: Any) -> int:
+    if baseline is None:
+        return 0
+    if np.ndim(baseline) or baseline not in levels:
+        known = ", ".join(map(repr, levels))
+        raise ArgumentError(f"baseline={baseline!r} is no arm of {column!r}; name one of {known}.")
+    return levels.index(baseline)
+
+
+def _solved(scores: list[LinearScore], weight: Floats | None) -> Solution:
+    return joined([one for score in scores for one in solve_linear(score, weights=weight)])
+
+
+def _score_among(
+    y: Floats, arm: Ints, pair: tuple[int, int], *, mu: Floats, chances: Floats, target: Any
+) -> LinearScore:
+    """Score of an arm against the baseline among those who received one of both, 0 for others.
+
+    Only the ratio of the two propensities counts there, that of a treatment with these two arms.
+    """
+    one, base = pair
+    rows = np.flatnonzero((arm == one) | (arm == base))
+    both = chances[rows][:, [one, base]]
+    score = aipw(
+        y[rows],
+        (arm[rows] == one).astype(np.float64),
+        mu0=mu[rows][:, [base]],
+        mu1=mu[rows][:, [one]],
+        propensity=both[:, :1] / both.sum(axis=1, keepdims=True),
+        target=target,
+    )
+
+    def spread(values: Floats) -> Floats:
+        full = np.zeros((y.size, *values.shape[1:]))
+        full[rows] = values
+        return full
+
+    return LinearScore(spread(score.instrument), spread(score.regressor), spread(score.response))

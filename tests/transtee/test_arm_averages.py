@@ -1,0 +1,153 @@
+"""Averages of arms over those who received them, by group, and against a baseline of choice."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.linear_model import LogisticRegression
+from test_inference import FAST, linear_design
+
+import causalkit as ck
+from causalkit.errors import ArgumentError, ArgumentTypeError
+from causalkit.inference.solve import solve_linear
+from causalkit.inference.variance import sandwich
+from causalkit.scores import aipw
+from causalkit.transtee.arm_averages import _score_among
+
+pytestmark = pytest.mark.filterwarnings("ignore::causalkit.errors.CausalKitWarning")
+
+
+@pytest.fixture(scope="module")
+def two():
+    """A binary trial with a region, and a fit."""
+    frame = linear_design(3).frame.assign(region=np.resize(["north", "south", "west"], 500))
+    data = ck.CausalData.from_frame(
+        frame, outcome="y", treatment="t", covariates=["a", "b", "c"], extra="region"
+    )
+    return data, ck.TransTEE(**FAST, random_state=0).fit(data)
+
+
+@pytest.fixture(scope="module")
+def three():
+    return ck.TransTEE(**FAST, random_state=0).fit(linear_design(4, levels=3))
+
+
+def test_scores_among_two_arms_are_those_of_a_binary_treatment():
+    rng = np.random.default_rng(0)
+    y, arm = rng.standard_normal(60), rng.integers(0, 2, 60)
+    mu, e = rng.standard_normal((60, 2)), rng.uniform(0.2, 0.8, (60, 1))
+    for target in ("att", "atc"):
+        found = _score_among(y, arm, (1, 0), mu=mu, chances=np.hstack([1 - e, e]), target=target)
+        peer = aipw(y, arm * 1.0, mu0=mu[:, [0]], mu1=mu[:, [1]], propensity=e, target=target)
+        np.testing.assert_allclose(found.response, peer.response, rtol=1e-12)
+        np.testing.assert_array_equal(found.regressor, peer.regressor)
+
+
+@pytest.mark.parametrize("wrong", ["outcomes", "propensities"])
+@pytest.mark.parametrize(("target", "among"), [("att", 2), ("atc", 0)])
+def test_one_wrong_nuisance_does_no_harm_among_those_of_an_arm(wrong, target, among):
+    """Arm 2 against arm 0 of three, whose effect rises with what decides about the arm."""
+    errors, held = [], []
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        x = rng.standard_normal(600)
+        odds = np.exp(np.outer(x, [0.0, 0.4, 0.8]))
+        chances = odds / odds.sum(axis=1, keepdims=True)
+        arm = (chances.cumsum(axis=1) < rng.random((600, 1))).sum(axis=1)
+        mu = np.column_stack([x, 1.0 + x, 1.0 + 2.0 * x])
+        y = mu[np.arange(600), arm] + rng.standard_normal(600)
+        # Among arm 2 the mean of the effect 1 + x is 1 + E[X p_2(X)] / E[p_2(X)].
+        grid = np.linspace(-8.0, 8.0, 4001)
+        shape = np.exp(-(grid**2) / 2)
+        part = np.exp(0.4 * among * grid) / np.exp(np.outer(grid, [0.0, 0.4, 0.8])).sum(axis=1)
+        truth = 1.0 + (grid * part * shape).sum() / (part * shape).sum()
+        score = _score_among(
+            y,
+            arm,
+            (2, 0),
+            mu=np.zeros((600, 3)) if wrong == "outcomes" else mu,
+            chances=np.full((600, 3), 1 / 3) if wrong == "propensities" else chances,
+            target=target,
+        )
+        (found,) = solve_linear(score)
+        error = float(np.sqrt(sandwich(found.influence)[0, 0]))
+        errors.append(found.theta[0] - truth)
+        held.append(abs(errors[-1]) < 1.96 * error)
+    assert abs(np.mean(errors)) < 3.0 * np.std(errors) / np.sqrt(200)
+    if wrong == "outcomes":  # a wrong propensity leaves the error as it is only by chance
+        assert abs(np.mean(held) - 0.95) < 3.0 * np.sqrt(0.95 * 0.05 / 200)
+
+
+def test_those_who_received_an_arm_are_told_from_everyone(two):
+    data, fit = two
+    frame = data.frame
+    effect = 1.0 + 0.5 * frame["c"].to_numpy()
+    for target, rows in (("ate", slice(None)), ("att", frame["t"] == 1), ("atc", frame["t"] == 0)):
+        found = fit.estimate(target, propensity=LogisticRegression())
+        assert found.estimand == target
+        assert found.contrast == ("1 vs 0",)
+        assert abs(found.estimate - effect[rows].mean()) < 3.0 * found.std_error
+
+
+def test_effects_of_groups_average_to_that_of_all(two):
+    data, fit = two
+    model = LogisticRegression()
+    found = fit.estimate("gate", groups="region", propensity=model)
+    assert found.terms == ("region=north", "region=south", "region=west")
+    assert found.contrast == ("1 vs 0",) * 3
+    everyone = fit.estimate(propensity=model)
+    shares = data.frame["region"].value_counts(normalize=True).sort_index()
+    assert found.estimates @ shares.to_numpy() == pytest.approx(everyone.estimate, rel=1e-9)
+    scores = everyone.estimate + everyone.influence[:, 0]
+    for k, region in enumerate(shares.index):
+        mine = scores[(data.frame["region"] == region).to_numpy()]
+        assert found.estimates[k] == pytest.approx(mine.mean(), rel=1e-9)
+        error = mine.std() / np.sqrt(mine.size)
+        assert found.std_errors[k] == pytest.approx(error, rel=0.01)  # but for small samples
+
+
+def test_groups_of_every_arm(three):
+    labels = np.resize(["x", "y"], three._data.n)
+    found = three.estimate("gate", groups=labels, propensity=LogisticRegression())
+    assert found.terms == ("t=1, group=x", "t=1, group=y", "t=2, group=x", "t=2, group=y")
+    assert found.contrast == ("1 vs 0", "1 vs 0", "2 vs 0", "2 vs 0")
+
+
+def test_any_arm_may_be_the_baseline(two, three):
+    model = LogisticRegression()
+    first, last = three.estimate(propensity=model), three.estimate(baseline=2, propensity=model)
+    assert last.terms == ("t=0", "t=1")
+    assert last.contrast == ("0 vs 2", "1 vs 2")
+    wanted = [-first.estimates[1], first.estimates[0] - first.estimates[1]]
+    np.testing.assert_allclose(last.estimates, wanted, rtol=1e-9)
+    turn = np.array([[0.0, -1.0], [1.0, -1.0]])
+    np.testing.assert_allclose(last.vcov, turn @ first.vcov @ turn.T, rtol=1e-9)
+    slopes = two[1].estimate("calibration", baseline=1, propensity=model)
+    same = two[1].estimate("calibration", propensity=model)
+    np.testing.assert_allclose(slopes.estimates, [-same.estimates[0], same.estimates[1]])
+
+
+def test_the_range_of_propensities_is_told_before_it_is_bounded():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal(600) * 3
+    t = (rng.random(600) < 1 / (1 + np.exp(-2 * x))).astype(int)
+    frame = pd.DataFrame({"y": x + t, "t": t, "x": x})
+    data = ck.CausalData.from_frame(frame, outcome="y", treatment="t", covariates="x")
+    fit = ck.TransTEE(**FAST, random_state=0).fit(data)
+    low, high = fit.estimate(propensity=LogisticRegression()).diagnostics["range of propensities"]
+    table = fit.overlap(propensity=LogisticRegression())
+    assert (low, high) == pytest.approx((table["least"].min(), table["largest"].max()))
+    assert low < 0.01
+
+
+def test_what_does_not_go_together_is_refused(two, three):
+    _, fit = two
+    with pytest.raises(ArgumentError, match="baseline=7 is no arm of 't'; name one of 0, 1, 2"):
+        three.estimate(baseline=7)
+    with pytest.raises(ArgumentError, match="groups= and estimand='gate' go together"):
+        fit.estimate("gate")
+    with pytest.raises(ArgumentError, match="got estimand='att' and groups"):
+        fit.estimate("att", groups="region")
+    with pytest.raises(ArgumentError, match="unknown propensity 'tree'"):
+        fit.estimate(propensity="tree")
+    with pytest.raises(ArgumentTypeError, match="propensity"):
+        fit.estimate(propensity=object())
