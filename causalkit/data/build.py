@@ -185,8 +185,9 @@ def arrays_given(arrays: Any) -> "xr.Dataset":
         if not isinstance(values, xr.DataArray):
             raise ArgumentTypeError(
                 f"arrays[{name!r}] is a {type(values).__name__}, whose dimensions have no names; "
-                'say which is which: xr.DataArray(pixels, dims=("obs", "band", "y", "x")), with '
-                '"time" before "band" for sequences of images.'
+                'say which is which, as xr.DataArray(values, dims=("obs", "step", "feature")) does '
+                'for a sequence; images have ("obs", "band", "y", "x"), and "time" before "band" '
+                "where they are sequences."
             )
     try:
         named = [values.rename(name) for name, values in arrays.items()]

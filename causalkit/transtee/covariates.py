@@ -274,11 +274,11 @@ def _codes(
 def _steps(data: CausalData, name: str) -> tuple[Singles, Bools]:
     """Values ``(n, L, f)`` of a sequence and the mask of its steps, NaN steps being padding."""
     arrays: xr.Dataset = data.arrays  # type: ignore[assignment]  # a sequence role implies arrays
-    values = np.asarray(arrays[name].transpose("obs", ...).values, dtype=np.float32)
+    values = np.asarray(_in_order(arrays[name]).values, dtype=np.float32)
     values = values.reshape(len(data), values.shape[1], -1)
     there: Bools = np.asarray(~np.isnan(values).all(axis=2))
     if f"{name}_mask" in arrays:
-        there = there & np.asarray(arrays[f"{name}_mask"].transpose("obs", ...).values, dtype=bool)
+        there = there & np.asarray(_in_order(arrays[f"{name}_mask"]).values, dtype=bool)
     empty = np.flatnonzero(~there.any(axis=1))
     if empty.size:
         raise DataError(
@@ -292,6 +292,13 @@ def _steps(data: CausalData, name: str) -> tuple[Singles, Bools]:
         )
     _check_finite(name, values, there)
     return np.where(there[:, :, None], values, np.float32(0.0)), there
+
+
+def _in_order(values: "xr.DataArray") -> "xr.DataArray":
+    """Rows, steps, features: by the names of the dimensions, or in their order without any."""
+    dims = values.dims
+    steps = [dim for dim in ("step", "time") if dim in dims][:1]
+    return values.transpose("obs", *steps, ..., *(dim for dim in ("feature",) if dim in dims))
 
 
 def _check_finite(name: str, values: Singles, there: Bools) -> None:
