@@ -82,8 +82,10 @@ def from_frame(
         Name of an edge table in ``tables``.
     kinds : str or list of str, optional
         Kind of each treatment (``"binary"``, ``"multi"``, ``"continuous"``, ``"dose"``,
-        ``"structured"``), where the inferred one is wrong. ``("multi", "dose")`` is an arm with an
-        amount; arms that take none have a missing amount in all of their rows.
+        ``"structured"``), where the inferred one is wrong: numbers are continuous unless all are 0
+        or 1, categories, text and booleans are binary with two levels and multi with more, so that
+        arms coded 1, 2, 3 need to be declared. ``("multi", "dose")`` is an arm with an amount; arms
+        that take none have a missing amount in all of their rows.
     arrays : xarray.Dataset, or mapping of str to DataArray, optional
         Images and sequences, lazy or in memory, with dimension ``obs`` first, whose coordinate of
         that name holds the unit, or the row number if there is no unit. A numpy array needs names

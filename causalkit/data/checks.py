@@ -90,7 +90,11 @@ def non_numeric(given: Candidate) -> Iterator[Problem]:
             shown = values.dropna()
             example = f" such as {plain(shown.iloc[0])!r}" if len(shown) else ""
             mend = "convert it, for example with pd.to_numeric"
-            if role not in ("outcome", "weights"):
+            if pd.api.types.is_datetime64_any_dtype(values):
+                mend = f"count days, (df[{name!r}] - df[{name!r}].min()).dt.days, or take its year"
+            elif pd.api.types.is_timedelta64_dtype(values):
+                mend = f"count days, df[{name!r}].dt.days"
+            elif role not in ("outcome", "weights"):
                 mend += f", or use C({name}) in a formula or df[{name!r}].astype('category')"
             message = (
                 f"column {name!r} ({role}) holds {values.dtype} values{example} where a number is "

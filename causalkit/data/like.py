@@ -19,7 +19,8 @@ from causalkit.data.like_arrays import arrays_like
 from causalkit.data.like_tables import tables_like
 from causalkit.data.missing import keeps_missing
 from causalkit.data.roles import FRAME_ROLES, Roles
-from causalkit.errors import ArgumentError, Problem, check_choice
+from causalkit.errors import ArgumentError, DroppedRowsWarning, Problem, check_choice
+from causalkit.warn import warn
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -102,6 +103,14 @@ def like(
         spec=data.spec,
     )
     raise_any(other_doses(data, made.frame, made.roles))
+    if made.dropped:
+        why = "; ".join(f"{count}: {reason}" for reason, count in made.dropped.items())
+        warn(
+            f"{len(frame) - len(made)} of the {len(frame)} new rows are left out ({why}), as "
+            f"missing='drop' of the data says: predictions are of the {len(made)} others, in their "
+            "order. Fill in what is missing, or leave these rows out before.",
+            DroppedRowsWarning,
+        )
     # Levels that do not occur among the new rows still have their columns.
     return replace(made, frame=made.frame.astype({c: t for c, t in levels.items() if c in frame}))
 

@@ -95,6 +95,21 @@ def test_e03_text_is_no_number_and_the_mend_is_a_category():
     assert says(problem, "'town'", "such as 'a'", "C(town)", "df['town'].astype('category')")
 
 
+@pytest.mark.parametrize(
+    ("values", "mend"),
+    [
+        (pd.date_range("2020-01-01", periods=6), "(df['when'] - df['when'].min()).dt.days"),
+        (pd.to_timedelta(np.arange(6), unit="D"), "df['when'].dt.days"),
+    ],
+)
+def test_time_becomes_days_and_not_categories(values, mend):
+    frame = pd.DataFrame({"y": np.arange(6.0), "d": [0, 1] * 3, "when": values})
+    with pytest.raises(DataError) as caught:
+        CausalData.from_frame(frame, outcome="y", treatment="d", covariates="when")
+    assert mend in str(caught.value)
+    assert "category" not in str(caught.value)
+
+
 def test_e03_an_outcome_cannot_be_a_category():
     frame = table()
     frame["wage"] = pd.Categorical(np.where(frame["wage"] > 0, "high", "low"))

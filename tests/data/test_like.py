@@ -1,12 +1,14 @@
 """Further rows with all that they bring: columns, arrays and tables, encoded as the data were."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
 
 from causalkit.data import CausalData
-from causalkit.errors import ArgumentError, ArgumentTypeError, DataError
+from causalkit.errors import ArgumentError, ArgumentTypeError, DataError, DroppedRowsWarning
 
 ROLES = {"outcome": "y", "treatment": "d", "covariates": ["x", "g"], "unit": "id"}
 N = 8
@@ -350,3 +352,14 @@ def test_formulas_take_arrays_and_tables_as_frames_do():
         )
     with pytest.raises(DataError, match=r"no column 'farm_edges' \(named as graph"):
         CausalData.from_formula("y ~ d | x", table(), graph="farm_edges")
+
+
+def test_new_rows_that_are_left_out_are_told():
+    frame = pd.DataFrame({"y": np.arange(6.0), "d": [0, 1] * 3, "x": np.arange(6.0) ** 2})
+    data = CausalData.from_frame(frame, outcome="y", treatment="d", covariates="x", missing="drop")
+    new = pd.DataFrame({"x": [1.0, np.nan, 3.0]})
+    with pytest.warns(DroppedRowsWarning, match=r"1 of the 3 new rows .*\(1: x missing\).* 2 oth"):
+        assert len(data.like(new)) == 2
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(data.like(new.dropna())) == 2
