@@ -40,10 +40,14 @@ def plot_dose_response(
     ArgumentTypeError
         If it is no dose-response curve.
     """
+    import xarray as xr
+
+    words = "plot_dose_response draws what dose_response() gives"
+    canvas.check_drawn(curve, xr.Dataset, words)
     if not all(name in curve for name in _NEEDED):
         raise ArgumentTypeError(
-            "plot_dose_response draws what dose_response() gives, with adrf and its band; got "
-            f"{type(curve).__name__}."
+            f"{words}, with adrf and its band; got a dataset of "
+            f"{', '.join(map(str, curve.data_vars)) or 'nothing'}."
         )
     ax = canvas.axes(ax, size=(6.6, 3.8), needed_by="plot_dose_response")
     frame = curve[list(_NEEDED)].to_dataframe().reset_index()

@@ -57,3 +57,9 @@ def test_rows_are_drawn_evenly_on_request(curve):
 def test_something_else_is_refused(curve):
     with pytest.raises(ArgumentTypeError, match="draws what dose_response"):
         plot_dose_response(curve[["adrf"]])
+
+
+@pytest.mark.parametrize("given", [1.0, "curve", None])
+def test_what_is_no_dataset_is_refused(given):
+    with pytest.raises(ArgumentTypeError, match=r"draws what dose_response\(\) gives; got"):
+        plot_dose_response(given)
