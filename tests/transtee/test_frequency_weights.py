@@ -9,7 +9,7 @@ from transtee_designs import SMALL, arms_frame
 
 import causalkit as ck
 from causalkit.errors import OverlapWarning
-from causalkit.transtee import diagnostics, dose_average, inference
+from causalkit.transtee import arm_averages, diagnostics, dose_average
 from causalkit.transtee.diagnostics import factual_r2, treatment_left
 from causalkit.transtee.fitting import code_data
 
@@ -72,7 +72,7 @@ def one_network(monkeypatch):
         def answered(coding, coded, settings, folds):
             return [(fit.model_, np.arange(coded.n))]
 
-        for module in (inference, dose_average):
+        for module in (arm_averages, dose_average):
             monkeypatch.setattr(module, "out_of_fold", answered)
 
     return use

@@ -42,7 +42,7 @@ def test_a_conformal_fit_says_so(arms):
 
 
 def test_what_was_used_arms_and_doses_come_back(arms_fit, dose_fit, tmp_path):
-    assert arms_fit.arms_ == ("0", "1")
+    assert arms_fit.arms_ == (0, 1)
     assert arms_fit.dose_range_ == {}
     assert (arms_fit.config_["d_model"], arms_fit.config_["d_ff"]) == (8, 16)
     assert list(dose_fit.dose_range_) == list(dose_fit.arms_) == ["t"]

@@ -10,7 +10,7 @@ from transtee_designs import SMALL, arms_data, weighted_arms
 
 import causalkit as ck
 from causalkit.device import deterministic_algorithms
-from causalkit.transtee import inference, objective
+from causalkit.transtee import arm_averages, objective
 from causalkit.transtee.regulariser import _centred_kernel
 
 SHORT = SMALL | {"max_epochs": 2}
@@ -119,8 +119,8 @@ def test_averages_are_estimated_by_deterministic_kernels_too(arms, monkeypatch):
         seen.append(torch.are_deterministic_algorithms_enabled())
         return real(*arguments)
 
-    real = inference.out_of_fold
-    monkeypatch.setattr(inference, "out_of_fold", spy)
+    real = arm_averages.out_of_fold
+    monkeypatch.setattr(arm_averages, "out_of_fold", spy)
     ck.TransTEE(**SHORT, deterministic=True).fit(arms).estimate()
     assert seen == [True]
     assert not torch.are_deterministic_algorithms_enabled()
