@@ -4,8 +4,8 @@
     python benchmarks/transtee_released.py ihdp_continuous --full    # whole, with its error
 
 One network for each data set and an eager loop over batches; the network and the loop are those of
-``causalkit.transtee.released_network``. Training of binary IHDP is not in the release; it takes the
-recipe of IHDP with doses.
+``causalkit.transtee.released_training``. Training of binary IHDP is not in the release; it takes
+the recipe of IHDP with doses.
 
 Sources: Zhang et al. (2022), arXiv:2202.01336, and how its released code behaves.
 """
@@ -19,8 +19,9 @@ import torch
 
 import causalkit as ck
 from causalkit.metrics import amse, pehe
-from causalkit.transtee.released_network import RECIPES as shipped
-from causalkit.transtee.released_network import Released, answers, train
+from causalkit.transtee.released_network import ReleasedNetwork
+from causalkit.transtee.released_recipes import RECIPES as shipped
+from causalkit.transtee.released_training import answers, numbers, train
 
 RECIPES = {
     "binary": shipped["ihdp"],
@@ -29,9 +30,9 @@ RECIPES = {
 }
 
 
-def predict(model: Released, x, t) -> np.ndarray:
+def predict(model: ReleasedNetwork, x, t) -> np.ndarray:
     """Outcomes of all rows: one pass for each treatment asked about, as there."""
-    passes = [answers(model, x, float(value)) for value in np.atleast_1d(t)]
+    passes = [answers(model, numbers(x, float(value))) for value in np.atleast_1d(t)]
     return torch.stack(passes, dim=1).double().numpy()
 
 
@@ -50,12 +51,13 @@ def draw(design: str, number: int, splits: str | None = None) -> ck.CausalData:
     return ck.generators.dose_synthetic(number, n=700, n_test=200)
 
 
-def fitted(design: str, data: ck.CausalData, *, epochs: int | None = None) -> Released:
+def fitted(design: str, data: ck.CausalData, *, epochs: int | None = None) -> ReleasedNetwork:
     """The recipe on the training rows of a data set."""
     training, _ = parts(data)
     name = training.roles.treatment[0]
     x, t = training.matrix("covariates"), training.frame[name].to_numpy(dtype=float)
-    return train(x, t, training.column("outcome"), RECIPES[design], seed=0, epochs=epochs)[0]
+    y = training.column("outcome")
+    return train(numbers(x, t), y, RECIPES[design], seed=0, epochs=epochs)[0]
 
 
 def error(design: str, data: ck.CausalData, answer) -> float:

@@ -66,7 +66,7 @@ def fit_together(estimators: Sequence[Any], datasets: Sequence[CausalData]) -> N
             for stack in stacks
             if (chosen := [k for k, m in enumerate(stack.members) if m.data == place])
         ]
-        model = Model(coding, tuple(own), dose_ranges(coding, coded[place], settings))
+        model = Model(coding, tuple(own), dose_ranges(coding, coded[place], settings.support))
         put(
             estimator,
             model,
@@ -151,7 +151,9 @@ def _say(settings: Settings, coding: Coding, data: CausalData) -> None:
         )
 
 
-def dose_ranges(coding: Coding, coded: Coded, settings: Settings) -> dict[str, tuple[float, float]]:
+def dose_ranges(
+    coding: Coding, coded: Coded, support: tuple[float, float] | None = None
+) -> dict[str, tuple[float, float]]:
     """Lowest and highest dose of every arm that takes one, or the declared support."""
     found = {}
     for arm, (name, dosed) in enumerate(
@@ -160,5 +162,5 @@ def dose_ranges(coding: Coding, coded: Coded, settings: Settings) -> dict[str, t
         here = (coded.actions.arms == arm) & coded.actions.active
         if dosed and here.any():
             doses = coded.actions.doses[here]
-            found[name] = settings.support or (float(doses.min()), float(doses.max()))
+            found[name] = support or (float(doses.min()), float(doses.max()))
     return found

@@ -1,42 +1,18 @@
-"""The network and the loop that were released with TransTEE, written anew from their description.
+"""The networks that were released with TransTEE, written anew from their description.
 
 One embedding shared by all covariates; post-norm with batch norms whose channels are the
-covariates; a decoder whose norms stand by; SGD with Nesterov momentum and a cosine by epoch, on raw
-outcomes, with no validation rows, to the last epoch. At 25 covariates and width 10 there are 3,597
-parameters, as there. Zhang et al. (2022), arXiv:2202.01336; no line of their code is used.
+covariates; a decoder whose norms stand by where the treatment is a number, and are used elsewhere.
+At 25 covariates and width 10 there are 3,597 parameters, as there. Zhang et al. (2022),
+arXiv:2202.01336; no line of their code is used.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-MOMENTUM = 0.9
-DECAY = 5e-3
-_PIECE = 4096
+from causalkit.transtee.released_recipes import Recipe
 
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """Hyper-parameters of one design."""
-
-    lr: float = 5e-4
-    batch: int = 128
-    epochs: int = 1500
-    dropout: float = 0.0
-    width: int = 10
-    heads: int = 2
-    feed_forward: int = 50
-
-
-RECIPES = {
-    "ihdp": Recipe(),
-    "news": Recipe(lr=0.01, batch=500),
-    "synthetic": Recipe(lr=0.01, batch=500, epochs=1600, dropout=0.1),
-}
+N_TOKENS = 100
+"""What covariates become beside arms with a dose, however many they are."""
 
 
 def _attention(recipe: Recipe) -> nn.MultiheadAttention:
@@ -54,12 +30,20 @@ def _feed_forward(recipe: Recipe) -> nn.Sequential:
     )
 
 
-def _token(width: int, sd: float) -> nn.Linear:
+def token(width: int, sd: float, mean: float = 0.0) -> nn.Linear:
     """A number becomes a token; the same map for every number."""
     made = nn.Linear(1, width)
-    nn.init.normal_(made.weight, 0.0, sd)
+    nn.init.normal_(made.weight, mean, sd)
     nn.init.zeros_(made.bias)
     return made
+
+
+def perceptron(n_in: int, n_hidden: int, n_out: int) -> nn.Sequential:
+    """One hidden layer, with the first weights of Glorot and Bengio."""
+    first, last = nn.Linear(n_in, n_hidden), nn.Linear(n_hidden, n_out)
+    for layer in (first, last):
+        nn.init.xavier_uniform_(layer.weight)
+    return nn.Sequential(first, nn.ReLU(), last)
 
 
 class Encoder(nn.Module):
@@ -80,7 +64,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Attention within the one token, then to the memory, then feed-forward; norms stand by."""
+    """Attention within the one token, then to the memory, then feed-forward."""
 
     def __init__(self, recipe: Recipe) -> None:
         super().__init__()
@@ -89,22 +73,37 @@ class Decoder(nn.Module):
         self.feed = _feed_forward(recipe)
         self.drop = nn.Dropout(recipe.dropout)
         self.norms = nn.ModuleList(nn.BatchNorm1d(1) for _ in range(3))
+        self.uses_norms = recipe.norms
 
-    def forward(self, t: Tensor, memory: Tensor) -> Tensor:
-        """Token ``(n, 1, d)`` of the treatment after the memory."""
-        t = t + self.drop(self.within(t, t, t)[0])
-        t = t + self.drop(self.across(t, memory, memory)[0])
-        out: Tensor = t + self.drop(self.feed(t))
+    def forward(self, t: Tensor, memory: Tensor, there: Tensor | None = None) -> Tensor:
+        """Token ``(n, 1, d)`` of the treatment after the memory, of which some tokens are there."""
+        absent = None if there is None else ~there
+        t = self._normed(0, t + self.drop(self.within(t, t, t)[0]))
+        across = self.across(t, memory, memory, key_padding_mask=absent)[0]
+        t = self._normed(1, t + self.drop(across))
+        return self._normed(2, t + self.drop(self.feed(t)))
+
+    def _normed(self, place: int, t: Tensor) -> Tensor:
+        out: Tensor = self.norms[place](t) if self.uses_norms else t
         return out
 
 
-class Released(nn.Module):
-    """E[Y | x, t] from covariates ``(n, p)`` and numbers t ``(n,)``; arms are 0, 1, ..."""
+class ReleasedNetwork(nn.Module):
+    """A network of the release; called, it says E[Y | x, t] ``(n,)``."""
+
+    def loss(self, inputs: tuple[Tensor, ...], y: Tensor) -> Tensor:
+        """Squared error of the raw outcome."""
+        found: Tensor = ((self(*inputs) - y) ** 2).mean()
+        return found
+
+
+class Released(ReleasedNetwork):
+    """Of covariates ``(n, p)`` and numbers t ``(n,)``; arms are 0, 1, ..."""
 
     def __init__(self, n_covariates: int, recipe: Recipe) -> None:
         super().__init__()
-        self.covariate = _token(recipe.width, 0.1)
-        self.treatment = _token(recipe.width, 0.2)
+        self.covariate = token(recipe.width, 0.1)
+        self.treatment = token(recipe.width, 0.2)
         self.encoder = Encoder(n_covariates, recipe)
         self.decoder = Decoder(recipe)
         self.head = nn.Linear(recipe.width, 1)
@@ -116,55 +115,55 @@ class Released(nn.Module):
         return out[:, 0, 0]
 
 
-def train(
-    x: Any,
-    t: Any,
-    y: Any,
-    recipe: Recipe,
-    *,
-    seed: int,
-    epochs: int | None = None,
-    tell: Callable[[str], None] | None = None,
-) -> tuple[Released, list[float]]:
-    """Train on all rows given; ``epochs`` cuts the recipe short without changing its schedule.
+class ReleasedDosage(ReleasedNetwork):
+    """Of covariates ``(n, p)``, arms 0, 1, ... ``(n,)`` as numbers and doses ``(n,)``.
 
-    Batches are cut from a permutation, which is faster than the released data loader.
-
-    Returns
-    -------
-    network : Released
-    losses : list of float
-        Of the last batch of every epoch.
+    Covariates are mixed to 100 numbers, each a token. Tokens of the arm and of the dose, side by
+    side, become one; it ends in a ReLU. First weights of all tokens have mean −.1, for there the
+    lower end of a range was given as the mean.
     """
-    losses = []
-    x, t, y = (torch.as_tensor(np.array(values), dtype=torch.float32) for values in (x, t, y))
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        model = Released(x.shape[1], recipe)
-        sgd = torch.optim.SGD(
-            model.parameters(), lr=recipe.lr, momentum=MOMENTUM, weight_decay=DECAY, nesterov=True
-        )
-        cosine = torch.optim.lr_scheduler.CosineAnnealingLR(sgd, recipe.epochs)
-        model.train()
-        for epoch in range(recipe.epochs if epochs is None else epochs):
-            order = torch.randperm(len(x))
-            for start in range(0, len(x), recipe.batch):
-                rows = order[start : start + recipe.batch]
-                sgd.zero_grad()
-                loss = ((model(x[rows], t[rows]) - y[rows]) ** 2).mean()
-                loss.backward()
-                sgd.step()
-            cosine.step()
-            losses.append(loss.item())
-            if tell is not None:
-                tell(f"epoch {epoch + 1}: training {losses[-1]:.4f}")
-    return model.eval(), losses
+
+    def __init__(self, n_covariates: int, recipe: Recipe) -> None:
+        super().__init__()
+        d = recipe.width
+        self.mix = nn.Linear(n_covariates, N_TOKENS)
+        self.covariate, self.arm, self.dose = (token(d, 0.1, -0.1) for _ in range(3))
+        self.pair = perceptron(2 * d, d, d)
+        self.encoder = Encoder(N_TOKENS, recipe)
+        self.decoder = Decoder(recipe)
+        self.head = perceptron(d, d, 1)
+
+    def forward(self, x: Tensor, arm: Tensor, dose: Tensor) -> Tensor:
+        """Outcomes ``(n,)``."""
+        memory = self.encoder(self.covariate(self.mix(x)[:, :, None]))
+        both = torch.cat([self.arm(arm[:, None]), self.dose(dose[:, None])], dim=1)
+        query = torch.relu(self.pair(both))[:, None]
+        out: Tensor = self.head(self.decoder(query, memory))
+        return out[:, 0, 0]
 
 
-@torch.no_grad()
-def answers(model: Released, x: Any, t: Any) -> Tensor:
-    """Outcomes ``(n,)`` of rows under one treatment for everyone, or one for each of them."""
-    x = torch.as_tensor(np.array(x), dtype=torch.float32)
-    t = torch.as_tensor(np.array(t), dtype=torch.float32).expand(len(x))
-    starts = range(0, len(x), _PIECE)
-    return torch.cat([model(x[k : k + _PIECE], t[k : k + _PIECE]) for k in starts])
+class ReleasedTexts(ReleasedNetwork):
+    """Of token embeddings ``(n, L, d)``, which are there ``(n, L)``, and arms as numbers ``(n,)``.
+
+    The embeddings are the memory as they are. Outcomes are classes 0 and 1.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        super().__init__()
+        self.treatment = token(recipe.width, 0.2)
+        self.decoder = Decoder(recipe)
+        self.head = nn.Linear(recipe.width, 2)
+
+    def logits(self, tokens: Tensor, there: Tensor, arm: Tensor) -> Tensor:
+        """Of both classes, ``(n, 2)``."""
+        query = self.treatment(arm[:, None, None])
+        out: Tensor = self.head(self.decoder(query, tokens, there))
+        return out[:, 0]
+
+    def forward(self, tokens: Tensor, there: Tensor, arm: Tensor) -> Tensor:
+        """Probabilities ``(n,)`` of class 1."""
+        return self.logits(tokens, there, arm).softmax(dim=1)[:, 1]
+
+    def loss(self, inputs: tuple[Tensor, ...], y: Tensor) -> Tensor:
+        """Cross-entropy."""
+        return nn.functional.cross_entropy(self.logits(*inputs), y.long())
