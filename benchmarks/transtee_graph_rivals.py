@@ -1,7 +1,7 @@
 """Rivals of TransTEE where treatments are graphs; parts of ``transtee_rivals.py``."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from functools import partial
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 import causalkit as ck
 from causalkit.transtee.networks import graph_matrices
+from causalkit.transtee.released import ReleasedTransTEE
 
 N_MEMBERS, PATIENCE, MAX_EPOCHS, BATCH = 4, 20, 300, 128
 LIKELIEST = 6
@@ -140,9 +141,9 @@ def by_identity(data: ck.CausalData, test: np.ndarray) -> Found:
     return fit.predict(named.subset(test), treatment=name.tolist()), epochs_of(fit)
 
 
-def by_transtee(data: ck.CausalData, test: np.ndarray) -> Found:
+def by_estimator(data: ck.CausalData, test: np.ndarray, *, made: Callable[[], Any]) -> Found:
     n_graphs = data.tables["graph_nodes"]["graph"].nunique()
-    fit = ck.TransTEE(random_state=0).fit(data.subset(~test))
+    fit = made().fit(data.subset(~test))
     return fit.predict(data.subset(test), treatment=list(range(n_graphs))), epochs_of(fit)
 
 
@@ -152,15 +153,21 @@ def epochs_of(fit: Any) -> float:
 
 
 WAYS: dict[str, Callable[[ck.CausalData, np.ndarray], Found]] = {
-    "TransTEE": by_transtee,
+    "TransTEE": partial(by_estimator, made=partial(ck.TransTEE, random_state=0)),
     "names": by_identity,
     "GNN + MLP": partial(by_concatenation, level=False),
     "GNN + MLP + level": partial(by_concatenation, level=True),
+    "ReleasedTransTEE": partial(
+        by_estimator, made=partial(ReleasedTransTEE, recipe="sw", random_state=0)
+    ),
 }
 
 
-def graphs(draw: int) -> dict[str, dict[str, float]]:
-    """WPEHE@6 of test units, over all and over those with a graph among six never seen."""
+def graphs(draw: int, kept: Container[str]) -> dict[str, dict[str, float]]:
+    """WPEHE@6 of test units, over all and over those with a graph among six never seen.
+
+    Of the ways that are not kept yet, by name.
+    """
     data = ck.generators.graph_sw(draw)
     test = data.frame["test"].to_numpy() == 1
     propensity = data.truth.propensity[test]
@@ -169,12 +176,13 @@ def graphs(draw: int) -> dict[str, dict[str, float]]:
     new = ~np.isin(likely, data.frame["graph"].to_numpy()[~test]).all(axis=1)
     found = {}
     for name, way in WAYS.items():
+        if name in kept:
+            continue
         started = time.process_time()
         hat, epochs = way(data.blind(), test)
         took = {"seconds": time.process_time() - started, "epochs": epochs}
         found[name] = measured(hat, truth, propensity, new) | took
-    found["no effect"] = measured(0.0 * truth, truth, propensity, new)
-    return found
+    return {"no effect": measured(0.0 * truth, truth, propensity, new)} | found
 
 
 def measured(hat: Any, truth: Any, propensity: Any, new: Any) -> dict[str, float]:

@@ -135,6 +135,14 @@ def test_first_tokens_beside_doses_have_a_mean_of_a_tenth_below_zero():
     assert weights.mean().item() == pytest.approx(-0.1, abs=0.042)
 
 
+def test_first_weights_beside_doses_fill_the_range_of_glorot_and_bengio():
+    torch.manual_seed(0)
+    layer = ReleasedDosage(20, RECIPES["tcga"]).pair[0]
+    # 4,608 uniform numbers: the largest is below .99 of the end once in 1e20.
+    most = (6.0 / (96 + 48)) ** 0.5
+    assert 0.99 * most < layer.weight.abs().max().item() <= most
+
+
 def test_the_token_of_an_arm_and_its_dose_is_not_negative():
     torch.manual_seed(0)
     network, seen = ReleasedDosage(20, RECIPES["tcga"]), []
