@@ -114,7 +114,7 @@ def test_it_answers_what_the_network_says_of_arms_as_numbers_beside_doses(dosage
     curve = fit.dose_response(dosage, grid=[0.3, 0.6], arm=2)
     np.testing.assert_allclose(curve["individual"][:, 0], said, rtol=1e-6)
     taken = dosage.frame.loc[dosage.frame["arm"] == 2, "dose"]
-    assert fit.dose_range_["2"] == pytest.approx((taken.min(), taken.max()), rel=1e-6)
+    assert fit.dose_range_[2] == pytest.approx((taken.min(), taken.max()), rel=1e-6)
 
 
 def test_what_arms_are_called_matters_by_their_order_alone(dosage):
