@@ -12,6 +12,7 @@ from causalkit.data.candidate import Candidate, is_category, is_number, plain
 from causalkit.data.checks import STRUCTURE, VALUES, Check, findings, raise_any, repeated_pairs
 from causalkit.data.checks_fit import array_problems, match_keys, nonfinite_shares
 from causalkit.data.images import shared_image_problems
+from causalkit.data.kinds import as_declared, declared_kinds
 from causalkit.data.missing import (
     average_repeats,
     check_on_duplicate,
@@ -137,13 +138,17 @@ def admit(
 
 
 def _as_categories(frame: pd.DataFrame, roles: Roles) -> pd.DataFrame:
-    """Text treatments as categories in sorted order; categories without levels that do not occur.
+    """Treatments of arms as categories in sorted order, without levels that do not occur.
 
     Levels are fixed here, once, so that a subset keeps the columns of the whole.
     """
     changed: dict[str, Any] = {}
+    kinds = declared_kinds(roles)
     for name in roles.treatment:
-        values = frame[name]
+        given = frame[name]
+        values = as_declared(given, kinds.get(name))
+        if values is not given:
+            changed[name] = values
         if is_number(values) or is_category(values) or not pd.api.types.is_string_dtype(values):
             continue
         # Text that differs from row to row names rows, not arms; E03 will say so.

@@ -83,9 +83,10 @@ def from_frame(
     kinds : str or list of str, optional
         Kind of each treatment (``"binary"``, ``"multi"``, ``"continuous"``, ``"dose"``,
         ``"structured"``), where the inferred one is wrong: numbers are continuous unless all are 0
-        or 1, categories, text and booleans are binary with two levels and multi with more, so that
-        arms coded 1, 2, 3 need to be declared. ``("multi", "dose")`` is an arm with an amount; arms
-        that take none have a missing amount in all of their rows.
+        or 1, categories, text and booleans are binary with two levels and multi with more. Two
+        numbers that are declared ``"binary"`` are arms, the larger one treated. ``("multi",
+        "dose")`` is an arm with an amount; arms that take none have a missing amount in all of
+        their rows.
     arrays : xarray.Dataset, or mapping of str to DataArray, optional
         Images and sequences, lazy or in memory, with dimension ``obs`` first, whose coordinate of
         that name holds the unit, or the row number if there is no unit. A numpy array needs names

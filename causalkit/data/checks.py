@@ -23,6 +23,7 @@ from causalkit.data.candidate import (
 )
 from causalkit.data.checks_fit import unit_in_clusters
 from causalkit.data.doses import dose_columns, lost_doses, no_doses
+from causalkit.data.kinds import wrong_kind
 from causalkit.data.leaks import leaks
 from causalkit.data.missing import keeps_missing
 from causalkit.data.roles import WEIGHT_KINDS
@@ -326,6 +327,7 @@ ENCODING: tuple[Check, ...] = (non_numeric, missing_values, infinite_values, int
 VALUES: tuple[Check, ...] = (
     *ENCODING,
     constant_columns,
+    wrong_kind,
     no_doses,
     duplicate_unit_time,
     torn_units,

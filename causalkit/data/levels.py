@@ -3,7 +3,6 @@
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
 from causalkit.errors import DataError, Problem
@@ -91,12 +90,18 @@ def unseen_problem(name: str, unseen: Any) -> Problem:
     return Problem("E03-non-numeric", message, name)
 
 
-def contrast(data: "CausalData") -> str:
-    """What a step of the only treatment is: ``"drug vs placebo"``, ``"1 vs 0"`` or ``"dY/dD"``.
+def contrasts(data: "CausalData") -> tuple[str, ...]:
+    """What a step of each treatment is: ``"drug vs placebo"``, ``"1 vs 0"`` or ``"dY/dD"``.
 
-    Categories are in their order, the second against the first; text is in alphabetical order.
+    One for each column of ``data.matrix("treatment")``. Categories are in their order, each against
+    the first; text is in alphabetical order.
     """
-    dtype = data.frame[data.roles.treatment[0]].dtype
-    if isinstance(dtype, pd.CategoricalDtype) and len(dtype.categories) == 2:
-        return f"{dtype.categories[1]} vs {dtype.categories[0]}"
-    return "1 vs 0" if np.isin(data.column("treatment"), (0.0, 1.0)).all() else "dY/dD"
+    found: list[str] = []
+    for name, kind in zip(data.roles.treatment, data.roles.kinds, strict=True):
+        dtype = data.frame[name].dtype
+        if isinstance(dtype, pd.CategoricalDtype):
+            first, *others = dtype.categories
+            found += [f"{level} vs {first}" for level in others]
+        else:
+            found.append("1 vs 0" if kind == "binary" else "dY/dD")
+    return tuple(found)

@@ -11,6 +11,7 @@ from causalkit.errors import ArgumentError, ArgumentTypeError, check_choice, unk
 WeightKind = Literal["sampling", "frequency", "precision"]
 WEIGHT_KINDS = ("sampling", "frequency", "precision")
 TREATMENT_KINDS = ("binary", "multi", "continuous", "dose", "structured")
+AMOUNTS = ("continuous", "dose")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,7 +164,7 @@ def fits_kind(values: "pd.Series[Any]", kind: str) -> bool:
     kind : str
         One of ``TREATMENT_KINDS``.
     """
-    if kind in ("continuous", "dose"):
+    if kind in AMOUNTS:
         return bool(pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values))
     seen = values.dropna()
     if kind == "binary":

@@ -10,6 +10,7 @@ import pandas as pd
 
 from causalkit.data.admit import Policy, admit, rows_of
 from causalkit.data.candidate import plain
+from causalkit.data.kinds import as_declared
 from causalkit.data.roles import Roles, fits_kind, infer_kind, role_columns, with_kinds
 from causalkit.data.truth import truth_of_rows
 from causalkit.errors import ArgumentError, ArgumentTypeError
@@ -51,8 +52,10 @@ def keep_where(data: "CausalData", keep: Any) -> "CausalData":
 
 
 def _evaluated(frame: pd.DataFrame, keep: str) -> Any:
+    # Two numbers declared binary are levels, and "d > 0" is still a question about numbers.
+    numbers = {name: as_declared(values, "continuous") for name, values in frame.items()}
     try:
-        return frame.eval(keep)
+        return pd.DataFrame(numbers).eval(keep)
     except Exception as error:
         raise ArgumentError(
             f"filter cannot evaluate {keep!r}: {error}; columns: {', '.join(map(str, frame))}."
@@ -88,9 +91,9 @@ def _other_kind(values: "pd.Series[Any]", kind: str, roles: Roles) -> ArgumentEr
     listed = ", ".join(map(repr, seen[:3])) + (", ..." if len(seen) > 3 else "")
     return ArgumentError(
         f"treatment {str(values.name)!r} was declared {kind}, and its {len(seen)} new values are "
-        f"not: {listed}. Assign others, or declare what they are before: "
-        f"data.with_roles(kinds=...).assign({values.name}=...), one kind for each of "
-        f"{', '.join(roles.treatment)}."
+        f"not: {listed}. Assign others, or let the kinds follow the values: "
+        f"data.with_roles(treatment={list(roles.treatment)}).assign({values.name}=...); declare "
+        "others after that with .with_roles(kinds=...)."
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from causalkit.data import CausalData
-from causalkit.data.levels import contrast
+from causalkit.data.levels import contrasts
 from causalkit.errors import CausalKitWarning, IdentificationError, check_choice
 from causalkit.estimator import Estimator
 from causalkit.heterogeneity import RateResult
@@ -247,7 +247,7 @@ def facts_of(data: CausalData, estimator: str, seed: int, **more: Any) -> dict[s
         "estimator": estimator,
         "outcome": data.roles.outcome[0],
         "treatment": data.roles.treatment,
-        "contrast": (contrast(data),),
+        "contrast": contrasts(data),
         "seed": seed,
         "data_digest": data.digest(),
         "dropped": data.dropped,

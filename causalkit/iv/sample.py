@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from causalkit.data import CausalData
-from causalkit.data.levels import contrast
+from causalkit.data.levels import contrasts
 from causalkit.nuisance import FoldKeys
 from causalkit.typing import Bools, Floats, Ints
 
@@ -138,7 +138,7 @@ def iv_sample(data: CausalData) -> IVSample:
         rows=rows,
         covariate_names=data.matrix_names("covariates"),
         treatment_name=data.roles.treatment[0],
-        contrast=contrast(data),
+        contrast=contrasts(data)[0],
         instrument_names=data.matrix_names("instruments"),
         levels=np.column_stack([stated[kept].min(axis=0), top]),
         n_dropped=len(data) - rows.size,

@@ -50,6 +50,7 @@ def companion(data: CausalData, settings: Settings, name: str) -> EffectResult:
         estimator=name,
         outcome=data.roles.outcome[0],
         treatment=data.roles.treatment,
+        contrast=sample.contrasts,
         n_units=sample.n_units,
         n_periods=None if sample.period is None else int(np.unique(sample.period).size),
         dropped={**data.dropped, **sample.dropped},

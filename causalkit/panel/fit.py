@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from causalkit.data import CausalData, Roles
+from causalkit.data import CausalData
 from causalkit.data.missing import training_fold_imputer
 from causalkit.data.source import Source
 from causalkit.inference.solve import Solution, solve_linear
@@ -132,11 +132,12 @@ class PanelFit:
         terms: tuple[str, ...] | None = None,
         **facts: Any,
     ) -> EffectResult:
-        """Result of any score on this sample, with the settings' variance."""
+        """Result of any score on this sample, with the settings' variance.
+
+        Named terms are projections of the effect of the one treatment.
+        """
         sample, solutions = self.sample, self.solve(settings, score)
         roles = self.source.roles
-        names = sample.treatment_names
-        terms = terms or names
         dropped = {**self.source.dropped, **sample.dropped}
         if self.model.used is not None and not self.model.used.all():
             outside = sample.rows_behind(~self.model.used)
@@ -149,13 +150,13 @@ class PanelFit:
             weights=self.weights,
             multiplicity=self.multiplicity,
             n_absorbed=self.model.design.n_absorbed,
-            terms=terms,
+            terms=terms or sample.treatment_names,
             cluster_names=cluster_names(settings, roles),
             estimand=estimand,
             estimator=settings.label,
             outcome=roles.outcome[0],
             treatment=roles.treatment,
-            contrast=tuple(_contrast(settings, roles, term) for term in terms),
+            contrast=sample.contrasts if terms is None else sample.contrasts * len(terms),
             n_units=int(np.unique(self.final(sample.unit)).size),
             n_periods=None if sample.period is None else int(np.unique(sample.period).size),
             seed=settings.seed,
@@ -166,16 +167,6 @@ class PanelFit:
             data_digest=self.source.digest,
             **facts,
         )
-
-
-def _contrast(settings: Settings, roles: Roles, term: str) -> str:
-    # The indicator of a category is named after its column and level: "d=yes".
-    kinds = {
-        kind
-        for name, kind in zip(roles.treatment, roles.kinds, strict=True)
-        if term == name or term.startswith(f"{name}=")
-    }
-    return "1 vs 0" if settings.model == "interactive" or kinds == {"binary"} else "dY/dD"
 
 
 def _notes(settings: Settings, model: ModelFit) -> tuple[str, ...]:

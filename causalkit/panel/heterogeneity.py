@@ -112,7 +112,7 @@ def _project(
     residuals = _projectable(fit, settings, estimand.upper())
     d_res = residuals.d[:, :, 0]
     _check_columns(design, d_res[:, 0], terms, estimand.upper())
-    found = fit.to_result(
+    return fit.to_result(
         settings,
         effect_projection(d_res, residuals.y, design),
         estimand=estimand,
@@ -121,7 +121,6 @@ def _project(
         warnings=(),
         provenance=main.provenance,
     )
-    return replace(found, contrast=main.contrast * len(terms))
 
 
 def _nuisance_facts(main: EffectResult) -> dict[str, Any]:

@@ -216,8 +216,9 @@ def check_interactive(sample: PanelSample, approach: str) -> None:
             f'model="interactive" compares levels given unit means, which approach="{approach}" '
             'does not keep; use approach="cre", "chamberlain" or "pooled".'
         )
-    if sample.d.shape[1] != 1 or not np.isin(sample.d, (0.0, 1.0)).all():
+    if sample.d.shape[1] != 1:
         raise ArgumentError(
-            'model="interactive" needs one binary treatment; recode '
-            f'{", ".join(sample.treatment_names)} to 0/1, or use model="partially-linear".'
+            f'model="interactive" needs one binary treatment, got {len(sample.treatment_names)}: '
+            f"{', '.join(sample.treatment_names)}. Choose one with data.with_roles(treatment=...), "
+            'or use model="partially-linear".'
         )

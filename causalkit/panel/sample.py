@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from causalkit.data import CausalData
+from causalkit.data.levels import contrasts
 from causalkit.typing import Bools, Floats, Ints
 
 _NO_EARLIER = "no adjacent earlier period"
@@ -39,6 +40,8 @@ class PanelSample:
         What a weight is: ``"sampling"``, ``"frequency"`` or ``"precision"``.
     rows : (n,) int array
         Positions of these rows in the data.
+    contrasts : (k,) tuple of str
+        What a step of each treatment is.
     dropped : mapping of str to int
         Rows left out, by reason.
     """
@@ -55,6 +58,7 @@ class PanelSample:
     rows: Ints
     covariate_names: tuple[str, ...]
     treatment_names: tuple[str, ...]
+    contrasts: tuple[str, ...]
     instrument_names: tuple[str, ...]
     dropped: Mapping[str, int] = field(default_factory=dict)
 
@@ -180,6 +184,7 @@ def panel_sample(data: CausalData) -> PanelSample:
         rows=rows,
         covariate_names=data.matrix_names("covariates"),
         treatment_names=data.matrix_names("treatment"),
+        contrasts=contrasts(data),
         instrument_names=data.matrix_names("instruments"),
     )
     # Rows without weight would only make means of nothing.

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from causalkit.data import CausalData
-from causalkit.data.levels import contrast
+from causalkit.data.levels import contrasts
 from causalkit.errors import ArgumentError, DataError, Problem
 from causalkit.estimator import Estimator
 from causalkit.nuisance.boosting import Boosting
@@ -134,7 +134,7 @@ class Peer(Estimator):
             estimator=type(self).__name__,
             outcome=roles.outcome[0],
             treatment=roles.treatment,
-            contrast=(contrast(data),),
+            contrast=contrasts(data),
             n=found.n,
             n_units=None if roles.unit is None else len(data.levels("unit")),
             n_clusters=found.n_clusters,

@@ -163,10 +163,12 @@ def test_a_declared_kind_outlasts_new_values_that_fit_it(kind, values, same, oth
     data = declared(kind, values)
     assert data.assign(d=same, extra=1).roles.kinds == (kind,)
     assert data.subset(slice(0, 6)).assign(d=same[:6]).assign(d=values[:6]).roles.kinds == (kind,)
-    with pytest.raises(ArgumentError, match=rf"'d' was declared {kind}.*with_roles\(kinds="):
+    with pytest.raises(ArgumentError, match=rf"'d' was declared {kind}.*with_roles\(treatment="):
         data.assign(d=other)
     kinds = declared(None, other).roles.kinds
-    assert data.with_roles(kinds=kinds).assign(d=other).roles.kinds == kinds
+    followed = data.with_roles(treatment=["d"]).assign(d=other)
+    assert followed.roles.kinds == kinds
+    assert followed.with_roles(kinds=kinds).roles.kinds == kinds
 
 
 def test_an_inferred_kind_follows_new_values_and_outlasts_others_until_declared():

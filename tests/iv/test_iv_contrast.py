@@ -7,21 +7,21 @@ import pandas as pd
 import pytest
 
 import causalkit as ck
-from causalkit.data.levels import contrast
+from causalkit.data.levels import contrasts
 from causalkit.errors import CausalKitWarning, IdentificationError
 
 
-def data_of(treatment):
+def data_of(treatment, kinds=None):
     frame = ck.generators.invalid_iv(0, n=3000).blind().frame
     frame = frame.assign(a=treatment(frame["a"]))
     return ck.CausalData.from_frame(
-        frame, outcome="y", treatment="a", instruments="z", covariates=["l1", "l2"]
+        frame, outcome="y", treatment="a", instruments="z", covariates=["l1", "l2"], kinds=kinds
     )
 
 
-def fitted(treatment):
+def fitted(treatment, kinds=None):
     est = ck.InvalidIV(method="debiased", learners="linear", random_state=0)
-    return est.fit(data_of(treatment)).estimate()
+    return est.fit(data_of(treatment, kinds)).estimate()
 
 
 def test_text_is_compared_in_its_order_and_says_so():
@@ -33,6 +33,12 @@ def test_text_is_compared_in_its_order_and_says_so():
     assert "placebo vs drug" in text.summary()
 
 
+def test_two_numbers_declared_binary_are_compared_like_zero_and_one():
+    plain, coded = fitted(lambda a: a), fitted(lambda a: 1 + 2 * a, "binary")
+    assert coded.contrast == ("3 vs 1",)
+    assert (coded.estimate, coded.std_error) == (plain.estimate, plain.std_error)
+
+
 @pytest.mark.parametrize(
     ("treatment", "told"),
     [
@@ -42,7 +48,7 @@ def test_text_is_compared_in_its_order_and_says_so():
     ],
 )
 def test_categories_keep_their_order_and_numbers_their_unit(treatment, told):
-    assert contrast(data_of(treatment)) == told
+    assert contrasts(data_of(treatment)) == (told,)
 
 
 def test_no_average_effect_is_that_of_a_handful_of_rows():

@@ -101,7 +101,42 @@ def test_a_binary_treatment_of_any_type_is_a_contrast_of_its_levels(levels):
     frame["b"] = pd.Categorical(values) if levels[0] == "no" else values
     data = panel(frame, treatment=["b", "d"])
     found = ck.PanelDML(learner="ridge", random_state=0).fit(data).estimate()
-    assert found.contrast == ("1 vs 0", "dY/dD")
+    assert found.contrast == ("yes vs no" if levels[0] == "no" else "1 vs 0", "dY/dD")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {},
+        {"score": "iv-type"},
+        {"model": "interactive"},
+        {"model": "interactive", "approach": "pooled"},
+        {"model": "iv"},
+        {"approach": "fd"},
+    ],
+    ids=lambda given: " ".join(given.values()) or "default",
+)
+def test_two_numbers_declared_binary_have_the_effect_of_zero_and_one(arguments):
+    frame = table(seed=1).assign(z1=lambda df: df["z1"] + 4 * df["b"])
+    instruments = {"instruments": "z1"} if arguments.get("model") == "iv" else {}
+    found = [
+        ck.PanelDML(learner="ridge", random_state=0, **arguments)
+        .fit(panel(shown, outcome="y2", treatment="b", kinds="binary", **instruments))
+        .estimate()
+        for shown in (frame, frame.assign(b=1 + 2 * frame["b"].astype(int)))
+    ]
+    assert (found[0].contrast, found[1].contrast) == (("1 vs 0",), ("3 vs 1",))
+    assert (found[0].terms, found[1].terms) == (("b",), ("b=3",))
+    assert found[1].estimate == found[0].estimate
+    assert found[1].std_error == found[0].std_error
+
+
+def test_the_interactive_model_names_the_treatments_among_which_to_choose():
+    data = panel(table().assign(c=lambda df: df["d"] > 0), treatment=["b", "c"])
+    with pytest.raises(ArgumentError, match=r"got 2: b, c\. Choose one with data\.with_roles"):
+        ck.PanelDML(model="interactive").fit(data)
+    chosen = data.with_roles(treatment="b")
+    ck.PanelDML(model="interactive", learner="ridge").fit(chosen)
 
 
 def test_too_few_switchers_for_the_folds_are_explained():

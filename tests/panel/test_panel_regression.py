@@ -120,3 +120,18 @@ def test_every_method_is_a_row_of_compare():
 def test_an_unknown_method_is_refused_with_the_nearest():
     with pytest.raises(ArgumentError, match="Did you mean 'fixed effects'"):
         PanelRegression(method="fixed effect").fit(data())
+
+
+def test_a_regression_says_what_it_compares():
+    frame = two_periods().assign(arm=lambda df: (df["d"] > 0).map({True: "yes", False: "no"}))
+    roles = {"outcome": "y", "covariates": "x", "unit": "unit", "time": "time"}
+    text = ck.CausalData.from_frame(frame, treatment=["arm", "d"], **roles)
+    found = PanelRegression().fit(text).estimate()
+    assert found.contrast == ("yes vs no", "dY/dD")
+    coded = frame.assign(arm=np.where(frame["arm"] == "yes", 7, 2))
+    data = ck.CausalData.from_frame(
+        coded, treatment=["arm", "d"], kinds=["binary", "continuous"], **roles
+    )
+    again = PanelRegression().fit(data).estimate()
+    assert again.contrast == ("7 vs 2", "dY/dD")
+    np.testing.assert_array_equal(again.estimates, found.estimates)

@@ -1,0 +1,104 @@
+"""Declared kinds of treatments: two numbers are two arms, and a wrong kind is refused by name."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from causalkit import CausalData
+from causalkit.data.levels import contrasts
+from causalkit.errors import DataError
+
+ARMS = np.array([1, 3, 3, 1, 1, 3, 1, 3])
+
+
+def table(values):
+    return pd.DataFrame({"y": np.sin(np.arange(len(values))), "d": values})
+
+
+def data_of(values, kinds=None, **roles):
+    return CausalData.from_frame(table(values), outcome="y", treatment="d", kinds=kinds, **roles)
+
+
+@pytest.mark.parametrize(
+    ("low", "high"), [(1, 3), (-1, 1), (0, 2), (1.0, 1.5), ("no", "yes"), (False, True), (0, 1)]
+)
+def test_two_values_declared_binary_are_zero_and_one_in_order(low, high):
+    data = data_of(np.where(ARMS == 3, high, low), "binary")
+    np.testing.assert_array_equal(data.column("treatment"), ARMS == 3)
+    zero_one = low == 0 and high == 1
+    assert contrasts(data) == ("1 vs 0" if zero_one else f"{high} vs {low}",)
+    assert data.matrix_names("treatment") == ("d" if zero_one else f"d={high}",)
+
+
+def test_numbers_whose_kind_is_not_declared_stay_per_unit():
+    data = data_of(ARMS)
+    np.testing.assert_array_equal(data.column("treatment"), ARMS)
+    assert contrasts(data) == ("dY/dD",)
+
+
+def test_each_treatment_has_its_own_contrasts():
+    frame = table(ARMS).assign(arm=list("abcabcab"), dose=np.linspace(0.0, 1.0, 8), b=[0, 1] * 4)
+    columns = ["d", "arm", "dose", "b"]
+    kinds = ["binary", "multi", "continuous", "binary"]
+    data = CausalData.from_frame(frame, outcome="y", treatment=columns, kinds=kinds)
+    assert contrasts(data) == ("3 vs 1", "b vs a", "c vs a", "dY/dD", "1 vs 0")
+    assert len(contrasts(data)) == len(data.matrix_names("treatment"))
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "message"),
+    [
+        ([0, 1, 2, 0, 1, 2, 0, 1], "binary", r"'d' was declared binary.*holds 3: 0, 1, 2\."),
+        (np.linspace(0, 1, 8), "binary", r"holds 8: 0\.0, .*Declare \"multi\" if"),
+        (list("abcabcab"), "binary", r"holds 3: 'a', 'b', 'c'\. Declare \"multi\""),
+        (["no", "yes"] * 4, "continuous", r"declared continuous, which is numbers, and holds 2"),
+        (["no", "yes"] * 4, "dose", r"declared dose.*Declare \"binary\" or \"multi\""),
+    ],
+)
+def test_a_treatment_that_is_not_of_its_declared_kind_is_refused(values, kind, message):
+    with pytest.raises(DataError, match=message) as told:
+        data_of(values, kind)
+    assert told.value.code == "E24-treatment-kind"
+
+
+def test_a_single_value_declared_binary_is_told_once():
+    with pytest.raises(DataError) as told:
+        data_of([3] * 8, "binary")
+    assert [problem.code for problem in told.value.problems] == ["E09-constant-treatment"]
+
+
+def test_infinity_is_no_arm():
+    with pytest.raises(DataError, match="E08-inf"):
+        data_of([1.0, np.inf] * 4, "binary")
+
+
+@pytest.mark.parametrize("kind", ["float64", "Int64"])
+def test_arms_of_two_whole_numbers_are_the_same_where_some_are_missing(kind):
+    values = pd.Series(ARMS).astype(kind)
+    values[2] = pd.NA if kind == "Int64" else np.nan
+    data = data_of(values, "binary", missing="drop")
+    np.testing.assert_array_equal(data.column("treatment"), np.delete(ARMS, 2) == 3)
+    assert contrasts(data) == ("3 vs 1",)
+    np.testing.assert_array_equal(data.like(table([3.0, 1.0])).column("treatment"), [1.0, 0.0])
+
+
+def test_every_view_keeps_two_numbers_as_arms(tmp_path):
+    data = data_of(ARMS, "binary")
+    data.save(tmp_path / "saved")
+    again = CausalData.load(tmp_path / "saved")
+    assert again.digest() == data.digest()
+    some = data.subset(np.flatnonzero(ARMS == 3))
+    views = (data.assign(d=ARMS), data.assign(z=1), data.like(table(ARMS)), data.blind())
+    for made in (again, *views):
+        np.testing.assert_array_equal(made.matrix("treatment")[:, 0], ARMS == 3)
+    np.testing.assert_array_equal(some.matrix("treatment"), np.ones((4, 1)))
+    np.testing.assert_array_equal(data.like(table([3, 3])).column("treatment"), [1.0, 1.0])
+    with pytest.raises(DataError, match=r"levels that the data do not have: 2"):
+        data.like(table([1, 2]))
+    assert data.filter("d > 0 and y < 2").n == 8
+
+
+def test_arms_that_are_declared_an_amount_are_numbers_again():
+    per_unit = data_of(ARMS, "binary").with_roles(kinds="continuous")
+    np.testing.assert_array_equal(per_unit.column("treatment"), ARMS)
+    assert contrasts(per_unit) == ("dY/dD",)
