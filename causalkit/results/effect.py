@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.axes import Axes
 
+    from causalkit.inference.hypotheses import HypothesisTest
+
 Kind = Literal["normal", "t", "bootstrap", "uniform"]
 Backend = Literal["pandas", "polars", "pyarrow"]
 
@@ -249,6 +251,20 @@ class EffectResult:
         from causalkit.results.pairwise import differences
 
         return differences(self)
+
+    def combine(self, weights: Any) -> "EffectResult":
+        """Linear combinations of the terms; see :func:`causalkit.results.combine.combined`."""
+        from causalkit.results.combine import combined
+
+        return combined(self, weights)
+
+    def wald(
+        self, restrictions: Any = None, *, null: Any = 0.0, kind: Kind | None = None
+    ) -> "HypothesisTest":
+        """Joint test of terms or combinations; see :func:`causalkit.results.combine.joint_test`."""
+        from causalkit.results.combine import joint_test
+
+        return joint_test(self, restrictions, null=null, kind=kind)
 
     def tidy(self, *, level: float | None = None, backend: Backend = "pandas") -> Any:
         """One row per term, with the fixed columns that all results share."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from causalkit.errors import ArgumentError
+from causalkit.results.combine import contrast_of, shared_baseline
 
 if TYPE_CHECKING:
     from causalkit.results.effect import EffectResult
@@ -18,7 +19,7 @@ def differences(result: "EffectResult") -> "EffectResult":
     Parameters
     ----------
     result : EffectResult
-        At least two terms in the same unit.
+        At least two terms in the same unit, such as arms against one baseline.
 
     Returns
     -------
@@ -32,7 +33,8 @@ def differences(result: "EffectResult") -> "EffectResult":
     Raises
     ------
     ArgumentError
-        If there is a single term, or the terms have different contrasts.
+        If there is a single term, or the terms have different contrasts that are not arms of one
+        treatment against one baseline.
 
     References
     ----------
@@ -43,10 +45,11 @@ def differences(result: "EffectResult") -> "EffectResult":
             f"pairwise differences need at least two terms; this result has one "
             f"({result.terms[0]}). gate(...) gives one per group."
         )
-    if len(set(result.contrast)) > 1:
+    if len(set(result.contrast)) > 1 and shared_baseline(result) is None:
         raise ArgumentError(
-            f"the terms have different contrasts ({', '.join(result.contrast)}), so their "
-            "differences mean nothing."
+            f"the terms have different contrasts ({', '.join(result.contrast)}) and are not arms "
+            "against one baseline, so their differences have no common meaning; combine({...}) "
+            "gives the one that you mean."
         )
     pairs = list(combinations(range(len(result.terms)), 2))
     signs = np.zeros((len(pairs), len(result.terms)))
@@ -61,6 +64,6 @@ def differences(result: "EffectResult") -> "EffectResult":
         influence=None,
         df_by_term=None,
         estimand=f"{result.estimand}-differences",
-        contrast=(result.contrast[0],) * len(pairs),
+        contrast=tuple(contrast_of(result, row) for row in signs),
         interval="uniform",
     )

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from causalkit.errors import ArgumentError, unknown_name
+from causalkit.inference.hypotheses import HypothesisTest
 
 if TYPE_CHECKING:
     from causalkit.results.effect import EffectResult
@@ -90,12 +91,23 @@ def to_fields(record: Mapping[str, Any]) -> dict[str, Any]:
     values["df"] = math.inf if values["df"] is None else values["df"]
     if values.get("df_by_term") is not None:
         values["df_by_term"] = [math.inf if df is None else df for df in values["df_by_term"]]
+    values["diagnostics"] = _with_tests(values.get("diagnostics", {}))
     values["clusters"] = tuple(np.asarray(c, dtype=np.int64) for c in values.get("clusters", ()))
     if values.get("draws") is not None:
         import xarray as xr
 
         values["draws"] = xr.Dataset.from_dict(values["draws"])
     return values
+
+
+def _with_tests(value: Any) -> Any:
+    """Diagnostics with the hypothesis tests among them as such again; other records stay plain."""
+    if not isinstance(value, Mapping):
+        return value
+    if value.keys() == {item.name for item in fields(HypothesisTest)}:
+        df = tuple(math.inf if part is None else float(part) for part in value["df"])
+        return HypothesisTest(**{**value, "df": df})
+    return {key: _with_tests(part) for key, part in value.items()}
 
 
 def to_json(record: Any, *, indent: int | None = None) -> str:

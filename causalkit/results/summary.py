@@ -189,7 +189,9 @@ def _short(value: Any) -> str:
     if is_dataclass(value) and not isinstance(value, type):
         if "__str__" in vars(type(value)):
             return str(value)
-        parts = {item.name: _short(getattr(value, item.name)) for item in fields(value)}
+        value = {item.name: getattr(value, item.name) for item in fields(value)}
+    if isinstance(value, Mapping):
+        parts = {str(name): _short(part) for name, part in value.items()}
         return ", ".join(f"{name.replace('_', ' ')} {text}" for name, text in parts.items() if text)
     if isinstance(value, np.ndarray | list | tuple):
         flat = np.asarray(value).ravel().tolist()

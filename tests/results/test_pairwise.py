@@ -119,3 +119,44 @@ def test_what_has_no_pairs_is_refused(make):
     mixed = make(terms=("a", "b"), estimates=[0, 0], vcov=np.eye(2), contrast=("1 vs 0", "dY/dD"))
     with pytest.raises(ArgumentError, match=r"different contrasts \(1 vs 0, dY/dD\)"):
         mixed.pairwise()
+
+
+def arms(make, **more):
+    """Three arms against one baseline: Tukey's (1953) setting with a shared control."""
+    facts = {
+        "terms": ("drug=aspirin", "drug=statin", "drug=both"),
+        "treatment": ("drug",),
+        "estimates": [1.0, 3.0, 4.0],
+        "vcov": np.diag([0.1, 0.2, 0.3]) + 0.4,
+        "contrast": ("aspirin vs none", "statin vs none", "both vs none"),
+    }
+    return make(**(facts | more))
+
+
+def test_arms_against_one_baseline_are_compared_with_each_other(make):
+    found = arms(make).pairwise()
+    assert found.contrast == ("aspirin vs statin", "aspirin vs both", "statin vs both")
+    np.testing.assert_array_equal(found.estimates, [-2.0, -3.0, -1.0])
+    # The mean of the baseline, 0.4 of each variance, cancels: arms are independent.
+    np.testing.assert_allclose(found.std_errors**2, [0.3, 0.4, 0.5], rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"contrast": ("aspirin vs none", "statin vs none", "both vs statin")},
+        {"contrast": ("aspirin vs none", "statin vs none", "dY/dD")},
+        {"contrast": ("aspirin vs none", "statin vs none", "statin vs none")},
+        {"treatment": ("drug", "dose")},
+    ],
+    ids=["two baselines", "a slope", "groups beside arms", "two treatments"],
+)
+def test_contrasts_that_are_not_arms_against_one_baseline_are_refused(make, more):
+    with pytest.raises(ArgumentError, match=r"not arms against one baseline.*combine\("):
+        arms(make, **more).pairwise()
+
+
+def test_names_of_arms_may_hold_the_word_between(make):
+    contrast = ("a vs b vs no vs c", "b vs no vs c", "d vs no vs c")
+    found = arms(make, contrast=contrast).pairwise()
+    assert found.contrast == ("a vs b vs b", "a vs b vs d", "b vs d")

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
+import causalkit as ck
 from causalkit.errors import ArgumentError
 from causalkit.results import EffectResult
 from causalkit.results.plain import plain
@@ -94,3 +95,14 @@ def test_numpy_pandas_and_records_become_built_in_types():
 def test_a_record_of_another_schema_is_refused(make):
     with pytest.raises(ArgumentError, match="schema 99"):
         EffectResult.from_dict(make().to_dict() | {"schema": 99})
+
+
+def test_a_record_says_the_same_in_its_summary_and_keeps_its_tests():
+    data = ck.generators.panel_fp2024(0, n_units=60).blind()
+    result = ck.PanelDML(learner="ridge", random_state=0).fit(data).estimate()
+    again = EffectResult.from_dict(json.loads(result.to_json()))
+    assert "Diagnostics" in result.summary()
+    assert again.summary() == result.summary()
+    (name,) = (key for key in result.diagnostics["leftover"] if key.startswith("outcome"))
+    test = again.diagnostics["leftover"][name]["test"]
+    assert test == result.diagnostics["leftover"][name].test
