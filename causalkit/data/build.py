@@ -9,7 +9,7 @@ from causalkit.data.admit import Policy, admit
 from causalkit.data.calendar import Freq
 from causalkit.data.checks import VALUES, Check, absent_column
 from causalkit.data.dataset import CausalData
-from causalkit.data.intake import column_names, to_pandas
+from causalkit.data.intake import column_names, row_labels, to_pandas
 from causalkit.data.roles import Roles, WeightKind, role_columns
 from causalkit.data.truth import Truth, truth_of_rows
 from causalkit.errors import ArgumentError, ArgumentTypeError, DataError
@@ -56,7 +56,8 @@ def from_frame(
     Parameters
     ----------
     df : DataFrame, LazyFrame, Table or relation
-        Row labels are ignored; a pandas MultiIndex must be reset first. Columns are shared with a
+        Row labels only find values that come later by row, such as groups; a pandas MultiIndex
+        must be reset first. Columns are shared with a
         pandas frame, not copied, and later changes of it are not seen.
     outcome, treatment : str or list of str
         Outcomes are numbers. A treatment is numbers, booleans, text or a category; of two levels
@@ -165,6 +166,7 @@ def from_frame(
         tables=tables_given(tables, graph),
         truth=truth,
         name=name,
+        labels=row_labels(df, on_duplicate),
     )
 
 
@@ -232,6 +234,7 @@ def built(
     arrays: "xr.Dataset | None" = None,
     truth: Truth | None = None,
     checks: tuple[Check, ...] = VALUES,
+    labels: "pd.Index[Any] | None" = None,
     **facts: Any,
 ) -> CausalData:
     """Data from a pandas frame with a plain index, once it is admitted.
@@ -245,6 +248,8 @@ def built(
         Columns of the table that the user gave, for messages.
     arrays, truth, checks
         As in :func:`causalkit.data.admit.admit`.
+    labels : Index, optional
+        Row labels of the table.
     **facts
         Further attributes of the data.
     """
@@ -258,6 +263,7 @@ def built(
         dropped=passed.dropped,
         dropped_ids=passed.dropped_ids,
         freq=policy.freq,
+        labels=labels if labels is None or passed.rows is None else labels[passed.rows],
         _admitted=True,
         **facts,
     )

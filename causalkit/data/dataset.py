@@ -56,10 +56,10 @@ class CausalData:
         What they were: (unit, time), unit or row number.
     freq : str, number or None
         Calendar step of ``time``.
-    name, citation : str or None
-        Of packaged data.
-    published : mapping
-        Published answer of packaged data.
+    name, citation, published : str, str or None, mapping
+        Of packaged data; ``published`` is the published answer.
+    labels : Index or None
+        Row labels of the pandas frame that the data were made of, for values that come by label.
 
     Examples
     --------
@@ -83,6 +83,7 @@ class CausalData:
     name: str | None = None
     citation: str | None = None
     published: Mapping[str, Any] = field(default_factory=dict)
+    labels: "pd.Index[Any] | None" = None
     _admitted: bool = False
     _memo: dict[Any, Any] = field(default_factory=dict, init=False)
 

@@ -10,7 +10,7 @@ from causalkit.data.admit import Policy
 from causalkit.data.build import arrays_given, built, tables_given
 from causalkit.data.checks import absent_column, several_columns
 from causalkit.data.dataset import CausalData
-from causalkit.data.intake import column_names, to_pandas
+from causalkit.data.intake import column_names, row_labels, to_pandas
 from causalkit.data.roles import FRAME_ROLES, Roles, role_columns
 from causalkit.data.terms import Term, read_part, split_formula
 from causalkit.errors import ArgumentError, DataError
@@ -138,6 +138,7 @@ def from_formula(formula: str, df: Any, **arguments: Any) -> CausalData:
     )
     full = replace(roles, **named)
     known = [*column_names(df), *made]
+    facts["labels"] = row_labels(df, options.get("on_duplicate", "raise"))
     return built(table, full, Policy(**options), known=known, spec=spec, **facts)
 
 

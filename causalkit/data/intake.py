@@ -52,6 +52,11 @@ def column_names(df: Any) -> list[str]:
     return names
 
 
+def row_labels(df: Any, on_duplicate: str) -> "pd.Index[Any] | None":
+    """Row labels of a pandas frame; None where rows are averages, which have none of their own."""
+    return df.index if isinstance(df, pd.DataFrame) and on_duplicate == "raise" else None
+
+
 def _narwhal(df: Any) -> Any:
     import narwhals as nw
 

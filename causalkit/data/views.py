@@ -28,6 +28,7 @@ def subset(data: "CausalData", rows: Any) -> "CausalData":
         frame=data.frame.iloc[index].reset_index(drop=True),
         arrays=rows_of(data.arrays, index),
         truth=truth_of_rows(data.truth, index),
+        labels=None if data.labels is None else data.labels[index],
     )
 
 

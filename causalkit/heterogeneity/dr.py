@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from causalkit.data.alignment import check_one_order
 from causalkit.errors import ArgumentError, IdentificationError, OverlapWarning
 from causalkit.metrics.measure import as_numbers
 from causalkit.scores import aipw
@@ -35,12 +36,13 @@ def dr_scores(y: Any, t: Any, mu0: Any, mu1: Any, propensity: Any) -> Floats:
     Returns
     -------
     (n,) array
-        In units of the outcome. Inputs are taken by position; an index is not looked at.
+        In units of the outcome. Inputs are taken by position.
 
     Raises
     ------
     ArgumentError
-        If lengths differ, a value is missing or infinite, or the treatment is not 0/1.
+        If lengths differ, a value is missing or infinite, the treatment is not 0/1, or two inputs
+        have the same row labels in another order.
     IdentificationError
         If a propensity is 0 or 1, or all rows are in one arm.
 
@@ -58,6 +60,7 @@ def dr_scores(y: Any, t: Any, mu0: Any, mu1: Any, propensity: Any) -> Floats:
     >>> dr_scores([3.0, 1.0], [1, 0], mu0=[0.0, 1.5], mu1=[2.0, 2.0], propensity=0.5).tolist()
     [4.0, 1.5]
     """
+    check_one_order(y=y, t=t, mu0=mu0, mu1=mu1, propensity=propensity)
     outcome = as_column("y", y)
     n = outcome.size
     treatment = as_treatment("t", t, n)

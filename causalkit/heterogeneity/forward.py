@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from causalkit.data.alignment import check_one_order
 from causalkit.errors import ArgumentError, ArgumentTypeError, IdentificationError
 from causalkit.heterogeneity.dr import as_column, as_propensity, as_treatment, warn_of_overlap
 from causalkit.heterogeneity.rate import as_clusters
@@ -52,6 +53,8 @@ def checked_sample(
     y: Any, treatment: Any, features: Any, propensity: Any, clusters: Any, sample_weight: Any
 ) -> Sample:
     """Columns of one length, without missing values."""
+    by_row = {"y": y, "treatment": treatment, "features": features, "propensity": propensity}
+    check_one_order(**by_row, clusters=clusters, sample_weight=sample_weight)
     outcome = as_column("y", y)
     n = outcome.size
     if outcome.min() == outcome.max():

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from causalkit.data import CausalData
+from causalkit.data.alignment import in_row_order
 from causalkit.errors import ArgumentError, ArgumentTypeError
 from causalkit.typing import Floats
 
@@ -24,13 +25,14 @@ def moderator_frame(data: CausalData, basis: Any) -> pd.DataFrame:
     ----------
     data : CausalData
     basis : str, sequence of str, DataFrame, Series or (n,) or (n, q) array
-        Columns of an array are named ``b1``, ``b2``, ...
+        Columns of an array are named ``b1``, ``b2``, ...; rows of a pandas object are found by
+        their labels.
 
     Raises
     ------
     ArgumentError
-        If nothing is named, a column is unknown, is the outcome or the treatment, or the length is
-        not that of the data.
+        If nothing is named, a column is unknown, is the outcome or the treatment, or the length or
+        the row labels are not those of the data.
     """
     frame = _frame(data, basis)
     if frame.shape[1] == 0:
@@ -58,6 +60,7 @@ def check_moderator(data: CausalData, name: str) -> None:
 
 def _frame(data: CausalData, basis: Any) -> pd.DataFrame:
     """Whatever a basis may be, as a DataFrame of its own."""
+    basis = in_row_order(data, basis, what="the basis")
     if hasattr(basis, "to_pandas"):
         basis = basis.to_pandas()
     if isinstance(basis, pd.Series):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
+from causalkit.data.alignment import check_one_order
 from causalkit.errors import (
     ArgumentError,
     ArgumentTypeError,
@@ -213,6 +214,8 @@ def rank_average_treatment_effect(
     """
     check_choice("target", target, TARGETS)
     check_count("n_boot", n_boot, least=2)
+    by_row = {"scores": scores, "priorities": priorities, "clusters": clusters, "ids": ids}
+    check_one_order(**by_row, sample_weight=sample_weight)
     score = as_column("scores", scores)
     n, seed = score.size, as_seed(seed)
     columns, names = _columns(priorities, n)

@@ -254,7 +254,7 @@ class PanelDML(Estimator):
         Parameters
         ----------
         basis : str, list of str, DataFrame or array
-            Columns of the data, or of a frame in its row order, by which the effect may vary.
+            Columns of the data, or of a frame with its row labels, by which the effect may vary.
         within_between : bool
             Split each moderator into its deviation from the unit's mean, and that mean.
         penalty : {None, "lasso"}
@@ -271,7 +271,7 @@ class PanelDML(Estimator):
         Parameters
         ----------
         groups : str or array-like
-            A column of the data, or one label per row.
+            A column of the data, or one group per row; a Series goes by its row labels.
         data : CausalData, optional
             Needed after loading a saved estimator.
         """

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from causalkit.data import CausalData
+from causalkit.data.alignment import in_row_order
 from causalkit.data.missing import training_fold_imputer
 from causalkit.data.source import Source
 from causalkit.inference.solve import Solution, solve_linear
@@ -234,6 +235,11 @@ def fit_panel(
     check_folds(design.sample, splits, settings)
     check_missing(design.sample, data, settings)
     known = _nuisance_names(design.sample, settings)
+    if isinstance(predictions, Mapping):
+        predictions = {
+            name: in_row_order(data, values, what=f"the prediction of {name!r}")
+            for name, values in predictions.items()
+        }
     given = placed_predictions(
         predictions, design.sample.rows, known=known, n=len(data), n_rep=splits.n_rep
     )

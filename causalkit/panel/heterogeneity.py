@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from causalkit.data import CausalData
+from causalkit.data.alignment import in_row_order
 from causalkit.data.panel import unit_means
 from causalkit.errors import ArgumentError, IdentificationError, check_choice
 from causalkit.heterogeneity import (
@@ -263,7 +264,8 @@ def gate(
         name = groups
         check_moderator(data, name)
         groups = moderator_frame(data, name)[name]
-    indicators, terms = group_indicators(groups, len(data), name=name)
+    ordered = in_row_order(data, groups, what="groups")
+    indicators, terms = group_indicators(ordered, len(data), name=name)
     used = indicators[fit.sample.rows]
     _check_present(
         tuple(term for term, column in zip(terms, used.T, strict=True) if not column.any()), fit

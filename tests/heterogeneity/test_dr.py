@@ -101,3 +101,22 @@ def test_poor_overlap_is_warned_of_and_good_overlap_is_not():
     with pytest.warns(OverlapWarning, match=r"outside \[0\.05, 0\.95\] in 2 of 4 rows"):
         ck.dr_scores(**GOOD | {"propensity": [0.5, 0.04, 0.96, 0.5]})
     ck.dr_scores(**GOOD | {"propensity": [0.05, 0.95, 0.5, 0.5]})
+
+
+def test_the_same_labels_in_another_order_are_refused_wherever_rows_meet():
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"x": rng.normal(size=40), "t": [0, 1] * 20, "y": rng.normal(size=40)})
+    mixed = frame.sort_values("x")
+    with pytest.raises(ArgumentError, match="y and mu1 have the same row labels in another order"):
+        ck.dr_scores(frame["y"], frame["t"], 0.0 * frame["x"], mixed["x"], 0.5)
+    with pytest.raises(ArgumentError, match="scores and priorities have the same row labels"):
+        ck.rank_average_treatment_effect(frame["y"], mixed["x"])
+    with pytest.raises(ArgumentError, match="y and features have the same row labels"):
+        ck.rate_test(
+            lambda _, test: frame["x"].to_numpy()[test],
+            frame["y"],
+            frame["t"],
+            features=mixed[["x"]],
+        )
+    by_position = ck.dr_scores(frame["y"], frame["t"], np.zeros(40), mixed["x"].to_numpy(), 0.5)
+    assert by_position.shape == (40,)
