@@ -68,6 +68,19 @@ def _projectable(fit: PanelFit, settings: Settings, what: str) -> Residuals:
     return residuals
 
 
+def _slope_in(fit: PanelFit, settings: Settings, what: str) -> tuple[Floats, Floats]:
+    """Regressor and response ``(n, n_rep)`` whose slope is the effect, in the rows of the score.
+
+    Of the interactive model the response is the AIPW score, whose mean given anything that precedes
+    the treatment is the mean effect (Semenova & Chernozhukov 2021), and the regressor is one.
+    """
+    if settings.model == "interactive":
+        scores = fit.model.scores["ate"].response
+        return np.ones_like(scores), scores
+    residuals = _projectable(fit, settings, what)
+    return residuals.d[:, :, 0], residuals.y
+
+
 def _check_present_columns(
     design: Floats, d_res: Floats, terms: tuple[str, ...], what: str
 ) -> None:
@@ -109,13 +122,13 @@ def _project(
     terms: tuple[str, ...],
     estimand: str,
 ) -> EffectResult:
-    """Projection of the effect on columns ``(n, q)`` of the rows used."""
-    residuals = _projectable(fit, settings, estimand.upper())
-    d_res = residuals.d[:, :, 0]
-    _check_columns(design, d_res[:, 0], terms, estimand.upper())
+    """Projection of the effect on columns ``(n, q)`` of the sample."""
+    regressor, response = _slope_in(fit, settings, estimand.upper())
+    basis = fit.final(design)
+    _check_columns(basis, regressor[:, 0], terms, estimand.upper())
     return fit.to_result(
         settings,
-        effect_projection(d_res, residuals.y, design),
+        effect_projection(regressor, response, basis),
         estimand=estimand,
         terms=terms,
         diagnostics=_nuisance_facts(main),
@@ -267,10 +280,11 @@ def gate(
     ordered = in_row_order(data, groups, what="groups")
     indicators, terms = group_indicators(ordered, len(data), name=name)
     used = indicators[fit.sample.rows]
+    kept = fit.final(used)
     _check_present(
-        tuple(term for term, column in zip(terms, used.T, strict=True) if not column.any()), fit
+        tuple(term for term, column in zip(terms, kept.T, strict=True) if not column.any()), fit
     )
-    check_group_units(used, fit.sample.unit, terms)
+    check_group_units(kept, fit.final(fit.sample.unit), terms)
     return _project(fit, settings, main, used, terms=terms, estimand="gate")
 
 
@@ -297,6 +311,7 @@ def effect(fit: PanelFit, settings: Settings, main: EffectResult, data: CausalDa
             f"effect needs a CausalData, got {type(data).__name__}; build one with "
             "CausalData.from_frame, or take rows with data.subset."
         )
+    residuals_of_one_treatment(fit, "effect")
     seen = fit.source.modifiers
     names = list(seen.columns)
     design = np.ones((len(data), 1))
@@ -305,8 +320,6 @@ def effect(fit: PanelFit, settings: Settings, main: EffectResult, data: CausalDa
         fitted = _linear(fit, settings, main, *_moderators(fit, seen, within_between=False))
         encoding = Encoding.of(seen)
         design = np.column_stack([design, encoding.matrix(moderator_frame(data, names))])
-    else:
-        residuals_of_one_treatment(fit, "effect")
     estimate = design @ fitted.estimates
     error = np.sqrt(np.einsum("ij,jk,ik->i", design, fitted.vcov, design))
     kind = check_kind(None, df=fitted.df, influence=fitted.influence)

@@ -236,8 +236,9 @@ def test_blind_data_are_the_same_otherwise():
         blind.matrix("covariates"), data.matrix("covariates")
     )
     for field in fields(data):
-        if field.name not in ("truth", "frame", "tables", "_memo"):
+        if field.name not in ("truth", "frame", "tables", "labels", "_memo"):
             assert getattr(blind, field.name) == getattr(data, field.name)
+    assert blind.labels.equals(data.labels)
 
 
 def test_pickles_hold_content_and_no_derived_matrices():

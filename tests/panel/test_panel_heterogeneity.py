@@ -330,30 +330,3 @@ def test_without_clusters_projections_count_the_absorbed_units(penalty):
     ]
     n, k = found[0].n, len(found[0].terms) + found[0].n_units
     np.testing.assert_allclose(found[1].vcov, found[0].vcov * n / (n - k), rtol=1e-12)
-
-
-@pytest.mark.parametrize("kind", ["gate", "blp"])
-def test_groups_and_moderators_in_another_order_are_those_of_their_rows(kind):
-    frame = table().set_axis(np.arange(1000, 1400))
-    est = ck.PanelDML(learner="ridge", random_state=0).fit(panel(frame))
-    rng = np.random.default_rng(0)
-    mixed = frame.iloc[rng.permutation(len(frame))]
-    if kind == "gate":
-        found = [est.gate(given) for given in ("region", frame["region"], mixed["region"])]
-    else:
-        names = ["x1", "x2"]
-        found = [est.blp(given) for given in (names, frame[names], mixed[names])]
-    for other in found[1:]:
-        assert other.terms == found[1].terms
-        np.testing.assert_array_equal(other.estimates, found[0].estimates)
-    with pytest.raises(ArgumentError, match=r"row labels \(\d+, .*not those of the data \(1000,"):
-        getattr(est, kind)(mixed.reset_index(drop=True)["x2"].sort_values() > 0)
-
-
-def test_predictions_in_another_order_are_those_of_their_rows():
-    frame = table()
-    est = ck.PanelDML(learner="ridge", random_state=0).fit(panel(frame))
-    hats = est.augment().set_index("row")[["outcome_hat", "treatment_hat"]]
-    given = {"outcome": hats["outcome_hat"].iloc[::-1], "treatment": hats["treatment_hat"]}
-    again = ck.PanelDML(learner="ridge", random_state=0).fit(panel(frame), predictions=given)
-    assert again.estimate().estimate == pytest.approx(est.estimate().estimate, rel=1e-12)

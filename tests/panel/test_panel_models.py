@@ -135,8 +135,9 @@ def test_the_interactive_model_names_the_treatments_among_which_to_choose():
     data = panel(table().assign(c=lambda df: df["d"] > 0), treatment=["b", "c"])
     with pytest.raises(ArgumentError, match=r"got 2: b, c\. Choose one with data\.with_roles"):
         ck.PanelDML(model="interactive").fit(data)
-    chosen = data.with_roles(treatment="b")
-    ck.PanelDML(model="interactive", learner="ridge").fit(chosen)
+    chosen = panel(table(seed=1), treatment=["b", "d"]).with_roles(treatment="b")
+    found = ck.PanelDML(model="interactive", learner="ridge", random_state=0).fit(chosen)
+    assert found.estimate().terms == ("b",)
 
 
 def test_too_few_switchers_for_the_folds_are_explained():
