@@ -310,9 +310,8 @@ class CausalData:
         ----------
         df : DataFrame, LazyFrame, Table or xarray.Dataset
         **arguments
-            ``arrays`` and ``tables`` of its rows, ``max_nan_pixels``, and ``on_new_levels``: what
-            a category level becomes that these data do not have, ``"raise"``, ``"baseline"`` or
-            ``"nan"``.
+            ``arrays``, ``tables``, ``max_nan_pixels``, and ``on_new_levels``: what a level that
+            these data do not have becomes, ``"raise"``, ``"baseline"`` or ``"nan"``.
         """
         from causalkit.data.like import like
 

@@ -13,7 +13,7 @@ from causalkit.data.checks import ENCODING, raise_any
 from causalkit.data.checks_fit import MAX_NAN_PIXELS
 from causalkit.data.dataset import CausalData
 from causalkit.data.doses import other_doses
-from causalkit.data.intake import column_names, to_pandas
+from causalkit.data.intake import column_names, row_labels, to_pandas
 from causalkit.data.levels import match_levels
 from causalkit.data.like_arrays import arrays_like
 from causalkit.data.like_tables import tables_like
@@ -101,6 +101,7 @@ def like(
         checks=ENCODING,
         tables=kept,
         spec=data.spec,
+        labels=row_labels(df, "raise"),
     )
     raise_any(other_doses(data, made.frame, made.roles))
     if made.dropped:

@@ -168,7 +168,7 @@ def test_a_mapping_of_arrays_is_a_dataset():
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"tile": pictures().values}, r"'tile'\] is a ndarray.*dims=\(\"obs\", \"band\""),
+        ({"tile": pictures().values}, r"'tile'\] is a ndarray.*images have \(\"obs\", \"band\""),
         (pictures(), r"got a DataArray.*to_dataset\(name='tile'\)"),
         (pictures().values, "a mapping of names to DataArrays, got ndarray"),
     ],

@@ -363,3 +363,10 @@ def test_new_rows_that_are_left_out_are_told():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert len(data.like(new.dropna())) == 2
+
+
+def test_new_rows_keep_the_labels_of_their_table():
+    frame = table()
+    data = CausalData.from_frame(frame, **ROLES)
+    new = frame.set_index(pd.Index(list("hgfedcba"), name="key"))
+    assert data.like(new).labels.equals(new.index)
