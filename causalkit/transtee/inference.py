@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from causalkit.data import CausalData
+from causalkit.data.alignment import in_row_order
 from causalkit.device import deterministic_algorithms
 from causalkit.errors import ArgumentError, IdentificationError
 from causalkit.heterogeneity import check_group_units, group_indicators, moderator_frame
@@ -135,6 +136,7 @@ def _groups(data: CausalData, groups: Any, units: Ints) -> Groups:
     if isinstance(groups, str):
         name = groups
         groups = moderator_frame(data, name)[name]
-    indicators, names = group_indicators(groups, len(data), name=name)
+    ordered = in_row_order(data, groups, what="groups")
+    indicators, names = group_indicators(ordered, len(data), name=name)
     check_group_units(indicators, units, names)
     return indicators, names

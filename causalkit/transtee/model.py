@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from causalkit.data import CausalData
+from causalkit.data.alignment import in_row_order
 from causalkit.errors import ArgumentError, DataError, ExtrapolationWarning, Problem
 from causalkit.transtee.actions import (
     CATEGORICAL,
@@ -39,17 +40,35 @@ class Asked:
         By which averages count the rows.
     weight_kind : str or None
         What those weights mean.
+    data : CausalData or None
+        What they were taken from, whose row labels those of actions by row go by.
     """
 
     covariates: Covariates
     library: Library | None = None
     weight: Floats | None = None
     weight_kind: str | None = None
+    data: CausalData | None = None
 
     @property
     def n(self) -> int:
         """Rows."""
         return len(self.covariates.numeric)
+
+
+def by_row(data: CausalData, action: Any) -> Any:
+    """An action whose values by row follow the rows of the data, not those of a pandas object.
+
+    Raises
+    ------
+    ArgumentError
+        If labels do not say which row each value belongs to.
+    """
+    if isinstance(action, tuple):
+        return tuple(by_row(data, value) for value in action)
+    if isinstance(action, Mapping):
+        return {name: by_row(data, value) for name, value in action.items()}
+    return in_row_order(data, action, what="treatment")
 
 
 def outside(doses: Floats, ends: tuple[float, float]) -> Bools:
@@ -133,7 +152,7 @@ class Model:
             mixed = bool(network.shape.bottleneck) or network.shape.baseline is not None
             learned = scales.holes[0].cpu().numpy() > 0
             check_holes(self.coding.covariates, covariates, learned, mixed=mixed)
-        return Asked(covariates, library, data.weights(), data.roles.weight_kind)
+        return Asked(covariates, library, data.weights(), data.roles.weight_kind, data)
 
     def _has_block(self, name: str) -> bool:
         return any(name in stack.network.layout.blocks for stack in self.stacks)
@@ -141,6 +160,8 @@ class Model:
     def action(self, treatment: Any, asked: Asked) -> ActionArrays:
         """Arrays of one action as a user writes it; warns where a dose was never seen."""
         code = self.coding.actions
+        if asked.data is not None:
+            treatment = by_row(asked.data, treatment)
         made = encode_actions(code, action_frame(code, treatment, asked.n))
         if made.items is not None and asked.library is not None:
             items = asked.library.codes(made.items, self.coding.item_column)

@@ -180,3 +180,22 @@ def test_doses_are_selected_by_arm_and_number(drugs, drugs_fit, doses, dose_fit)
         assert curve["dose"].values[[0, -1]] == pytest.approx([low, high])
     found = dose_fit.effect(doses, treatment=[0.2, 0.7], baseline=0.5)
     assert found.sel(treatment=0.7).sizes == {"obs": doses.n}
+
+
+def test_actions_by_row_go_by_the_labels_of_their_rows(drugs_fit):
+    frame = ck.generators.dosage(1, n=60).blind().frame
+    frame.index = pd.Index([f"row {k}" for k in range(60)])
+    roles = {"outcome": "y", "treatment": ["arm", "dose"], "kinds": ("multi", "dose")}
+    columns = [name for name in drugs_fit.feature_names_in_]
+    data = ck.CausalData.from_frame(frame, covariates=columns, **roles)
+    own = frame[["arm", "dose"]].assign(dose=frame["dose"].clip(0.3, 0.7))
+    wanted = drugs_fit.predict(data, treatment=own.to_numpy())
+    turned = own.sample(frac=1.0, random_state=0)
+    for given in (
+        turned,
+        (turned["arm"], turned["dose"]),
+        {"arm": turned["arm"], "dose": own["dose"]},
+    ):
+        np.testing.assert_array_equal(drugs_fit.predict(data, treatment=given), wanted)
+    with pytest.raises(ArgumentError, match=r"treatment has .* not those of the data"):
+        drugs_fit.predict(data, treatment=own.set_axis(range(1, 61)))

@@ -103,6 +103,11 @@ def test_effects_of_groups_average_to_that_of_all(two):
         assert found.estimates[k] == pytest.approx(mine.mean(), rel=1e-9)
         error = mine.std() / np.sqrt(mine.size)
         assert found.std_errors[k] == pytest.approx(error, rel=0.01)  # but for small samples
+    turned = data.frame["region"].sample(frac=1.0, random_state=0)
+    with pytest.raises(ArgumentError, match="groups has"):
+        fit.estimate("gate", groups=turned.set_axis(range(7, 507)), propensity=model)
+    same = fit.estimate("gate", groups=turned, propensity=model)
+    np.testing.assert_array_equal(same.estimates, found.estimates)
 
 
 def test_groups_of_every_arm(three):
