@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from causalkit.errors import CausalKitWarning, RandomizationWarning
+from causalkit.images.blocks import propensity_strata
 from causalkit.images.units import Units
 from causalkit.rng import stream
 from causalkit.typing import Floats, Ints
@@ -13,7 +14,6 @@ from causalkit.warn import warn
 
 _FOLDS = 5
 _RIDGE = 0.1  # of the trace of the second moments, per column
-_STRATA = 5  # of groups by propensity, where it takes more values than that
 _LEAST_ALIKE = 10  # groups that are permuted among each other
 _UNBALANCED = 0.01
 _LEAST_MOVED = 0.5
@@ -113,7 +113,7 @@ def balance_test(
     codes = np.unique(groups, return_inverse=True)[1]
     counts = np.bincount(codes)
     surprise = treatment - propensity
-    kinds = _kinds(counts, _strata(np.bincount(codes, propensity) / counts))
+    kinds = _kinds(counts, propensity_strata(np.bincount(codes, propensity) / counts))
     order = np.argsort(codes, kind="stable")
     fold = rng.permutation(counts.size)[codes] % _FOLDS
     predictor = _Predictor.of(features, fold)
@@ -187,15 +187,6 @@ def _penalised(gram: Floats) -> Floats:
 def _products(left: Floats, right: Floats) -> Floats:
     """Inner product of each column of one array with that of the other, without a third."""
     return np.asarray(np.einsum("ij,ij->j", left, right))
-
-
-def _strata(propensity: Floats) -> Ints:
-    """Stratum of each group: those of its propensity, or of its fifth where there are many."""
-    values, codes = np.unique(propensity.round(9), return_inverse=True)
-    if values.size > _STRATA:
-        inner = np.linspace(0.0, 1.0, _STRATA + 1)[1:-1]
-        codes = np.searchsorted(np.quantile(propensity, inner), propensity)
-    return np.asarray(codes, dtype=np.int64)
 
 
 def _kinds(counts: Ints, strata: Ints) -> Ints:

@@ -167,6 +167,7 @@ def _mixture(choice: MixtureChoice, design: Design, k: int) -> Callable[[int], M
             n_types=k,
             n_features=n_features,
             n_covariates=design.covariates.shape[1],
+            n_design=design.n_design,
             likelihood=choice.likelihood,
             latent_level=choice.latent_level,
             cluster_sigma=choice.cluster_sigma,

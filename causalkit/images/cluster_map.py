@@ -15,7 +15,7 @@ from causalkit.images.effect_map import (
     warn_of_clusters,
     warn_of_memory,
 )
-from causalkit.images.honest import honest_effect
+from causalkit.images.honest import checked_agreement, honest_effect
 from causalkit.images.outcomes import arm_score, warn_of_shape
 from causalkit.images.posterior import Posterior
 from causalkit.images.predict import check_uncertain, interval, mean_effect, mean_types, predicted
@@ -164,6 +164,7 @@ class ClusterMap(EffectMap):
             "n_clusters": self.n_clusters_,
             "choice": None if self.choice_ is None else self.choice_.to_dict("list"),
             "condition_of_types": self.evaluation_.condition(),
+            "agreement": checked_agreement(self.evaluation_, self.parts_.train.size),
             "rows": {name: int(part.size) for name, part in asdict(self.parts_).items()},
             **more,
             "balance": checked_balance(units, rows, features[0], seed=self.seed_),

@@ -10,6 +10,7 @@ from causalkit.data import CausalData
 from causalkit.data.images import ImageStore
 from causalkit.data.roles import Requires
 from causalkit.images.batches import Images
+from causalkit.images.blocks import with_blocks
 from causalkit.images.effect_map import facts_of
 from causalkit.images.embedding_source import check_not_trained_on
 from causalkit.images.encoders import ImageEncoder, candidate_encoders
@@ -70,7 +71,8 @@ class ImageEffectClusters(PixelMap):
         How units came by their treatment. ``"observational"`` is refused, and says what to use.
     propensity : None, float or str
         Known probability of treatment: a number or the name of a column. None takes the treated
-        share, within strata if there are some.
+        share, within strata if there are some. Strata, and propensities that vary, enter the
+        baseline and all scores.
     treatment_date : date, optional
         Frames must all be earlier.
     allow_later_frames : bool, default False
@@ -283,7 +285,8 @@ class ImageEffectClusters(PixelMap):
             propensity=self.propensity,
             spatial_block_km=self.spatial_block_km,
         )
-        return units, units.parts(self.split, seed=seed)
+        parts = units.parts(self.split, seed=seed)
+        return with_blocks(units, parts, seed=seed), parts
 
     def _evaluate_pixels(self, units: Units, images: Images, encoders: dict[str, float]) -> None:
         rows = self.parts_.evaluate
@@ -295,7 +298,7 @@ class ImageEffectClusters(PixelMap):
         self._evaluate(
             units,
             [found[place] for found in features],
-            self._fitted.standard.apply(units.covariates[rows]),
+            self._fitted.standard.apply(units.baseline[rows]),
             history=tuple(member.history for member in self.members_),
             encoders=encoders,
         )

@@ -10,6 +10,7 @@ from causalkit.data import CausalData
 from causalkit.data.roles import Requires
 from causalkit.errors import ArgumentError, check_count
 from causalkit.images.batches import Rows
+from causalkit.images.blocks import with_blocks
 from causalkit.images.cluster_map import ClusterMap
 from causalkit.images.effect_map import facts_of
 from causalkit.images.embedding_model import check_feasible
@@ -66,7 +67,8 @@ class EmbeddingEffectClusters(ClusterMap):
         How units came by their treatment. ``"observational"`` is refused, and says what to use.
     propensity : None, float or str
         Known probability of treatment: a number or the name of a column. None takes the treated
-        share, within strata if there are some.
+        share, within strata if there are some. Strata, and propensities that vary, enter the
+        baseline and all scores.
     split : (train, select, evaluate), default (0.5, 0.1, 0.4)
         Shares of places.
     n_components : int, default 64
@@ -188,6 +190,7 @@ class EmbeddingEffectClusters(ClusterMap):
             vectors = vectors_of(data, embeddings)
             units = self._units(data, vectors)
             self.parts_ = units.parts(self.split, seed=plan.seed)
+            units = with_blocks(units, self.parts_, seed=plan.seed)
             train = self.parts_.train
             check_outcome(units.outcome[train], units.treatment[train], self.likelihood)
             if self.orthogonalize:
@@ -243,10 +246,10 @@ class EmbeddingEffectClusters(ClusterMap):
         self._names, self._origin, self._levels = vectors.names, vectors.origin, vectors.levels
         self._width = int(vectors.values.shape[1])
         self._standard = Standard.fit(
-            units.covariate_names, units.covariates[self.parts_.train], units.levels
+            units.covariate_names, units.baseline[self.parts_.train], units.levels
         )
         design: Design = standard_outcome(
-            units, self.parts_.train, self._standard.apply(units.covariates), self.likelihood
+            units, self.parts_.train, self._standard.apply(units.baseline), self.likelihood
         )
         source = FromFeatures(
             self._reduced(vectors.values[train.images]),
@@ -272,7 +275,7 @@ class EmbeddingEffectClusters(ClusterMap):
         self._evaluate(
             units,
             [features] * len(self.members_),
-            self._standard.apply(units.covariates[rows]),
+            self._standard.apply(units.baseline[rows]),
             sampling=self.members_[0].sampling,
             n_features=int(features.shape[1]),
         )

@@ -136,9 +136,11 @@ def _priors(pm: Any, model: Mixture) -> dict[str, Any]:
     """
     log_exp_m1 = bayes("pymc.distributions.transforms").log_exp_m1
     sizes = model.sizes()
+    # One number where there is one: a vector of it would move the chains by its rounding.
+    base_sd = model.base_sds if model.n_design else model.base_sd
     found = {
         "type_weight": pm.Normal("type_weight", 0.0, model.type_sd, shape=sizes["type_weight"]),
-        "base_weight": pm.Normal("base_weight", 0.0, model.base_sd, shape=sizes["base_weight"]),
+        "base_weight": pm.Normal("base_weight", 0.0, base_sd, shape=sizes["base_weight"]),
         "type_bias": pm.Normal("type_bias", 0.0, 1.0, shape=sizes["type_bias"]),
         "base_bias": pm.Normal("base_bias", 0.0, 1.0, shape=1),
         "first_effect": pm.Normal("first_effect", model.centre, 1.0, shape=1),

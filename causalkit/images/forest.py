@@ -16,6 +16,7 @@ from causalkit.errors import (
     check_level,
 )
 from causalkit.images.balance import checked_balance
+from causalkit.images.blocks import with_blocks
 from causalkit.images.effect_map import EffectMap, evaluated, facts_of
 from causalkit.images.embed import embed_images
 from causalkit.images.embedding_source import (
@@ -27,7 +28,7 @@ from causalkit.images.embedding_source import (
     vectors_of,
 )
 from causalkit.images.encoders import ImageEncoder
-from causalkit.images.honest import quartile_effect
+from causalkit.images.honest import checked_agreement, quartile_effect
 from causalkit.images.splits import check_room, connected
 from causalkit.images.units import Units, take_units
 from causalkit.nuisance import DenseFeatures, FoldKeys, Nuisance, cross_fit, external_folds
@@ -78,7 +79,8 @@ class ImageCausalForest(EffectMap):
         How units came by their treatment. ``"observational"`` is refused, and says what to use.
     propensity : None, float or str
         Known probability of treatment: a number or the name of a column. None takes the treated
-        share, within strata if there are some.
+        share, within strata if there are some. Strata, and propensities that vary, enter the
+        baseline and all scores.
     split : (train, select, evaluate), default (0.5, 0.1, 0.4)
         Shares of places. Nothing is selected here, so that the first two train.
     random_state : int, Generator, SeedSequence or None
@@ -186,6 +188,7 @@ class ImageCausalForest(EffectMap):
                 spatial_block_km=None,
             )
             parts = units.parts(self.split, seed=self.seed_)
+            units = with_blocks(units, parts, seed=self.seed_)
             train = np.sort(np.concatenate([parts.train, parts.select]))
             self._grow(units, vectors, train, parts.evaluate)
             self._facts = facts_of(
@@ -325,13 +328,14 @@ class ImageCausalForest(EffectMap):
             units, evaluate, control_mean=control, cate=cate, types=np.ones((evaluate.size, 1))
         )
         balance = checked_balance(units, evaluate, x[evaluate], seed=self.seed_)
-        self.diagnostics_ = {**self.diagnostics_, "balance": balance}
+        agreement = checked_agreement(self.evaluation_, train.size)
+        self.diagnostics_ = {**self.diagnostics_, "balance": balance, "agreement": agreement}
 
     def _outcome_mean(
         self, units: Units, x: Floats, train: Ints, evaluate: Ints
     ) -> tuple[Floats, dict[str, Any]]:
         """E[Y | X] of every row by models that have not seen it: folds of the training rows."""
-        features = DenseFeatures(np.hstack([x, units.covariates]))
+        features = DenseFeatures(np.hstack([x, units.baseline]))
         codes = np.unique(units.groups[train], return_inverse=True)[1]
         fold = stream(self.seed_, "folds").permutation(int(codes.max()) + 1)[codes] % self.n_folds
         splits = [(train[fold != number], train[fold == number]) for number in range(self.n_folds)]

@@ -23,6 +23,7 @@ from causalkit.warn import collect_warnings, warn
 LEAST_PER_ARM = 20
 INACTIVE = 0.02  # mean probability of a type that hardly occurs
 MOST_CONDITION = 30.0
+MOST_APART = 3.0  # standard errors between mean predicted effect and honest average
 ESTIMANDS = ("clusters", "soft", "ate", "calibration")
 
 
@@ -188,6 +189,43 @@ def _warn_of_quartiles(found: Evaluation) -> None:
             "few rows; read estimate('calibration').",
             CausalKitWarning,
         )
+
+
+def checked_agreement(found: Evaluation, n_train: int) -> dict[str, float]:
+    """Mean predicted effect beside the honest average, with a warning if they are far apart.
+
+    Parameters
+    ----------
+    found : Evaluation
+    n_train : int
+        Rows of the training, whose error of the mean effect is that of the evaluation scaled to
+        their number.
+
+    Returns
+    -------
+    dict
+        ``predicted``, ``honest`` and ``std_error`` of their difference.
+    """
+    apart = honest_effect(
+        replace(found, score=found.cate - found.score),
+        "ate",
+        estimator="agreement",
+        outcome="effect",
+        treatment=(),
+    )
+    gap = float(apart.estimates[0])
+    error = float(apart.std_errors[0]) * float(np.sqrt(1.0 + found.rows.size / n_train))
+    predicted, honest = float(found.cate.mean()), float(found.score.mean())
+    if abs(gap) > MOST_APART * error:
+        warn(
+            f"the predicted effects of the evaluation rows average {predicted:.3g}, and their "
+            f"honest average is {honest:.3g}: {abs(gap) / error:.1f} standard errors apart. "
+            "Predicted effects are off for all places alike, so read the honest ones. If the "
+            "probability of treatment differed between blocks, name these as strata when building "
+            "the data, and pass propensity=.",
+            CausalKitWarning,
+        )
+    return {"predicted": predicted, "honest": honest, "std_error": error}
 
 
 def honest_rate(

@@ -212,13 +212,13 @@ def bare_store(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Standard:
-    """Covariates of the baseline in the units of the fit.
+    """Columns of the baseline in the units of the fit: covariates, then those of the design.
 
     Attributes
     ----------
     names : tuple of str
-        Encoded columns, in order.
-    mean, sd : (p,) arrays
+        Encoded covariates, in order.
+    mean, sd : (p + q,) arrays
         Of the training rows.
     levels : mapping
         Of columns that are categories.
@@ -231,16 +231,23 @@ class Standard:
 
     @classmethod
     def fit(cls, names: tuple[str, ...], matrix: Floats, levels: Levels) -> "Standard":
-        """Learn mean and standard deviation from the training rows ``(n, p)``."""
+        """Learn mean and standard deviation from the training rows ``(n, p + q)``."""
         sd = matrix.std(axis=0)
         return cls(names, matrix.mean(axis=0), np.where(sd > 0, sd, 1.0), levels)
 
     def apply(self, matrix: Floats) -> Floats:
-        """Standardise ``(n, p)``."""
+        """Standardise ``(n, p + q)``."""
         return np.asarray((matrix - self.mean) / self.sd)
 
+    @property
+    def n_design(self) -> int:
+        """Columns of the design, q."""
+        return self.mean.size - len(self.names)
+
     def of(self, data: CausalData) -> Floats:
-        """Standardised covariates of other data, found by name.
+        """Standardised covariates of other data, found by name; the design at its mean.
+
+        Other places need not have the blocks of the trial.
 
         Raises
         ------
@@ -248,11 +255,12 @@ class Standard:
             If one is absent, or has a level that the fit did not have.
         """
         need = "covariates of the fit; name them as covariates"
-        return self.apply(columns_of_fit(data, "covariates", self.names, self.levels, need=need))
+        matrix = columns_of_fit(data, "covariates", self.names, self.levels, need=need)
+        return self.apply(np.hstack([matrix, np.tile(self.mean[len(self.names) :], (data.n, 1))]))
 
     def blank(self, n: int) -> Floats:
-        """Rows at the mean, ``(n, p)``."""
-        return np.zeros((n, len(self.names)))
+        """Rows at the mean, ``(n, p + q)``."""
+        return np.zeros((n, self.mean.size))
 
 
 def check_dimension(dim: str) -> None:

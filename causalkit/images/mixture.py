@@ -12,6 +12,7 @@ types summed out exactly.
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -187,12 +188,15 @@ def log_prior(model: Mixture, theta: Tensor) -> Tensor:
     """Log prior density of θ up to a constant, ``(S,)``, with the Jacobians of its transforms.
 
     Weights of types N(0, 1), of the baseline N(0, 0.5²), both narrower with more than four
-    features (:attr:`Mixture.type_sd`); τ₁ ~ N(difference in means, 1); gaps and
-    noise half-normal(1); degrees of freedom Gamma(2, 0.1) above 2.
+    features (:attr:`Mixture.type_sd`), but those of blocks and propensities N(0, 2²);
+    τ₁ ~ N(difference in means, 1); gaps and noise half-normal(1); degrees of freedom
+    Gamma(2, 0.1) above 2.
     """
     parts = parts_of(model, theta)
     found = -0.5 * (parts["type_weight"] / model.type_sd).square().sum(dim=(1, 2))
-    found = found - 0.5 * (parts["base_weight"] / model.base_sd).square().sum(dim=1)
+    base = parts["base_weight"]
+    base_sd = torch.as_tensor(model.base_sds, dtype=base.dtype, device=base.device)
+    found = found - 0.5 * (base / base_sd).square().sum(dim=1)
     found = found - 0.5 * parts["type_bias"].square().sum(dim=1)
     found = found - 0.5 * parts["base_bias"].square().sum(dim=1)
     found = found - 0.5 * (parts["first_effect"] - model.centre).square().sum(dim=1)
@@ -207,7 +211,8 @@ def log_prior(model: Mixture, theta: Tensor) -> Tensor:
 
 def prior_shift(model: Mixture, generator: torch.Generator) -> Tensor:
     """How far a draw from the normal priors lies from their means, ``(P,)``; 0 elsewhere in θ."""
-    spread = {"type_weight": model.type_sd, "base_weight": model.base_sd}
+    spread: dict[str, Any] = {"type_weight": model.type_sd}
+    spread |= {"base_weight": torch.as_tensor(model.base_sds)}
     spread |= dict.fromkeys(("type_bias", "base_bias", "first_effect"), 1.0)
     return torch.cat(
         [

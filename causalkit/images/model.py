@@ -16,6 +16,7 @@ LATENT_LEVELS = ("unit", "image")
 TAIL_FLOOR = 2.0  # the variance of a Student-t needs more than two degrees of freedom
 TYPE_NOISE_SD = 0.1
 BASE_SD = 0.5
+DESIGN_SD = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +31,9 @@ class Mixture:
         d, length of the representation h.
     n_covariates : int
         p, covariates of the baseline.
+    n_design : int
+        The last of them that stand for blocks and propensities. Their weights hardly shrink: what
+        is left of blocks is taken for an effect.
     likelihood : {"student_t", "normal", "bernoulli"}
         F. Effects of ``"bernoulli"`` act on the logit.
     latent_level : {"unit", "image"}
@@ -45,6 +49,7 @@ class Mixture:
     n_types: int
     n_features: int
     n_covariates: int = 0
+    n_design: int = 0
     likelihood: Likelihood = "normal"
     latent_level: LatentLevel = "unit"
     cluster_sigma: bool = False
@@ -80,6 +85,12 @@ class Mixture:
     def base_sd(self) -> float:
         """Prior standard deviation of the weights of the baseline, tempered likewise."""
         return BASE_SD * self.type_sd
+
+    @property
+    def base_sds(self) -> Floats:
+        """Prior standard deviation of each weight of the baseline."""
+        n_plain = self.n_features + self.n_covariates - self.n_design
+        return np.repeat([self.base_sd, DESIGN_SD], [n_plain, self.n_design])
 
     @property
     def n_weights(self) -> int:

@@ -25,18 +25,23 @@ class Design:
     Attributes
     ----------
     outcome, treatment : (n,) arrays
-    covariates : (n, p) array
+    covariates : (n, p + q) array
+        Of the baseline, the q of the design last.
+    n_design : int
+        q.
     groups : (n,) int array
         Rows that belong together: of one image, twin, cluster or block.
     centre, scale : float
         Of the outcome: control mean, and standard deviation within arms, of the training rows.
     difference : float
         Difference in means of the training rows in these units; of logits if the outcome is 0/1.
+        Rows weigh by their propensities where these or strata are in the design.
     """
 
     outcome: Floats
     treatment: Floats
     covariates: Floats
+    n_design: int
     groups: Ints
     centre: float
     scale: float
@@ -46,11 +51,15 @@ class Design:
 def standard_outcome(units: Units, train: Ints, covariates: Floats, likelihood: str) -> Design:
     """Centre by the control mean and scale by the deviation within arms, of the training rows."""
     y, t = units.outcome[train], units.treatment[train]
+    n_design = 0 if units.design is None else int(units.design.shape[1])
     treated, control = y[t == 1.0], y[t == 0.0]
+    means = _means_by_arm(units, train)
     if likelihood == "bernoulli":
-        shares = np.clip([treated.mean(), control.mean()], *_ENDS)
+        shares = np.clip(means, *_ENDS)
         gap = float(logit(shares[0]) - logit(shares[1]))
-        return Design(units.outcome, units.treatment, covariates, units.groups, 0.0, 1.0, gap)
+        return Design(
+            units.outcome, units.treatment, covariates, n_design, units.groups, 0.0, 1.0, gap
+        )
     centre = float(control.mean())
     within = np.concatenate([treated - treated.mean(), control - centre])
     scale = float(within.std())
@@ -58,10 +67,22 @@ def standard_outcome(units: Units, train: Ints, covariates: Floats, likelihood: 
         outcome=(units.outcome - centre) / scale,
         treatment=units.treatment,
         covariates=covariates,
+        n_design=n_design,
         groups=units.groups,
         centre=centre,
         scale=scale,
-        difference=float((treated.mean() - centre) / scale),
+        difference=float((means[0] - means[1]) / scale),
+    )
+
+
+def _means_by_arm(units: Units, rows: Ints) -> tuple[float, float]:
+    """Mean outcome of the treated and of the controls, of one mix of blocks."""
+    y, t, e = (values[rows] for values in (units.outcome, units.treatment, units.propensity))
+    if units.design is None:
+        return float(y[t == 1.0].mean()), float(y[t == 0.0].mean())
+    return (
+        float(np.average(y, weights=t / e)),
+        float(np.average(y, weights=(1.0 - t) / (1.0 - e))),
     )
 
 
@@ -117,13 +138,13 @@ def orthogonalised(units: Units, parts: Parts, likelihood: str, *, seed: int) ->
             "orthogonalize=True leaves residuals, and likelihood='bernoulli' needs zeros and ones; "
             "leave out one of the two."
         )
-    if not units.covariate_names:
+    if not units.baseline.shape[1]:
         raise ArgumentError(
             "orthogonalize=True takes from the outcome what covariates predict, and there are no "
             "covariates that vary beside the features; leave it out."
         )
     rows = np.sort(np.concatenate([parts.train, parts.select]))
-    x, y = units.covariates, units.outcome.copy()
+    x, y = units.baseline, units.outcome.copy()
     learner = HistGradientBoostingRegressor(random_state=seed_of(seed, "orthogonalize"))
     folds = GroupKFold(_FOLDS, shuffle=True, random_state=seed_of(seed, "orthogonal folds"))
     within = cross_val_predict(learner, x[rows], y[rows], groups=units.groups[rows], cv=folds)

@@ -30,7 +30,7 @@ from causalkit.provenance import versions
 from causalkit.results import EffectResult
 from causalkit.tensorfile import of_part, read_fit, save_fit
 
-SCHEMA = 7
+SCHEMA = 8
 _PLAIN = (bool, int, float, str)
 _CNN = re.compile(r"cnn-(\d+)")
 _FILTERS = re.compile(r"filters-(\d+)x(\d+)")

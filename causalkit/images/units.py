@@ -52,6 +52,10 @@ class Units:
     clusters : (n,) int array or None
         Within which errors may be dependent.
     cluster_name : str
+    strata : (n,) int array or None
+        Within which the treatment was drawn.
+    design : (n, q) array or None
+        Columns of the baseline for strata and propensities.
     """
 
     outcome: Floats
@@ -64,11 +68,18 @@ class Units:
     groups: Ints
     clusters: Ints | None
     cluster_name: str
+    strata: Ints | None = None
+    design: Floats | None = None
 
     @property
     def n(self) -> int:
         """Rows."""
         return self.outcome.size
+
+    @property
+    def baseline(self) -> Floats:
+        """Covariates, then what the design says ``(n, p + q)``."""
+        return self.covariates if self.design is None else np.hstack([self.covariates, self.design])
 
     def parts(self, shares: tuple[float, float, float], *, seed: int) -> Parts:
         """Training, selection and evaluation rows, drawn by group.
@@ -159,6 +170,7 @@ def take_units(
         groups=groups,
         clusters=clusters,
         cluster_name=name,
+        strata=None if data.roles.strata is None else data.codes("strata"),
     )
 
 
