@@ -15,6 +15,7 @@ from causalkit.images.effect_map import facts_of
 from causalkit.images.embedding_source import check_not_trained_on
 from causalkit.images.encoders import ImageEncoder, candidate_encoders
 from causalkit.images.fitting import fit_members
+from causalkit.images.gaps import with_filled
 from causalkit.images.model import LatentLevel, Likelihood
 from causalkit.images.outcomes import check_outcome, orthogonalised
 from causalkit.images.pixel_map import PixelMap
@@ -286,6 +287,7 @@ class ImageEffectClusters(PixelMap):
             spatial_block_km=self.spatial_block_km,
         )
         parts = units.parts(self.split, seed=seed)
+        units = with_filled(units, data, parts.train)
         return with_blocks(units, parts, seed=seed), parts
 
     def _evaluate_pixels(self, units: Units, images: Images, encoders: dict[str, float]) -> None:

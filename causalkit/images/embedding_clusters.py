@@ -22,6 +22,7 @@ from causalkit.images.embedding_source import (
     target_vectors,
     vectors_of,
 )
+from causalkit.images.gaps import filled, fitted_imputer, with_filled
 from causalkit.images.inputs import Standard
 from causalkit.images.model import LatentLevel, Likelihood
 from causalkit.images.outcomes import Design, check_outcome, orthogonalised, standard_outcome
@@ -190,8 +191,10 @@ class EmbeddingEffectClusters(ClusterMap):
             vectors = vectors_of(data, embeddings)
             units = self._units(data, vectors)
             self.parts_ = units.parts(self.split, seed=plan.seed)
-            units = with_blocks(units, self.parts_, seed=plan.seed)
             train = self.parts_.train
+            units = with_filled(units, data, train)
+            units = with_blocks(units, self.parts_, seed=plan.seed)
+            vectors = self._whole(vectors, data)
             check_outcome(units.outcome[train], units.treatment[train], self.likelihood)
             if self.orthogonalize:
                 units = orthogonalised(units, self.parts_, self.likelihood, seed=plan.seed)
@@ -237,6 +240,14 @@ class EmbeddingEffectClusters(ClusterMap):
         names = tuple(name for name in units.covariate_names if name not in vectors.names)
         return replace(units, covariates=units.covariates[:, mine], covariate_names=names)
 
+    def _whole(self, vectors: Vectors, data: CausalData) -> Vectors:
+        """Vectors without missing values: columns of the data may have some."""
+        self._imputer = None
+        if not vectors.names:
+            return vectors
+        self._imputer = fitted_imputer(data, vectors.values, vectors.names, self.parts_.train)
+        return replace(vectors, values=filled(self._imputer, vectors.values, vectors.names))
+
     def _fit_members(self, units: Units, vectors: Vectors, plan: Plan) -> None:
         from causalkit.images.choose import FromFeatures, fit_or_choose
 
@@ -245,9 +256,7 @@ class EmbeddingEffectClusters(ClusterMap):
         self._reduction = reduction(vectors.values[train.images], self.n_components)
         self._names, self._origin, self._levels = vectors.names, vectors.origin, vectors.levels
         self._width = int(vectors.values.shape[1])
-        self._standard = Standard.fit(
-            units.covariate_names, units.baseline[self.parts_.train], units.levels
-        )
+        self._standard = Standard.fit(units, self.parts_.train)
         design: Design = standard_outcome(
             units, self.parts_.train, self._standard.apply(units.baseline), self.likelihood
         )
@@ -292,7 +301,7 @@ class EmbeddingEffectClusters(ClusterMap):
         if isinstance(data, CausalData):
             if not self._names:
                 raise embedded_elsewhere()
-            raw = columns_like(data, self._names, self._levels)
+            raw = filled(self._imputer, columns_like(data, self._names, self._levels), self._names)
             covariates = self._standard.of(data)
             where: tuple[str, Any] = ("obs", np.arange(data.n))
         else:

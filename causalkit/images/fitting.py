@@ -176,6 +176,6 @@ def _bands(encoder: ImageEncoder, found: Bands, store: ImageStore) -> Bands:
 
 
 def _design(units: Units, parts: Parts, likelihood: Any) -> tuple[Standard, Design]:
-    standard = Standard.fit(units.covariate_names, units.baseline[parts.train], units.levels)
+    standard = Standard.fit(units, parts.train)
     covariates = standard.apply(units.baseline)
     return standard, standard_outcome(units, parts.train, covariates, likelihood)

@@ -28,6 +28,7 @@ from causalkit.images.embedding_source import (
     vectors_of,
 )
 from causalkit.images.encoders import ImageEncoder
+from causalkit.images.gaps import with_filled
 from causalkit.images.honest import checked_agreement, quartile_effect
 from causalkit.images.splits import check_room, connected
 from causalkit.images.units import Units, take_units
@@ -188,8 +189,9 @@ class ImageCausalForest(EffectMap):
                 spatial_block_km=None,
             )
             parts = units.parts(self.split, seed=self.seed_)
-            units = with_blocks(units, parts, seed=self.seed_)
             train = np.sort(np.concatenate([parts.train, parts.select]))
+            units = with_filled(units, data, train)
+            units = with_blocks(units, parts, seed=self.seed_)
             self._grow(units, vectors, train, parts.evaluate)
             self._facts = facts_of(
                 data,

@@ -9,7 +9,9 @@ from causalkit.data import CausalData
 from causalkit.data.images import ImageStore
 from causalkit.errors import ArgumentError, ArgumentTypeError, DataError, Problem
 from causalkit.images.encoded import Levels, columns_of_fit
+from causalkit.images.gaps import filled
 from causalkit.images.times import check_times, compare_times, times_of
+from causalkit.images.units import Units
 from causalkit.typing import Floats, Ints
 
 # Dimensions and variables of predictions, whose names places cannot have.
@@ -222,27 +224,32 @@ class Standard:
         Of the training rows.
     levels : mapping
         Of columns that are categories.
+    imputer : transformer or None
+        Fills in missing covariates; its flags count among the p.
     """
 
     names: tuple[str, ...]
     mean: Floats
     sd: Floats
     levels: Levels
+    imputer: Any = None
 
     @classmethod
-    def fit(cls, names: tuple[str, ...], matrix: Floats, levels: Levels) -> "Standard":
-        """Learn mean and standard deviation from the training rows ``(n, p + q)``."""
+    def fit(cls, units: Units, train: Ints) -> "Standard":
+        """Learn mean and standard deviation of the baseline from the training rows."""
+        matrix = units.baseline[train]
         sd = matrix.std(axis=0)
-        return cls(names, matrix.mean(axis=0), np.where(sd > 0, sd, 1.0), levels)
+        return cls(
+            names=units.covariate_names,
+            mean=matrix.mean(axis=0),
+            sd=np.where(sd > 0, sd, 1.0),
+            levels=units.levels,
+            imputer=units.imputer,
+        )
 
     def apply(self, matrix: Floats) -> Floats:
         """Standardise ``(n, p + q)``."""
         return np.asarray((matrix - self.mean) / self.sd)
-
-    @property
-    def n_design(self) -> int:
-        """Columns of the design, q."""
-        return self.mean.size - len(self.names)
 
     def of(self, data: CausalData) -> Floats:
         """Standardised covariates of other data, found by name; the design at its mean.
@@ -252,11 +259,14 @@ class Standard:
         Raises
         ------
         DataError
-            If one is absent, or has a level that the fit did not have.
+            If one is absent, has a level that the fit did not have, or lacks values that the fit
+            did not fill in.
         """
         need = "covariates of the fit; name them as covariates"
-        matrix = columns_of_fit(data, "covariates", self.names, self.levels, need=need)
-        return self.apply(np.hstack([matrix, np.tile(self.mean[len(self.names) :], (data.n, 1))]))
+        encoded = columns_of_fit(data, "covariates", self.names, self.levels, need=need)
+        matrix = filled(self.imputer, encoded, self.names)
+        design = self.mean[matrix.shape[1] :]
+        return self.apply(np.hstack([matrix, np.tile(design, (data.n, 1))]))
 
     def blank(self, n: int) -> Floats:
         """Rows at the mean, ``(n, p + q)``."""

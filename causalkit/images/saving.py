@@ -12,6 +12,7 @@ import pandas as pd
 
 from causalkit.data.candidate import plain
 from causalkit.data.images import ImageStore
+from causalkit.data.imputer import MedianModeImputer
 from causalkit.errors import ArgumentError, StorageError
 from causalkit.images.batches import Lens
 from causalkit.images.encoder_digest import encoder_digest, own_parts
@@ -42,6 +43,7 @@ _FACTS = ("estimator", "outcome", "treatment", "seed", "data_digest", "dropped",
 def save(estimator: Any, folder: Path) -> None:
     """Write encoders, posterior draws, evaluation and arguments."""
     fitted: Fitted = estimator._fitted
+    _check_imputer(fitted.standard.imputer)
     arrays = _arrays(estimator)
     networks = _distinct(fitted)
     tensors: dict[str, Any] = {}
@@ -73,6 +75,23 @@ def save(estimator: Any, folder: Path) -> None:
     }
     tensors |= _as_tensors(arrays)
     save_fit(folder, type(estimator).__name__, tensors, facts, schema=SCHEMA)
+
+
+def _check_imputer(imputer: Any) -> None:
+    if imputer is not None and not isinstance(imputer, MedianModeImputer):
+        raise StorageError(
+            f"the data of the fit were built with missing={type(imputer).__name__}(...), which "
+            "cannot be written without pickle; fit to data with missing='indicator'."
+        )
+
+
+def _imputer(stored: dict[str, Any]) -> MedianModeImputer | None:
+    if not stored:
+        return None
+    found = MedianModeImputer()
+    found.fill_, found.flagged_ = stored["fill"], stored["flagged"]
+    found.n_features_in_ = found.fill_.size
+    return found
 
 
 def _told(estimator: Any, network: Any) -> dict[str, Any]:
@@ -200,6 +219,7 @@ def _fitted(
             tuple(facts["covariates"]),
             **_named(tensors, "standard"),
             levels={name: tuple(known) for name, known in facts["levels"].items()},
+            imputer=_imputer(_named(tensors, "imputer")),
         ),
         layout=layout,
         batch_size=2 * estimator.batch_size,
@@ -331,6 +351,9 @@ def _arrays(estimator: Any) -> dict[str, Any]:
         ("standard", fitted.standard),
         *((f"member.{number}", one.posterior) for number, one in enumerate(fitted.members)),
     )
+    if fitted.standard.imputer is not None:
+        for part in ("fill", "flagged"):
+            found[f"imputer.{part}"] = getattr(fitted.standard.imputer, f"{part}_")
     for prefix, record in records:
         for item in fields(record):
             value = getattr(record, item.name)

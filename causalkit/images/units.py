@@ -43,6 +43,7 @@ class Units:
     covariates : (n, p) array
         Encoded; constant columns are left out.
     covariate_names : tuple of str
+        Of the columns as encoded, without flags.
     levels : mapping
         Levels of the covariates that are categories, as text; the first has no column.
     image : (n,) int array
@@ -52,6 +53,8 @@ class Units:
     clusters : (n,) int array or None
         Within which errors may be dependent.
     cluster_name : str
+    imputer : transformer or None
+        What filled in missing covariates, which then have its flags behind them.
     strata : (n,) int array or None
         Within which the treatment was drawn.
     design : (n, q) array or None
@@ -68,6 +71,7 @@ class Units:
     groups: Ints
     clusters: Ints | None
     cluster_name: str
+    imputer: Any = None
     strata: Ints | None = None
     design: Floats | None = None
 
@@ -179,9 +183,13 @@ def _coded_by_treatment(
 ) -> Iterator[Problem]:
     """Columns that hold the treatment: zero in one arm, as the treatment or a product with it.
 
-    A rare dummy may have no untreated row by chance; what chance would hardly do is refused.
+    A rare dummy may have no untreated row by chance; what chance would hardly do is refused. What
+    is missing in one arm counts as zero there: its flag would be the treatment.
     """
-    for column, name in zip(matrix.T, names, strict=True):
+    gaps = np.asarray(np.isnan(matrix).any(axis=0))
+    matrix = np.nan_to_num(matrix, nan=0.0, posinf=np.inf, neginf=-np.inf)
+    for column, name, gap in zip(matrix.T, names, gaps, strict=True):
+        absent = "zero or missing" if gap else "zero"
         size = np.abs(column)
         there = size > _LEAK * size.max()
         for arm, word in ((0.0, "zero"), (1.0, "one")):
@@ -189,7 +197,7 @@ def _coded_by_treatment(
                 continue
             if (t != arm).mean() ** int(there.sum()) < _CHANCE:
                 message = (
-                    f"{role} {name!r} is zero wherever the treatment is {word}: a "
+                    f"{role} {name!r} is {absent} wherever the treatment is {word}: a "
                     f"post-treatment or treatment-coded {role}, which would take a share of the "
                     "effect. Leave it out."
                 )
@@ -225,7 +233,8 @@ def _proportional_within_arms(matrix: Floats, t: Floats) -> Iterator[tuple[int, 
 
 
 def _varying(matrix: Floats, names: tuple[str, ...]) -> tuple[Floats, tuple[str, ...]]:
-    moves = np.ptp(matrix, axis=0) > 0 if matrix.size else np.zeros(0, dtype=bool)
+    # Where values are missing, at least that varies.
+    moves = ~(np.ptp(matrix, axis=0) == 0) if matrix.size else np.zeros(0, dtype=bool)
     if not moves.all():
         gone = [name for name, kept in zip(names, moves, strict=True) if not kept]
         warn(
