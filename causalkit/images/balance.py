@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from causalkit.errors import CausalKitWarning, RandomizationWarning
-from causalkit.images.blocks import propensity_strata
+from causalkit.images.assignment import propensity_strata
 from causalkit.images.units import Units
 from causalkit.rng import stream
 from causalkit.typing import Floats, Ints

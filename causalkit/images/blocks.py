@@ -21,13 +21,13 @@ from dataclasses import replace
 
 import numpy as np
 
+from causalkit.images.assignment import propensity_strata
 from causalkit.images.splits import Parts
 from causalkit.images.units import Units
 from causalkit.rng import seed_of
 from causalkit.typing import Floats, Ints
 
 _FOLDS = 5
-_FIFTHS = 5
 _SAME = 1e-9
 
 
@@ -54,15 +54,6 @@ def with_blocks(units: Units, parts: Parts, *, seed: int) -> Units:
     if np.ptp(by_stratum[parts.train]) > _SAME:
         columns.append(by_stratum)
     return replace(units, design=np.stack(columns, axis=1)) if columns else units
-
-
-def propensity_strata(propensity: Floats) -> Ints:
-    """Stratum of each row or group: those of its propensity, or of its fifth if there are many."""
-    values, codes = np.unique(propensity.round(9), return_inverse=True)
-    if values.size > _FIFTHS:
-        inner = np.linspace(0.0, 1.0, _FIFTHS + 1)[1:-1]
-        codes = np.searchsorted(np.quantile(propensity, inner), propensity)
-    return np.asarray(codes, dtype=np.int64)
 
 
 def _centred(values: Floats) -> Floats:

@@ -16,16 +16,15 @@ from causalkit.errors import (
     DroppedRowsWarning,
     IdentificationError,
     Problem,
-    SplitWarning,
 )
 from causalkit.heterogeneity.dr import as_propensity
+from causalkit.images.assignment import Assignment, check_propensity, warn_if_assigned_by_image
 from causalkit.images.encoded import levels_of
 from causalkit.images.splits import Parts, connected, spatial_blocks, split
 from causalkit.rng import stream
 from causalkit.typing import Floats, Ints
 from causalkit.warn import warn
 
-_MOSTLY = 0.5
 _LEAK = 1e-9
 _CHANCE = 1e-6
 _PARALLEL = 1e-10  # cosine less than one by this is rounding
@@ -159,14 +158,19 @@ def take_units(
     clusters, name = (declared[0], data.roles.cluster[0]) if declared else (None, "image")
     # Twins stand for one place: rows of either may share a shock.
     alike = np.unique(image if twins is None else twins, return_inverse=True)[1]
+    # Checked over all rows here: once they are split, messages would number those of a part.
+    chance = as_propensity(_propensity(data, treatment, propensity), data.n)
+    strata = None if data.roles.strata is None else data.codes("strata")
+    if propensity is not None:
+        name_of_strata = f"their {data.roles.strata!r}"
+        check_propensity(Assignment(treatment, chance, groups, strata, name_of_strata))
     if clusters is None and int(alike.max()) + 1 < data.n:
         clusters = alike.astype(np.int64)
-        _warn_if_assigned_by_image(image, treatment)
+        warn_if_assigned_by_image(image, treatment, chance)
     return Units(
         outcome=data.column("outcome"),
         treatment=treatment,
-        # Checked over all rows here: once they are split, messages would number those of a part.
-        propensity=as_propensity(_propensity(data, treatment, propensity), data.n),
+        propensity=chance,
         covariates=matrix,
         covariate_names=named,
         levels=levels_of(data, "covariates"),
@@ -174,7 +178,7 @@ def take_units(
         groups=groups,
         clusters=clusters,
         cluster_name=name,
-        strata=None if data.roles.strata is None else data.codes("strata"),
+        strata=strata,
     )
 
 
@@ -314,19 +318,3 @@ def _blocks(store: ImageStore | None, image: Ints, km: float) -> Ints:
         )
         raise DataError(Problem("E15-image-nonfinite", message, store.name))
     return spatial_blocks(lon, lat, km)[of_row]
-
-
-def _warn_if_assigned_by_image(image: Ints, treatment: Floats) -> None:
-    """Images whose units are all treated alike point to assignment by place."""
-    codes = np.unique(image, return_inverse=True)[1]
-    counts = np.bincount(codes)
-    share = np.bincount(codes, treatment) / counts
-    several = counts > 1
-    alike = ((share == 0.0) | (share == 1.0))[several]
-    if several.any() and alike.mean() > _MOSTLY:
-        warn(
-            f"the treatment is the same for all units in {alike.mean():.0%} of the images with "
-            "several units; if it was assigned to groups of units name them as cluster. Standard "
-            "errors are clustered by image.",
-            SplitWarning,
-        )

@@ -14,6 +14,7 @@ from causalkit.errors import (
     DataError,
     IdentificationError,
     OverlapWarning,
+    RandomizationWarning,
 )
 from causalkit.images.effect_map import evaluated
 from causalkit.images.units import take_units
@@ -152,6 +153,13 @@ def test_poor_overlap_is_told_of_all_rows_by_their_numbers_in_the_data():
             cate=np.zeros(N - 4),
             types=np.ones((N - 4, 1)),
         )
+
+
+def test_a_propensity_that_the_treatment_contradicts_is_told():
+    """Half of the rows are treated."""
+    taken(trial(), propensity=0.45)
+    with pytest.warns(RandomizationWarning, match=r"\(60\) 50.0% .* says 15.0%"):
+        taken(trial(), propensity=0.15)
 
 
 def test_the_first_three_rows_that_could_not_be_in_both_arms_are_named():
