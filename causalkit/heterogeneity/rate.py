@@ -198,8 +198,8 @@ def rank_average_treatment_effect(
     Raises
     ------
     ArgumentError
-        If lengths differ, values are missing, weights are negative, there are fewer than four
-        clusters, or ids overlap.
+        If lengths differ, row labels are the same in another order, values are missing, weights
+        are negative, there are fewer than four clusters, or ids overlap.
 
     References
     ----------

@@ -182,8 +182,8 @@ def rate_test(
     Raises
     ------
     ArgumentError
-        If lengths differ, values are missing, or ``learn`` does not return one finite number for
-        each test row.
+        If lengths differ, row labels are the same in another order, values are missing, or
+        ``learn`` does not return one finite number for each test row.
     IdentificationError
         If no row of an arm has weight in a fold, the outcome is constant, or a propensity is 0
         or 1.

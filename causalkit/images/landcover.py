@@ -16,8 +16,9 @@ _WHOLE = 1e-6  # within which shares sum to one
 _NOTES = (
     "Associational: how predicted effects differ between places with different cover. It does not "
     "say that changing the cover would change the effect.",
-    "Standard errors are for the places drawn; they take the predicted effects as given, without "
-    "the uncertainty of the model. Predict them for places that no model was fitted to.",
+    "Standard errors are for the places drawn. Predicted effects are taken as given, without the "
+    "uncertainty of the model: predict them for places that no model was fitted to. Of doubly "
+    "robust scores nothing hangs on the model.",
 )
 
 
@@ -33,13 +34,14 @@ def cate_by_landcover(
         ``fit.parts_.evaluate`` of ``fit.predict_cate(data)``; the doubly robust scores
         ``fit.evaluation_.score`` may stand in, and then nothing hangs on the model.
     fractions : (n, classes) DataFrame, or DataArray with the classes last
-        Shares in [0, 1] of each class at the same places, in the same order.
+        Shares in [0, 1] of each class at the same places: by label where both have labels, such
+        as the keys of images, else in the same order.
     base : str, optional
         Class to leave out where shares sum to one: coefficients are then differences from places
         wholly of this class. Default: there is no constant, and each coefficient is the mean
         effect at places wholly of the class.
     clusters : (n,) array, optional
-        Within which errors may be dependent, such as villages or blocks.
+        Within which errors may be dependent, such as villages or blocks; matched alike.
 
     Returns
     -------
@@ -50,8 +52,8 @@ def cate_by_landcover(
     Raises
     ------
     ArgumentError
-        If lengths differ, shares are missing or outside [0, 1] or sum to more than one, a class
-        is constant at zero, or ``base`` is not a class or not applicable.
+        If lengths or labels differ, shares are missing or outside [0, 1] or sum to more than one,
+        a class is constant at zero, or ``base`` is not a class or not applicable.
     IdentificationError
         If the shares are collinear.
 
@@ -65,6 +67,7 @@ def cate_by_landcover(
     [1.5, 0.5]
     """
     effect, shares, names = _checked(cate, fractions)
+    clusters = _matched(clusters, _labels_of(cate), "clusters")
     whole = bool((np.abs(shares.sum(axis=1) - 1.0) < _WHOLE).all())
     terms, basis, words = _basis(shares, names, base, whole=whole)
     codes = None if clusters is None else _codes(clusters, effect.size)
@@ -91,16 +94,14 @@ def cate_by_landcover(
 def _checked(cate: Any, fractions: Any) -> tuple[Floats, Floats, list[str]]:
     effect = np.asarray(cate, dtype=np.float64)
     table = fractions if isinstance(fractions, pd.DataFrame) else _table(fractions)
+    if _labels_of(fractions) is not None:
+        table = _matched(table, _labels_of(cate), "fractions")
     shares = table.to_numpy(dtype=np.float64)
     names = [str(name) for name in table.columns]
     if effect.ndim != 1 or shares.shape[0] != effect.size:
         raise ArgumentError(
             f"cate has shape {effect.shape} and fractions {shares.shape}; give one effect and one "
             "row of shares per place."
-        )
-    if isinstance(cate, pd.Series) and not cate.index.equals(table.index):
-        raise ArgumentError(
-            "cate and fractions have different indexes; align them: fractions.reindex(cate.index)."
         )
     if not np.isfinite(effect).all():
         raise ArgumentError(f"cate is missing or infinite at {(~np.isfinite(effect)).sum()} places")
@@ -121,6 +122,32 @@ def _checked(cate: Any, fractions: Any) -> tuple[Floats, Floats, list[str]]:
     if absent:
         raise ArgumentError(f"no place has any {', '.join(map(repr, absent))}; leave it out.")
     return effect, shares, names
+
+
+def _labels_of(values: Any) -> "pd.Index[Any] | None":
+    """Labels of the rows of a Series, a frame or a DataArray; None where there are none."""
+    found: pd.Index[Any] | None = None
+    if isinstance(values, pd.Series | pd.DataFrame):
+        found = values.index
+    elif getattr(values, "dims", ()) and values.dims[0] in values.coords:
+        found = pd.Index(values[values.dims[0]].values)
+    return found
+
+
+def _matched(given: Any, wanted: "pd.Index[Any] | None", what: str) -> Any:
+    """Series or frame in the order of the labels of the effects, where both have some."""
+    labels = _labels_of(given)
+    if wanted is None or labels is None or len(labels) != len(wanted) or labels.equals(wanted):
+        return given
+    place = labels.get_indexer(wanted) if labels.is_unique else np.array([-1])
+    if (place < 0).any() or not wanted.is_unique:
+        lost = wanted[~wanted.isin(labels)]
+        which = f" (first that {what} lack: {lost[0]!r})" if len(lost) else ""
+        raise ArgumentError(
+            f"cate and {what} have different indexes{which}; give both the keys of the places, "
+            f"each once, or pass cate.to_numpy() if the order is the same."
+        )
+    return given.iloc[place] if hasattr(given, "iloc") else given[place]
 
 
 def _table(fractions: Any) -> pd.DataFrame:

@@ -54,6 +54,8 @@ def page(result: "EffectResult") -> Page:
     ]
     treatment = ", ".join(result.treatment)
     effect = f"Effect of {treatment} on {result.outcome}"
+    if not result.treatment:
+        effect = f"{result.estimand[:1].upper()}{result.estimand[1:]}"
     title = f"Mean {result.outcome} by {treatment}" if result.estimand in LEVELS else effect
     return Page(title=title, facts=_facts(result), parts=tuple(parts))
 

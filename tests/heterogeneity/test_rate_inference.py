@@ -296,3 +296,9 @@ def test_the_summary_holds_its_numbers_in_80_columns_and_html():
     assert f"{found.folds[0].ratio:.2f}" in found._repr_html_()
     assert f"z = {found.statistic:.2f}" in repr(found)
     assert isinstance(found.table, pd.DataFrame)
+
+
+def test_columns_whose_rows_have_different_labels_are_refused():
+    y, t = pd.Series(np.arange(40.0)), pd.Series(np.arange(40) % 2)
+    with pytest.raises(ArgumentError, match="y and treatment have different indexes"):
+        ck.rate_test(lambda _, test: test, y, t[::-1], features=np.ones((40, 1)), seed=0)

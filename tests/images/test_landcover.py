@@ -94,7 +94,8 @@ def test_it_takes_what_a_fit_predicts(motif_rct, motif_fit):
     rows = motif_fit.parts_.evaluate
     cate = motif_fit.predict_cate(motif_rct)[rows]
     motif = (motif_rct.truth.cluster_labels[rows] == 1).astype(float)
-    result = ck.images.cate_by_landcover(cate, pd.DataFrame({"with": motif, "without": 1 - motif}))
+    shares = pd.DataFrame({"with": motif, "without": 1 - motif}, index=rows)
+    result = ck.images.cate_by_landcover(cate, shares)
     np.testing.assert_allclose(
         result.estimates, [cate[motif == 1].mean(), cate[motif == 0].mean()], rtol=1e-10
     )
@@ -103,3 +104,31 @@ def test_it_takes_what_a_fit_predicts(motif_rct, motif_fit):
     )
     # Doubly robust scores: within 3.5 standard errors of the true effects.
     assert (np.abs(scores.estimates - [1.5, -0.5]) < 3.5 * scores.std_errors).all()
+
+
+def test_places_are_matched_by_key_in_whatever_order(places):
+    cate, shares, village = places
+    keys = [f"v{number:03d}" for number in range(200)]
+    array = xr.DataArray(cate, dims="place", coords={"place": keys}, name="effect")
+    mixed = np.random.default_rng(1).permutation(200)
+    expected = cate_by_landcover(cate, shares, clusters=village)
+    keyed = shares.set_axis(keys).iloc[mixed]
+    series = pd.Series(village, index=keys).iloc[mixed[::-1]]
+    cover = xr.DataArray(keyed, dims=("place", "cover"))
+    for effect in (array, array.to_series()):
+        for given in (keyed, cover):
+            found = cate_by_landcover(effect, given, clusters=series)
+            np.testing.assert_allclose(found.estimates, expected.estimates)
+            np.testing.assert_allclose(found.std_errors, expected.std_errors)
+    with pytest.raises(ArgumentError, match=r"indexes \(first that fractions lack: 'v000'\)"):
+        cate_by_landcover(array, shares)
+    with pytest.raises(ArgumentError, match="cate and clusters have different indexes"):
+        cate_by_landcover(array, keyed, clusters=pd.Series(village))
+
+
+def test_its_summary_says_what_it_is(places):
+    cate, shares, _ = places
+    text = cate_by_landcover(cate, shares).summary()
+    assert "Association of the effect with land cover" in text
+    assert "Effect of  on" not in text
+    assert "Of doubly robust scores nothing hangs on the model." in text.replace("\n", " ")
