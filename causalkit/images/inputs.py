@@ -28,6 +28,7 @@ _ANSWERS = (
     "assigned",
     "support",
     "extrapolating",
+    "units",
 )
 
 
@@ -128,13 +129,28 @@ class Target:
         return np.searchsorted(self.images, self.store.of_row)
 
     @property
+    def places(self) -> tuple[Ints, Ints]:
+        """Position in :attr:`images` of each place, and the place of each row.
+
+        Places of a data set are its images, each once; of a bare store those that are asked for.
+        """
+        if self.has_rows:
+            return np.arange(self.images.size), self.inverse
+        return self.inverse, np.arange(self.inverse.size)
+
+    @property
+    def place_labels(self) -> tuple[str, Any]:
+        """Dimension and keys of the places."""
+        dim = str(self.store.pixels.dims[0])
+        check_dimension(dim)
+        return dim, np.asarray(self.store.keys)[self.images[self.places[0]]]
+
+    @property
     def labels(self) -> tuple[str, Any]:
         """Dimension and labels of what predictions are for."""
         if self.has_rows:
             return "obs", np.arange(self.store.of_row.size)
-        dim = str(self.store.pixels.dims[0])
-        check_dimension(dim)
-        return dim, np.asarray(self.store.keys)[self.store.of_row]
+        return self.place_labels
 
     def only(self, keys: Any) -> "Target":
         """Some of the images, by key, without rows: covariates are at their means.

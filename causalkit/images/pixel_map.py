@@ -123,7 +123,8 @@ class PixelMap(ClusterMap):
         Parameters
         ----------
         data : CausalData, or xarray Dataset or DataArray of images
-            The target. Pixels are read in the units of the training images.
+            The target. Pixels are read in the units of the training images. Places of a data set
+            are its images, each once, whatever the number of their units.
         images : sequence of keys, optional
             Only these images.
         level : float, default 0.95

@@ -8,7 +8,7 @@ from scipy.stats import t as student_t
 
 from causalkit.errors import IdentificationError
 from causalkit.images.posterior import Posterior
-from causalkit.typing import Floats
+from causalkit.typing import Floats, Ints
 
 _BLOCK = 1000
 _SAME = 1e-9  # spread of effects, in units of their size, that is rounding
@@ -128,6 +128,38 @@ def blocks_of_draws(
             for (one, raw), found in zip(own, types, strict=True)
         ]
         yield Drawn(np.concatenate(effects), types)
+
+
+def draws_by_place(
+    posteriors: Sequence[Posterior], features: Sequence[Floats], covariates: Floats, place: Ints
+) -> Iterator[Drawn]:
+    """Joint draws at places, block by block: the mean effect of the units of each.
+
+    Parameters
+    ----------
+    posteriors : sequence of Posterior
+    features : sequence of (m, d) arrays
+        Of every place, by each member's encoder.
+    covariates : (n, p) array
+        Of every unit.
+    place : (n,) int array
+        Place of every unit, of which each has some.
+    """
+    size = min(_BLOCK, *(posterior.rows_at_once for posterior in posteriors))
+    order = np.argsort(place, kind="stable")
+    counts = np.bincount(place)
+    ends = np.cumsum(counts)
+    firsts = np.flatnonzero(np.diff((ends - 1) // size, prepend=-1))
+    for low, high in zip(firsts, [*firsts[1:], counts.size], strict=True):
+        begin = int(ends[low] - counts[low])
+        rows = order[begin : ends[high - 1]]
+        local, starts = place[rows] - low, (ends - counts)[low:high] - begin
+        types, effects = [], []
+        for one, raw in zip(posteriors, features, strict=True):
+            types.append(one.types(raw[low:high]))
+            units = one.cate(types[-1][:, local], raw[low:high][local], covariates[rows])
+            effects.append(np.add.reduceat(units, starts, axis=1) / counts[low:high])
+        yield Drawn(np.concatenate(effects), tuple(types))
 
 
 def mean_types(posteriors: Sequence[Posterior], features: Sequence[Floats]) -> Floats:

@@ -166,7 +166,8 @@ def _map(fit: "PixelMap", target: Any, *, mine: bool) -> list[Section]:
     average = places.average()
     whose = "the places of the trial" if mine else "the places asked about"
     about = (
-        f"Predicted for {whose}: on average {_told(average)}. "
+        f"Predicted for {whose} ({count(places.places.sizes[places.dim])}), each once however many "
+        f"units it has: on average {_told(average)}. "
         f"{places.share_outside:.0%} of them look unlike those that the model was trained on."
     )
     caption = "Predicted effect by place; crosses are places unlike those of the trial."

@@ -2,20 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from causalkit.data.images import ImageStore
-from causalkit.errors import ExtrapolationWarning, check_level
+from causalkit.errors import ExtrapolationWarning, check_choice, check_level
 from causalkit.images.batches import Images
 from causalkit.images.fitting import Fitted
 from causalkit.images.inputs import Target
 from causalkit.images.predict import (
     Predicted,
-    blocks_of_draws,
     check_uncertain,
+    draws_by_place,
     effects_in,
     interval,
     types_in,
@@ -24,7 +24,7 @@ from causalkit.images.support import EDGE, Reference
 from causalkit.inference.arguments import check_number
 from causalkit.results.numerals import count, decimals, number, percent
 from causalkit.results.render import Grid, Page, Part, page_html, page_text
-from causalkit.typing import Floats
+from causalkit.typing import Floats, Ints
 from causalkit.warn import warn
 
 if TYPE_CHECKING:
@@ -46,16 +46,21 @@ class TransportMap:
     Attributes
     ----------
     places : Dataset
-        One entry per place: ``effect``, ``std_error``, ``conf_low``, ``conf_high`` (posterior
-        mean, standard deviation and quantiles of the average effect at such a place),
-        ``probability`` by ``cluster`` with ``probability_std_error``, ``probability_conf_low`` and
-        ``probability_conf_high``, the most probable cluster as ``assigned``, ``support`` and
-        ``extrapolating`` (support above 99); ``lon`` and ``lat`` where the images have them.
+        One entry per place, which is an image, however many units it has: ``effect``,
+        ``std_error``, ``conf_low``, ``conf_high`` (posterior mean, standard deviation and quantiles
+        of the average effect at such a place), ``probability`` by ``cluster`` with
+        ``probability_std_error``, ``probability_conf_low`` and ``probability_conf_high``, the most
+        probable cluster as ``assigned``, ``support`` and ``extrapolating`` (support above 99);
+        ``lon`` and ``lat`` where the images have them.
         Support is a percentile: how far the place lies from the training images, as against how far
         the trial's evaluation images do, which nothing was learned from; by the encoder's features
         or by the mean and the standard deviation of each band over the image, whichever is further.
+        Of a data set also ``units``, of each place; its effect is then the mean of theirs, which
+        differ only where covariates do and the outcome is 0/1.
     draws : (S,) array
         Average effect over the places in every joint posterior draw.
+    unit_draws : (S,) array
+        The same over their units.
     level : float
         Of the intervals.
     assumes : str
@@ -66,16 +71,28 @@ class TransportMap:
 
     places: "xr.Dataset"
     draws: Floats
+    unit_draws: Floats
     level: float
     assumes: str = ASSUMES
     outcome: str = ""
+
+    @property
+    def dim(self) -> str:
+        """Dimension of the places."""
+        return str(self.places["effect"].dims[0])
 
     @property
     def share_outside(self) -> float:
         """Share of places further from the training images than 99 % of the evaluation images."""
         return float(self.places["extrapolating"].mean())
 
-    def average(self, delta: float = 0.0, *, level: float | None = None) -> "pd.Series[float]":
+    def average(
+        self,
+        delta: float = 0.0,
+        *,
+        level: float | None = None,
+        over: Literal["places", "units"] = "places",
+    ) -> "pd.Series[float]":
         """Average effect over the places, from joint draws: one draw serves all places.
 
         Parameters
@@ -84,6 +101,8 @@ class TransportMap:
             Add this many posterior standard deviations of each place to its effect.
         level : float, optional
             Of the interval; default is that of the map.
+        over : {"places", "units"}, default "places"
+            Whether every place counts once, or by its units. Of bare images they are the same.
 
         Returns
         -------
@@ -91,8 +110,11 @@ class TransportMap:
             ``delta``, ``estimate``, ``std_error``, ``conf_low``, ``conf_high``.
         """
         wanted = check_level(self.level if level is None else level)
-        shift = check_number("delta", delta) * float(self.places["std_error"].mean())
-        draws = self.draws + shift
+        check_choice("over", over, ("places", "units"))
+        weights = self._units if over == "units" else None
+        spread = float(np.average(self.places["std_error"].values, weights=weights))
+        draws = self.draws if over == "places" else self.unit_draws
+        draws = draws + check_number("delta", delta) * spread
         low, high = interval(draws, wanted)
         return pd.Series(
             {
@@ -123,6 +145,11 @@ class TransportMap:
         return pd.DataFrame([self.average(delta, level=level) for delta in deltas]).reset_index(
             drop=True
         )
+
+    @property
+    def _units(self) -> Any:
+        """Units of each place, one if there are none."""
+        return np.broadcast_to(self.places.get("units", 1), self.places["effect"].shape)
 
     def to_frame(self) -> pd.DataFrame:
         """Places as a table; probabilities in columns ``probability cluster 1`` and so on."""
@@ -191,15 +218,20 @@ def transport(
     posteriors = tuple(member.posterior for member in fitted.members)
     check_uncertain(posteriors)
     by_image, moments = fitted.features_and_moments(Images.of(target.store), target.images)
-    far = reference.percentile(posteriors[0].features(by_image[0]), moments)[target.inverse]
-    features = [found[target.inverse] for found in by_image]
-    effects, types, total = [], [], []
-    for drawn in blocks_of_draws(posteriors, features, target.covariates):
+    image, place = target.places
+    far = reference.percentile(posteriors[0].features(by_image[0]), moments)[image]
+    features = [found[image] for found in by_image]
+    counts = np.bincount(place)
+    effects, types, total, of_units, at = [], [], [], [], 0
+    for drawn in draws_by_place(posteriors, features, target.covariates, place):
         effects.append(effects_in(drawn.effects, level=level))
         types.append(types_in(drawn.types, level=level))
         total.append(drawn.effects.sum(axis=1))
+        size = drawn.effects.shape[1]
+        of_units.append(drawn.effects @ counts[at : at + size])
+        at += size
     effect, of_types = Predicted.joined(effects), Predicted.joined(types)
-    dim, labels = target.labels
+    dim, labels = target.place_labels
     names = np.array([f"cluster {number + 1}" for number in range(fitted.n_clusters)])
     places = xr.Dataset(
         {
@@ -214,11 +246,18 @@ def transport(
             "assigned": (dim, names[of_types.mean.argmax(axis=1)]),
             "support": (dim, far),
             "extrapolating": (dim, far > EDGE),
+            **({"units": (dim, counts)} if target.has_rows else {}),
         },
-        coords={dim: labels, "cluster": names, **_where(target.store, dim)},
+        coords={
+            dim: labels,
+            "cluster": names,
+            **_where(target.store, dim, target.images[image]),
+        },
         attrs={"assumes": ASSUMES, "level": level},
     )
-    answer = TransportMap(places, np.sum(total, axis=0) / labels.size, level)
+    answer = TransportMap(
+        places, np.sum(total, axis=0) / labels.size, np.sum(of_units, axis=0) / place.size, level
+    )
     if answer.share_outside > _MANY:
         warn(
             f"{percent(round(answer.share_outside, 2))} of the places lie further from the "
@@ -229,13 +268,13 @@ def transport(
     return answer
 
 
-def _where(store: ImageStore, dim: str) -> dict[str, Any]:
+def _where(store: ImageStore, dim: str, images: Ints) -> dict[str, Any]:
     """Coordinates ``lon`` and ``lat`` of the places, if the images have them."""
     own = str(store.pixels.dims[0])
     found = {}
     for name in ("lon", "lat"):
         if name in store.pixels.coords and store.pixels[name].dims == (own,):
-            found[name] = (dim, np.asarray(store.pixels[name].values)[store.of_row])
+            found[name] = (dim, np.asarray(store.pixels[name].values)[images])
     return found
 
 
@@ -258,10 +297,16 @@ def _page(shown: TransportMap) -> Page:
         rows,
         title="Average effect over the places, and if all effects were off alike",
     )
-    size = int(shown.places.sizes[str(shown.places["effect"].dims[0])])
+    size = int(shown.places.sizes[shown.dim])
     outside = percent(round(shown.share_outside, 3))
+    average = shown.average(over="units")
+    told = number(average["estimate"], digits), number(average["std_error"], digits)
+    units = (
+        f"{count(int(shown._units.sum()))}, over which the effect averages {told[0]} ({told[1]})"
+    )
     facts = (
         ("Places", count(size)),
+        *([("Units", units)] if "units" in shown.places else []),
         (
             "Outside",
             f"{outside} of the places, further out than 99 % of the trial's evaluation images",

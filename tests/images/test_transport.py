@@ -10,7 +10,9 @@ import xarray as xr
 import causalkit as ck
 from causalkit.data.images import ImageStore
 from causalkit.errors import ArgumentError, DataError, ExtrapolationWarning, IdentificationError
+from causalkit.images.model import Mixture
 from causalkit.images.posterior import Posterior
+from causalkit.images.predict import draws_by_place
 
 
 @pytest.fixture(scope="module")
@@ -119,14 +121,51 @@ def test_places_carry_what_a_map_needs(shown, target):
     assert "<table>" in shown._repr_html_()
 
 
-def test_rows_of_data_are_places_where_there_are_rows(motif_fit, target, shown):
-    found = motif_fit.transport(target)
-    assert found.places["effect"].dims == ("obs",)
-    place = target.frame["place"].to_numpy()
-    np.testing.assert_allclose(
-        found.places["effect"], shown.places["effect"].sel(place=place), rtol=1e-5
+def test_places_of_data_are_its_images_each_once(motif_fit, target, shown):
+    """Place number k has 1 + k mod 3 units, in no order."""
+    rows = np.repeat(np.arange(600), 1 + np.arange(600) % 3)
+    data = target.subset(np.random.default_rng(0).permutation(rows))
+    found = motif_fit.transport(data)
+    assert found.places["effect"].dims == ("place",)
+    keys = found.places["place"].values
+    assert sorted(keys) == sorted(target.frame["place"])
+    for name in ("effect", "std_error", "support", "lon"):
+        wanted = shown.places[name].sel(place=keys)
+        np.testing.assert_allclose(found.places[name], wanted, rtol=1e-4, atol=1e-7)
+    units = data.frame["place"].value_counts()
+    np.testing.assert_array_equal(found.places["units"], units.loc[keys])
+    np.testing.assert_allclose(found.average(), shown.average(), rtol=1e-5, atol=1e-7)
+    by_unit = found.average(over="units")
+    expected = np.average(found.places["effect"], weights=found.places["units"])
+    assert by_unit["estimate"] == pytest.approx(expected)
+    assert by_unit["estimate"] != pytest.approx(found.average()["estimate"], abs=1e-4)
+    moved = found.average(1.0, over="units")["estimate"] - by_unit["estimate"]
+    errors = found.places["std_error"]
+    assert moved == pytest.approx(np.average(errors, weights=found.places["units"]))
+    text = " ".join(found.summary().split())
+    assert "Places: 600 Units: 1,200, over which" in text
+    with pytest.raises(ArgumentError, match="unknown over 'rows'"):
+        found.average(over="rows")
+
+
+def test_the_effect_of_a_place_is_the_mean_of_its_units_whose_covariates_differ():
+    """Risk differences hang on the baseline of the unit."""
+    rng = np.random.default_rng(0)
+    model = Mixture(n_types=2, n_features=1, n_covariates=1, likelihood="bernoulli")
+    posterior = Posterior(
+        model, rng.normal(size=(5, model.size)), np.zeros(1), np.ones(1), 0.0, 1.0
     )
-    np.testing.assert_array_equal(found.places["lon"], shown.places["lon"].sel(place=place))
+    raw, x = rng.normal(size=(9, 1)), 2.0 * rng.normal(size=(40, 1))
+    place = rng.permutation(np.r_[np.arange(9), rng.integers(0, 9, 31)])
+    units = posterior.cate(posterior.types(raw[place]), raw[place], x)
+    expected = np.stack([units[:, place == k].mean(axis=1) for k in range(9)], axis=1)
+    for size in (1, 7, 1000):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("causalkit.images.predict._BLOCK", size)
+            drawn = list(draws_by_place([posterior], [raw], x, place))
+        np.testing.assert_allclose(np.hstack([one.effects for one in drawn]), expected)
+        types = np.concatenate([one.types[0] for one in drawn], axis=1)
+        np.testing.assert_allclose(types, posterior.types(raw))
 
 
 def test_images_are_found_by_their_own_keys(motif_fit, target, shown):
