@@ -3,6 +3,7 @@
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, ClassVar, Self
 
 from sklearn.base import BaseEstimator, clone
@@ -13,10 +14,12 @@ from causalkit.errors import (
     ArgumentTypeError,
     CausalKitWarning,
     NotFittedError,
+    StorageError,
     cannot_write,
 )
 from causalkit.nuisance.folds import ExternalFolds
 from causalkit.results import EffectResult
+from causalkit.tensorfile import class_of_folder
 from causalkit.whole_file import whole_file
 
 
@@ -63,10 +66,19 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         ------
         ArgumentTypeError
             If the file holds something else.
+        StorageError
+            If there is no such file, or nothing that was saved.
         """
         from joblib import load
 
-        loaded = load(path)
+        _check_file(Path(path), cls.__name__)
+        try:
+            loaded = load(path)
+        except (OSError, UnpicklingError, EOFError, KeyError, ValueError, IndexError) as error:
+            raise StorageError(
+                f"{str(path)!r} cannot be read ({type(error).__name__}: {error}): it is no file "
+                f"that {cls.__name__}.save wrote, or was changed since."
+            ) from error
         if not isinstance(loaded, cls):
             raise ArgumentTypeError(
                 f"{str(path)!r} holds a {type(loaded).__name__}, not a {cls.__name__}; load it "
@@ -115,6 +127,19 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
                 "same data, or fit again."
             )
         return found
+
+
+def _check_file(path: Path, kind: str) -> None:
+    """Refuse what is no file, naming what it is."""
+    if path.is_dir():
+        wrote = class_of_folder(path)
+        what = "a folder, and no fit lies in it"
+        mend = f"name the file that {kind}.save wrote"
+        if wrote is not None:
+            what, mend = f"a folder that {wrote}.save wrote", f"load it by ck.{wrote}.load"
+        raise StorageError(f"{str(path)!r} is {what}; {mend}.")
+    if not path.is_file():
+        raise StorageError(f"there is no file {str(path)!r}; name the one that {kind}.save wrote.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,7 +69,9 @@ def read_tensors(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
             weights = folder / facts.pop("weights")
             tensors = torch.load(weights, weights_only=True, map_location="cpu")
     except FileNotFoundError as error:
-        raise StorageError(f"{folder} lacks {Path(str(error.filename)).name}.") from error
+        why = "" if folder.exists() else ": there is no such folder; name that of a saved fit"
+        lost = Path(str(error.filename)).name
+        raise StorageError(f"{folder} lacks {lost}{why}.") from error
     except Exception as error:
         raise StorageError(
             f"{folder} cannot be read ({type(error).__name__}: {error}); it was changed or is "
@@ -127,7 +129,15 @@ def read_fit(folder: Path, kind: str, *, schema: int) -> tuple[dict[str, Any], d
     StorageError
         If they are of another class or schema, or were changed since.
     """
+    if folder.is_file():
+        raise StorageError(
+            f"{folder} is a file, and {kind} is saved in a folder; if another class saved it, load "
+            "it by that class."
+        )
     tensors, facts = read_tensors(folder)
+    if facts.get("class") not in (kind, None):
+        other = facts["class"]
+        raise StorageError(f"{folder} holds {other!r}, no {kind}; load it by ck.{other}.load.")
     if facts.get("schema") != schema or facts.get("class") != kind:
         raise StorageError(
             f"{folder} holds {facts.get('class')!r} of schema {facts.get('schema')!r}, and "
@@ -139,6 +149,13 @@ def read_fit(folder: Path, kind: str, *, schema: int) -> tuple[dict[str, Any], d
             "anew."
         )
     return tensors, facts
+
+
+def class_of_folder(folder: Path) -> str | None:
+    """Class whose fit lies in a folder; None if there is none."""
+    if not _is_fit(folder / "config.json"):
+        return None
+    return str(json.loads((folder / "config.json").read_text())["class"])
 
 
 def _check_place(folder: Path) -> None:

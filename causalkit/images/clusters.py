@@ -226,6 +226,8 @@ class ImageEffectClusters(PixelMap):
         ArgumentError, DataError, IdentificationError, TrainingError
             If an argument, the data or the training does not do; says what to change. Encoders
             that were trained on the outcomes of these images are refused.
+        NotImplementedError
+            If ``design="observational"``: nothing here adjusts for confounding.
         """
         require("torch", extra="deep", needed_by="ImageEffectClusters")
         started = time.perf_counter()

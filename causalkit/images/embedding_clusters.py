@@ -180,6 +180,8 @@ class EmbeddingEffectClusters(ClusterMap):
         ArgumentError, DataError, IdentificationError, TrainingError
             If an argument, the data or the training does not do; says what to change. Embeddings
             by an encoder that was trained on the outcomes of these images are refused.
+        NotImplementedError
+            If ``design="observational"``: nothing here adjusts for confounding.
         """
         require("torch", extra="deep", needed_by="EmbeddingEffectClusters")
         started = time.perf_counter()

@@ -166,6 +166,8 @@ class ImageCausalForest(EffectMap):
         Raises
         ------
         ArgumentError, DataError, MissingDependencyError
+        NotImplementedError
+            If ``design="observational"``: nothing here adjusts for confounding.
         """
         require("econml.grf", extra="econml", needed_by="ImageCausalForest")
         started = time.perf_counter()

@@ -27,6 +27,7 @@ from causalkit.warn import warn
 
 _LEAK = 1e-9
 _CHANCE = 1e-6
+_MOST_LON, _MOST_LAT = 360.0, 90.0  # degrees
 _PARALLEL = 1e-10  # cosine less than one by this is rounding
 _OTHER = 1e-3  # relative difference of ratios that is none
 
@@ -317,4 +318,19 @@ def _blocks(store: ImageStore | None, image: Ints, km: float) -> Ints:
             f"{first}); fill them, or leave these places out."
         )
         raise DataError(Problem("E15-image-nonfinite", message, store.name))
+    _check_degrees(store, used, lon, lat)
     return spatial_blocks(lon, lat, km)[of_row]
+
+
+def _check_degrees(store: ImageStore, used: Ints, lon: Floats, lat: Floats) -> None:
+    for name, values, most in (("lon", lon, _MOST_LON), ("lat", lat, _MOST_LAT)):
+        wrong = np.flatnonzero(np.abs(values) > most)
+        if wrong.size:
+            key = np.asarray(store.keys)[used[wrong[:1]]].tolist()[0]
+            message = (
+                f"coordinate {name!r} is no angle in degrees at {wrong.size} of {used.size} images "
+                f"(first: {values[wrong[0]]:g} at {key!r}, beyond {most:g}): spatial_block_km "
+                "needs longitude and latitude, and metres of a projection are none. Reproject "
+                "them to EPSG:4326."
+            )
+            raise DataError(Problem("E15-image-nonfinite", message, store.name))

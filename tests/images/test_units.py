@@ -88,6 +88,17 @@ def test_images_without_coordinates_are_named_where_blocks_need_them():
         taken(data, store, spatial_block_km=50.0)
 
 
+@pytest.mark.parametrize(("name", "value", "most"), [("lon", 500e3, 360), ("lat", 4.1e6, 90)])
+def test_metres_of_a_projection_are_refused_where_degrees_are_meant(name, value, most):
+    data = trial()
+    store = ImageStore.of(data)
+    taken(data, store, spatial_block_km=50.0)
+    store.pixels[name][3:] = value
+    told = rf"'{name}' is no angle .* at 27 of 30 images \(first: .* at 3, beyond {most}\)"
+    with pytest.raises(DataError, match=told):
+        taken(data, store, spatial_block_km=50.0)
+
+
 def test_images_and_clusters_stay_together_and_images_cluster_errors():
     found = taken(trial())
     np.testing.assert_array_equal(found.groups, np.arange(N) // 2)
