@@ -15,7 +15,7 @@ from causalkit.warn import warn
 _FOLDS = 5
 _RIDGE = 0.1  # of the trace of the second moments, per column
 _LEAST_ALIKE = 10  # groups that are permuted among each other
-_UNBALANCED = 0.01
+UNBALANCED = 0.01
 _LEAST_MOVED = 0.5
 _BLOCK = 2**20  # numbers per array of permuted treatments
 
@@ -68,7 +68,7 @@ def checked_balance(units: Units, rows: Ints, features: Floats, *, seed: int) ->
             "their propensity. Look at the balance of the covariates yourself.",
             CausalKitWarning,
         )
-    elif found.p_value < _UNBALANCED:
+    elif found.p_value < UNBALANCED:
         warn(
             f"images and covariates predict the treatment (held-out correlation "
             f"{found.correlation:.2f}, p = {found.p_value:.3f}): it does not look randomised. "

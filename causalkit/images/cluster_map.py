@@ -152,9 +152,10 @@ class ClusterMap(EffectMap):
         )
         self.evaluation_ = evaluated(units, rows, control_mean=control, cate=cate, types=types)
         warn_of_clusters(self.evaluation_)
+        shape = None
         if self._posteriors[0].model.likelihood != "bernoulli":
             untreated = units.treatment[rows] == 0.0
-            warn_of_shape((units.outcome[rows] - control)[untreated])
+            shape = warn_of_shape((units.outcome[rows] - control)[untreated])
         score = self.members_[0].score
         by_arm = arm_score(units, self.parts_, self._posteriors[0].model.likelihood)
         warn_of_memory(score, by_arm, self._when_learned_by_heart)
@@ -164,6 +165,7 @@ class ClusterMap(EffectMap):
             "n_clusters": self.n_clusters_,
             "choice": None if self.choice_ is None else self.choice_.to_dict("list"),
             "condition_of_types": self.evaluation_.condition(),
+            "control_residuals": shape,
             "agreement": checked_agreement(self.evaluation_, self.parts_.train.size),
             "rows": {name: int(part.size) for name, part in asdict(self.parts_).items()},
             **more,

@@ -231,7 +231,7 @@ def warn_of_memory(score: float, by_arm: float, advice: str) -> None:
     advice : str
         What to change.
     """
-    if score < by_arm - MARGIN:
+    if is_by_heart(score, by_arm):
         warn(
             "the model predicts the outcomes of the selection rows worse than their arm alone "
             f"does, {score:.2f} against {by_arm:.2f} in mean log density: it has learned its "
@@ -239,6 +239,11 @@ def warn_of_memory(score: float, by_arm: float, advice: str) -> None:
             f"{advice} The honest effects hold all the same.",
             CausalKitWarning,
         )
+
+
+def is_by_heart(score: float, by_arm: float) -> bool:
+    """Whether the score of the selection rows is below that of the arm by more than chance."""
+    return score < by_arm - MARGIN
 
 
 def facts_of(data: CausalData, estimator: str, seed: int, **more: Any) -> dict[str, Any]:

@@ -216,7 +216,7 @@ def checked_agreement(found: Evaluation, n_train: int) -> dict[str, float]:
     gap = float(apart.estimates[0])
     error = float(apart.std_errors[0]) * float(np.sqrt(1.0 + found.rows.size / n_train))
     predicted, honest = float(found.cate.mean()), float(found.score.mean())
-    if abs(gap) > MOST_APART * error:
+    if are_apart(gap, error):
         warn(
             f"the predicted effects of the evaluation rows average {predicted:.3g}, and their "
             f"honest average is {honest:.3g}: {abs(gap) / error:.1f} standard errors apart. "
@@ -226,6 +226,11 @@ def checked_agreement(found: Evaluation, n_train: int) -> dict[str, float]:
             CausalKitWarning,
         )
     return {"predicted": predicted, "honest": honest, "std_error": error}
+
+
+def are_apart(gap: float, error: float) -> bool:
+    """Whether mean predicted effect and honest average differ by more than chance."""
+    return abs(gap) > MOST_APART * error
 
 
 def honest_rate(

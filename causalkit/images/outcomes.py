@@ -1,5 +1,6 @@
 """The outcome on the scale of the model, and whether its shape suits the likelihood."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -182,18 +183,29 @@ def check_outcome(y: Floats, t: Floats, likelihood: str) -> None:
         raise DataError(Problem("E10-constant-outcome", message))
 
 
-def warn_of_shape(residuals: Floats) -> None:
+def warn_of_shape(residuals: Floats) -> dict[str, float]:
     """Warn of noise whose shape misleads a mixture, from outcomes of controls less their means.
 
     Only the shape of the treated outcomes tells effects and type probabilities apart, so that
     skewed noise looks like a type with a large effect.
+
+    Returns
+    -------
+    dict
+        ``skew`` and excess ``kurtosis``.
     """
-    found = float(skew(residuals)), float(kurtosis(residuals))
-    if abs(found[0]) > _MOST_SKEW or found[1] > _MOST_KURTOSIS:
+    found = {"skew": float(skew(residuals)), "kurtosis": float(kurtosis(residuals))}
+    if is_misshapen(found):
         warn(
-            f"what is left of the outcomes of the controls is skewed ({found[0]:.1f}) or "
-            f"heavy-tailed (excess kurtosis {found[1]:.1f}). A mixture takes a long tail for a "
-            "type: trust the honest effects, and consider transforming the outcome (student_t "
+            f"what is left of the outcomes of the controls is skewed ({found['skew']:.1f}) "
+            f"or heavy-tailed (excess kurtosis {found['kurtosis']:.1f}). A mixture takes a long tail "
+            "for a type: trust the honest effects, and consider transforming the outcome (student_t "
             "mends tails, not skew).",
             CausalKitWarning,
         )
+    return found
+
+
+def is_misshapen(found: Mapping[str, float]) -> bool:
+    """Whether skew or kurtosis of residuals mislead a mixture."""
+    return abs(found["skew"]) > _MOST_SKEW or found["kurtosis"] > _MOST_KURTOSIS

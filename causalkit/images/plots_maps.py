@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _TILE = 1.35  # inches
 _MOST = 6
+_SAME = 1e-9  # relative difference that is rounding
 VALUES = {
     "effect": "Effect",
     "std_error": "Posterior standard deviation",
@@ -171,11 +172,9 @@ def plot_transport(
     # Shapes, not shades, so that the effect stays legible where it is extrapolated.
     for rows, marker, name in zip((~out, out), ("o", "X"), names, strict=True):
         spots = ax.scatter(x[rows], y[rows], c=values[rows], marker=marker, label=name, **shared)
-    bar = ax.get_figure().colorbar(spots, ax=ax, shrink=0.9, aspect=25, pad=0.02)  # type: ignore[union-attr]  # axes have a figure
-    bar.outline.set_visible(False)
-    bar.ax.tick_params(labelsize=canvas.SMALL, color=canvas.GREY, labelcolor=canvas.INK)
-    on = f" on {shown.outcome}" if shown.outcome and value == "effect" else ""
-    bar.set_label(canvas.literal(f"{VALUES[value]}{on}"), fontsize=canvas.BODY, color=canvas.INK)
+    if _differ(values):
+        on = f" on {shown.outcome}" if shown.outcome and value == "effect" else ""
+        _bar(ax, spots, f"{VALUES[value]}{on}")
     if mapped:
         # A degree of longitude is shorter away from the equator.
         ax.set_aspect(1.0 / max(0.1, float(np.cos(np.deg2rad(y.mean())))))
@@ -200,9 +199,22 @@ def _spot(n: int) -> float:
     return float(np.clip(24_000.0 / n, 4.0, 80.0))
 
 
+def _bar(ax: "Axes", spots: Any, words: str) -> None:
+    bar = ax.get_figure().colorbar(spots, ax=ax, shrink=0.9, aspect=25, pad=0.02)  # type: ignore[union-attr]  # axes have a figure
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(labelsize=canvas.SMALL, color=canvas.GREY, labelcolor=canvas.INK)
+    bar.set_label(canvas.literal(words), fontsize=canvas.BODY, color=canvas.INK)
+
+
+def _differ(values: Floats) -> bool:
+    return bool(np.ptp(values) > _SAME * (1.0 + np.abs(values).max()))
+
+
 def _scale(values: Floats) -> dict[str, Any]:
-    """Two colours about zero where values change sign, else one ramp."""
+    """Two colours about zero where values change sign, else one ramp; grey for one value."""
     low, high = float(values.min()), float(values.max())
+    if not _differ(values):
+        return {"cmap": "Greys", "vmin": low - 1.0, "vmax": high + 1.0}
     if low < 0.0 < high:
         most = max(-low, high)
         return {"cmap": "RdBu_r", "vmin": -most, "vmax": most}

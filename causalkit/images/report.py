@@ -7,6 +7,7 @@ import pandas as pd
 
 from causalkit.data import CausalData
 from causalkit.errors import IdentificationError
+from causalkit.images.doubts import Reading, reading_of
 from causalkit.images.plots_maps import plot_salience
 from causalkit.results.effect import EffectResult
 from causalkit.results.numerals import count, decimals, interval, number, p_text, percent
@@ -57,14 +58,16 @@ def effect_report(fit: "PixelMap", data: CausalData, *, target: Any = None, titl
     average = fit.estimate("ate")
     words = title or f"Effect of {', '.join(average.treatment)} on {average.outcome}, by place"
     opened = set(pyplot.get_fignums())
+    reading = reading_of(fit)
     sections: list[Section] = [
         Text(_opening(average, fit, data)),
+        *(Text(f"Before reading on: {doubt}") for doubt in reading.doubts),
         Heading("Effects by type of place"),
-        *_clusters(fit, data),
+        *_clusters(fit, data, reading),
         Heading("Is it worth choosing places?"),
-        *_targeting(fit),
-        *(_looked_at(fit, data) if fit.n_clusters_ > 1 else []),
-        *_map(fit, data if target is None else target, mine=target is None),
+        *_targeting(reading),
+        *(_looked_at(fit, data, reading) if fit.n_clusters_ > 1 else []),
+        *_map(fit, data if target is None else target, reading, mine=target is None),
         Heading("What this cannot say"),
         *(Text(text) for text in _CANNOT),
         *(Text(f"Warning of the analysis: {text}") for text in fit.result_.warnings),
@@ -94,12 +97,20 @@ def _opening(average: EffectResult, fit: "PixelMap", data: CausalData) -> str:
     return (
         f"On average over {count(average.n)} units that no model was trained on, of "
         f"{count(len(data))} in the trial, {', '.join(average.treatment)}{contrast} changes "
-        f"{average.outcome} by {_told(row)}: {found}. From the images of the places "
-        f"{fit.n_clusters_} types of place were found, whose effects are below."
+        f"{average.outcome} by {_told(row)}: {found}. {_types(fit)}"
     )
 
 
-def _clusters(fit: "PixelMap", data: CausalData) -> list[Section]:
+def _types(fit: "PixelMap") -> str:
+    if fit.n_clusters_ > 1:
+        return (
+            f"The places were sorted by their images into {fit.n_clusters_} types, whose effects are "
+            "below."
+        )
+    return "No difference in effects by place was found: the model has one type, of all places."
+
+
+def _clusters(fit: "PixelMap", data: CausalData, reading: Reading) -> list[Section]:
     table = fit.cluster_effects()
     told = pd.DataFrame(
         {
@@ -116,18 +127,21 @@ def _clusters(fit: "PixelMap", data: CausalData) -> list[Section]:
         "Mean effect of the units of each type, by doubly robust scores of places that were not "
         "trained on; right even if the model that found the types is wrong."
     )
-    return [
-        Table(told, caption),
-        Figure(fit.plot_clusters(data), "Effects, and the images that are most typical of a type."),
-    ]
+    pictures = f"Effects, and the images that are most typical of a type.{reading.caveat}"
+    return [Table(told, caption), Figure(fit.plot_clusters(data), pictures)]
 
 
-def _targeting(fit: "PixelMap") -> list[Section]:
-    rate = fit.rate()
+def _targeting(reading: Reading) -> list[Section]:
+    rate = reading.rate
+    if rate is None:
+        about = (
+            "The predicted effect is the same everywhere, so that no place comes before another."
+        )
+        return [Text(about)]
     p = rate.p_value()
     told = f"p {p_text(p)}" if p_text(p).startswith("<") else f"p = {p_text(p)}"
     found = f"Chance may explain it ({told}): the data do not support choosing places this way."
-    if p < 0.05 and rate.estimate > 0.0:
+    if reading.pays:
         found = f"This is more than chance explains ({told})."
     worth, error = (
         number(v, decimals([10.0 * rate.std_err])) for v in (rate.estimate, rate.std_err)
@@ -141,7 +155,7 @@ def _targeting(fit: "PixelMap") -> list[Section]:
     return [Text(about), Figure(rate.plot(), caption)]
 
 
-def _looked_at(fit: "PixelMap", data: CausalData) -> list[Section]:
+def _looked_at(fit: "PixelMap", data: CausalData, reading: Reading) -> list[Section]:
     found = fit.evaluation_
     key = data.roles.image_key
     rows = found.rows[np.argsort(-found.types[:, -1], kind="stable")]
@@ -153,12 +167,12 @@ def _looked_at(fit: "PixelMap", data: CausalData) -> list[Section]:
         Figure(
             plot_salience(seen, data, images=shown),
             f"Three places most probably of {seen.attrs['cluster']} and three least probably, and "
-            "the pixels to which that probability is sensitive.",
+            f"the pixels to which that probability is sensitive.{reading.caveat}",
         ),
     ]
 
 
-def _map(fit: "PixelMap", target: Any, *, mine: bool) -> list[Section]:
+def _map(fit: "PixelMap", target: Any, reading: Reading, *, mine: bool) -> list[Section]:
     try:
         places = fit.transport(target)
     except IdentificationError as error:
@@ -170,5 +184,8 @@ def _map(fit: "PixelMap", target: Any, *, mine: bool) -> list[Section]:
         f"units it has: on average {_told(average)}. "
         f"{places.share_outside:.0%} of them look unlike those that the model was trained on."
     )
-    caption = "Predicted effect by place; crosses are places unlike those of the trial."
+    what = "The predicted effect is the same everywhere"
+    if reading.rate is not None:
+        what = "Predicted effect by place"
+    caption = f"{what}; crosses are places unlike those of the trial.{reading.caveat}"
     return [Heading("Where"), Text(about), Figure(places.plot(), caption)]

@@ -1,6 +1,7 @@
 """The page for those who decide says what the results say, in words."""
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -74,3 +75,50 @@ def test_a_fit_without_uncertainty_has_a_report_without_a_map(tmp_path):
     ).fit(rct.blind())
     page = Words(fit.report(tmp_path / "report.html", rct.blind()).read_text(encoding="utf-8"))
     assert "There is no map: " in page.text
+
+
+def one_type_fit(rct):
+    return ck.ImageEffectClusters(
+        encoder="random", n_clusters=1, n_components=4, n_restarts=1, n_draws=50, random_state=0
+    ).fit(rct)
+
+
+def test_of_one_type_it_says_that_no_difference_by_place_was_found(tmp_path):
+    rct = ck.generators.image_rct(3, n_images=600, size=8, tau=(0.5, 0.5)).blind()
+    fit = one_type_fit(rct)
+    page = Words(fit.report(tmp_path / "report.html", rct).read_text(encoding="utf-8"))
+    assert "No difference in effects by place was found" in page.text
+    assert "no place comes before another" in page.text
+    for nonsense in ("nan", "1 types", "AUTOC", "Rests on the model"):
+        assert nonsense not in page.text
+    drawn = fit.transport(rct).plot()
+    assert len(drawn.get_figure().axes) == 1  # no bar of colours that mean nothing
+
+
+def test_what_speaks_against_the_model_leads_and_stands_below_its_pictures(
+    motif_fit, motif_rct, tmp_path, monkeypatch
+):
+    facts = motif_fit.diagnostics_
+    against = facts | {
+        "selection_score": facts["selection_score_by_arm"] - 1.0,
+        "control_residuals": {"skew": 3.0, "kurtosis": 9.0},
+        "agreement": {"predicted": 1.0, "honest": 0.0, "std_error": 0.1},
+        "balance": facts["balance"] | {"p_value": 0.005},
+    }
+    monkeypatch.setattr(motif_fit, "diagnostics_", against)
+    # No ranking: scores in another order.
+    found = motif_fit.evaluation_
+    mixed = np.random.default_rng(0).permutation(found.score)
+    monkeypatch.setattr(motif_fit, "evaluation_", replace(found, score=mixed))
+    path = motif_fit.report(tmp_path / "report.html", motif_rct.blind())
+    page = Words(path.read_text(encoding="utf-8"))
+    lead = page.text[: page.text.index("Effects by type of place")]
+    for words in ("by heart", "far from those of all", "not those that were measured", "lot would"):
+        assert words in lead
+    # Types, salience and map.
+    assert page.text.count("Rests on the model, and differences between places") == 3
+
+
+def test_where_nothing_speaks_against_the_model_nothing_is_said(page):
+    assert "Before reading on" not in page.text
+    assert "Rests on the model, and" not in page.text
