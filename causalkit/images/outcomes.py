@@ -198,9 +198,9 @@ def warn_of_shape(residuals: Floats) -> dict[str, float]:
     if is_misshapen(found):
         warn(
             f"what is left of the outcomes of the controls is skewed ({found['skew']:.1f}) "
-            f"or heavy-tailed (excess kurtosis {found['kurtosis']:.1f}). A mixture takes a long tail "
-            "for a type: trust the honest effects, and consider transforming the outcome (student_t "
-            "mends tails, not skew).",
+            f"or heavy-tailed (excess kurtosis {found['kurtosis']:.1f}). A mixture takes a long "
+            "tail for a type: trust the honest effects, and consider transforming the outcome "
+            "(student_t mends tails, not skew).",
             CausalKitWarning,
         )
     return found

@@ -104,8 +104,8 @@ def _opening(average: EffectResult, fit: "PixelMap", data: CausalData) -> str:
 def _types(fit: "PixelMap") -> str:
     if fit.n_clusters_ > 1:
         return (
-            f"The places were sorted by their images into {fit.n_clusters_} types, whose effects are "
-            "below."
+            f"The places were sorted by their images into {fit.n_clusters_} types, whose effects "
+            "are below."
         )
     return "No difference in effects by place was found: the model has one type, of all places."
 
