@@ -298,7 +298,7 @@ def test_the_summary_holds_its_numbers_in_80_columns_and_html():
     assert isinstance(found.table, pd.DataFrame)
 
 
-def test_columns_whose_rows_have_different_labels_are_refused():
+def test_columns_with_the_labels_of_rows_in_another_order_are_refused():
     y, t = pd.Series(np.arange(40.0)), pd.Series(np.arange(40) % 2)
-    with pytest.raises(ArgumentError, match="y and treatment have different indexes"):
+    with pytest.raises(ArgumentError, match="y and treatment have the same row labels"):
         ck.rate_test(lambda _, test: test, y, t[::-1], features=np.ones((40, 1)), seed=0)
