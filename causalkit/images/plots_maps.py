@@ -62,9 +62,12 @@ def plot_salience(
 
     Raises
     ------
-    ArgumentError
-        If ``found`` lacks ``value``, or a key is absent.
+    ArgumentError, ArgumentTypeError
+        If ``found`` is something else or lacks ``value``, or a key is absent.
     """
+    import xarray as xr
+
+    canvas.check_drawn(found, xr.Dataset, "plot_salience draws what salience() gives")
     names = [name for name in ("magnitude", "direction", "segment", "occlusion") if name in found]
     check_choice("value", value, names)
     store = _store(data, str(found.attrs["image"]))
@@ -139,7 +142,7 @@ def _peaks(heat: "xr.DataArray", keys: list[Any], chances: Floats, dim: str) -> 
 def plot_transport(
     shown: "TransportMap", *, ax: "Axes | None" = None, value: str = "effect", title: str = ""
 ) -> "Axes":
-    """Effects where the places are; those outside the training images as crosses.
+    """Effects where the places are; those unlike the trial's images as crosses.
 
     Places without coordinates stand on a grid in their order.
 
@@ -154,7 +157,15 @@ def plot_transport(
     -------
     Axes
         With the table of the places as ``plot_data``.
+
+    Raises
+    ------
+    ArgumentError, ArgumentTypeError
+        If ``shown`` is something else, or there is no such ``value``.
     """
+    from causalkit.images.transport import TransportMap
+
+    canvas.check_drawn(shown, TransportMap, "plot_transport draws what transport() gives")
     check_choice("value", value, VALUES)
     frame = shown.to_frame()
     ax = canvas.axes(ax, size=(6.6, 4.8), needed_by="plot_transport")

@@ -164,7 +164,7 @@ class TransportMap:
         return frame.assign(**columns)
 
     def plot(self, *, ax: "Axes | None" = None, value: str = "effect", title: str = "") -> "Axes":
-        """Map of the effects, with places outside the training images as crosses.
+        """Map of the effects, with places unlike the trial's images as crosses.
 
         Parameters
         ----------

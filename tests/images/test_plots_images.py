@@ -7,8 +7,9 @@ import xarray as xr
 
 import causalkit as ck
 from causalkit.data.images import ImageStore
-from causalkit.errors import ArgumentError, ExtrapolationWarning
+from causalkit.errors import ArgumentError, ArgumentTypeError, ExtrapolationWarning
 from causalkit.images import plot_salience
+from causalkit.images.plots_maps import plot_transport
 from causalkit.images.thumbnails import thumbnails
 
 pytestmark = pytest.mark.usefixtures("close_figures")
@@ -165,3 +166,11 @@ def test_maps_mark_places_outside_the_training_images(motif_fit):
     figure, given = plt.subplots()
     assert blind.plot(ax=given) is given
     assert figure.axes[0] is given
+
+
+@pytest.mark.parametrize("given", [None, 1.0, np.ones(3)])
+def test_pictures_of_something_else_are_refused(given, motif_rct):
+    with pytest.raises(ArgumentTypeError, match=r"draws what salience\(\) gives; got"):
+        plot_salience(given, motif_rct)
+    with pytest.raises(ArgumentTypeError, match=r"draws what transport\(\) gives; got"):
+        plot_transport(given)
