@@ -38,7 +38,7 @@ class Reading:
     @property
     def pays(self) -> bool:
         """Whether the ranking is worth more than chance explains."""
-        return self.rate is not None and self.rate.estimate > 0.0 and self.rate.p_value() < _SURE
+        return _pays(self.rate)
 
 
 def reading_of(fit: "PixelMap") -> Reading:
@@ -75,8 +75,11 @@ def reading_of(fit: "PixelMap") -> Reading:
         names = " and ".join(f"cluster {number}" for number in empty)
         doubts.append(f"Too few units that were not trained on are of {names} to say its effect.")
         reasons.append(f"hardly any unit that was not trained on is of {names}")
-    result = Reading(rate, tuple(doubts), "")
-    if fit.n_clusters_ > 1 and not result.pays:
+    if fit.n_clusters_ > 1 and not _pays(rate):
         reasons.insert(0, "differences between places that it predicts may be chance")
     caveat = f" Rests on the model, and {'; '.join(reasons)}." if reasons else ""
     return Reading(rate, tuple(doubts), caveat)
+
+
+def _pays(rate: RateResult | None) -> bool:
+    return rate is not None and rate.estimate > 0.0 and rate.p_value() < _SURE

@@ -54,7 +54,7 @@ def dose_averages(
     if code.kind != "continuous":
         found = arm_chances(coding, coded, settings, folds, learners[0])
         chances = clipped(found, coded.actions.arms[:, 0], coded)
-        facts["range of propensities"] = (float(chances.min()), float(chances.max()))
+        facts["range of propensities"] = (float(found.min()), float(found.max()))
     known = {
         place: DoseDensity.of(coding, coded, settings, folds, learners[1], place)
         for place in widths
