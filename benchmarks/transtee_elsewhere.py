@@ -9,7 +9,7 @@ from typing import Any
 AFTER = (
     "By the recipe of their own (first table), DRNet and VCNet come nearer to the numbers of the "
     "released code than trained as TransTEE is; TransTEE is below either.",
-    "Not compared on any design here: other networks on news and on graphs of molecules.",
+    "Not compared on any design here: other networks on graphs of molecules.",
 )
 
 
