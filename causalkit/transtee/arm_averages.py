@@ -91,10 +91,9 @@ def arm_averages(
         assert groups is not None
         basis, names = groups
         facts["contrast"] = tuple(word for word in words for _ in names)
-        by = [LinearScore(basis[:, None], basis[:, None], one[:, None]) for one in contrasts.T]
         return (
             tuple(f"{term}, {name}" if named else name for term in terms for name in names),
-            _solved(by, coded.weight),
+            _solved(_within(contrasts, basis), coded.weight),
             facts,
         )
     if estimand in ("att", "atc"):
@@ -103,13 +102,17 @@ def arm_averages(
             for place in others
         ]
         return terms, _solved(by, coded.weight), facts
-    ones = np.ones((coded.n, 1, 1))
-    by = [LinearScore(ones, ones, one[:, None]) for one in contrasts.T]
     plug_in = dict(zip(terms, np.average(effects, axis=0, weights=coded.weight), strict=True))
     told = ", ".join(f"{term} {value:.4g}" for term, value in plug_in.items())
     facts["notes"] = (*ASSUMES, f"Plug-in mean of the networks, no interval: {told}.")
     facts["diagnostics"]["plug-in"] = {term: float(value) for term, value in plug_in.items()}
-    return terms, _solved(by, coded.weight), facts
+    return terms, _solved(_within(contrasts, np.ones((coded.n, 1))), coded.weight), facts
+
+
+def _within(contrasts: Floats, groups: Floats) -> list[LinearScore]:
+    """Scores of the mean of every contrast ``(n, k)`` in every group, of indicators ``(n, g)``."""
+    basis = groups[:, None]
+    return [LinearScore(basis, basis, one[:, None]) for one in contrasts.T]
 
 
 def _place(column: str, levels: tuple[Any, ...], baseline: Any) -> int:
