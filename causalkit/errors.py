@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from numbers import Real
+from pathlib import Path
 from typing import Any
 
 
@@ -169,6 +170,13 @@ def check_flag(name: str, value: object) -> bool:
     if not isinstance(value, bool):
         raise ArgumentTypeError(f"{name} must be True or False, got {value!r}.")
     return value
+
+
+def check_folder(name: str, value: object) -> Path | None:
+    """Return the path of a folder that need not be there, or None."""
+    if value is None or isinstance(value, str | Path):
+        return None if value is None else Path(value)
+    raise ArgumentTypeError(f"{name} must be the path of a folder or None, got {value!r}.")
 
 
 def check_jobs(value: object) -> int:

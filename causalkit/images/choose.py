@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,9 @@ from causalkit.images.settings import MixtureChoice, Plan
 from causalkit.images.training import Recipe, Trial
 from causalkit.rng import stream
 from causalkit.typing import Floats, Ints
+
+if TYPE_CHECKING:
+    from causalkit.images.checkpoint import Checkpoint
 
 Advance = Callable[[str], None] | None
 N_FOLDS = 5
@@ -32,11 +35,14 @@ class FromPixels:
         Builds the encoder.
     trial : Trial
     recipe : Recipe
+    checkpoint : Checkpoint or None
+        Where trainings keep their state.
     """
 
     make: Callable[[], Any]
     trial: Trial
     recipe: Recipe
+    checkpoint: "Checkpoint | None" = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -141,6 +147,7 @@ def _members(
 ) -> tuple[Member, ...]:
     mixture = _mixture(choice, design, k)
     if isinstance(source, FromPixels):
+        kept = source.checkpoint
         return from_pixels(
             source.make,
             mixture,
@@ -150,6 +157,7 @@ def _members(
             source.recipe,
             plan,
             advance=advance,
+            checkpoint=None if kept is None else kept.within(f"clusters{k}"),
         )
     model = mixture(source.train.shape[1])
     features = source.train, source.select

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -105,6 +106,10 @@ class ImageEffectClusters(PixelMap):
     device : str, default "auto"
     precision : {"auto", "float32", "bf16"}, default "auto"
         Of the encoder's forward pass; everything else is float32 and above.
+    checkpoint : path, optional
+        Folder that keeps the state of training after every epoch, from which a fit that was
+        interrupted goes on exactly: fit again to the same data, by the same arguments, with a
+        number as ``random_state``. It may be removed when the fit is done.
     random_state : int, Generator, SeedSequence or None
     progress : None, True or callable
 
@@ -176,6 +181,7 @@ class ImageEffectClusters(PixelMap):
         recompute: bool = False,
         device: str = "auto",
         precision: Literal["auto", "float32", "bf16"] = "auto",
+        checkpoint: str | Path | None = None,
         random_state: RandomState = None,
         progress: Any = None,
     ) -> None:
@@ -208,6 +214,7 @@ class ImageEffectClusters(PixelMap):
         self.recompute = recompute
         self.device = device
         self.precision = precision
+        self.checkpoint = checkpoint
         self.random_state = random_state
         self.progress = progress
 
@@ -254,8 +261,8 @@ class ImageEffectClusters(PixelMap):
             if self.orthogonalize:
                 units = orthogonalised(units, parts, self.likelihood, seed=settings.plan.seed)
             tried = [
-                fit_members(self, images, seen, units, parts, encoder, settings)
-                for encoder in encoders
+                fit_members(self, images, seen, units, parts, encoder, settings, number=number)
+                for number, encoder in enumerate(encoders)
             ]
             scores = [fitted.members[0].score for fitted in tried]
             best = int(np.argmax(scores))

@@ -128,7 +128,7 @@ def embed_images(
     found = remembered(cache, attributes["digest"], made_of="images", by="embed_images")
     if found is not None:
         return found
-    from causalkit.images.training import represent
+    from causalkit.images.represent import represent
 
     values = represent(
         network.to(where),

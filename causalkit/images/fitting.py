@@ -73,7 +73,7 @@ class Fitted:
     def _seen(
         self, members: Sequence[Any], images: Images, positions: Ints, *others: Any
     ) -> list[Floats]:
-        from causalkit.images.training import represent_all
+        from causalkit.images.represent import represent_all
 
         distinct = {id(member.network): member.network for member in members}
         found = represent_all(
@@ -96,6 +96,8 @@ def fit_members(
     parts: Parts,
     encoder: ImageEncoder,
     settings: Settings,
+    *,
+    number: int = 0,
 ) -> Fitted:
     """Train the encoders and infer the mixture, with the number of clusters given or chosen.
 
@@ -109,7 +111,10 @@ def fit_members(
     parts : Parts
     encoder : ImageEncoder
     settings : Settings
+    number : int
+        Of the encoder, where several are tried: the name of its checkpoint.
     """
+    from causalkit.images.checkpoint import Checkpoint
     from causalkit.images.choose import FromFeatures, FromPixels, fit_or_choose
     from causalkit.images.training import Recipe, Trial
     from causalkit.images.untrained import projected
@@ -128,7 +133,14 @@ def fit_members(
         augment=estimator.augment,
         precision=settings.precision,
     )
-    source: FromPixels | FromFeatures = FromPixels(make, trial, recipe)
+    checkpoint = None
+    if settings.checkpoint is not None:
+        facts = {
+            "pixels": seen.digest,
+            **{name: getattr(estimator, name) for name in ("temporal", "nan_policy")},
+        }
+        checkpoint = Checkpoint(settings.checkpoint / f"encoder{number}", facts)
+    source: FromPixels | FromFeatures = FromPixels(make, trial, recipe, checkpoint)
     if not encoder.trained:
         source = projected(
             make, trial, (train, select), estimator.n_components, recipe, settings.plan.seed

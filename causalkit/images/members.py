@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -31,6 +31,9 @@ from causalkit.images.training import Recipe, Trained, Trial, train
 from causalkit.images.variational import Gaussian, curvature_root, fit_full_rank, maximum
 from causalkit.rng import seed_of
 from causalkit.typing import Floats, Ints
+
+if TYPE_CHECKING:
+    from causalkit.images.checkpoint import Checkpoint
 
 _FLAT_FEATURE = 1e-8
 _DRAWS_AT_ONCE = 50
@@ -154,6 +157,7 @@ def from_pixels(
     plan: Plan,
     *,
     advance: Callable[[str], None] | None = None,
+    checkpoint: "Checkpoint | None" = None,
 ) -> tuple[Member, ...]:
     """Train an encoder with the effects, from several starts.
 
@@ -167,6 +171,7 @@ def from_pixels(
         Sample, training and selection rows, arrays, and how to.
     advance : callable, optional
         Told of every epoch.
+    checkpoint : Checkpoint, optional
     """
     with torch.random.fork_rng(devices=[]):
         model = mixture(int(make().n_features))  # type: ignore[arg-type]
@@ -179,6 +184,7 @@ def from_pixels(
             recipe,
             seed=seed_of(plan.seed, "restart", number),
             advance=advance,
+            checkpoint=None if checkpoint is None else checkpoint.within(f"start{number}"),
         )
         for number in range(plan.n_restarts)
     ]

@@ -31,7 +31,7 @@ from causalkit.images.fitting import Fitted
 from causalkit.images.inputs import check_keys
 from causalkit.images.mixture import type_log_probs
 from causalkit.images.model import Mixture
-from causalkit.images.training import forward, not_finite
+from causalkit.images.represent import forward, not_finite
 from causalkit.inference.arguments import check_number
 from causalkit.optional import require
 from causalkit.typing import Ints, Singles

@@ -326,7 +326,9 @@ def _arguments(estimator: Any) -> dict[str, Any]:
     """Arguments that plain text can hold; encoder, generators and functions are left out."""
     found = {}
     for name, value in estimator.get_params(deep=False).items():
-        if isinstance(value, date | np.datetime64) or (name == "device" and value is not None):
+        if isinstance(value, date | np.datetime64 | Path) or (
+            name == "device" and value is not None
+        ):
             value = str(value)
         if isinstance(value, list | tuple | np.ndarray):
             value = tuple(map(plain, value))

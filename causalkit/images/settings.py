@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 from numbers import Real
+from pathlib import Path
 from typing import Any
 
 from causalkit.device import PRECISIONS, autocast_type, resolve_device
-from causalkit.errors import ArgumentError, check_choice, check_count, check_flag
+from causalkit.errors import ArgumentError, check_choice, check_count, check_flag, check_folder
 from causalkit.images.model import LATENT_LEVELS, LIKELIHOODS
 from causalkit.images.survey import NAN_POLICIES
 
@@ -81,12 +82,14 @@ class Settings:
     plan : Plan
     device : torch.device
     precision : torch dtype or None
+    checkpoint : Path or None
     """
 
     mixture: MixtureChoice
     plan: Plan
     device: Any
     precision: Any
+    checkpoint: Path | None
 
     @classmethod
     def of(cls, estimator: Any, *, seed: int) -> "Settings":
@@ -113,6 +116,7 @@ class Settings:
             plan=plan_of(estimator, seed=seed, inferences=INFERENCES),
             device=device,
             precision=autocast_type(estimator.precision, device, _WIDTH),
+            checkpoint=check_folder("checkpoint", estimator.checkpoint),
         )
 
 

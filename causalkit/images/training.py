@@ -1,21 +1,24 @@
 """Train an encoder and the mixture's parameters together, at the posterior mode."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from causalkit.errors import CausalKitWarning, DataError, Problem, TrainingError
+from causalkit.errors import CausalKitWarning, TrainingError
 from causalkit.images.batches import Batch, Images, Lens, Rows, batches
 from causalkit.images.mixture import Sample, log_likelihood, log_prior, start
 from causalkit.images.model import Mixture
+from causalkit.images.represent import forward, represent
 from causalkit.rng import seed_of, stream
 from causalkit.typing import Floats, Ints
 from causalkit.warn import warn
+
+if TYPE_CHECKING:
+    from causalkit.images.checkpoint import Checkpoint
 
 _WEIGHT_DECAY = 1e-4
 _SCALAR_RATE = 10.0  # effects and noise move on the scale of the outcome, not that of weights
@@ -129,6 +132,7 @@ def train(
     *,
     seed: int,
     advance: Callable[[str], None] | None = None,
+    checkpoint: "Checkpoint | None" = None,
 ) -> Trained:
     """Train one network from one start, to the end of the schedule.
 
@@ -147,52 +151,84 @@ def train(
     seed : int
     advance : callable, optional
         Told of every epoch.
+    checkpoint : Checkpoint, optional
+        Where the state is kept after every epoch, and taken up again.
 
     Raises
     ------
     TrainingError
         If the loss is not finite; names step and images.
+    StorageError
+        If the checkpoint is of another training, or its folder cannot be used.
     """
-    with torch.random.fork_rng(devices=[]):
+    device = trial.lens.device
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        # Layers that draw random numbers in training, as dropout does, go on from this seed.
         torch.manual_seed(seed_of(seed, "weights") % 2**63)
-        network = make().to(trial.lens.device)
-    generator = torch.Generator().manual_seed(seed_of(seed, "augment") % 2**63)
-    loop = _Loop(network, model, trial, parts[0], recipe, generator)
-    rng = stream(seed, "order")
-    history = []
-    for epoch in range(recipe.epochs):
-        network.train()
-        fitted = [
-            loop.step(batch)
-            for batch in batches(trial.images, parts[0], size=recipe.batch_size, rng=rng)
-        ]
-        network.eval()
-        score = loop.score(parts[1])
-        history.append((float(np.sum(fitted)) / parts[0].order.size, score))
-        if advance is not None:
-            advance(f"epoch {epoch + 1}: selection {score:.4f}")
-    return Trained(network, loop.theta.detach()[0], history[-1][1], tuple(history))
+        loop = Loop(make().to(device), model, trial, parts[0], recipe, seed)
+        keeper = None if checkpoint is None else checkpoint.keeper(loop, parts[1])
+        if keeper is not None:
+            keeper.restore(loop)
+        for epoch in range(recipe.epochs):
+            if epoch >= len(loop.history):
+                loop.epoch(parts[1])
+                if keeper is not None:
+                    keeper.save(loop)
+            if advance is not None:
+                advance(f"epoch {epoch + 1}: selection {loop.history[epoch][1]:.4f}")
+    loop.network.eval()
+    score = loop.history[-1][1]
+    return Trained(loop.network, loop.theta.detach()[0], score, tuple(loop.history))
 
 
 @dataclass(slots=True, eq=False)
-class _Loop:
-    """Parameters, optimiser and schedule of one training."""
+class Loop:
+    """Parameters, optimiser and schedule of one training, and how far it is.
+
+    Attributes
+    ----------
+    network : Module
+    model : Mixture
+    trial : Trial
+    rows : Rows
+        Of the training.
+    recipe : Recipe
+    seed : int
+    generator : torch.Generator
+        Of starts and augmentation.
+    order : Generator
+        Of batches.
+    weights, scalars : Parameter
+        Of the mixture.
+    adam, schedule
+    n_parts : int
+        Into which a batch is cut to fit the device.
+    n_steps : int
+        So far.
+    history : list of (float, float)
+        Mean log-likelihood of the training rows, and score of the selection rows, by epoch.
+    """
 
     network: nn.Module
     model: Mixture
     trial: Trial
     rows: Rows
     recipe: Recipe
-    generator: torch.Generator
+    seed: int
+    generator: torch.Generator = field(init=False)
+    order: np.random.Generator = field(init=False)
     weights: nn.Parameter = field(init=False)
     scalars: nn.Parameter = field(init=False)
     adam: Any = field(init=False)
     schedule: Any = field(init=False)
     n_parts: int = field(default=1, init=False)
     n_steps: int = field(default=0, init=False)
+    history: list[tuple[float, float]] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
-        theta = start(self.model, self.generator).to(self.trial.lens.device)
+        self.generator = torch.Generator().manual_seed(seed_of(self.seed, "augment") % 2**63)
+        self.order = stream(self.seed, "order")
+        theta = start(self.model, self.generator).to(self.device)
         self.weights = nn.Parameter(theta[:, : self.model.n_weights].clone())
         self.scalars = nn.Parameter(theta[:, self.model.n_weights :].clone())
         rate = self.recipe.learning_rate
@@ -210,8 +246,23 @@ class _Loop:
         )
 
     @property
+    def device(self) -> Any:
+        """Of network and parameters."""
+        return self.trial.lens.device
+
+    @property
     def theta(self) -> Tensor:
+        """Parameters of the mixture ``(1, P)``."""
         return torch.cat([self.weights, self.scalars], dim=1)
+
+    def epoch(self, select: Rows) -> None:
+        """One pass over the training images, then the score of the selection rows."""
+        self.network.train()
+        size = self.recipe.batch_size
+        shuffled = batches(self.trial.images, self.rows, size=size, rng=self.order)
+        fitted = [self.step(batch) for batch in shuffled]
+        self.network.eval()
+        self.history.append((float(np.sum(fitted)) / self.rows.order.size, self.score(select)))
 
     def step(self, batch: Batch) -> float:
         """One step; a batch that does not fit the device is halved, with the same gradient."""
@@ -267,85 +318,6 @@ class _Loop:
             sample = self.trial.sample(features, batch.rows, batch.inverse)
             total += float(log_likelihood(self.model, self.theta, sample).sum())
         return total / rows.order.size
-
-
-def forward(network: nn.Module, pixels: Tensor, precision: Any) -> Tensor:
-    """Features in float32, computed below it if ``precision`` says so."""
-    lower = (
-        nullcontext() if precision is None else torch.autocast(pixels.device.type, dtype=precision)
-    )
-    with lower:
-        features: Tensor = network(pixels)
-    return features.to(torch.float32)
-
-
-def represent(
-    network: nn.Module,
-    lens: Lens,
-    images: Images,
-    positions: Ints,
-    *,
-    batch_size: int,
-    precision: Any = None,
-) -> Floats:
-    """Features of some images, ``(m, d)`` in ascending order of ``positions``.
-
-    Raises
-    ------
-    TrainingError
-        As :func:`represent_all`.
-    """
-    return represent_all(
-        [network], lens, images, positions, batch_size=batch_size, precision=precision
-    )[0]
-
-
-@torch.no_grad()
-def represent_all(
-    networks: Sequence[nn.Module],
-    lens: Lens,
-    images: Images,
-    positions: Ints,
-    *,
-    batch_size: int,
-    precision: Any = None,
-) -> list[Floats]:
-    """As :func:`represent`, by several networks that share one reading of the images.
-
-    Raises
-    ------
-    DataError
-        If pixels are missing, and the fit has no rule for that.
-    TrainingError
-        If a network gives values that are not finite of pixels that are.
-    """
-    for network in networks:
-        network.eval()
-    parts: list[list[Floats]] = [[] for _ in networks]
-    for which, raw in images.in_order(positions, batch_size):
-        pixels = lens.pixels(raw)
-        for found, network in zip(parts, networks, strict=True):
-            values = forward(network, pixels, precision).cpu().numpy().astype(np.float64)
-            wrong = ~np.isfinite(values).all(axis=1)
-            if wrong.any():
-                raise not_finite(images, which[wrong], raw[wrong])
-            found.append(values)
-    return [np.concatenate(found) for found in parts]
-
-
-def not_finite(images: Images, positions: Ints, pixels: Any) -> DataError | TrainingError:
-    """Why some features are not finite: the pixels are not, or the encoder makes them so."""
-    keys = np.asarray(images.store.keys)[positions[:3]].tolist()
-    if np.isfinite(pixels).all():
-        return TrainingError(
-            f"the encoder gives values that are not finite (images {keys} among others); look at "
-            "its weights, and at what it expects of the bands."
-        )
-    message = (
-        f"pixels of {images.store.name!r} are missing or infinite (images {keys} among others); "
-        "fill them, or fit with nan_policy='mean' or 'mask'."
-    )
-    return DataError(Problem("E15-image-nonfinite", message, images.store.name))
 
 
 def turned(pixels: Tensor, generator: torch.Generator) -> Tensor:

@@ -6,7 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from causalkit.device import PRECISIONS, resolve_device
-from causalkit.errors import ArgumentError, check_choice, check_count, check_flag
+from causalkit.errors import (
+    ArgumentError,
+    check_choice,
+    check_count,
+    check_flag,
+    check_folder,
+)
 from causalkit.inference.arguments import check_between
 from causalkit.transtee.baseline_shapes import Baseline
 from causalkit.transtee.families import FAMILIES
@@ -122,7 +128,7 @@ class Settings:
             precision=e.precision,
             compile=e.compile,
             deterministic=e.deterministic,
-            checkpoint=None if e.checkpoint is None else Path(e.checkpoint),
+            checkpoint=check_folder("checkpoint", e.checkpoint),
             seed=seed,
             progress=e.progress,
             action_encoder=OwnModule.of("action_encoder", e.action_encoder),

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import causalkit as ck
-from causalkit.images import choose, training
+from causalkit.images import choose, represent
 from causalkit.images.choose import _compared, _error_of_mean
 from causalkit.images.mixture import Sample, log_likelihood, parts_of, type_log_probs
 from causalkit.images.model import Mixture
@@ -77,8 +77,8 @@ def test_every_look_at_the_images_has_the_precision_that_was_asked_for(monkeypat
         looked.append(precision)
         return whole(*given, precision=precision, **more)
 
-    whole = training.represent_all
-    monkeypatch.setattr(training, "represent_all", represent_all)
+    whole = represent.represent_all
+    monkeypatch.setattr(represent, "represent_all", represent_all)
     fast = {"epochs": 1, "n_restarts": 1, "inference": "map", "n_ensemble": 1, "random_state": 0}
     arguments = fast | {"n_clusters": "auto", "max_clusters": 2, "precision": "bf16"}
     data = ck.generators.image_rct(3, n_images=520, size=8).blind()
