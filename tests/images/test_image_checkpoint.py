@@ -1,6 +1,7 @@
 """Training that was interrupted goes on exactly where it was, and only where it is the same."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -18,6 +19,13 @@ SHORT = {"epochs": 4, "n_restarts": 2, "inference": "map", "n_ensemble": 1, "ran
 @pytest.fixture(scope="module")
 def rct():
     return ck.generators.image_rct(1, n_images=520, size=16).blind()
+
+
+@pytest.fixture(scope="module")
+def kept(rct, tmp_path_factory):
+    """Folder of a training that is done, and all that the fit says."""
+    folder = tmp_path_factory.mktemp("kept")
+    return folder, everything(estimator(checkpoint=folder).fit(rct))
 
 
 class Wavering(nn.Module):
@@ -73,8 +81,7 @@ def interrupt_after(monkeypatch, n_epochs):
 
 
 @pytest.mark.parametrize("n_epochs", [1, 4, 6])
-def test_an_interrupted_fit_goes_on_to_the_same_numbers(rct, tmp_path, monkeypatch, n_epochs):
-    whole = everything(estimator().fit(rct))
+def test_an_interrupted_fit_goes_on_to_the_same_numbers(rct, tmp_path, kept, monkeypatch, n_epochs):
     with monkeypatch.context() as patched:
         interrupt_after(patched, n_epochs)
         with pytest.raises(KeyboardInterrupt):
@@ -84,16 +91,20 @@ def test_an_interrupted_fit_goes_on_to_the_same_numbers(rct, tmp_path, monkeypat
     monkeypatch.setattr(
         training.Loop, "step", lambda self, batch: steps.append(1) or real(self, batch)
     )
-    same(everything(estimator(checkpoint=tmp_path).fit(rct)), whole)
+    same(everything(estimator(checkpoint=tmp_path).fit(rct)), kept[1])
     per_epoch = 5  # 260 images in batches of 64
     assert len(steps) == (2 * SHORT["epochs"] - n_epochs) * per_epoch
 
 
-def test_a_finished_training_is_not_done_again(rct, tmp_path, monkeypatch):
+def test_keeping_the_state_changes_nothing(rct, kept):
+    same(everything(estimator().fit(rct)), kept[1])
+
+
+def test_a_finished_training_is_not_done_again(rct, kept, monkeypatch):
     told = []
-    whole = everything(estimator(checkpoint=tmp_path).fit(rct))
+    folder, whole = kept
     monkeypatch.setattr(training.Loop, "step", None)
-    same(everything(estimator(checkpoint=tmp_path, progress=told.append).fit(rct)), whole)
+    same(everything(estimator(checkpoint=folder, progress=told.append).fit(rct)), whole)
     assert sum("epoch" in text for text in told) == 2 * SHORT["epochs"]
 
 
@@ -106,7 +117,7 @@ def test_each_number_of_clusters_and_encoder_has_its_own(rct, tmp_path):
         n_restarts=1,
         epochs=1,
     ).fit(rct)
-    assert fit.encoder_.name in ("wavering", "filters-16x5", *fit.diagnostics_["encoders"])
+    assert len(fit.diagnostics_["encoders"]) == 2
     found = {str(path.parent.relative_to(tmp_path)) for path in tmp_path.rglob("config.json")}
     assert found == {f"encoder{e}/clusters{k}/start0" for e in (0, 1) for k in (1, 2)}
 
@@ -123,23 +134,21 @@ def test_each_number_of_clusters_and_encoder_has_its_own(rct, tmp_path):
         ({"encoder": "cnn"}, "encoder"),
     ],
 )
-def test_a_checkpoint_of_other_arguments_is_refused(rct, tmp_path, change, named):
-    estimator(checkpoint=tmp_path).fit(rct)
+def test_a_checkpoint_of_other_arguments_is_refused(rct, kept, change, named):
     with pytest.raises(StorageError, match=r"what differs: .*" + named) as told:
-        estimator(checkpoint=tmp_path, **change).fit(rct)
+        estimator(checkpoint=kept[0], **change).fit(rct)
     assert ("must be a number" in str(told.value)) == (named == "random_state")
 
 
-def test_a_checkpoint_of_other_data_is_refused(rct, tmp_path):
-    estimator(checkpoint=tmp_path).fit(rct)
+def test_a_checkpoint_of_other_data_is_refused(rct, kept):
     outcome = rct.frame["y"].to_numpy(copy=True)
     outcome[0] += 1.0
     with pytest.raises(StorageError, match="what differs: data"):
-        estimator(checkpoint=tmp_path).fit(rct.assign(y=outcome))
+        estimator(checkpoint=kept[0]).fit(rct.assign(y=outcome))
 
 
-def test_a_checkpoint_of_other_pixels_is_refused(rct, tmp_path):
-    fit = estimator(checkpoint=tmp_path).fit(rct)
+def test_a_checkpoint_of_other_pixels_is_refused(rct, kept):
+    fit = estimator(checkpoint=kept[0]).fit(rct)
     # One pixel of a place that is evaluated: nothing that training has seen.
     pixels = rct.arrays["image"].copy(deep=True)
     place = fit.parts_.evaluate[0]
@@ -154,20 +163,19 @@ def test_a_checkpoint_of_other_pixels_is_refused(rct, tmp_path):
         arrays=other,
     )
     with pytest.raises(StorageError, match="what differs: pixels"):
-        estimator(checkpoint=tmp_path).fit(moved)
+        estimator(checkpoint=kept[0]).fit(moved)
 
 
-def test_a_checkpoint_of_another_schema_is_refused(rct, tmp_path):
-    estimator(checkpoint=tmp_path).fit(rct)
+def test_a_checkpoint_of_another_schema_is_refused(rct, kept, tmp_path):
+    shutil.copytree(kept[0], tmp_path, dirs_exist_ok=True)
     for path in tmp_path.rglob("config.json"):
         path.write_text(json.dumps(json.loads(path.read_text()) | {"schema": 0}))
     with pytest.raises(StorageError, match="schema"):
         estimator(checkpoint=tmp_path).fit(rct)
 
 
-def test_a_state_that_is_cut_short_leaves_the_former(rct, tmp_path, monkeypatch):
+def test_a_state_that_is_cut_short_leaves_the_former(rct, tmp_path, kept, monkeypatch):
     """A kill while the state is written loses the last epoch, and no more."""
-    whole = everything(estimator().fit(rct))
     saves = []
     real = Keeper.save
 
@@ -181,7 +189,7 @@ def test_a_state_that_is_cut_short_leaves_the_former(rct, tmp_path, monkeypatch)
     with pytest.raises(TypeError):
         estimator(checkpoint=tmp_path).fit(rct)
     monkeypatch.undo()
-    same(everything(estimator(checkpoint=tmp_path).fit(rct)), whole)
+    same(everything(estimator(checkpoint=tmp_path).fit(rct)), kept[1])
 
 
 def test_the_folder_is_a_path(rct, tmp_path):
@@ -190,10 +198,11 @@ def test_the_folder_is_a_path(rct, tmp_path):
 
 
 def test_dropout_is_seeded(rct):
-    torch.manual_seed(0)
-    one = everything(estimator(n_restarts=1).fit(rct))
-    torch.manual_seed(1)
-    same(everything(estimator(n_restarts=1).fit(rct)), one)
+    fits = []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        fits.append(everything(estimator(n_restarts=1, epochs=1).fit(rct)))
+    same(*fits)
 
 
 def test_a_saved_fit_keeps_the_name_of_the_folder(rct, tmp_path):
