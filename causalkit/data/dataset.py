@@ -282,8 +282,8 @@ class CausalData:
     def assign(self, **columns: Any) -> "CausalData":
         """Add or replace columns; new ones have the role ``extra`` until given another.
 
-        Values are scalars, sequences in row order (row labels are ignored) or functions of the
-        table. Those of a treatment whose kind was declared must be of that kind.
+        Values are scalars, sequences in row order, series that row labels put in this order, or
+        functions of the table. New values of a treatment must be of its kind if that was declared.
         """
         return views.assign(self, columns)
 

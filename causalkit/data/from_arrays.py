@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from causalkit.data.alignment import check_one_order
 from causalkit.data.build import from_frame
 from causalkit.data.dataset import CausalData
 from causalkit.errors import ArgumentError
@@ -31,6 +32,7 @@ def from_arrays(
     ----------
     Y, T : (n,) or (n, k) arrays
         Outcome and treatment, named ``y`` and ``d`` (``y1``, ``y2``, ... if there are several).
+        Rows go by position; pandas objects that have the same row labels must be in one order.
     X, Z : (n, p), (n, L) arrays, optional
         Covariates and instruments, named ``x1``, ... and ``z1``, ...; tables keep their names.
     names : list of str, or mapping of role to list of str, optional
@@ -43,7 +45,7 @@ def from_arrays(
     Raises
     ------
     ArgumentError
-        If lengths differ.
+        If lengths differ, or row labels say that the orders do.
     DataError
         Once, with every problem found.
 
@@ -59,6 +61,9 @@ def from_arrays(
     unknown = set(chosen) - set(given)
     if unknown:
         raise ArgumentError(f"names takes {', '.join(given)}, got {min(unknown)!r}.")
+    ids = {"unit": unit, "time": time, "cluster": cluster, "weights": weights, "strata": strata}
+    by_row = {"Y": Y, "T": T, "X": X, "Z": Z, **ids}
+    check_one_order(**by_row)
     columns: dict[str, Any] = {}
     roles: dict[str, Any] = {}
     n = len(_columns("outcome", Y)[0])
@@ -69,12 +74,17 @@ def from_arrays(
         made = _names(role, letter, values, len(parts), chosen.get(role))
         columns |= {name: _of_length(name, part, n) for name, part in zip(made, parts, strict=True)}
         roles[role] = made
-    ids = {"unit": unit, "time": time, "cluster": cluster, "weights": weights, "strata": strata}
     for role, values in ids.items():
         if values is not None:
             columns[role] = _of_length(role, values, n)
             roles[role] = role
-    return from_frame(pd.DataFrame(columns), **roles, **arguments)
+    return from_frame(pd.DataFrame(columns, index=_labels(by_row)), **roles, **arguments)
+
+
+def _labels(by_row: Mapping[str, Any]) -> Any:
+    """Row labels of those that have some, where they agree."""
+    found = [one.index for one in by_row.values() if isinstance(one, pd.Series | pd.DataFrame)]
+    return found[0] if found and all(one.equals(found[0]) for one in found) else None
 
 
 def _columns(role: str, values: Any) -> list[Any]:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from causalkit.data.admit import Policy, admit, rows_of
+from causalkit.data.alignment import in_row_order
 from causalkit.data.candidate import plain
 from causalkit.data.kinds import as_declared
 from causalkit.data.roles import Roles, fits_kind, infer_kind, role_columns, with_kinds
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 def subset(data: "CausalData", rows: Any) -> "CausalData":
     """Some rows, not checked again."""
+    if isinstance(rows, pd.Series) and pd.api.types.is_bool_dtype(rows):
+        rows = in_row_order(data, rows, what="the mask")
     index = positions(rows, data.n)
     return replace(
         data,
@@ -37,7 +40,7 @@ def keep_where(data: "CausalData", keep: Any) -> "CausalData":
     if isinstance(keep, str):
         mask = _evaluated(data.frame, keep)
     else:
-        mask = keep(data.frame) if callable(keep) else keep
+        mask = keep(data.frame) if callable(keep) else in_row_order(data, keep, what="the mask")
     mask = np.asarray(mask)
     if mask.dtype != bool or mask.shape != (data.n,):
         raise ArgumentError(
@@ -67,7 +70,10 @@ def assign(data: "CausalData", columns: Mapping[str, Any]) -> "CausalData":
     """More columns, or other values of some."""
     frame = data.frame
     for name, given in columns.items():
-        made = given(frame) if callable(given) else given
+        if callable(given):
+            made = given(frame)
+        else:
+            made = in_row_order(data, given, what=f"column {name!r}")
         values: Any = made.array if isinstance(made, pd.Series) else made
         if np.ndim(values) > 0 and len(values) != data.n:
             raise ArgumentError(

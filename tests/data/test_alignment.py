@@ -90,3 +90,52 @@ def test_two_inputs_with_the_same_labels_must_have_them_in_one_order():
     message = r"a and c have the same row labels.*c\.loc\[a\.index\].*row order of a, pass"
     with pytest.raises(ArgumentError, match=message):
         check_one_order(a=TABLE["g"], b=NAMED["g"], c=TABLE["g"].iloc[ORDER])
+
+
+@pytest.mark.parametrize("frame", [NAMED, NAMED.iloc[ORDER]])
+def test_assigned_columns_and_masks_find_their_rows_by_label(frame):
+    data = data_of(frame)
+    shuffled = NAMED["g"].iloc[ORDER[::-1]]
+    np.testing.assert_array_equal(data.assign(z=shuffled).frame["z"], data.frame["g"])
+    np.testing.assert_array_equal(data.filter(shuffled > 3).frame["g"], frame["g"][frame["g"] > 3])
+    np.testing.assert_array_equal(data.subset(shuffled > 3).frame["g"], frame["g"][frame["g"] > 3])
+    # A mask of the whole table does for data of some of its rows.
+    some = data.filter(lambda own: own["g"] != 5)
+    np.testing.assert_array_equal(
+        some.filter(NAMED["g"] > 3).frame["g"], [g for g in frame["g"] if g > 3 and g != 5]
+    )
+    # Functions see the frame of the data, and what comes without labels is in its order.
+    np.testing.assert_array_equal(data.assign(z=lambda own: own["g"]).frame["z"], data.frame["g"])
+    np.testing.assert_array_equal(data.assign(z=data.frame["g"]).frame["z"], data.frame["g"])
+    np.testing.assert_array_equal(
+        data.assign(z=shuffled.to_numpy()).frame["z"], shuffled.to_numpy()
+    )
+
+
+def test_labels_of_other_rows_are_refused_by_name_of_the_column():
+    data = data_of(NAMED)
+    other = pd.Series(1.0, index=list("stuvwxyz"))
+    with pytest.raises(ArgumentError, match=r"column 'z' has row labels \('s', 't', 'u', ...\)"):
+        data.assign(z=other)
+    for view in (data.filter, data.subset):
+        with pytest.raises(ArgumentError, match="the mask has row labels"):
+            view(other > 0)
+
+
+def test_arrays_with_the_same_labels_must_be_in_one_order():
+    y, t, x = NAMED["y"], NAMED["d"], NAMED[["g"]]
+    with pytest.raises(ArgumentError, match="Y and T have the same row labels in another order"):
+        CausalData.from_arrays(y, t.iloc[ORDER], x)
+    with pytest.raises(ArgumentError, match="Y and weights have the same row labels"):
+        CausalData.from_arrays(y, t, x, weights=(1.0 + x["g"]).iloc[ORDER])
+    with pytest.raises(ArgumentError, match="Y and X have the same row labels"):
+        CausalData.from_arrays(y, t.to_numpy(), x.iloc[ORDER])
+
+
+def test_arrays_keep_the_labels_that_they_agree_on():
+    y, t, x = (NAMED[name].iloc[ORDER] for name in ("y", "d", "g"))
+    data = CausalData.from_arrays(y, t.to_numpy(), x)
+    np.testing.assert_array_equal(placed(data, NAMED["g"]), ORDER)
+    numbered = CausalData.from_arrays(y, t.reset_index(drop=True), x)
+    with pytest.raises(ArgumentError, match="groups has row labels"):
+        placed(numbered, NAMED["g"])
