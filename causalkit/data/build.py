@@ -11,6 +11,7 @@ from causalkit.data.checks import VALUES, Check, absent_column
 from causalkit.data.dataset import CausalData
 from causalkit.data.intake import column_names, row_labels, to_pandas
 from causalkit.data.roles import Roles, WeightKind, role_columns
+from causalkit.data.table_names import check_table_names
 from causalkit.data.truth import Truth, truth_of_rows
 from causalkit.errors import ArgumentError, ArgumentTypeError, DataError
 
@@ -93,7 +94,9 @@ def from_frame(
         that name holds the unit, or the row number if there is no unit. A numpy array needs names
         for its dimensions: ``xr.DataArray(pixels, dims=("obs", "band", "y", "x"))``.
     tables : mapping of str to DataFrame or table, optional
-        As ``df``: edges of a graph, or what describes the items of a structured treatment.
+        As ``df``: ``<column>_edges`` and ``<column>_nodes`` of a graph, or what describes the items
+        of a structured treatment: ``<treatment>_vectors``, ``_steps``, or ``_nodes`` with
+        ``_edges``. A table of another name is refused, as nothing would read it.
     truth : Truth, optional
         For simulated data.
     name : str, optional
@@ -150,6 +153,8 @@ def from_frame(
     for role in ("outcome", "treatment"):
         if not roles.columns(role):
             raise ArgumentError(f"name at least one {role} column: {role}=...")
+    beside = tables_given(tables, graph)
+    check_table_names(beside, roles)
     policy = Policy(
         missing=missing,
         on_duplicate=on_duplicate,
@@ -163,7 +168,7 @@ def from_frame(
         policy,
         known=column_names(df),
         arrays=None if arrays is None else arrays_given(arrays),
-        tables=tables_given(tables, graph),
+        tables=beside,
         truth=truth,
         name=name,
         labels=row_labels(df, on_duplicate),

@@ -12,6 +12,7 @@ from causalkit.data.checks import absent_column, several_columns
 from causalkit.data.dataset import CausalData
 from causalkit.data.intake import column_names, row_labels, to_pandas
 from causalkit.data.roles import FRAME_ROLES, Roles, role_columns
+from causalkit.data.table_names import check_table_names
 from causalkit.data.terms import Term, read_part, split_formula
 from causalkit.errors import ArgumentError, DataError
 
@@ -137,6 +138,7 @@ def from_formula(formula: str, df: Any, **arguments: Any) -> CausalData:
         {name: frame[name] for name in raw if name in frame} | made, index=frame.index
     )
     full = replace(roles, **named)
+    check_table_names(facts["tables"], full)
     known = [*column_names(df), *made]
     facts["labels"] = row_labels(df, options.get("on_duplicate", "raise"))
     return built(table, full, Policy(**options), known=known, spec=spec, **facts)

@@ -235,8 +235,9 @@ def library_of(data: CausalData, column: str, *, like: Library | None = None) ->
     Raises
     ------
     DataError
-        If no table is there, or none like that of training; if an item is there twice, a feature
-        is not a finite number, or an edge names a node that is not there.
+        If no table is there, several that each say what items are, none like that of training, or
+        nodes without edges; if an item is there twice, a feature is not a finite number, or an edge
+        names a node that is not there.
     """
     tables = data.tables
     there = [kind for kind, rest in TABLES.items() if f"{column}_{rest}" in tables]
@@ -251,6 +252,16 @@ def library_of(data: CausalData, column: str, *, like: Library | None = None) ->
             )
         )
     if like is None:
+        if len(there) > 1:
+            named = ", ".join(f"{column}_{TABLES[kind]}" for kind in there)
+            raise DataError(
+                Problem(
+                    "E02-duplicate-role",
+                    f"the tables {named} each say what the items of {column!r} are, and one is "
+                    "read; leave out the others.",
+                    column,
+                )
+            )
         return _READERS[there[0]](data, column, None)
     if like.kind not in there:
         raise DataError(
@@ -319,7 +330,18 @@ def _read(
 
 def _graphs(data: CausalData, column: str, like: Library | None) -> Library:
     nodes = data.tables[f"{column}_nodes"]
-    edges = data.tables.get(f"{column}_edges", pd.DataFrame(columns=[column, "source", "target"]))
+    if f"{column}_edges" not in data.tables:
+        raise DataError(
+            Problem(
+                "E01-missing-column",
+                f"the table {column}_nodes has no {column}_edges beside it, which says how nodes "
+                f"hang together; pass it, with the columns {column}, source and target, or, where "
+                "no graph has an edge, an empty table: "
+                f"tables={{..., '{column}_edges': pd.DataFrame()}}.",
+                column,
+            )
+        )
+    edges = data.tables[f"{column}_edges"]
     names = feature_names(nodes, (column, "node")) if like is None else like.names
     types = known_types(data, column, CODE) if like is None else like.types
     found = read_graphs(nodes, edges, column, code=CODE, names=names, types=types)

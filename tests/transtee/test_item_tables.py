@@ -157,8 +157,23 @@ def test_an_edge_counts_once_however_it_is_given():
     np.testing.assert_array_equal(once.edges, twice.edges)
     # Eight graphs of two edges, in both directions.
     assert once.edges.shape == (2, 32)
-    bare = library_of(data_of(mol_nodes=tables["mol_nodes"]), "mol")
+    bare = library_of(data_of(**(tables | {"mol_edges": pd.DataFrame()})), "mol")
     assert bare.edges.shape == (2, 0)
+
+
+def test_graphs_without_a_table_of_edges_are_refused():
+    data = data_of(mol_nodes=graphs()["mol_nodes"])
+    words = r"mol_nodes has no mol_edges beside it.*'mol_edges': pd\.DataFrame\(\)"
+    with pytest.raises(DataError, match=words):
+        ck.TransTEE(**SMALL).fit(data)
+    whole = data_of(**graphs())
+    with pytest.raises(DataError, match=words):
+        ck.TransTEE(**(SMALL | {"max_epochs": 1})).fit(whole).predict(data, treatment="m1")
+
+
+def test_items_are_told_by_one_table():
+    with pytest.raises(DataError, match="mol_vectors, mol_nodes each say what the items"):
+        ck.TransTEE(**SMALL).fit(data_of(mol_vectors=vectors(), **graphs()))
 
 
 def test_graphs_are_summed_in_single_precision():
