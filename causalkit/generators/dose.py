@@ -10,7 +10,7 @@ from scipy.special import expit
 
 from causalkit.data import CausalData, Truth
 from causalkit.errors import ArgumentError, check_count
-from causalkit.generators.responses import UnitResponse, check_ranges, rows_for_test
+from causalkit.generators.responses import UnitResponse, check_ranges, mean_name, rows_for_test
 from causalkit.generators.spec import as_rng, generator
 from causalkit.typing import Floats
 
@@ -21,7 +21,7 @@ _SLOPE = 1.6 * math.atan(math.sqrt(2.0)) / math.sqrt(2.0) * (1.0 - math.cos(1.0)
 @generator(
     "dose_synthetic",
     version=1,
-    estimands=("adrf[0.3]", "adrf[0.5]", "adrf[0.8]"),
+    estimands=("E[Y(0.3)]", "E[Y(0.5)]", "E[Y(0.8)]"),
     cite="Nie, Ye, Liu & Nicolae (2021), ICLR (VCNet), synthetic data",
 )
 def dose_synthetic(
@@ -70,8 +70,8 @@ def dose_synthetic(
     -------
     CausalData
         Columns ``y, t, x1, ..., x6``. ``truth.dose_response`` is the mean outcome at any dose, in
-        closed form; the estimands are its values at 0.3, 0.5 and 0.8 of h. ``truth.unit_response``
-        is the curve of each unit.
+        closed form; the estimands are its values at 0.3, 0.5 and 0.8 of h, as ``"E[Y(dose)]"``.
+        ``truth.unit_response`` is the curve of each unit.
 
     Raises
     ------
@@ -82,7 +82,7 @@ def dose_synthetic(
     --------
     >>> import causalkit as ck
     >>> data = ck.generators.dose_synthetic(0, n=50)
-    >>> round(data.truth.estimands["adrf[0.5]"], 4)
+    >>> round(data.truth.estimands["E[Y(0.5)]"], 4)
     0.7468
     """
     rng = as_rng(rng, "dose_synthetic")
@@ -120,7 +120,7 @@ def dose_synthetic(
         extra="test" if n_test else (),
         kinds=("dose",),
         truth=Truth(
-            {f"adrf[{part}]": float(response(part * h)) for part in (0.3, 0.5, 0.8)},
+            {mean_name(part * h): float(response(part * h)) for part in (0.3, 0.5, 0.8)},
             dose_response=response,
             unit_response=UnitResponse(
                 partial(_parts, h=h), effect * np.column_stack([np.ones(n), slope])
@@ -146,7 +146,12 @@ def _parts(dose: Any, *, h: float) -> Floats:
     return np.stack([wave * share**2, wave])
 
 
-@generator("multi_arm", version=1, estimands=("ate[1]", "ate[2]"), cite="design of this library")
+@generator(
+    "multi_arm",
+    version=1,
+    estimands=("ate[t=1]", "ate[t=2]"),
+    cite="design of this library",
+)
 def multi_arm(
     rng: np.random.Generator | int,
     *,
@@ -184,7 +189,8 @@ def multi_arm(
     Returns
     -------
     CausalData
-        Columns ``y, t, x1, ..., xp``. Estimands ``"ate[k]"``: arm k against arm 0.
+        Columns ``y, t, x1, ..., xp``. Estimands ``"ate[t=k]"``: arm k against arm 0. These effects
+        of every unit are ``truth.cate`` ``(n, n_arms - 1)``, of two arms ``(n,)``.
 
     Raises
     ------
@@ -195,7 +201,7 @@ def multi_arm(
     --------
     >>> import causalkit as ck
     >>> ck.generators.multi_arm(0, n=50).truth.estimands
-    {'ate[1]': 1.0, 'ate[2]': 2.0}
+    {'ate[t=1]': 1.0, 'ate[t=2]': 2.0}
     """
     rng = as_rng(rng, "multi_arm")
     check_count("n", n, least=2)
@@ -209,11 +215,15 @@ def multi_arm(
     y = x @ (1.0 / np.arange(1, p + 1)) + effect * t * (1.0 + 0.5 * x[:, 0]) + noise
     names = [f"x{j + 1}" for j in range(p)]
     frame = pd.DataFrame({"y": y, "t": t}).join(pd.DataFrame(x, columns=names))
+    effects = effect * (1.0 + 0.5 * x[:, [0]]) * np.arange(1, arms)
     return CausalData.from_frame(
         frame,
         outcome="y",
         treatment="t",
         covariates=names,
         kinds=("multi",),
-        truth=Truth({f"ate[{k}]": float(k * effect) for k in range(1, arms)}),
+        truth=Truth(
+            {f"ate[t={k}]": float(k * effect) for k in range(1, arms)},
+            cate=effects if arms > 2 else effects[:, 0],
+        ),
     )

@@ -29,7 +29,7 @@ CONSTANTS = {"transtee": (1.0, 1.0), "vcnet": (1.5, 0.5)}
 @generator(
     "ihdp_continuous",
     version=1,
-    estimands=("adrf[0.3]", "adrf[0.5]", "adrf[0.8]"),
+    estimands=("E[Y(0.3)]", "E[Y(0.5)]", "E[Y(0.8)]"),
     cite="Nie, Ye, Liu & Nicolae (2021), ICLR (VCNet); Zhang et al. (2022), arXiv:2202.01336",
 )
 def ihdp_continuous(
@@ -135,7 +135,7 @@ def ihdp_continuous(
     ) / (0.1 + x[:, [1, 2, 4]].min(axis=1))
     curves = UnitResponse(partial(_wave, h=h), effect * height[:, None])
     names = [name.replace(".", "_") for name in frame.columns]
-    at = {f"adrf[{part}]": part * h for part in (0.3, 0.5, 0.8)}
+    at = [part * h for part in (0.3, 0.5, 0.8)]
     return dosed_units(x, names, t, curves, noise=noise_y, test=test, at=at)
 
 

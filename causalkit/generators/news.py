@@ -25,7 +25,7 @@ _TOPICS = 20
 @generator(
     "news_like",
     version=1,
-    estimands=("adrf[0.1]", "adrf[0.3]", "adrf[0.8]"),
+    estimands=("E[Y(0.1)]", "E[Y(0.3)]", "E[Y(0.8)]"),
     cite="Nie, Ye, Liu & Nicolae (2021), ICLR (VCNet), News; word counts by latent topics",
 )
 def news_like(
@@ -123,7 +123,7 @@ def news_like(
     height = np.minimum(2.0, np.exp(np.minimum(0.3 * (np.pi * ratio - 1.0), 1.0))) + 20.0 * one
     curves = UnitResponse(partial(_wave, h=h), effect * height[:, None])
     names = [f"w{j + 1}" for j in range(x.shape[1])]
-    at = {f"adrf[{part}]": part * h for part in (0.1, 0.3, 0.8)}
+    at = [part * h for part in (0.1, 0.3, 0.8)]
     return dosed_units(x, names, t, curves, noise=noise, test=test, at=at)
 
 

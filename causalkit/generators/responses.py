@@ -1,6 +1,6 @@
 """Mean outcome of every unit as a function of what it gets, for the truth of simulated data."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,6 +65,17 @@ class MeanResponse:
         return np.asarray(np.tensordot(self.units.weights.mean(axis=0), basis, axes=1))
 
 
+def mean_name(dose: float) -> str:
+    """Name of the mean outcome at a dose, as estimators along a dose call it.
+
+    Examples
+    --------
+    >>> mean_name(0.3)
+    'E[Y(0.3)]'
+    """
+    return f"E[Y({dose:.4g})]"
+
+
 def random_split(rng: np.random.Generator, n: int, n_test: int) -> Ints:
     """Draw who is a test unit: 0 or 1 by row, ``n_test`` of them 1."""
     test = np.zeros(n, dtype=np.int64)
@@ -98,7 +109,7 @@ def dosed_units(
     *,
     noise: Floats,
     test: Ints,
-    at: dict[str, float],
+    at: Sequence[float],
 ) -> CausalData:
     """Units with a dose, a curve of their own and noise; test units are marked.
 
@@ -111,8 +122,8 @@ def dosed_units(
         Doses, and what is added to the curves.
     curves : UnitResponse
     test : (n,) int array
-    at : mapping of str to float
-        Doses whose mean outcome is an estimand, by its name.
+    at : sequence of float
+        Doses whose mean outcome is an estimand.
     """
     mean = MeanResponse(curves)
     columns = pd.DataFrame({"y": curves(t[:, None])[:, 0] + noise, "t": t})
@@ -124,7 +135,7 @@ def dosed_units(
         extra="test",
         kinds=("dose",),
         truth=Truth(
-            {name: float(mean(dose)) for name, dose in at.items()},
+            {mean_name(dose): float(mean(dose)) for dose in at},
             dose_response=mean,
             unit_response=curves,
             scope="sample",

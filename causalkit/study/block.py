@@ -22,6 +22,7 @@ from causalkit.study.extras import effect_metrics, reported_metrics
 from causalkit.study.meter import Cost, OverMemory, OverTime, Watchdog
 from causalkit.study.resolve import generator_of
 from causalkit.study.store_read import TABLES
+from causalkit.study.true_doses import at_true_doses
 
 _NAN = float("nan")
 _PLACES = re.compile(r'File "[^"]*[/\\]([^"/\\]+)", line \d+|0x[0-9a-f]+')
@@ -135,7 +136,8 @@ def _fit(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            results, fitted = watchdog.run(lambda: fit_of(spec, shown, seed), cost)
+            asked = at_true_doses(spec, data.truth)
+            results, fitted = watchdog.run(lambda: fit_of(asked, shown, seed), cost)
             numbers = estimated(results, data.truth, level=job.level, null=job.null)
             trouble = _wanting(numbers, results)
             extra = reported_metrics(results, data)

@@ -28,6 +28,7 @@ from causalkit.metrics import (
     selection_recall,
 )
 from causalkit.results import EffectResult
+from causalkit.typing import Floats
 
 Numbers = dict[str, float]
 
@@ -109,6 +110,11 @@ def effect_metrics(
         What the estimator saw.
     treatment_cost : float
         Of treating a unit: a policy treats where the effect is larger.
+
+    Returns
+    -------
+    mapping of str to float
+        Of several arms, whose effects are ``(n, arms)``, each number by arm, as ``"pehe[1]"``.
     """
     if truth.cate is None or callable(truth.cate) or not hasattr(fitted, "effect"):
         return {}
@@ -117,6 +123,23 @@ def effect_metrics(
     effects = np.asarray(truth.cate, dtype=np.float64)
     if hat.shape != effects.shape:
         return {}
+    bounds = tuple(
+        np.asarray(predicted[name]) for name in ("conf_low", "conf_high") if name in predicted
+    )
+    if effects.ndim == 1:
+        return _of_effects(hat, effects, bounds, treatment_cost)
+    found: Numbers = {}
+    for place, arm in enumerate(np.asarray(predicted["treatment"]).tolist()):
+        ends = tuple(end[:, place] for end in bounds)
+        own = _of_effects(hat[:, place], effects[:, place], ends, treatment_cost)
+        found |= {f"{name}[{arm}]": value for name, value in own.items()}
+    return found
+
+
+def _of_effects(
+    hat: Floats, effects: Floats, bounds: tuple[Floats, ...], treatment_cost: float
+) -> Numbers:
+    """Metrics of effects ``(n,)``, and of their intervals if they have both ends."""
     # True effects are what doubly robust scores estimate, and noise of the data is not in them.
     line = calibration(effects, hat)
     gains = np.column_stack([np.zeros(effects.size), effects - treatment_cost])
@@ -130,7 +153,7 @@ def effect_metrics(
         "calibration_slope": line.slope,
         "policy_regret": policy_regret(hat > treatment_cost, gains),
     }
-    if "conf_low" in predicted and "conf_high" in predicted:
-        low, high = (np.asarray(predicted[name]) for name in ("conf_low", "conf_high"))
-        found["cate_coverage"] = cate_coverage(effects, low, high)
+    # A network without others has no interval: NaN at both ends.
+    if len(bounds) == 2 and not np.isnan(bounds).all():
+        found["cate_coverage"] = cate_coverage(effects, *bounds)
     return found

@@ -13,6 +13,7 @@ from causalkit.study.attempt import estimates_of
 from causalkit.study.design import Cell, EstimatorSpec, data_stream, estimator_seed
 from causalkit.study.plan import plan
 from causalkit.study.resolve import generator_of
+from causalkit.study.true_doses import at_true_doses
 
 if TYPE_CHECKING:
     from causalkit.study.study import Study
@@ -87,7 +88,8 @@ def replay(
     spec = estimator_named(made.estimators, estimator)
     seed = estimator_seed(study.seed, found, number, spec)
     try:
-        results = estimates_of(spec, data if spec.oracle else data.blind(), seed)
+        asked = at_true_doses(spec, data.truth)
+        results = estimates_of(asked, data if spec.oracle else data.blind(), seed)
     except Exception:
         if debug:
             pdb.post_mortem(sys.exc_info()[2])

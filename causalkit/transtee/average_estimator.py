@@ -2,6 +2,9 @@
 
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
+from causalkit.errors import IdentificationError
 from causalkit.estimator import Estimator
 from causalkit.results import EffectResult
 from causalkit.transtee.fitting import code_data
@@ -21,6 +24,7 @@ class AverageEstimator(Estimator):
     """Averages and overlap; a subclass sets ``model_`` and ``_settings`` in ``fit``."""
 
     model_: Model
+    doses: Any
     _settings: Settings
 
     def estimate(
@@ -55,7 +59,7 @@ class AverageEstimator(Estimator):
             Of arms with doses, the one to estimate; default all.
         doses : array, optional
             Where to estimate the mean outcome; of every arm with a dose, if no arm is named.
-            Default quartiles, in each arm those of its own rows.
+            Default those of the estimator, or quartiles, in each arm those of its own rows.
         propensity : str or scikit-learn estimator, default "auto"
             Learner of P(arm | X), or of the mean of the dose; of arms with doses a name for both,
             or two, ``(classifier, regressor)``.
@@ -71,12 +75,22 @@ class AverageEstimator(Estimator):
         DataError
             If the baseline is no action of the data.
         IdentificationError
-            If the treatment has no such average, too few rows were seen near a dose or in an arm,
-            or predicted effects do not vary.
+            If the treatment has no such average, as structured ones have none, too few rows were
+            seen near a dose or in an arm, or predicted effects do not vary.
         """
         self._check_fitted()
         used = self._need_data(data)
         coding = self.model_.coding
+        code = coding.actions
+        if code.kind == "structured":
+            raise IdentificationError(
+                "estimate() has scores of arms and of doses, and none of structured treatments; "
+                "effect(), predict() and best_action() answer by row. In a study use a function of "
+                "the data, 'module:function', in place of the class, which fits it and returns an "
+                "EffectResult with the numbers that are to be judged."
+            )
+        if doses is None and (np.ndim(arm) or arm not in code.undosed):
+            doses = self.doses
         return average_effects(
             used,
             coding,

@@ -6,7 +6,7 @@ and the losses that its paper adds.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
@@ -72,6 +72,7 @@ class BaselineEstimator(NetworkEstimator):
     validation_fraction: float = 0.2
     n_ensemble: int = 4
     n_folds: int = 2
+    doses: Sequence[float] | None = None
     support: tuple[float, float] | None = None
     device: str = "auto"
     random_state: RandomState = None
@@ -97,7 +98,7 @@ class TARNet(BaselineEstimator):
     Parameters
     ----------
     outcome, dropout, lr, weight_decay, batch_size, max_epochs, patience, validation_fraction, \
-n_ensemble, n_folds, support, device, random_state, progress
+n_ensemble, n_folds, doses, support, device, random_state, progress
         As in :class:`causalkit.TransTEE`.
     d_model, n_layers : int, default 200 and 3
         Width and hidden layers of the representation.
@@ -136,8 +137,8 @@ class DragonNet(BaselineEstimator):
     Parameters
     ----------
     outcome, d_model, n_layers, d_head, n_head_layers, dropout, lr, weight_decay, batch_size, \
-max_epochs, patience, validation_fraction, n_ensemble, n_folds, support, device, random_state, \
-progress
+max_epochs, patience, validation_fraction, n_ensemble, n_folds, doses, support, device, \
+random_state, progress
         As in :class:`TARNet`.
     propensity_weight, targeted_weight : float, default 1
         α and β.
@@ -178,8 +179,8 @@ class DRNet(BaselineEstimator):
     Parameters
     ----------
     outcome, d_model, n_layers, d_head, n_head_layers, dropout, lr, weight_decay, batch_size, \
-max_epochs, patience, validation_fraction, n_ensemble, n_folds, support, device, random_state, \
-progress
+max_epochs, patience, validation_fraction, n_ensemble, n_folds, doses, support, device, \
+random_state, progress
         As in :class:`TARNet`; two layers of 50 and one of 50 in the heads, as in the release of
         VCNet.
     n_strata : int, default 5
@@ -216,8 +217,8 @@ class VCNet(BaselineEstimator):
     Parameters
     ----------
     outcome, d_model, n_layers, d_head, n_head_layers, dropout, lr, weight_decay, batch_size, \
-max_epochs, patience, validation_fraction, n_ensemble, n_folds, support, device, random_state, \
-progress
+max_epochs, patience, validation_fraction, n_ensemble, n_folds, doses, support, device, \
+random_state, progress
         As in :class:`TARNet`; two layers of 50 and one of 50 in the heads, as in the release.
     degree, n_knots : int, default 2 and 2
         Of the basis; knots divide the range of the dose evenly.

@@ -1,6 +1,6 @@
 """TransTEE: one network for treatment effects of any treatment."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -79,6 +79,9 @@ class TransTEE(NetworkEstimator):
         rows said.
     n_folds : int, default 2
         Of :meth:`estimate`, which trains anew.
+    doses : sequence of float, optional
+        Where :meth:`estimate` finds mean outcomes along a dose; default quartiles. A study asks at
+        the doses of its truth.
     interval : {"ensemble", "conformal"}
         Of unit effects: spread over networks, or conformal intervals for Y(1) − Y(0).
     support : (low, high), optional
@@ -141,6 +144,7 @@ class TransTEE(NetworkEstimator):
         bootstrap: bool = False,
         refit: bool = False,
         n_folds: int = 2,
+        doses: Sequence[float] | None = None,
         interval: str = "ensemble",
         support: tuple[float, float] | None = None,
         device: str = "auto",
@@ -177,6 +181,7 @@ class TransTEE(NetworkEstimator):
         self.bootstrap = bootstrap
         self.refit = refit
         self.n_folds = n_folds
+        self.doses = doses
         self.interval = interval
         self.support = support
         self.device = device

@@ -131,7 +131,7 @@ def test_the_dose_curve_is_the_mean_over_covariates():
 def test_doses_confound_and_the_null_curve_is_flat():
     frame = G.dose_synthetic(9, n=50_000).frame
     near = frame[np.abs(frame["t"] - 0.3) < 0.01]
-    assert abs(near["y"].mean() - G.dose_synthetic(9).truth.estimands["adrf[0.3]"]) > 0.03
+    assert abs(near["y"].mean() - G.dose_synthetic(9).truth.estimands["E[Y(0.3)]"]) > 0.03
     null = G.dose_synthetic(9, effect=0.0).truth
     assert set(null.estimands.values()) == {0.0}
     assert null.dose_response(0.4) == 0.0
@@ -148,7 +148,9 @@ def test_arms_differ_by_what_the_truth_says_once_selection_is_gone():
     data = G.multi_arm(10, n=N, selection=0.0)
     means = data.frame.groupby("t")["y"].mean()
     for arm in (1, 2):
-        assert means[arm] - means[0] == pytest.approx(data.truth.estimands[f"ate[{arm}]"], abs=0.04)
+        true = data.truth.estimands[f"ate[t={arm}]"]
+        assert means[arm] - means[0] == pytest.approx(true, abs=0.04)
+        assert data.truth.cate[:, arm - 1].mean() == pytest.approx(true, abs=0.04)
     selected = G.multi_arm(10, n=N).frame.groupby("t")["y"].mean()
     assert abs(selected[1] - selected[0] - 1.0) > 0.1
     assert set(G.multi_arm(10, effect=0.0).truth.estimands.values()) == {0.0}
