@@ -22,7 +22,7 @@ from causalkit.data.candidate import (
     plain,
 )
 from causalkit.data.checks_fit import unit_in_clusters
-from causalkit.data.doses import dose_columns, lost_doses, no_doses
+from causalkit.data.doses import dose_columns, lost_doses, mend_of_dose, no_doses
 from causalkit.data.kinds import wrong_kind
 from causalkit.data.leaks import leaks
 from causalkit.data.missing import keeps_missing
@@ -124,11 +124,8 @@ def missing_values(given: Candidate) -> Iterator[Problem]:
             mend = "leave these rows out with missing='drop', or mend the column"
             if code == "E07-nan-covariate":
                 mend = "set missing='drop', 'indicator', 'native' or a scikit-learn imputer"
-            elif role == "treatment" and given.roles.treatment[1:] == (name,):
-                mend += (
-                    f"; if it is the dose of {given.roles.treatment[0]!r} and some arms take none, "
-                    "declare kinds=('multi', 'dose')"
-                )
+            elif role == "treatment":
+                mend = mend_of_dose(given, name, gone, mend)
             message = f"column {name!r} ({role}) is missing in {where}; {mend}."
             yield Problem(code, message, name, where.ten)
 

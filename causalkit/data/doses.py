@@ -66,6 +66,40 @@ def lost_doses(given: Candidate) -> Iterator[Problem]:
         yield Problem(CODE, message, name, where.ten)
 
 
+def mend_of_dose(given: Candidate, name: str, gone: Bools, mend: str) -> str:
+    """What to do about a missing amount that may be that of the treatment before it; else mend.
+
+    Parameters
+    ----------
+    given : Candidate
+    name : str
+        Treatment.
+    gone : (n,) bool array
+        Where it is missing.
+    mend : str
+        Of any other column.
+    """
+    roles, place = given.roles, given.roles.treatment.index(name)
+    if not place:
+        return mend
+    arm = roles.treatment[place - 1]
+    if len(roles.treatment) == 2:
+        return (
+            f"{mend}; if it is the dose of {arm!r} and some arms take none, declare "
+            "kinds=('multi', 'dose')"
+        )
+    kinds = roles.kinds[place - 1 : place + 1]
+    without = set(given.frame[arm][gone].tolist())
+    if kinds[0] not in ("binary", "multi") or kinds[1] not in ("continuous", "dose"):
+        return mend
+    if without & set(given.frame[arm][~gone].tolist()) or len(without) != 1:
+        return mend
+    return (
+        f"it is so wherever {arm!r} is {plain(without.pop())!r}: of several treatments with doses "
+        f"one that is not taken has dose 0, df[{name!r}] = df[{name!r}].fillna(0)"
+    )
+
+
 def no_doses(given: Candidate) -> Iterator[Problem]:
     """E09: no arm takes a dose."""
     pair = dose_columns(given.roles)

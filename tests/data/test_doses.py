@@ -176,3 +176,34 @@ def test_an_estimator_of_doses_must_say_that_it_takes_arms_without_one():
     with pytest.raises(DataError) as caught:
         data.require(Requires(), by="Est")
     assert {problem.code for problem in caught.value.problems} == {"E03-non-numeric"}
+
+
+def several(**columns):
+    frame = pd.DataFrame(
+        {
+            "y": np.arange(6.0),
+            "c": ["none", "low", "high"] * 2,
+            "cd": [np.nan, 1.0, 2.0] * 2,
+            "s": [0, 1] * 3,
+            "sd": [np.nan, 0.5, np.nan, 0.7, np.nan, 0.9],
+        }
+    ).assign(**columns)
+    kinds = ("multi", "dose", "binary", "dose")
+    return CausalData.from_frame(frame, outcome="y", treatment=["c", "cd", "s", "sd"], kinds=kinds)
+
+
+def test_doses_of_several_treatments_are_zero_where_none_is_taken():
+    with pytest.raises(DataError) as caught:
+        several()
+    told = {problem.column: problem.message for problem in caught.value.problems}
+    assert "wherever 'c' is 'none'" in told["cd"]
+    assert told["sd"].endswith("has dose 0, df['sd'] = df['sd'].fillna(0).")
+    assert "missing='drop'" not in told["sd"]
+    assert len(several(cd=[0.0, 1.0, 2.0] * 2, sd=[0.0, 0.5, 0.0, 0.7, 0.0, 0.9])) == 6
+
+
+def test_a_dose_that_only_some_rows_of_an_arm_lack_is_not_called_zero():
+    with pytest.raises(DataError) as caught:
+        several(cd=np.arange(6.0), sd=[np.nan, 0.5, 0.1, 0.5, np.nan, 0.5])
+    assert "missing='drop'" in str(caught.value)
+    assert "fillna" not in str(caught.value)
