@@ -18,6 +18,7 @@ from causalkit.errors import (
     cannot_write,
 )
 from causalkit.nuisance.folds import ExternalFolds
+from causalkit.registry import class_path
 from causalkit.results import EffectResult
 from causalkit.tensorfile import class_of_folder
 from causalkit.whole_file import whole_file
@@ -136,7 +137,7 @@ def _check_file(path: Path, kind: str) -> None:
         what = "a folder, and no fit lies in it"
         mend = f"name the file that {kind}.save wrote"
         if wrote is not None:
-            what, mend = f"a folder that {wrote}.save wrote", f"load it by ck.{wrote}.load"
+            what, mend = f"a folder that {wrote}.save wrote", f"load it by {class_path(wrote)}.load"
         raise StorageError(f"{str(path)!r} is {what}; {mend}.")
     if not path.is_file():
         raise StorageError(f"there is no file {str(path)!r}; name the one that {kind}.save wrote.")

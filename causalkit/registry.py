@@ -50,3 +50,16 @@ def load(kind: str, name: str, table: dict[str, str]) -> Any:
         raise unknown_name(kind, name, table)
     module, _, attribute = table.get(name, name).partition(":")
     return getattr(import_module(module), attribute)
+
+
+def class_path(name: str) -> str:
+    """How a user reaches the class of an estimator.
+
+    Examples
+    --------
+    >>> class_path("TransTEE"), class_path("TARNet")
+    ('ck.TransTEE', 'causalkit.transtee.baselines.TARNet')
+    """
+    homes = dict(target.split(":")[::-1] for target in ESTIMATORS.values())
+    home = homes.get(name, "causalkit")
+    return f"ck.{name}" if home.count(".") < 2 else f"{home}.{name}"

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -121,8 +122,19 @@ def save_fit(
     write_tensors(folder, tensors, {"schema": schema, "class": kind, **facts})
 
 
-def read_fit(folder: Path, kind: str, *, schema: int) -> tuple[dict[str, Any], dict[str, Any]]:
+def read_fit(
+    folder: Path, kind: str, *, schema: int, path_of: Callable[[str], str]
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Tensors and facts that :func:`save_fit` wrote.
+
+    Parameters
+    ----------
+    folder : Path
+    kind : str
+        Class of the estimator.
+    schema : int
+    path_of : callable
+        How a user reaches a class, by its name.
 
     Raises
     ------
@@ -137,7 +149,9 @@ def read_fit(folder: Path, kind: str, *, schema: int) -> tuple[dict[str, Any], d
     tensors, facts = read_tensors(folder)
     if facts.get("class") not in (kind, None):
         other = facts["class"]
-        raise StorageError(f"{folder} holds {other!r}, no {kind}; load it by ck.{other}.load.")
+        raise StorageError(
+            f"{folder} holds {other!r}, no {kind}; load it by {path_of(other)}.load."
+        )
     if facts.get("schema") != schema or facts.get("class") != kind:
         raise StorageError(
             f"{folder} holds {facts.get('class')!r} of schema {facts.get('schema')!r}, and "

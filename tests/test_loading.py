@@ -38,3 +38,12 @@ def test_what_is_no_saved_folder_is_named(estimator, tmp_path):
         StorageError, match=rf"holds '{other}', no .*; load it by ck\.{other}\.load"
     ):
         estimator.load(tmp_path / "other")
+
+
+def test_a_class_is_named_by_where_it_lies(tmp_path):
+    save_fit(tmp_path / "fit", "TARNet", {}, {}, schema=1)
+    for estimator in (ck.TransTEE, ck.ImageEffectClusters, ck.PanelDML):
+        with pytest.raises(
+            StorageError, match=r"load it by causalkit\.transtee\.baselines\.TARNet\.load\."
+        ):
+            estimator.load(tmp_path / "fit")

@@ -28,6 +28,7 @@ from causalkit.images.support import Neighbours, Reference, Whitening
 from causalkit.images.survey import Bands
 from causalkit.module_digest import differing_parts
 from causalkit.provenance import versions
+from causalkit.registry import class_path
 from causalkit.results import EffectResult
 from causalkit.tensorfile import of_part, read_fit, save_fit
 
@@ -125,7 +126,7 @@ def load(cls: Any, folder: Path, *, encoder: Any = None, device: str | None = No
     StorageError
         If the folder holds something else, or was changed.
     """
-    tensors, facts = read_fit(folder, cls.__name__, schema=SCHEMA)
+    tensors, facts = read_fit(folder, cls.__name__, schema=SCHEMA, path_of=class_path)
     try:
         return _loaded(cls, tensors, facts, encoder, device)
     except (KeyError, TypeError, IndexError, AttributeError, RuntimeError) as error:

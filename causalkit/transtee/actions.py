@@ -272,7 +272,7 @@ def action_frame(code: ActionCode, action: Any, n: int) -> pd.DataFrame:
     Raises
     ------
     ArgumentError
-        If the number of values fits neither.
+        If the number of values fits neither, or a mapping names what is no treatment.
     """
     k = len(code.columns)
     if isinstance(action, tuple):
@@ -281,6 +281,13 @@ def action_frame(code: ActionCode, action: Any, n: int) -> pd.DataFrame:
                 f"an action of {', '.join(code.columns)} has {k} values, got {action!r}."
             )
         action = dict(zip(code.columns, action, strict=True))
+    if isinstance(action, Mapping):
+        odd = [name for name in map(str, action) if name not in code.columns]
+        if odd:
+            raise ArgumentError(
+                f"an action has the columns {', '.join(code.columns)}, got also "
+                f"{', '.join(map(repr, odd))}; leave out, or rename."
+            )
     if isinstance(action, pd.DataFrame | Mapping):
         frame = _frame_of({str(name): values for name, values in dict(action).items()})
     else:

@@ -68,11 +68,16 @@ def restored(
     Raises
     ------
     StorageError
-        If the checkpoint belongs to another training.
+        If the checkpoint belongs to another training, or is not whole.
     """
     if folder is None or not (folder / "config.json").exists():
         return fresh
-    tensors, where = read_tensors(folder)
+    try:
+        tensors, where = read_tensors(folder)
+    except StorageError as error:
+        raise StorageError(
+            f"the checkpoint {folder} is not whole; remove it, or name another folder. {error}"
+        ) from error
     if where.get("schema") != SCHEMA:
         raise StorageError(
             f"the checkpoint {folder} has schema {where.get('schema')!r}, and this version reads "

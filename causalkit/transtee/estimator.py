@@ -266,7 +266,9 @@ class TransTEE(NetworkEstimator):
             ``attrs["rank_correlation"]`` compares attention with both.
         """
         model, asked = self._model(), self._asked(data)
-        treatment, baseline = model.contrasts(treatment, baseline)
+        treatment, baseline = model.contrasts(
+            treatment, baseline, by="permutation_importance(data, treatment=[...], "
+        )
         _, treatments = model.listed(treatment, asked)
         attended = None
         if looking.has_named_tokens(model):

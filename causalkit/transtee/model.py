@@ -228,8 +228,16 @@ class Model:
             )
         return list(code.levels[code.columns[0]])
 
-    def contrasts(self, treatment: Any, baseline: Any) -> tuple[Any, Any]:
+    def contrasts(
+        self, treatment: Any, baseline: Any, *, by: str = "effect(data, treatment=..., "
+    ) -> tuple[Any, Any]:
         """Actions to compare where the user names none: every level with the first.
+
+        Parameters
+        ----------
+        treatment, baseline : actions or None
+        by : str
+            Start of the call in which both are to be named.
 
         Raises
         ------
@@ -250,7 +258,6 @@ class Model:
                 treatment = others[0] if len(others) == 1 else others
         if treatment is None or baseline is None:
             raise ArgumentError(
-                f"the treatment is {code.kind}: say what to compare, effect(data, treatment=..., "
-                "baseline=...)."
+                f"the treatment is {code.kind}: say what to compare, {by}baseline=...)."
             )
         return treatment, baseline

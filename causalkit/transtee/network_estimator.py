@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from causalkit.data import CausalData, Requires
-from causalkit.errors import ArgumentError, NotFittedError, check_level
+from causalkit.errors import ArgumentError, ArgumentTypeError, NotFittedError, check_level
 from causalkit.optional import require
 from causalkit.rng import as_seed
 from causalkit.transtee import effects
@@ -106,6 +106,11 @@ class NetworkEstimator(AverageEstimator):
             If one of the data sets could not be trained on alone.
         """
         require("torch", extra="deep", needed_by=cls.__name__)
+        if isinstance(datasets, CausalData):
+            raise ArgumentTypeError(
+                "fit_many takes a list of data sets, got one CausalData; pass a list of it, "
+                "fit_many([data]), or call fit(data)."
+            )
         if not datasets:
             raise ArgumentError("fit_many needs at least one data set.")
         if estimators is None:

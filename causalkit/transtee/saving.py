@@ -10,6 +10,7 @@ from causalkit.data.plainjson import from_plain, to_plain
 from causalkit.device import resolve_device
 from causalkit.errors import ArgumentError, StorageError, unknown_name
 from causalkit.provenance import versions
+from causalkit.registry import class_path
 from causalkit.tensorfile import of_part, read_fit, save_fit
 from causalkit.transtee.actions import ActionCode
 from causalkit.transtee.baseline_shapes import Baseline
@@ -190,7 +191,7 @@ def load(cls: Any, folder: Path, modules: dict[str, Any]) -> Any:
     for name in modules:
         if name not in ROLES:
             raise unknown_name("argument of load", name, ROLES)
-    tensors, facts = read_fit(folder, cls.__name__, schema=SCHEMA)
+    tensors, facts = read_fit(folder, cls.__name__, schema=SCHEMA, path_of=class_path)
     _check_own(facts["own"], modules)
     estimator = cls(**(from_plain(facts["arguments"]) | modules))
     device = resolve_device("auto" if estimator.device == "auto" else estimator.device)

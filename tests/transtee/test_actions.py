@@ -106,6 +106,13 @@ def test_columns_of_an_action_of_different_lengths(both, both_fit):
         both_fit.predict(both, treatment={"t": np.zeros((2, 2)), "g": 1})
 
 
+def test_a_mapping_names_treatments_and_nothing_else(both, both_fit):
+    with pytest.raises(ArgumentError, match=r"columns t, g, got also 'z', 'a'"):
+        both_fit.predict(both, treatment={"t": 1, "g": 0, "z": 1, "a": 2})
+    with pytest.raises(ArgumentError, match="got also 'z'"):
+        both_fit.effect(both, treatment=(1, 1), baseline={"t": 1, "g": 0, "z": 1})
+
+
 def test_arrays_of_actions_have_a_row_for_each_row(both, both_fit):
     rows = both.frame[["t", "g"]].to_numpy()
     found = both_fit.predict(both, treatment=rows)

@@ -91,3 +91,8 @@ def test_estimators_are_equal_but_for_their_seeds():
 def test_intervals_that_cannot_be_are_refused_before_training(doses):
     with pytest.raises(ArgumentError, match="needs a treatment with arms; this one is continuous"):
         untrained(doses, interval="conformal")
+
+
+def test_one_data_set_is_no_list(arms):
+    with pytest.raises(TypeError, match=r"got one CausalData; .*fit_many\(\[data\]\)"):
+        ck.TransTEE.fit_many(arms, **SMALL)

@@ -5,7 +5,7 @@ import pytest
 from transtee_designs import SMALL, arms_data, arms_frame
 
 import causalkit as ck
-from causalkit.errors import CausalKitWarning
+from causalkit.errors import CausalKitWarning, StorageError
 
 pytestmark = pytest.mark.filterwarnings("ignore::causalkit.errors.CausalKitWarning")
 
@@ -55,3 +55,12 @@ def test_an_interruption_ends_all_training_and_keeps_what_had_begun(tmp_path):
 def test_an_interruption_is_raised_where_a_data_set_would_have_no_network():
     with pytest.raises(KeyboardInterrupt):
         ck.TransTEE.fit_many([arms_data(), arms_data(n=180)], **SMALL, progress=Stop(2))
+
+
+def test_a_checkpoint_that_is_not_whole_is_to_be_removed(tmp_path):
+    arguments = SMALL | {"max_epochs": 1}
+    ck.TransTEE(**arguments, checkpoint=tmp_path).fit(uneven())
+    for weights in tmp_path.rglob("weights-*.pt"):
+        weights.write_bytes(weights.read_bytes()[:100])
+    with pytest.raises(StorageError, match="not whole; remove it, or name another folder"):
+        ck.TransTEE(**arguments, checkpoint=tmp_path).fit(uneven())

@@ -243,3 +243,14 @@ def test_networks_with_scales_of_their_own_train_together_as_alone():
         )
     scales = [_ends(fit.model_.stacks[0])[0][0, 0].item() for fit in together]
     assert len(set(scales)) == 3
+
+
+def test_what_is_to_be_compared_is_said_in_the_call_that_was_made(fitted):
+    data = data_of(mol_vectors=vectors())
+    for call in ("permutation_importance(data, treatment=[...], ", "effect(data, treatment=..., "):
+        method = getattr(fitted, call.partition("(")[0])
+        with pytest.raises(ArgumentError) as caught:
+            method(data)
+        assert str(caught.value).endswith(f"say what to compare, {call}baseline=...).")
+    found = fitted.permutation_importance(data, treatment=["m1", "m2"], baseline="m0", n_repeats=1)
+    assert found["covariate"].tolist() == ["a", "b"]
