@@ -257,7 +257,7 @@ def _wrong_kinds(roles: Roles, requires: Requires, by: str) -> Iterator[Problem]
                 f"{by} takes a treatment that is {' or '.join(requires.treatment_kinds)}; {name!r} "
                 f"is {kind}. Recode it, or pass kinds=... if the kind was inferred wrongly."
             )
-            yield Problem("E03-non-numeric", message, name)
+            yield Problem("E24-treatment-kind", message, name)
 
 
 def _no_dose(data: "CausalData", requires: Requires, by: str) -> Iterator[Problem]:

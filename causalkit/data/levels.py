@@ -81,13 +81,13 @@ def unseen_levels(values: "pd.Series[Any]", levels: Any) -> Any:
 
 
 def unseen_problem(name: str, unseen: Any) -> Problem:
-    """E03 for levels that the data do not have."""
+    """E25 for levels that the data do not have."""
     shown = ", ".join(repr(level) for level in unseen[:5]) + (", ..." if len(unseen) > 5 else "")
     message = (
         f"column {name!r} has levels that the data do not have: {shown}. Pass "
         "on_new_levels='baseline' to treat them as the first level, or 'nan' as missing."
     )
-    return Problem("E03-non-numeric", message, name)
+    return Problem("E25-unknown-level", message, name)
 
 
 def contrasts(data: "CausalData") -> tuple[str, ...]:

@@ -31,7 +31,7 @@ def level_codes(name: str, frame: pd.DataFrame, levels: Sequence[Any]) -> Ints:
             f"{', '.join(repr(plain(value)) for value in unseen)}; known: "
             f"{', '.join(repr(level) for level in levels)}."
         )
-        raise DataError(Problem(CODE, message, name))
+        raise DataError(Problem("E25-unknown-level", message, name))
     return codes
 
 
@@ -48,7 +48,7 @@ def amounts(name: str, frame: pd.DataFrame) -> Floats:
     if bad.size:
         message = (
             f"dose {name!r} is not a finite number in {bad.size} rows (first: "
-            f"{frame[name].iloc[bad[0]]!r}); every action needs its dose."
+            f"{plain(frame[name].iloc[bad[0]])!r}); every action needs its dose."
         )
         raise _problem(message, name, bad)
     return values

@@ -10,7 +10,7 @@ from causalkit.errors import ArgumentError, DataError
 from causalkit.transtee.actions import action_code
 from causalkit.transtee.edge_types import known_types
 from causalkit.transtee.fitting import Coded, Coding, warn_of_few
-from causalkit.transtee.items import CODE, library_of
+from causalkit.transtee.items import library_of
 
 _ALONE = "fit_many trains networks of one shape. Fit it on its own."
 
@@ -114,7 +114,7 @@ def _check_types(coding: Coding, data: CausalData, place: int) -> None:
     if library is not None and library.kind == "graph":
         of_columns[coding.item_column] = library.types
     for column, types in of_columns.items():
-        own = known_types(data, column, CODE)
+        own = known_types(data, column)
         if (own or ()) != (types or ()):
             here, there = (", ".join(map(repr, some or ())) or "no types" for some in (own, types))
             raise ArgumentError(

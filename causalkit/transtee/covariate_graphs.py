@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-CODE = "E07-nan-covariate"
 SUFFIX = "_edges"
 # A product of matrices whose parts begin at aligned addresses is rounded alike for every member.
 _MULTIPLE = 4
@@ -194,9 +193,9 @@ def graph_code(data: CausalData, column: str) -> GraphCode:
         If the table does not say which node of which graph a row is, or types are no category.
     """
     nodes = data.tables[f"{column}_nodes"]
-    check_columns(nodes, f"{column}_nodes", (column, "node"), column, CODE)
+    check_columns(nodes, f"{column}_nodes", (column, "node"), column)
     names = feature_names(nodes, (column, "node"))
-    return GraphCode(column, names, known_types(data, column, CODE))
+    return GraphCode(column, names, known_types(data, column))
 
 
 def graphs_of(data: CausalData, code: GraphCode) -> Graphs:
@@ -211,14 +210,14 @@ def graphs_of(data: CausalData, code: GraphCode) -> Graphs:
     column = code.column
     nodes = data.tables[f"{column}_nodes"]
     edges = data.tables[f"{column}{SUFFIX}"]
-    found = read_graphs(nodes, edges, column, code=CODE, names=code.features, types=code.types)
+    found = read_graphs(nodes, edges, column, names=code.features, types=code.types)
     owners = data.frame[column]
     place = owners.map(found.place).to_numpy(dtype=float, na_value=np.nan)
     lost = np.flatnonzero(np.isnan(place))
     if lost.size:
         raise DataError(
             Problem(
-                CODE,
+                "E26-tables",
                 f"{lost.size} rows name graphs that {column}_nodes lacks; first: row {lost[0]}, "
                 f"{shown(owners.iloc[lost[0]])}; add their nodes, or leave these rows out."
                 f"{other_types(nodes[column], owners)}",
@@ -226,7 +225,7 @@ def graphs_of(data: CausalData, code: GraphCode) -> Graphs:
                 tuple(int(row) for row in lost[:10]),
             )
         )
-    check_seen(found.strange, owners.tolist(), code.types or (), column, CODE)
+    check_seen(found.strange, owners.tolist(), code.types or (), column)
     asked, row = np.unique(place.astype(np.int64), return_inverse=True)
     return _padded(found, asked, max(1, code.n_types)).rows(row)
 

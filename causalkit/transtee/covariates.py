@@ -261,7 +261,7 @@ def _codes(
     if unseen:
         problems.append(
             Problem(
-                "E03-non-numeric",
+                "E25-unknown-level",
                 f"{name!r} has levels never seen in training: {', '.join(unseen[:5])} (known: "
                 f"{', '.join(levels[:10])}). Encode the rows with training_data.like(df, "
                 "on_new_levels='nan'), which makes them unknown.",

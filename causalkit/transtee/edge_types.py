@@ -14,9 +14,7 @@ TYPE = "type"
 _ALLOWED = (str, int, bool)
 
 
-def check_edge_columns(
-    edges: pd.DataFrame, column: str, code: str, *, types: Sequence[Any] | None
-) -> None:
+def check_edge_columns(edges: pd.DataFrame, column: str, *, types: Sequence[Any] | None) -> None:
     """Refuse columns that would not be read.
 
     Parameters
@@ -24,8 +22,6 @@ def check_edge_columns(
     edges : DataFrame
     column : str
         Names the graph.
-    code : str
-        Of the error.
     types : sequence, optional
         Known ones, if edges have any.
 
@@ -46,12 +42,13 @@ def check_edge_columns(
     )
     raise DataError(
         Problem(
-            code, f"table {column + '_edges'!r} has columns beside those read: {names}; {mend}."
+            "E26-tables",
+            f"table {column + '_edges'!r} has columns beside those read: {names}; {mend}.",
         )
     )
 
 
-def types_of(edges: pd.DataFrame, column: str, code: str) -> list[Any]:
+def types_of(edges: pd.DataFrame, column: str) -> list[Any]:
     """Type of each edge, as a plain value.
 
     Raises
@@ -66,7 +63,7 @@ def types_of(edges: pd.DataFrame, column: str, code: str) -> list[Any]:
         graph, source, target = (repr(plain(first[end])) for end in (column, "source", "target"))
         raise DataError(
             Problem(
-                code,
+                "E07-nan-covariate",
                 f"{holes.size} edges of table {column + '_edges'!r} have no {TYPE}; first: graph "
                 f"{graph}, edge {source} to {target}. Give it one, or leave the edge out.",
                 column,
@@ -80,7 +77,7 @@ def types_of(edges: pd.DataFrame, column: str, code: str) -> list[Any]:
         odd = next((v for v in found if type(v) not in _ALLOWED), found[0])
         raise DataError(
             Problem(
-                code,
+                "E26-tables",
                 f"{TYPE} of table {column + '_edges'!r} is {named} (such as {odd!r}), and is to be "
                 "a category: text, whole numbers or booleans. Convert it, as by .astype(str).",
                 column,
@@ -89,7 +86,7 @@ def types_of(edges: pd.DataFrame, column: str, code: str) -> list[Any]:
     return found
 
 
-def known_types(data: CausalData, column: str, code: str) -> tuple[Any, ...] | None:
+def known_types(data: CausalData, column: str) -> tuple[Any, ...] | None:
     """Types, in order, of the edges of the graphs that rows have; None if edges have none.
 
     Of the types of other graphs nothing could be learned.
@@ -101,13 +98,13 @@ def known_types(data: CausalData, column: str, code: str) -> tuple[Any, ...] | N
     if column == TYPE:
         return None
     named = set(data.frame[column].tolist())
-    types = types_of(edges, column, code)
+    types = types_of(edges, column)
     seen = {kind for kind, name in zip(types, edges[column].tolist(), strict=True) if name in named}
     return tuple(sorted(seen))
 
 
 def check_seen(
-    strange: Mapping[Any, Any], names: Iterable[Any], types: Sequence[Any], column: str, code: str
+    strange: Mapping[Any, Any], names: Iterable[Any], types: Sequence[Any], column: str
 ) -> None:
     """Refuse graphs with an edge of a type never seen in training.
 
@@ -119,7 +116,7 @@ def check_seen(
         Graphs that are asked about.
     types : sequence
         Known ones.
-    column, code : str
+    column : str
 
     Raises
     ------
@@ -132,7 +129,7 @@ def check_seen(
     unseen = ", ".join(repr(kind) for kind in dict.fromkeys(strange[name] for name in asked))
     raise DataError(
         Problem(
-            code,
+            "E25-unknown-level",
             f"{len(asked)} graphs of {column + '_edges'!r} have edges of a {TYPE} that no graph of "
             f"a training row had: {unseen}; first: graph {plain(asked[0])!r} (known: "
             f"{', '.join(map(repr, types)) or 'none'}). Train on graphs with such edges, or leave "

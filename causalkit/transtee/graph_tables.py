@@ -13,6 +13,7 @@ from causalkit.typing import Ints, Singles
 
 # Beside the column that names the item, what says which row of a table is which.
 _KEYS = ("step", "node", "source", "target")
+CODE = "E26-tables"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,6 @@ def read_graphs(
     edges: pd.DataFrame,
     column: str,
     *,
-    code: str,
     names: Sequence[Any],
     types: Sequence[Any] | None = None,
 ) -> GraphTables:
@@ -59,8 +59,6 @@ def read_graphs(
     nodes, edges : DataFrame
     column : str
         Names the graph, in both.
-    code : str
-        Of the errors.
     names : sequence
         Features to read, in this order.
     types : sequence, optional
@@ -79,20 +77,20 @@ def read_graphs(
         (nodes, f"{column}_nodes", (column, "node", *names)),
         (edges, f"{column}_edges", ends),
     ):
-        check_columns(table, kept, wanted, column, code)
-    check_edge_columns(edges, column, code, types=types)
-    check_once(nodes, f"{column}_nodes", (column, "node"), code)
+        check_columns(table, kept, wanted, column)
+    check_edge_columns(edges, column, types=types)
+    check_once(nodes, f"{column}_nodes", (column, "node"))
     nodes = nodes.sort_values([column, "node"], ignore_index=True)
     place = places(nodes[column])
     found = GraphTables(
         place,
-        numbers(nodes, f"{column}_nodes", names, column, code),
-        _ends(nodes, edges, column, code),
+        numbers(nodes, f"{column}_nodes", names, column),
+        _ends(nodes, edges, column),
         nodes[column].map(place).to_numpy(dtype=np.int64),
     )
     if types is None:
         return found
-    return _with_types(found, edges[column].tolist(), types_of(edges, column, code), types)
+    return _with_types(found, edges[column].tolist(), types_of(edges, column), types)
 
 
 def _with_types(
@@ -106,7 +104,7 @@ def _with_types(
     return replace(tables, edges=tables.edges[:, there], types=codes[there], strange=strange)
 
 
-def _ends(nodes: pd.DataFrame, edges: pd.DataFrame, column: str, code: str) -> Ints:
+def _ends(nodes: pd.DataFrame, edges: pd.DataFrame, column: str) -> Ints:
     """Nodes at both ends of every edge, ``(2, E)``."""
     number = pd.Series(
         np.arange(len(nodes)), index=pd.MultiIndex.from_frame(nodes[[column, "node"]])
@@ -122,7 +120,7 @@ def _ends(nodes: pd.DataFrame, edges: pd.DataFrame, column: str, code: str) -> I
         source, target = (shown(first[name]) for name in ("source", "target"))
         raise DataError(
             Problem(
-                code,
+                CODE,
                 f"{lost.size} edges name nodes that their graph lacks; first: graph "
                 f"{shown(first[column])}, edge {source} to {target}."
                 + "".join(other_types(nodes[one], edges[two]) for one, two in pairs),
@@ -133,15 +131,13 @@ def _ends(nodes: pd.DataFrame, edges: pd.DataFrame, column: str, code: str) -> I
     return np.stack([values.astype(np.int64) for values in ends])
 
 
-def check_columns(
-    table: pd.DataFrame, name: str, wanted: Sequence[Any], column: str, code: str
-) -> None:
+def check_columns(table: pd.DataFrame, name: str, wanted: Sequence[Any], column: str) -> None:
     """Refuse a table that lacks a column, or a value in those that name what its rows are."""
     absent = [one for one in wanted if one not in table]
     if absent:
         raise DataError(
             Problem(
-                code,
+                "E01-missing-column",
                 f"table {name!r} needs the columns {', '.join(map(str, wanted))}, and lacks "
                 f"{', '.join(map(str, absent))} (it has {', '.join(map(str, table.columns))}).",
                 column,
@@ -153,7 +149,7 @@ def check_columns(
         whole = ", ".join(map(str, keys))
         raise DataError(
             Problem(
-                code,
+                "E06-nan-id",
                 f"table {name!r} has {holes.size} rows without a {whole} (first: row {holes[0]}); "
                 "leave them out.",
                 column,
@@ -167,14 +163,14 @@ def feature_names(table: pd.DataFrame, keys: Sequence[str]) -> tuple[Any, ...]:
     return tuple(name for name in table if name not in keys)
 
 
-def check_once(table: pd.DataFrame, name: str, keys: Sequence[str], code: str) -> None:
+def check_once(table: pd.DataFrame, name: str, keys: Sequence[str]) -> None:
     """Refuse a table in which something is there twice."""
     again = np.flatnonzero(table.duplicated(list(keys)))
     if again.size:
         first = ", ".join(f"{key} {shown(table[key].iloc[again[0]])}" for key in keys)
         raise DataError(
             Problem(
-                code,
+                CODE,
                 f"table {name!r} has {again.size} rows for what other rows are for (first: "
                 f"{first}, again in row {again[0]}); keep one of them.",
                 keys[0],
@@ -183,16 +179,14 @@ def check_once(table: pd.DataFrame, name: str, keys: Sequence[str], code: str) -
         )
 
 
-def numbers(
-    table: pd.DataFrame, name: str, features: Sequence[Any], column: str, code: str
-) -> Singles:
+def numbers(table: pd.DataFrame, name: str, features: Sequence[Any], column: str) -> Singles:
     """Features ``(rows, f)``, finite; a one where there are none."""
     for feature in features:
         kind = table[feature].dtype
         if not (pd.api.types.is_numeric_dtype(kind) or pd.api.types.is_bool_dtype(kind)):
             raise DataError(
                 Problem(
-                    code,
+                    "E03-non-numeric",
                     f"feature {feature!r} of table {name!r} is {kind}, and a number is needed; "
                     "make indicators of it, or leave it out.",
                     column,
@@ -207,7 +201,7 @@ def numbers(
         feature = features[int(np.flatnonzero(~np.isfinite(values[bad[0]]))[0])]
         raise DataError(
             Problem(
-                code,
+                "E07-nan-covariate",
                 f"{bad.size} rows of table {name!r} have features that are not finite numbers; "
                 f"first: {feature!r} of {shown(row[column])} is {shown(row[feature])}; fill "
                 "it in, or leave the feature out.",

@@ -43,7 +43,6 @@ from causalkit.typing import Bools, Ints, Singles
 if TYPE_CHECKING:
     from torch import Tensor
 
-CODE = "E05-nan-treatment"
 TABLES = {"vector": "vectors", "sequence": "steps", "graph": "nodes"}
 
 
@@ -163,13 +162,13 @@ class Library:
         """
         # A series keeps dates, which an array makes numbers of.
         asked = pd.Series(names).tolist()
-        check_seen(self.strange, asked, self.types or (), column, CODE)
+        check_seen(self.strange, asked, self.types or (), column)
         found = np.array([self.place.get(name, -1) for name in asked])
         if (found < 0).any():
             absent = sorted({str(n) for n, k in zip(names, found, strict=True) if k < 0})
             raise DataError(
                 Problem(
-                    CODE,
+                    "E25-unknown-level",
                     f"{column!r} names items that its table lacks: {', '.join(absent[:5])}; add "
                     "them to it, for new rows by training_data.like(df, tables=...).",
                     column,
@@ -289,7 +288,7 @@ def check_item_steps(library: Library, like: Library, column: str) -> None:
     late = int(np.flatnonzero(library.mask[:, like.n_steps :].any(axis=1))[0])
     raise DataError(
         Problem(
-            CODE,
+            "E26-tables",
             f"sequences of {column!r} had at most {like.n_steps} steps in training, and "
             f"{list(library.place)[late]!r} has {int(library.mask[late].sum())}; nothing was "
             "learned about later steps. Shorten it, or train on sequences of that length.",
@@ -300,7 +299,7 @@ def check_item_steps(library: Library, like: Library, column: str) -> None:
 
 def _vectors(data: CausalData, column: str, like: Library | None) -> Library:
     frame, names = _read(data, column, "vectors", (column,), like)
-    values = numbers(frame, f"{column}_vectors", names, column, CODE)
+    values = numbers(frame, f"{column}_vectors", names, column)
     return Library("vector", places(frame[column]), names, values)
 
 
@@ -309,7 +308,7 @@ def _sequences(data: CausalData, column: str, like: Library | None) -> Library:
     place = places(frame[column])
     owner = frame[column].map(place).to_numpy(dtype=np.int64)
     position = frame.groupby(owner).cumcount().to_numpy()
-    values = numbers(frame, f"{column}_steps", names, column, CODE)
+    values = numbers(frame, f"{column}_steps", names, column)
     steps = np.zeros((len(place), int(position.max()) + 1, values.shape[1]), dtype=np.float32)
     mask = np.zeros(steps.shape[:2], dtype=bool)
     steps[owner, position], mask[owner, position] = values, True
@@ -322,8 +321,8 @@ def _read(
     """Table in the order of its keys, and the features to read, all if there is no training."""
     name = f"{column}_{rest}"
     frame = data.tables[name]
-    check_columns(frame, name, (*keys, *(() if like is None else like.names)), column, CODE)
-    check_once(frame, name, keys, CODE)
+    check_columns(frame, name, (*keys, *(() if like is None else like.names)), column)
+    check_once(frame, name, keys)
     names = feature_names(frame, keys) if like is None else like.names
     return frame.sort_values(list(keys), ignore_index=True), names
 
@@ -343,8 +342,8 @@ def _graphs(data: CausalData, column: str, like: Library | None) -> Library:
         )
     edges = data.tables[f"{column}_edges"]
     names = feature_names(nodes, (column, "node")) if like is None else like.names
-    types = known_types(data, column, CODE) if like is None else like.types
-    found = read_graphs(nodes, edges, column, code=CODE, names=names, types=types)
+    types = known_types(data, column) if like is None else like.types
+    found = read_graphs(nodes, edges, column, names=names, types=types)
     kinds = () if found.types is None else (found.types,)
     both = np.concatenate([[*found.edges, *kinds], [*found.edges[::-1], *kinds]], axis=1)
     once = np.unique(both, axis=1)

@@ -19,7 +19,7 @@ from causalkit.transtee.fit_together import dose_ranges
 from causalkit.transtee.fitted import put
 from causalkit.transtee.fitting import Coding, code_data, coding_of
 from causalkit.transtee.graph_tables import read_graphs
-from causalkit.transtee.items import CODE, Library
+from causalkit.transtee.items import Library
 from causalkit.transtee.model import Asked, Model
 from causalkit.transtee.network_estimator import KINDS, READS, ROLES, NetworkEstimator
 from causalkit.transtee.released_recipes import RECIPES, Recipe, check_data, check_holes
@@ -102,9 +102,8 @@ def _one_way(library: Library | None, coding: Coding, data: CausalData) -> Libra
     column = coding.item_column
     read = read_graphs(
         data.tables[f"{column}_nodes"],
-        data.tables.get(f"{column}_edges", pd.DataFrame()),
+        data.tables[f"{column}_edges"],
         column,
-        code=CODE,
         names=library.names,
     )
     return replace(library, edges=read.edges)

@@ -181,7 +181,7 @@ def test_require_collects_everything_that_an_estimator_lacks():
         data.require(NeedsMuch.requires, by="NeedsMuch")
     messages = [problem.message for problem in caught.value.problems]
     assert [problem.code[:3] for problem in caught.value.problems] == [
-        *("E01", "E01", "E03", "E02", "E02", "E16")
+        *("E01", "E01", "E24", "E02", "E02", "E16")
     ]
     assert "NeedsMuch needs the role 'unit'" in messages[0]
     assert 'CausalData.from_frame(..., unit="...")' in messages[0]

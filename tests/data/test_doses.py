@@ -175,7 +175,7 @@ def test_an_estimator_of_doses_must_say_that_it_takes_arms_without_one():
     # An estimator that knows no doses says that, and no more.
     with pytest.raises(DataError) as caught:
         data.require(Requires(), by="Est")
-    assert {problem.code for problem in caught.value.problems} == {"E03-non-numeric"}
+    assert {problem.code for problem in caught.value.problems} == {"E24-treatment-kind"}
 
 
 def several(**columns):

@@ -122,7 +122,7 @@ def test_a_new_level_is_refused_by_default_and_named():
     new = table(n=3)
     new["g"] = ["south", "west", "up"]
     for formula in ("y ~ d | C(g)", "y ~ d | x + g"):
-        with pytest.raises(DataError, match=r"E03.*'g' has levels .*'up', 'west'.*on_new_levels"):
+        with pytest.raises(DataError, match=r"E25.*'g' has levels .*'up', 'west'.*on_new_levels"):
             made(formula).like(new)
 
 

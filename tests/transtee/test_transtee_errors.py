@@ -16,6 +16,7 @@ from causalkit.errors import (
     NotFittedError,
 )
 from causalkit.transtee.baselines import TARNet
+from causalkit.transtee.items import library_of
 
 
 def build(frame, covariates=("a", "b", "c"), **roles):
@@ -238,3 +239,39 @@ def test_torch_is_named_where_it_is_missing(monkeypatch, arms):
 def test_rows_that_are_no_causal_data_are_refused_without_naming_fit(arms_fit):
     with pytest.raises(TypeError, match=r"^TransTEE needs a CausalData, got DataFrame"):
         arms_fit.predict(arms_frame(), treatment=1)
+
+
+def test_codes_say_what_is_wrong(arms, arms_fit, doses, dose_fit):
+    new = arms.frame.assign(g=["A", "Z"] * 120)
+    graded = build(arms_frame().assign(g=pd.Categorical(["A", "B"] * 120)), covariates=["g"])
+    nodes = pd.DataFrame({"t": np.repeat(np.arange(7), 2), "node": [0, 1] * 7, "size": 1.0})
+    edges = pd.DataFrame({"t": [0], "source": [0], "target": [1]})
+    frame = arms_frame().assign(t=np.arange(240) % 7)
+
+    def library(**changed):
+        tables = {"t_nodes": nodes, "t_edges": edges} | changed
+        return library_of(build(frame, kinds=("structured",), tables=tables), "t")
+
+    cases = {
+        "E25-unknown-level": [
+            lambda: arms_fit.predict(arms, treatment=7),
+            lambda: graded.like(new),
+            lambda: library().codes([9], "t"),
+        ],
+        "E03-non-numeric": [lambda: library(t_nodes=nodes.assign(size="x"))],
+        "E26-tables": [
+            lambda: library(t_nodes=pd.concat([nodes, nodes[:1]])),
+            lambda: library(t_edges=edges.assign(target=9)),
+            lambda: library(t_edges=edges.assign(length=1.0)),
+        ],
+        "E05-nan-treatment": [lambda: dose_fit.predict(doses, treatment=np.nan)],
+        "E24-treatment-kind": [
+            lambda: TARNet().fit(build(frame, kinds=("structured",), tables={"t_vectors": nodes}))
+        ],
+    }
+    for code, calls in cases.items():
+        for call in calls:
+            with pytest.raises(DataError) as caught:
+                call()
+            assert caught.value.code == code
+            assert "np." not in str(caught.value)
