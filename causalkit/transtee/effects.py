@@ -18,10 +18,7 @@ from causalkit.typing import Floats
 if TYPE_CHECKING:
     import xarray as xr
 
-N_GRID = 65
-N_SECTIONS = 3
 N_BOOT = 999
-_GOLDEN = (np.sqrt(5.0) - 1.0) / 2.0
 
 
 def predict(model: Model, asked: Asked, treatment: Any) -> Floats:
@@ -248,71 +245,3 @@ def _uniform(curves: Floats, level: float, seed: int) -> float:
     draws = weights @ centred
     scale = curves.std(axis=0, ddof=1)
     return float(critical_values(absolute_ratios(draws, scale, joint=True), level=level)[0])
-
-
-def best_action(model: Model, asked: Asked, *, grid: Any, memory_budget: int) -> "xr.Dataset":
-    """Action with the largest mean outcome of every row.
-
-    Doses: a grid, then three golden sections of the interval around its best point, all rows at
-    once. Dims ``obs``: ``arm`` (if there are arms), ``dose`` (if there are doses; NaN where the arm
-    takes none), ``outcome``.
-    """
-    import xarray as xr
-
-    code = model.coding.actions
-    if code.kind in ("binary", "multi"):
-        levels = list(code.levels[code.columns[0]])
-        mu = predict(model, asked, levels)
-        best = mu.argmax(axis=1)
-        return xr.Dataset(
-            {
-                "arm": ("obs", np.array(levels, dtype=object)[best]),
-                "outcome": ("obs", mu.max(axis=1)),
-            },
-            coords={"obs": np.arange(asked.n)},
-        )
-    if code.kind not in ("continuous", "dose"):
-        raise ArgumentError(f"best_action needs arms or doses; the treatment is {code.kind}.")
-    arms = [None] if code.kind == "continuous" else list(code.levels[code.columns[0]])
-    found = [_best_dose(model, asked, arm, grid, memory_budget) for arm in arms]
-    values = np.stack([value for _, value in found], axis=1)
-    doses = np.stack([dose for dose, _ in found], axis=1)
-    best, rows = values.argmax(axis=1), np.arange(asked.n)
-    made = {"dose": ("obs", doses[rows, best]), "outcome": ("obs", values[rows, best])}
-    if code.kind == "dose":
-        made = {"arm": ("obs", np.array(arms, dtype=object)[best]), **made}
-    return xr.Dataset(made, coords={"obs": rows})
-
-
-def _best_dose(
-    model: Model, asked: Asked, arm: Any, grid: Any, memory_budget: int
-) -> tuple[Floats, Floats]:
-    """Best dose of one arm for every row, and the outcome there; NaN if it takes none."""
-    if arm in model.coding.actions.undosed:
-        return np.full(asked.n, np.nan), predict(model, asked, (arm, None))
-    doses, actions = dose_grid(model, arm, grid)
-    mu = model.outcomes(
-        asked,
-        actions,
-        memory_budget=memory_budget,
-        reduce=lambda values: values.mean(axis=0, keepdims=True),
-    )[0]
-    top = mu.argmax(axis=1)
-    low, high = doses[np.maximum(top - 1, 0)], doses[np.minimum(top + 1, doses.size - 1)]
-    best, value = doses[top], mu.max(axis=1)
-    for _ in range(N_SECTIONS):
-        left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
-        pair = [_at(model, asked, arm, points) for points in (left, right)]
-        for points, values in zip((left, right), pair, strict=True):
-            better = values > value
-            best, value = np.where(better, points, best), np.where(better, values, value)
-        up = pair[1] > pair[0]
-        low, high = np.where(up, left, low), np.where(up, high, right)
-    return best, value
-
-
-def _at(model: Model, asked: Asked, arm: Any, doses: Floats) -> Floats:
-    """Mean outcome of every row at a dose of its own."""
-    action = at_doses(model.coding.actions, arm, doses)
-    values = model.outcomes(asked, [action], reduce=lambda m: m.mean(axis=0, keepdims=True))
-    return np.asarray(values[0, :, 0])

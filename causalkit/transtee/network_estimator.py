@@ -5,11 +5,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from causalkit.data import CausalData, Requires
-from causalkit.errors import ArgumentError, ArgumentTypeError, NotFittedError, check_level
+from causalkit.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    NotFittedError,
+    check_flag,
+    check_level,
+)
 from causalkit.optional import require
 from causalkit.rng import as_seed
 from causalkit.transtee import effects
 from causalkit.transtee.average_estimator import AverageEstimator
+from causalkit.transtee.best_actions import N_GRID, best_action
 from causalkit.transtee.conformal import Conformal, conformal_effect, conformal_outcome
 from causalkit.transtee.model import Asked, Model
 from causalkit.transtee.predicting import MEMORY_BUDGET
@@ -278,14 +285,38 @@ class NetworkEstimator(AverageEstimator):
         return spread_of(self._settings, self._model().n_members)
 
     def best_action(
-        self, data: CausalData, *, grid: Any = effects.N_GRID, memory_budget: int = MEMORY_BUDGET
+        self,
+        data: CausalData,
+        *,
+        maximise: bool = True,
+        grid: Any = N_GRID,
+        memory_budget: int = MEMORY_BUDGET,
     ) -> "xr.Dataset":
-        """Arm, dose or both with the largest mean outcome of every row, and that outcome.
+        """Arm, dose, both, or item with the largest mean outcome of every row, and that outcome.
 
-        The dose is NaN where the best arm takes none.
+        Parameters
+        ----------
+        data : CausalData
+            Of a structured treatment, its tables say which items there are to choose from.
+        maximise : bool, default True
+            False: the smallest mean outcome.
+        grid : int or array
+            Doses to begin from, as in :meth:`dose_response`.
+        memory_budget : int
+
+        Returns
+        -------
+        xarray.Dataset
+            ``arm``, ``dose`` (NaN where the best arm takes none) or ``item``, and ``outcome``
+            ``(obs)``.
         """
-        return effects.best_action(
-            self._model(), self._asked(data), grid=grid, memory_budget=memory_budget
+        check_flag("maximise", maximise)
+        return best_action(
+            self._model(),
+            self._asked(data),
+            grid=grid,
+            memory_budget=memory_budget,
+            maximise=maximise,
         )
 
     def summary(self) -> str:

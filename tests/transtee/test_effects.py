@@ -162,6 +162,21 @@ def test_the_best_arm_is_that_with_the_largest_outcome(arms, arms_fit):
     assert np.array_equal(best["arm"].values.astype(int), mu.argmax(axis=1))
 
 
+def test_the_least_outcome_is_the_largest_of_what_is_turned_round(arms, arms_fit, doses, dose_fit):
+    least = arms_fit.best_action(arms, maximise=False)
+    mu = arms_fit.predict(arms, treatment=[0, 1])
+    assert np.array_equal(least["arm"].values.astype(int), mu.argmin(axis=1))
+    np.testing.assert_array_equal(least["outcome"], mu.min(axis=1))
+    least = dose_fit.best_action(doses, maximise=False)
+    low, high = dose_fit.model_.doses["t"]
+    fine = dose_fit.dose_response(doses, grid=np.linspace(low, high, 401))["individual"]
+    assert (least["outcome"].values <= fine.min("dose").values + 1e-3).all()
+    at = dose_fit.predict(doses, treatment=least["dose"].values)
+    np.testing.assert_allclose(at, least["outcome"], atol=1e-5)
+    with pytest.raises(ArgumentError, match="maximise must be True or False"):
+        arms_fit.best_action(arms, maximise="min")
+
+
 def test_arms_with_doses_have_a_curve_each():
     data = ck.generators.dosage(0, n=200, n_genes=12).blind()
     fit = ck.TransTEE(**SMALL).fit(data)

@@ -9,6 +9,7 @@ from transtee_designs import SMALL
 
 import causalkit as ck
 from causalkit.errors import ArgumentError, DataError
+from causalkit.transtee import best_actions
 from causalkit.transtee.items import library_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::causalkit.errors.CausalKitWarning")
@@ -254,3 +255,15 @@ def test_what_is_to_be_compared_is_said_in_the_call_that_was_made(fitted):
         assert str(caught.value).endswith(f"say what to compare, {call}baseline=...).")
     found = fitted.permutation_importance(data, treatment=["m1", "m2"], baseline="m0", n_repeats=1)
     assert found["covariate"].tolist() == ["a", "b"]
+
+
+@pytest.mark.parametrize("at_once", [3, 64])
+def test_the_best_item_is_that_with_the_best_outcome(fitted, monkeypatch, at_once):
+    monkeypatch.setattr(best_actions, "N_ITEMS", at_once)
+    more = pd.concat([vectors(), vectors(7).assign(mol=[f"n{k}" for k in range(8)])])
+    data = data_of(mol_vectors=more)
+    mu = fitted.predict(data, treatment=list(more["mol"]))
+    for maximise, place in ((True, mu.argmax(axis=1)), (False, mu.argmin(axis=1))):
+        best = fitted.best_action(data, maximise=maximise)
+        assert best["item"].values.tolist() == more["mol"].to_numpy()[place].tolist()
+        np.testing.assert_allclose(best["outcome"], mu[np.arange(N), place], rtol=1e-5)
