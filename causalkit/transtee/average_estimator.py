@@ -1,4 +1,4 @@
-"""Averages of a fitted network estimator, and whether its data can tell them."""
+"""Averages of a fitted network estimator, whether its data can tell them, and held-out losses."""
 
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -8,6 +8,7 @@ from causalkit.errors import IdentificationError
 from causalkit.estimator import Estimator
 from causalkit.results import EffectResult
 from causalkit.transtee.fitting import code_data
+from causalkit.transtee.held_out import FactualLoss, factual_loss
 from causalkit.transtee.inference import average_effects
 from causalkit.transtee.model import Model
 from causalkit.transtee.overlap import overlap_table
@@ -21,10 +22,11 @@ if TYPE_CHECKING:
 
 
 class AverageEstimator(Estimator):
-    """Averages and overlap; a subclass sets ``model_`` and ``_settings`` in ``fit``."""
+    """Averages, overlap and losses; a subclass sets ``model_`` and ``_settings`` in ``fit``."""
 
     model_: Model
     doses: Any
+    outcome: str
     _settings: Settings
 
     def estimate(
@@ -147,3 +149,36 @@ class AverageEstimator(Estimator):
         return overlap_table(
             coding, code_data(coding, used), self._settings, learner=propensity, arm=arm
         )
+
+    def loss(self, data: "CausalData") -> FactualLoss:
+        """Loss of predicted mean outcomes of rows under the actions that they received.
+
+        On rows that were not trained on it compares settings, without a look at any effect: the
+        factual loss is all of the error of outcomes that data show. A setting with a smaller one
+        need not be closer to the effects where actions were rare.
+
+        Parameters
+        ----------
+        data : CausalData
+            With outcomes and treatments.
+
+        Returns
+        -------
+        FactualLoss
+            ``mean``, ``std_error`` and ``by_row (n,)``. In units of the outcome: its square for
+            ``outcome="gaussian"``; Huber's loss with the bend at a standard deviation of the
+            outcome of these rows; for ``"bernoulli"`` and ``"poisson"`` the negative
+            log-likelihood, without the constant of the latter.
+
+        Raises
+        ------
+        DataError, ArgumentError
+            If the rows are not like those of training, or have outcomes that cannot be.
+        """
+        self._check_data(data, method="")
+        self._check_fitted()
+        return factual_loss(self.model_, self.model_.asked(data), data, self.outcome)
+
+    def score(self, data: "CausalData") -> float:
+        """Minus the mean of :meth:`loss`: larger is better, as selection in scikit-learn has it."""
+        return -self.loss(data).mean

@@ -87,12 +87,15 @@ def _best_dose(
     if arm in model.coding.actions.undosed:
         return np.full(asked.n, np.nan), sign * predict(model, asked, (arm, None))
     doses, actions = dose_grid(model, arm, grid)
-    mu = sign * model.outcomes(
-        asked,
-        actions,
-        memory_budget=memory_budget,
-        reduce=lambda values: values.mean(axis=0, keepdims=True),
-    )[0]
+    mu = (
+        sign
+        * model.outcomes(
+            asked,
+            actions,
+            memory_budget=memory_budget,
+            reduce=lambda values: values.mean(axis=0, keepdims=True),
+        )[0]
+    )
     top = mu.argmax(axis=1)
     low, high = doses[np.maximum(top - 1, 0)], doses[np.minimum(top + 1, doses.size - 1)]
     best, value = doses[top], mu.max(axis=1)

@@ -176,6 +176,8 @@ class ReleasedTransTEE(NetworkEstimator):
         reads=READS,
     )
 
+    outcome = "gaussian"  # by which losses are judged
+
     def __init__(
         self,
         *,
