@@ -1,6 +1,6 @@
 """Effects, curves and best actions of a fitted TransTEE, as xarray datasets."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,7 +9,15 @@ from scipy.stats import t as student
 from causalkit.errors import ArgumentError
 from causalkit.inference.bands import absolute_ratios, critical_values
 from causalkit.rng import stream
-from causalkit.transtee.actions import ActionArrays, action_axis, at_doses
+from causalkit.transtee.actions import (
+    AMOUNT,
+    ActionArrays,
+    ActionCode,
+    action_axis,
+    action_frame,
+    at_doses,
+    encode_actions,
+)
 from causalkit.transtee.curve_store import free_path, new_store, opened
 from causalkit.transtee.model import Asked, Model, outside
 from causalkit.transtee.spread import Spread
@@ -88,8 +96,18 @@ def _dataset(
     )
 
 
-def dose_grid(model: Model, arm: Any, grid: Any) -> tuple[Floats, list[ActionArrays]]:
+def dose_grid(
+    model: Model, arm: Any, grid: Any, others: Mapping[str, Any] | None = None
+) -> tuple[Floats, list[ActionArrays]]:
     """Doses and the actions that they are, for the arm asked about; warns beyond its range.
+
+    Parameters
+    ----------
+    model : Model
+    arm : level, column or None
+    grid : int or array
+    others : mapping of column to value, optional
+        What is held of several treatments, of which ``arm`` is the column whose doses vary.
 
     Raises
     ------
@@ -97,12 +115,7 @@ def dose_grid(model: Model, arm: Any, grid: Any) -> tuple[Floats, list[ActionArr
         If the treatment or the arm has no dose, or an arm must be named.
     """
     code = model.coding.actions
-    if code.kind not in ("continuous", "dose"):
-        raise ArgumentError(
-            f"the treatment is {code.kind} and has no dose to vary; use predict(data, "
-            "treatment=...)."
-        )
-    low, high = model.doses[arm_name(model, arm)]
+    low, high = model.doses[arm_name(model, arm, others)]
     if isinstance(grid, int | np.integer) and not isinstance(grid, bool):
         if grid < 2:
             raise ArgumentError(f"grid must have at least 2 doses, got {grid}.")
@@ -111,11 +124,47 @@ def dose_grid(model: Model, arm: Any, grid: Any) -> tuple[Floats, list[ActionArr
         doses = np.asarray(grid, dtype=np.float64).ravel()
         if doses.size == 0 or not np.isfinite(doses).all():
             raise ArgumentError("grid must hold finite doses.")
-    model.warn_outside(at_doses(code, arm, doses))
-    return doses, [at_doses(code, arm, doses[k : k + 1]) for k in range(doses.size)]
+    if others is None:
+        every = at_doses(code, arm, doses)
+    else:
+        every = encode_actions(code, action_frame(code, {**others, arm: doses}, doses.size))
+    model.warn_outside(every)
+    return doses, [every.rows(slice(k, k + 1)) for k in range(doses.size)]
 
 
-def arm_name(model: Model, arm: Any) -> str:
+def _one_of_several(code: ActionCode, arm: Any, others: Mapping[str, Any] | None) -> str:
+    """Column whose doses vary while those of all others are held.
+
+    Raises
+    ------
+    ArgumentError
+        If none is named, it has no doses, or it is not said where the others are held.
+    """
+    kinds = dict(zip(code.columns, code.kinds, strict=True))
+    dosed = [name for name, kind in kinds.items() if kind in AMOUNT]
+    if code.kind != "several" or not dosed:
+        raise ArgumentError(
+            f"the treatment is {code.kind} and has no dose to vary; use predict(data, "
+            "treatment=...)."
+        )
+    if np.ndim(arm) or arm not in dosed:
+        raise ArgumentError(
+            f"of the treatments {', '.join(kinds)} one with doses is to vary, and arm={arm!r} is "
+            f"none; name one of {', '.join(map(repr, dosed))} and hold the others: "
+            "dose_response(data, arm=..., others={...})."
+        )
+    held = [name for name in kinds if name != arm]
+    given = {} if others is None else dict(others)
+    if set(given) != set(held) or any(np.ndim(value) for value in given.values()):
+        wanted = ", ".join(f"{name!r}: ..." for name in held)
+        raise ArgumentError(
+            f"others= says at which one value each of the other treatments is held, {{{wanted}}}; "
+            f"got {others!r}."
+        )
+    return str(arm)
+
+
+def arm_name(model: Model, arm: Any, others: Mapping[str, Any] | None = None) -> str:
     """Name of the arm whose doses are asked about.
 
     Raises
@@ -124,6 +173,12 @@ def arm_name(model: Model, arm: Any) -> str:
         If there is no such arm, it takes no dose, or the treatment has none to choose.
     """
     code = model.coding.actions
+    if code.kind not in ("continuous", "dose"):
+        return _one_of_several(code, arm, others)
+    if others is not None:
+        raise ArgumentError(
+            f"others={others!r}, and {', '.join(code.columns)} is one treatment; leave others out."
+        )
     if code.kind == "continuous":
         if arm is not None:
             raise ArgumentError(
@@ -148,6 +203,7 @@ def dose_response(
     *,
     grid: Any,
     arm: Any,
+    others: Mapping[str, Any] | None,
     individual: bool,
     level: float,
     seed: int,
@@ -161,8 +217,8 @@ def dose_response(
     ``std_error`` is from its spread over them, ``conf_low`` and ``conf_high`` hold at each dose,
     ``band_low`` and ``band_high`` for the whole curve at once.
     """
-    doses, actions = dose_grid(model, arm, grid)
-    ends = model.doses[arm_name(model, arm)]
+    doses, actions = dose_grid(model, arm, grid, others)
+    ends = model.doses[arm_name(model, arm, others)]
     total, seen = np.zeros((model.n_members, len(doses))), 0
     share = None if asked.weight is None else asked.weight / asked.weight.mean()
     rows: list[Floats] = []

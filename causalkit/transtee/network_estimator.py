@@ -1,6 +1,6 @@
 """What every estimator made of stacked networks can do."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -228,6 +228,7 @@ class NetworkEstimator(AverageEstimator):
         *,
         grid: Any = 65,
         arm: Any = None,
+        others: Mapping[str, Any] | None = None,
         individual: bool = True,
         level: float = 0.95,
         memory_budget: int = MEMORY_BUDGET,
@@ -241,7 +242,10 @@ class NetworkEstimator(AverageEstimator):
         grid : int or array
             Number of doses over the range seen in training, or the doses.
         arm : level, optional
-            Whose doses, if the treatment has arms; one that takes a dose.
+            Whose doses, if the treatment has arms; one that takes a dose. Of several treatments
+            the column of the one whose doses vary.
+        others : mapping of column to value, optional
+            At which values the others of several treatments are held.
         individual : bool
             Whether to keep the curve of every row, ``individual (obs, dose)``.
         level : float
@@ -267,6 +271,7 @@ class NetworkEstimator(AverageEstimator):
             self._asked(data),
             grid=grid,
             arm=arm,
+            others=others,
             individual=individual,
             level=level,
             seed=self.seed_,
@@ -277,7 +282,7 @@ class NetworkEstimator(AverageEstimator):
         dosed = dict(zip(model.coding.actions.kinds, model.coding.actions.columns, strict=True))
         return curve.assign_attrs(
             outcome=data.roles.outcome[0] if data.roles.outcome else "outcome",
-            dose=dosed.get("dose", dosed.get("continuous", "dose")),
+            dose=arm if others else dosed.get("dose", dosed.get("continuous", "dose")),
             level=level,
         )
 

@@ -53,6 +53,8 @@ def test_some_rows_of_actions_keep_all_that_they_hold():
 def test_the_arm_of_a_curve(doses, dose_fit, drugs, drugs_fit):
     with pytest.raises(ArgumentError, match=r"arm=1, and 't' is one continuous treatment"):
         dose_fit.dose_response(doses, arm=1)
+    with pytest.raises(ArgumentError, match="t is one treatment; leave others out"):
+        dose_fit.dose_response(doses, others={"t": 1})
     expected = drugs_fit.dose_response(drugs, arm=1, grid=3)
     for same in (1.0, True, np.int64(1)):
         found = drugs_fit.dose_response(drugs, arm=same, grid=3)

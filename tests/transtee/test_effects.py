@@ -207,6 +207,24 @@ def test_several_treatments_at_once_and_none_of_them():
     np.testing.assert_allclose(found["effect"].mean("obs"), [2.0, 1.0], atol=0.3)
     with pytest.raises(ArgumentError, match="has 3 values"):
         fit.predict(data, treatment=1)
+    held = {"drug": 1, "diet": 0}
+    curve = fit.dose_response(data, arm="amount", others=held, grid=[0.1, 0.5, 0.9])
+    assert curve.attrs["dose"] == "amount"
+    each = fit.predict(data, treatment=[held | {"amount": dose} for dose in (0.1, 0.5, 0.9)])
+    np.testing.assert_allclose(curve["individual"], each, atol=1e-5)
+    np.testing.assert_allclose(curve["adrf"], each.mean(axis=0), atol=1e-5)
+    with pytest.warns(ExtrapolationWarning, match="doses of amount"):
+        far = fit.dose_response(data, arm="amount", others=held, grid=[0.5, 2.0])
+    assert far["extrapolated"].values.tolist() == [False, True]
+    for arguments, words in (
+        ({}, "one with doses is to vary, and arm=None is none; name one of 'amount'"),
+        ({"arm": "drug"}, "arm='drug' is none"),
+        ({"arm": "amount"}, r"\{'drug': ..., 'diet': ...\}; got None"),
+        ({"arm": "amount", "others": {"drug": 1}}, r"got \{'drug': 1\}"),
+        ({"arm": "amount", "others": {"drug": [0, 1], "diet": 0}}, "one value each"),
+    ):
+        with pytest.raises(ArgumentError, match=words):
+            fit.dose_response(data, **arguments)
 
 
 @pytest.mark.filterwarnings("ignore:regularizer")
