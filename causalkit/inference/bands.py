@@ -8,7 +8,9 @@ from causalkit.errors import ArgumentError
 from causalkit.typing import Floats
 
 
-def absolute_ratios(draws: Floats, scale: Floats, *, joint: bool) -> Floats:
+def absolute_ratios(
+    draws: Floats, scale: Floats, *, joint: bool, spread: Floats | None = None
+) -> Floats:
     """Absolute t-ratios of draws, each column sorted from large to small.
 
     Parameters
@@ -20,6 +22,8 @@ def absolute_ratios(draws: Floats, scale: Floats, *, joint: bool) -> Floats:
         small-sample factors and the spread over repeated splits that these have.
     joint : bool
         Replace every column by the largest ratio of each draw, for statements on all k terms.
+    spread : (n_boot, k) array, optional
+        What ratios are divided by after that, such as draws of the error of each term.
 
     Returns
     -------
@@ -29,6 +33,8 @@ def absolute_ratios(draws: Floats, scale: Floats, *, joint: bool) -> Floats:
     ratios = np.abs(draws) / np.where(scale > 0, scale, 1.0)
     if joint:
         ratios = np.repeat(ratios.max(axis=1, keepdims=True), ratios.shape[1], axis=1)
+    if spread is not None:
+        ratios = ratios / spread
     return -np.sort(-ratios, axis=0)
 
 

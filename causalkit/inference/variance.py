@@ -13,7 +13,7 @@ from causalkit.errors import (
     check_choice,
 )
 from causalkit.scores import LinearScore
-from causalkit.typing import Floats, Ints
+from causalkit.typing import Bools, Floats, Ints
 from causalkit.warn import warn
 
 Ssc = Literal["none", "G/(G-1)", "G/(G-1)*(n-1)/(n-k)"]
@@ -28,6 +28,7 @@ def sandwich(
     ssc: Ssc = "G/(G-1)",
     multiplicity: Floats | Ints | None = None,
     n_params: int | None = None,
+    within: Bools | None = None,
 ) -> Floats:
     """Variance matrix of θ̂ from its influence values.
 
@@ -46,6 +47,11 @@ def sandwich(
         over them. The variance is that of the repeated rows.
     n_params : int, optional
         k of the small-sample factor, where it is not the number of columns.
+    within : (n, k) bool array, optional
+        Rows that each estimate is a mean over, where these are not all. The small-sample factor of
+        a variance then counts the clusters, or rows, of that mean, which is its one parameter
+        beside its share of what ``n_params`` counts beyond the columns; a covariance has the
+        geometric mean of two factors.
 
     Returns
     -------
@@ -79,15 +85,25 @@ def sandwich(
     if multiplicity is None:
         n = float(influence.shape[0])
     else:
+        kept = multiplicity > 0
+        within = within if within is None else within[kept]
         influence, clusters, multiplicity = _present(influence, clusters, multiplicity)
         n = float(multiplicity.sum())
+    sizes = None if within is None else _means(within, multiplicity, k - influence.shape[1])
     if not clusters:
         each = influence if multiplicity is None else influence / np.sqrt(multiplicity)[:, None]
-        return _meat(each, n, _row_factor(n, k, ssc)) / scale
+        factor: float | Floats = _row_factor(n, k, ssc)
+        if sizes is not None:
+            factor = _between([_row_factor(*size, ssc) for size in sizes])
+        return _meat(each, n, factor) / scale
 
     def one_way(codes: Ints) -> Floats:
         count = count_clusters(codes)
-        factor = small_sample_factor(count, n, k, ssc)
+        factor: float | Floats = small_sample_factor(count, n, k, ssc)
+        if within is not None and sizes is not None:
+            counts = [count_clusters(codes[rows]) for rows in within.T]
+            each = zip(counts, sizes, strict=True)
+            factor = _between([small_sample_factor(count, *size, ssc) for count, size in each])
         return _meat(cluster_sums(influence, codes), count, factor) / scale
 
     parts = [one_way(codes) for codes in clusters]
@@ -162,6 +178,40 @@ def degrees_of_freedom(clusters: Sequence[Ints], n: float, *, n_params: int = 1)
     return float(n) - n_params
 
 
+def freedom_within(
+    within: Bools,
+    clusters: Sequence[Ints] = (),
+    *,
+    multiplicity: Floats | Ints | None = None,
+    n_absorbed: int = 0,
+) -> Floats:
+    """Degrees of freedom ``(k,)`` of means over the rows ``within`` (n, k), each by itself.
+
+    Parameters
+    ----------
+    within : (n, k) bool array
+    clusters : sequence of (n,) int arrays
+    multiplicity : (n,) array, optional
+        Rows that each row stands for.
+    n_absorbed : int, default 0
+        Effects absorbed in all rows; without clusters a mean loses its share of them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rows = np.array([[True, True], [True, False], [True, True]])
+    >>> freedom_within(rows, [np.array([0, 0, 1])])
+    array([1., 1.])
+    >>> freedom_within(rows)
+    array([2., 1.])
+    """
+    found = [
+        min(count_clusters(codes[rows]) for codes in clusters) - 1.0 if clusters else n - k
+        for rows, (n, k) in zip(within.T, _means(within, multiplicity, n_absorbed), strict=True)
+    ]
+    return np.array(found)
+
+
 def count_clusters(codes: Ints) -> int:
     """Number of codes that occur."""
     return int(np.count_nonzero(np.bincount(codes)))
@@ -182,7 +232,7 @@ def warn_if_few(clusters: Sequence[Ints]) -> None:
             )
 
 
-def small_sample_factor(n_clusters: float, n: float, k: int, ssc: Ssc) -> float:
+def small_sample_factor(n_clusters: float, n: float, k: float, ssc: Ssc) -> float:
     """Named small-sample factor of a variance."""
     if ssc == "none" or n_clusters < 2:
         return 1.0
@@ -193,7 +243,7 @@ def small_sample_factor(n_clusters: float, n: float, k: int, ssc: Ssc) -> float:
     return factor * (n - 1.0) / (n - k)
 
 
-def _row_factor(n: float, k: int, ssc: Ssc) -> float:
+def _row_factor(n: float, k: float, ssc: Ssc) -> float:
     """Small-sample factor of rows that are no clusters: n/(n − k), as in HC1."""
     if ssc == "none" or n < 2:
         return 1.0
@@ -201,7 +251,21 @@ def _row_factor(n: float, k: int, ssc: Ssc) -> float:
     return n / (n - k)
 
 
-def _meat(sums: Floats, n_clusters: float, factor: float) -> Floats:
+def _means(
+    within: Bools, multiplicity: Floats | Ints | None, n_absorbed: int
+) -> list[tuple[float, float]]:
+    """Rows of each mean, and its parameters: itself and its share of the effects absorbed."""
+    times = np.ones(within.shape[0]) if multiplicity is None else multiplicity
+    share = n_absorbed / float(times.sum())
+    return [(n, 1.0 + share * n) for n in (times @ within).tolist()]
+
+
+def _between(factors: Sequence[float]) -> Floats:
+    """Factors of variances, and of covariances the geometric mean of two."""
+    return np.asarray(np.sqrt(np.outer(factors, factors)))
+
+
+def _meat(sums: Floats, n_clusters: float, factor: float | Floats) -> Floats:
     """Sum of outer products of cluster sums, times a small-sample factor."""
     if n_clusters < 2:
         raise IdentificationError(
@@ -242,8 +306,8 @@ def _check_codes(clusters: Sequence[Ints], n: int) -> None:
             )
 
 
-def _check_rows(n: float, k: int) -> None:
+def _check_rows(n: float, k: float) -> None:
     if n <= k:
         raise IdentificationError(
-            f"{n:g} rows cannot give a variance of {k} estimates, absorbed effects included."
+            f"{n:g} rows cannot give a variance of {k:g} estimates, absorbed effects included."
         )

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from causalkit.inference.solve import Solution
-from causalkit.inference.variance import degrees_of_freedom, nonrobust, sandwich
+from causalkit.inference.variance import degrees_of_freedom, nonrobust
 from causalkit.panel.settings import Settings
 from causalkit.results import EffectResult, effect_from_solutions
 from causalkit.scores import LinearScore
@@ -51,9 +51,6 @@ def result_of(
             nonrobust(score, solution.theta, repeat=repeat, n_params=n_params, **how)
             for repeat, solution in enumerate(solutions)
         ]
-    elif settings.cov_type == "robust":
-        how = {"ssc": settings.ssc, "multiplicity": multiplicity}
-        variances = [sandwich(one.influence, n_params=n_params, **how) for one in solutions]
     found = effect_from_solutions(
         solutions,
         clusters=clusters,
@@ -62,10 +59,12 @@ def result_of(
         aggregation=settings.aggregation,
         multiplicity=multiplicity,
         variances=variances,
+        n_absorbed=n_absorbed,
         use_t=settings.use_t,
         **facts,
     )
-    if variances is None or not settings.use_t:
+    by_row = settings.cov_type in ("robust", "nonrobust")
+    if not by_row or not settings.use_t or found.df_by_term is not None:
         return found
     n = score.response.shape[0] if multiplicity is None else np.sum(multiplicity)
     return replace(found, df=degrees_of_freedom((), float(n), n_params=n_params))

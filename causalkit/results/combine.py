@@ -132,8 +132,10 @@ def combined(result: "EffectResult", weights: Any) -> "EffectResult":
     Returns
     -------
     EffectResult
-        One term per combination. Clusters, degrees of freedom (of several terms the least) and
-        kinds of intervals are those of the result.
+        One term per combination. Clusters, degrees of freedom and kinds of intervals are those of
+        the result. Where terms differ in degrees of freedom, those of independent ones, such as
+        groups without a common cluster, are pooled as by Welch (1947), which gives at least the
+        least; of others the least is taken.
 
     Raises
     ------
@@ -160,7 +162,7 @@ def combined(result: "EffectResult", weights: Any) -> "EffectResult":
         estimates=values @ result.estimates,
         vcov=values @ result.vcov @ values.T,
         influence=None if result.influence is None else result.influence @ values.T,
-        df_by_term=_freedom(result, values),
+        df_by_term=freedom_of(result, values),
         estimand=f"{result.estimand}-combination",
         contrast=tuple(contrast_of(result, row) for row in values),
         draws=None,
@@ -221,7 +223,7 @@ def joint_test(
     if not np.isfinite(under).all():
         raise ArgumentError(f"null must be finite, got {null!r}.")
     _check_agree(chosen.values, under)
-    freedom = _freedom(result, chosen.values)
+    freedom = freedom_of(result, chosen.values)
     df = result.df if freedom is None else float(freedom.min())
     own = result.interval if result.interval in ("normal", "t") else None
     is_t = check_kind(kind or own, df=df, influence=None) == "t"
@@ -235,11 +237,27 @@ def joint_test(
     )
 
 
-def _freedom(result: "EffectResult", weights: Floats) -> Floats | None:
-    """Least degrees of freedom of the terms of each combination, where terms differ in them."""
+def freedom_of(result: "EffectResult", weights: Floats) -> Floats | None:
+    """Degrees of freedom of each combination, where terms differ in them.
+
+    Those of uncorrelated terms after Satterthwaite (1946), else the least of the terms.
+    """
     if result.df_by_term is None:
         return None
-    return np.asarray(np.where(weights != 0.0, result.df_by_term, np.inf).min(axis=1))
+    return np.array([_pooled(result.vcov, result.df_by_term, row) for row in weights])
+
+
+def _pooled(vcov: Floats, df: Floats, weights: Floats) -> float:
+    """Degrees of freedom of one combination of terms, each with its own."""
+    (taken,) = np.nonzero(weights)
+    least = float(df[taken].min())
+    among = vcov[np.ix_(taken, taken)]
+    parts = weights[taken] ** 2 * np.diag(among)
+    if taken.size == 1 or np.any(among != np.diag(np.diag(among))) or not (parts > 0.0).any():
+        return least
+    shares = parts / parts.sum()
+    with np.errstate(divide="ignore"):
+        return max(least, float(1.0 / (shares**2 / df[taken]).sum()))
 
 
 def _check_agree(weights: Floats, values: Floats) -> None:

@@ -54,7 +54,7 @@ class EffectResult:
     df : float
         Degrees of freedom of the t distribution; infinite means normal.
     df_by_term : (k,) array or None
-        Those of each term, where they differ; ``df``, which joint intervals take, is their least.
+        Those of each term, where they differ; ``df``, which joint tests take, is their least.
     cov_type, ssc : str
         Kind of variance, and the small-sample factor asked for; without clusters it is another,
         which ``inference`` names.
@@ -394,4 +394,5 @@ class EffectResult:
     def _drawn(self, kind: str, n_boot: int) -> Floats:
         """Sorted bootstrap t-ratios of this result."""
         seed, joint = self.seed or 0, kind == "uniform"
-        return intervals.bootstrap_t(self.vcov, n_boot=n_boot, seed=seed, joint=joint, df=self.df)
+        df = self.df if np.all(self._freedom == self.df) else self._freedom
+        return intervals.bootstrap_t(self.vcov, n_boot=n_boot, seed=seed, joint=joint, df=df)

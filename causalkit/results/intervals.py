@@ -28,14 +28,16 @@ def check_kind(kind: str | None, *, df: float, influence: Floats | None) -> str:
 
 
 def bootstrap_t(
-    vcov: Floats, *, n_boot: int, seed: int, joint: bool, df: float = math.inf
+    vcov: Floats, *, n_boot: int, seed: int, joint: bool, df: float | Floats = math.inf
 ) -> Floats:
     """Absolute t-ratios of multiplier-bootstrap draws, each column sorted from large to small.
 
     With normal multipliers of clusters a draw is exactly normal given the data, with the variance
     matrix of the result, so it is drawn from that in one step. Joint ratios are those of the
     multivariate t: a band over one term is then its t interval, and one over all differences of
-    independent means is Tukey's.
+    independent means is Tukey's. Where terms have degrees of freedom of their own, the band of
+    each is that of the multivariate t with these (Hasler & Hothorn 2008): a term whose error is
+    hardly known does not widen the bands of the others.
 
     Parameters
     ----------
@@ -46,19 +48,33 @@ def bootstrap_t(
         The same seed gives the same draws, so intervals nest over levels.
     joint : bool
         The largest of the k ratios of each draw in every column (simultaneous inference).
-    df : float, default inf
-        Degrees of freedom of joint ratios.
+    df : float or (k,) array, default inf
+        Degrees of freedom of joint ratios, of all terms or of each.
 
     Returns
     -------
     (n_boot, k) array
+
+    References
+    ----------
+    Hasler & Hothorn (2008), Biometrical Journal 50:793.
     """
     count = check_count("n_boot", n_boot, least=1)
     rng = stream(seed, "multiplier-bootstrap")
     draws = normal_draws(vcov, n_boot=count, rng=rng)
+    scale = np.sqrt(np.diag(vcov))
+    if joint and isinstance(df, np.ndarray):
+        return absolute_ratios(draws, scale, joint=True, spread=_error_draws(df, rng.random(count)))
     if joint and math.isfinite(df):
         draws /= np.sqrt(rng.chisquare(df, (count, 1)) / df)
-    return absolute_ratios(draws, np.sqrt(np.diag(vcov)), joint=joint)
+    return absolute_ratios(draws, scale, joint=joint)
+
+
+def _error_draws(df: Floats, chance: Floats) -> Floats:
+    """Estimated over true standard error ``(n_boot, k)``, at the same quantile for all terms."""
+    half = 0.5 * np.where(np.isfinite(df), df, 1.0)
+    found = np.sqrt(special.gammaincinv(half, chance[:, None]) / half)
+    return np.where(np.isfinite(df), found, 1.0)
 
 
 def quantile_value(kind: str, *, level: float, df: float | Floats) -> Floats:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from causalkit.errors import ArgumentError
-from causalkit.results.combine import contrast_of, shared_baseline
+from causalkit.results.combine import contrast_of, freedom_of, shared_baseline
 
 if TYPE_CHECKING:
     from causalkit.results.effect import EffectResult
@@ -25,10 +25,11 @@ def differences(result: "EffectResult") -> "EffectResult":
     -------
     EffectResult
         Terms ``"a - b"`` in the order of the pairs; covariances are those of the terms, degrees of
-        freedom the least of theirs. Intervals and p-values are simultaneous unless another kind is
-        asked for: the critical value is that of the largest of all absolute t-ratios, and p-values
-        are adjusted by it (single-step max-t). Without influence values: with many groups they
-        would outgrow the data, and the covariances hold all that inference needs.
+        freedom as in :meth:`EffectResult.combine`. Intervals and p-values are simultaneous unless
+        another kind is asked for: the critical value is that of the largest of all absolute
+        t-ratios, and p-values are adjusted by it (single-step max-t). Without influence values:
+        with many groups they would outgrow the data, and the covariances hold all that inference
+        needs.
 
     Raises
     ------
@@ -38,7 +39,8 @@ def differences(result: "EffectResult") -> "EffectResult":
 
     References
     ----------
-    Chernozhukov, Chetverikov & Kato (2013); Hothorn, Bretz & Westfall (2008) for max-t.
+    Chernozhukov, Chetverikov & Kato (2013); Hothorn, Bretz & Westfall (2008) for max-t, Hasler &
+    Hothorn (2008) where pairs have degrees of freedom of their own.
     """
     if len(result.terms) < 2:
         raise ArgumentError(
@@ -62,7 +64,7 @@ def differences(result: "EffectResult") -> "EffectResult":
         estimates=signs @ result.estimates,
         vcov=signs @ result.vcov @ signs.T,
         influence=None,
-        df_by_term=None,
+        df_by_term=freedom_of(result, signs),
         estimand=f"{result.estimand}-differences",
         contrast=tuple(contrast_of(result, row) for row in signs),
         interval="uniform",

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from causalkit.errors import ArgumentError, check_choice, unknown_name
+from causalkit.errors import ArgumentError, IdentificationError, check_choice, unknown_name
 from causalkit.inference.repeats import aggregate
 from causalkit.inference.solve import Solution
-from causalkit.inference.variance import Ssc, degrees_of_freedom, sandwich
+from causalkit.inference.variance import Ssc, degrees_of_freedom, freedom_within, sandwich
 from causalkit.results.effect import EffectResult
-from causalkit.typing import Floats, Ints
+from causalkit.typing import Bools, Floats, Ints
 
 COV_TYPES = ("clustered", "two-way", "robust", "nonrobust")
 _OURS = ("estimates", "vcov", "influence", "df", "inference")
@@ -33,6 +33,9 @@ def effect_from_solutions(
     **facts: Any,
 ) -> EffectResult:
     """Result of one or more repeated splits.
+
+    An effect of a group (``estimand="gate"``) is a mean over the group's rows, whose influence
+    alone is not zero: small-sample factor and t count the clusters, or rows, of the group.
 
     Parameters
     ----------
@@ -72,6 +75,8 @@ def effect_from_solutions(
     ArgumentError
         If a clustered variance comes without its clusters, ``"nonrobust"`` without variances, or a
         fact is no field of the result.
+    IdentificationError
+        If a group lies within a single cluster.
     """
     check_choice("cov_type", cov_type, COV_TYPES)
     known = {item.name for item in fields(EffectResult)} - set(_OURS)
@@ -84,8 +89,14 @@ def effect_from_solutions(
         raise ArgumentError(f"{len(used)} cluster variables need as many names, got {names!r}.")
     absorbed = 0 if used else n_absorbed
     n_params = len(terms) + absorbed
+    # A homoskedastic variance is of the residuals of all groups.
+    within = None if cov_type == "nonrobust" else _group_rows(solutions, facts.get("estimand"))
+    freedom = None
+    if within is not None:
+        freedom = freedom_within(within, used, multiplicity=multiplicity, n_absorbed=absorbed)
+        _check_freedom(freedom, terms, names)
     if variances is None:
-        how: dict[str, Any] = {"ssc": ssc, "multiplicity": multiplicity}
+        how: dict[str, Any] = {"ssc": ssc, "multiplicity": multiplicity, "within": within}
         variances = [sandwich(s.influence, used, n_params=n_params, **how) for s in solutions]
     theta, vcov = aggregate(solutions, variances, method=aggregation)
     rows = solutions[0].influence.shape[0]
@@ -99,11 +110,13 @@ def effect_from_solutions(
         clusters=tuple(zip(names, counts, strict=True)),
         n_rep=len(solutions),
         aggregation=aggregation,
+        by_group=within is not None,
     )
     found: dict[str, Any] = {
         "n": n,
         "n_clusters": min(counts) if counts else None,
         "n_rep": len(solutions),
+        "df_by_term": freedom if use_t else None,
         **facts,
     }
     return EffectResult(
@@ -118,6 +131,26 @@ def effect_from_solutions(
         clusters=used,
         **found,
     )
+
+
+def _group_rows(solutions: Sequence[Solution], estimand: Any) -> Bools | None:
+    """Rows ``(n, k)`` of every group; None where all rows bear on all effects."""
+    if estimand != "gate":
+        return None
+    within: Bools = np.any([s.influence != 0.0 for s in solutions], axis=0)
+    # Without any influence the scores of a group are all equal, and there is no error to correct.
+    within |= ~within.any(axis=0)
+    return None if within.all() else within
+
+
+def _check_freedom(freedom: Floats, terms: Sequence[str], names: Sequence[str]) -> None:
+    short = [term for term, df in zip(terms, freedom.tolist(), strict=True) if df <= 0.0]
+    if short:
+        where = f"lies within a single cluster of {' and '.join(names)}" if names else "has one row"
+        raise IdentificationError(
+            f"group {short[0]} {where}, so that nothing tells its error; merge it with another "
+            "group, or leave its rows out of the data."
+        )
 
 
 def _clusters_of(
@@ -145,6 +178,7 @@ def inference_words(
     clusters: Sequence[tuple[str, int]],
     n_rep: int,
     aggregation: str,
+    by_group: bool = False,
 ) -> str:
     """The sentence on inference that every rendering prints.
 
@@ -165,5 +199,7 @@ def inference_words(
     else:
         # The factor is part of the residual variance, whatever `ssc` says.
         words = "homoskedastic, not clustered, not robust, small-sample factor n/(n-k)"
+    if by_group and "small-sample factor" in words and ssc != "none":
+        words += " of each group"
     splits = f"; {aggregation} over {n_rep} repeated splits" if n_rep > 1 else ""
     return words + splits

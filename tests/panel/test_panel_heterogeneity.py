@@ -75,6 +75,33 @@ def test_pairwise_comparisons_of_groups_are_those_of_statsmodels():
     assert (wide > narrow).all()
 
 
+def test_groups_of_one_effect_lose_their_share_of_absorbed_units():
+    found = fit(approach="within", cov_type="robust").gate("region")
+    n_units = np.array([27, 27, 26])
+    # Rows, less the unit effects of the group and its slope.
+    np.testing.assert_allclose(found.df_by_term, n_units * (N_PERIODS - 1) - 1)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::causalkit.errors.OverlapWarning")
+def test_intervals_of_a_group_of_few_units_cover():
+    held, n_sets = [], 300
+    for seed in range(n_sets):
+        rng = np.random.default_rng(seed)
+        unit = np.repeat(np.arange(60), 2)
+        x, level = rng.standard_normal(120), rng.standard_normal(60)[unit]
+        b = rng.integers(0, 2, 120)
+        y = b * (1.0 + level) + x + rng.standard_normal(120)
+        columns = {"y": y, "b": b, "x1": x, "unit": unit, "time": np.tile([0, 1], 60)}
+        frame = pd.DataFrame(columns | {"region": np.where(unit < 8, "few", "many")})
+        data = panel(frame, treatment="b", covariates="x1")
+        fitted = fit(data, model="interactive", approach="pooled", random_state=seed)
+        low, high = fitted.gate("region").bounds()
+        held.append(low[0] < 1.0 < high[0])
+    # Three Monte-Carlo errors.
+    assert np.mean(held) == pytest.approx(0.95, abs=3 * np.sqrt(0.95 * 0.05 / n_sets))
+
+
 def test_projections_have_the_contrast_and_the_nuisances_of_the_fit():
     fitted = fit(panel(treatment="b"))
     for found in (fitted.gate("region"), fitted.blp("x2"), fitted.blp("x2", penalty="lasso")):

@@ -13,7 +13,7 @@ import pytest
 import statsmodels.api as sm
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from scipy import stats
+from scipy import integrate, stats
 
 from causalkit.errors import ArgumentError
 from causalkit.results import EffectResult
@@ -214,9 +214,30 @@ def test_each_term_has_the_quantiles_of_its_own_degrees_of_freedom(make):
     np.testing.assert_allclose(high - low, 2.0 * stats.t.ppf(0.95, [3.0, 40.0]))
     np.testing.assert_allclose(result.p_values(), 2.0 * stats.t.sf([1.0, 2.0], [3.0, 40.0]))
     assert result.df == 3.0
-    assert result.pairwise().df_by_term is None
-    assert result.pairwise().df == 3.0
+    correlated = two_terms(make, vcov=np.eye(2) + 0.5)
+    assert correlated.pairwise().df == 3.0
     assert "t distribution with 3 to 40 df" in result.summary()
+
+
+def test_bands_give_each_term_the_multivariate_t_of_its_own_degrees_of_freedom(make):
+    """The largest of two independent normals over one error: its quantile by quadrature."""
+    df = np.array([3.0, 40.0])
+    low, high = two_terms(make).bounds(kind="uniform", n_boot=40000)
+    reach = (high - low) / 2.0
+
+    def inside(size, freedom):
+        def density(error):
+            both = (2.0 * stats.norm.cdf(size * error) - 1.0) ** 2
+            return both * stats.chi(freedom, scale=freedom**-0.5).pdf(error)
+
+        return integrate.quad(density, 0.0, np.inf)[0]
+
+    # 40,000 draws: four Monte-Carlo errors of the share inside.
+    for size, freedom in zip(reach, df, strict=True):
+        assert inside(size, freedom) == pytest.approx(0.95, abs=4 * np.sqrt(0.95 * 0.05 / 40000))
+    same = two_terms(make, df_by_term=np.array([7.0, 7.0])).bounds(kind="uniform")
+    plain = two_terms(make, df_by_term=None, df=7.0).bounds(kind="uniform")
+    np.testing.assert_array_equal(same, plain)
 
 
 def test_degrees_of_freedom_by_term_survive_json_and_pickle(make):
