@@ -2,7 +2,7 @@
 
 from causalkit.heterogeneity.debiased import Debiased, debiased_lasso
 from causalkit.heterogeneity.dr import dr_scores
-from causalkit.heterogeneity.groups import check_group_units, group_indicators
+from causalkit.heterogeneity.groups import check_group_arms, check_group_units, group_indicators
 from causalkit.heterogeneity.moderators import Encoding, moderator_frame
 from causalkit.heterogeneity.rate import RateResult, rank_average_treatment_effect
 from causalkit.heterogeneity.rate_inference import FoldRate, RateTest, rate_test
@@ -13,6 +13,7 @@ __all__ = [
     "FoldRate",
     "RateResult",
     "RateTest",
+    "check_group_arms",
     "check_group_units",
     "debiased_lasso",
     "dr_scores",

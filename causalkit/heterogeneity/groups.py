@@ -1,14 +1,17 @@
 """Groups of rows, whose effects are compared."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from causalkit.errors import ArgumentError
-from causalkit.typing import Floats
+from causalkit.errors import ArgumentError, IdentificationError, OverlapWarning
+from causalkit.typing import Floats, Ints
+from causalkit.warn import warn
 
 MOST_GROUPS = 50
+FEW_OF_ARM = 10
 _CUT = "to group a continuous column cut it first, such as pd.qcut(values, 4)"
 
 
@@ -70,6 +73,61 @@ def check_group_units(indicators: Floats, units: Any, terms: tuple[str, ...]) ->
                 f"group {term} holds rows of {count} unit, and a standard error needs at least "
                 f"two; merge it with another group, and {_CUT}."
             )
+
+
+def check_group_arms(
+    indicators: Floats,
+    terms: tuple[str, ...],
+    arm: Ints,
+    names: Sequence[str],
+    *,
+    multiplicity: Floats | None = None,
+) -> None:
+    """Refuse groups without a row of an arm, and warn of those with fewer than ten.
+
+    What a missing arm would have given is predicted from other groups, whose effects may differ,
+    and no residual of the group tells how wrong that is: the error would be too small.
+
+    Parameters
+    ----------
+    indicators : (n, g) array
+        Of the rows used.
+    terms : (g,) tuple of str
+        Labels of the groups.
+    arm : (n,) int array
+        Received, by place among ``names``.
+    names : sequence of str
+        Arms that are compared, in words.
+    multiplicity : (n,) array, optional
+        Rows that each row stands for.
+
+    Raises
+    ------
+    IdentificationError
+        If a group has no row of an arm.
+    """
+    times = np.ones(arm.size) if multiplicity is None else multiplicity
+    counts = indicators.T @ (times[:, None] * (arm[:, None] == np.arange(len(names))))
+    for term, row in zip(terms, counts.tolist(), strict=True):
+        if 0.0 in row:
+            raise IdentificationError(
+                f"group {term} has no row of arm {names[row.index(0.0)]}, so that its effect would "
+                "rest on what is predicted from other groups, with an error that does not know it; "
+                "merge it with another group, or leave its rows out (data.subset)."
+            )
+    few = [
+        f"{term} ({count:g} of arm {name})"
+        for term, row in zip(terms, counts.tolist(), strict=True)
+        for name, count in zip(names, row, strict=True)
+        if count < FEW_OF_ARM
+    ]
+    if few:
+        warn(
+            f"[E19-overlap] groups with fewer than {FEW_OF_ARM} rows of an arm: {', '.join(few)}. "
+            "Their effects rest on what is predicted from other groups, and their errors may be "
+            "too small; merge them with others.",
+            OverlapWarning,
+        )
 
 
 def _labels(groups: Any) -> "pd.Series[Any]":

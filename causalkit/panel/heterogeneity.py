@@ -12,6 +12,7 @@ from causalkit.data.panel import unit_means
 from causalkit.errors import ArgumentError, IdentificationError, check_choice
 from causalkit.heterogeneity import (
     Encoding,
+    check_group_arms,
     check_group_units,
     debiased_lasso,
     group_indicators,
@@ -28,6 +29,7 @@ from causalkit.results.intervals import check_kind, quantile_value
 from causalkit.rng import stream
 from causalkit.scores import effect_projection
 from causalkit.typing import Floats
+from causalkit.warn import collect_warnings
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -285,7 +287,14 @@ def gate(
         tuple(term for term, column in zip(terms, kept.T, strict=True) if not column.any()), fit
     )
     check_group_units(kept, fit.final(fit.sample.unit), terms)
-    return _project(fit, settings, main, used, terms=terms, estimand="gate")
+    with collect_warnings() as caught:
+        if settings.model == "interactive":
+            arm = fit.final(fit.sample.d)[:, 0].astype(np.int64)
+            treated, _, control = fit.sample.contrasts[0].partition(" vs ")
+            arms = (control, treated)
+            check_group_arms(kept, terms, arm, arms, multiplicity=fit.multiplicity)
+    found = _project(fit, settings, main, used, terms=terms, estimand="gate")
+    return replace(found, warnings=(*found.warnings, *caught))
 
 
 def effect(fit: PanelFit, settings: Settings, main: EffectResult, data: CausalData) -> "xr.Dataset":

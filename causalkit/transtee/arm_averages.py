@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from causalkit.errors import ArgumentError
+from causalkit.heterogeneity import check_group_arms
 from causalkit.inference.solve import Solution, solve_linear
 from causalkit.nuisance import Folds
 from causalkit.scores import LinearScore, aipw, arm_means
@@ -54,7 +55,7 @@ def arm_averages(
     ArgumentError
         If the baseline is no arm.
     IdentificationError
-        If predicted effects do not vary, for their calibration.
+        If predicted effects do not vary, for their calibration, or a group has no row of an arm.
     """
     code = coding.actions
     column = code.columns[0]
@@ -62,6 +63,9 @@ def arm_averages(
     base = _place(column, levels, baseline)
     others = [place for place in range(len(levels)) if place != base]
     arm = coded.actions.arms[:, 0]
+    if groups is not None:
+        told = [str(level) for level in levels]
+        check_group_arms(*groups, arm, told, multiplicity=coded.multiplicity)
     mu, fold = np.empty((coded.n, len(levels))), np.empty(coded.n, dtype=np.int64)
     actions = [encode_actions(code, action_frame(code, level, 1)) for level in levels]
     for number, (model, test) in enumerate(out_of_fold(coding, coded, settings, folds)):
@@ -103,8 +107,8 @@ def arm_averages(
         ]
         return terms, _solved(by, coded.weight), facts
     plug_in = dict(zip(terms, np.average(effects, axis=0, weights=coded.weight), strict=True))
-    told = ", ".join(f"{term} {value:.4g}" for term, value in plug_in.items())
-    facts["notes"] = (*ASSUMES, f"Plug-in mean of the networks, no interval: {told}.")
+    listed = ", ".join(f"{term} {value:.4g}" for term, value in plug_in.items())
+    facts["notes"] = (*ASSUMES, f"Plug-in mean of the networks, no interval: {listed}.")
     facts["diagnostics"]["plug-in"] = {term: float(value) for term, value in plug_in.items()}
     return terms, _solved(_within(contrasts, np.ones((coded.n, 1))), coded.weight), facts
 

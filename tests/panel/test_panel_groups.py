@@ -7,7 +7,8 @@ import statsmodels.api as sm
 from switching_design import panel, table
 
 import causalkit as ck
-from causalkit.errors import ArgumentError
+from causalkit.errors import ArgumentError, IdentificationError, OverlapWarning
+from causalkit.heterogeneity import check_group_arms
 
 
 @pytest.mark.parametrize("kind", ["gate", "blp"])
@@ -99,3 +100,28 @@ def test_what_the_interactive_model_does_not_answer_says_so():
         for ask in (*questions, lambda e=est, d=new: e.effect(d)):
             with pytest.raises(ArgumentError, match="this fit is interactive"):
                 ask()
+
+
+@pytest.mark.filterwarnings("ignore::causalkit.errors.OverlapWarning")
+def test_groups_that_lack_an_arm_are_refused_and_few_rows_of_one_are_told():
+    """A linear effect takes the slope of all its rows; the interactive one compares in each row."""
+    est, b = interactive(), table()["b"].to_numpy()
+    labels = np.full(b.size, "old", dtype=object)
+    labels[b == 0] = np.where(np.arange((b == 0).sum()) < 40, "new", "old")
+    with pytest.raises(IdentificationError, match=r"group=new has no row of arm 1.*data\.subset"):
+        est.gate(labels)
+    labels[np.flatnonzero(b == 1)[:4]] = "new"
+    with pytest.warns(OverlapWarning, match=r"E19.*group=new \(4 of arm 1\)"):
+        found = est.gate(labels)
+    assert any("group=new (4 of arm 1)" in told for told in found.warnings)
+    assert not est.gate("group").warnings
+    linear = ck.PanelDML(learner="ridge", random_state=0).fit(panel(treatment="b"))
+    assert not linear.gate(labels).warnings
+
+
+def test_rows_of_an_arm_are_counted_as_often_as_they_stand_for():
+    arm, groups = np.array([0, 1, 0, 1]), np.repeat(np.eye(2), 2, axis=0)
+    ask = {"multiplicity": np.array([10.0, 10.0, 12.0, 10.0])}
+    check_group_arms(groups, ("a", "b"), arm, ("no", "yes"), **ask)
+    with pytest.warns(OverlapWarning, match=r"a \(1 of arm no\), a \(1 of arm yes\), b"):
+        check_group_arms(groups, ("a", "b"), arm, ("no", "yes"))

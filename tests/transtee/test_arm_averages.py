@@ -8,10 +8,16 @@ from sklearn.linear_model import LogisticRegression
 from test_inference import FAST, linear_design
 
 import causalkit as ck
-from causalkit.errors import ArgumentError, ArgumentTypeError
+from causalkit.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    IdentificationError,
+    OverlapWarning,
+)
 from causalkit.inference.solve import solve_linear
 from causalkit.inference.variance import sandwich
 from causalkit.scores import aipw
+from causalkit.transtee import arm_averages
 from causalkit.transtee.arm_averages import _score_among
 
 pytestmark = pytest.mark.filterwarnings("ignore::causalkit.errors.CausalKitWarning")
@@ -116,6 +122,24 @@ def test_groups_of_every_arm(three):
     found = three.estimate("gate", groups=labels, propensity=LogisticRegression())
     assert found.terms == ("t=1, group=x", "t=1, group=y", "t=2, group=x", "t=2, group=y")
     assert found.contrast == ("1 vs 0", "1 vs 0", "2 vs 0", "2 vs 0")
+
+
+def test_groups_that_lack_an_arm_are_refused_and_few_rows_of_one_are_told(two, monkeypatch):
+    data, fit = two
+    t = data.frame["t"].to_numpy()
+    some, few = np.flatnonzero(t == 0)[:30], np.flatnonzero(t == 1)[:9]
+    labels = np.full(t.size, "old")
+    labels[[*some, *few]] = "new"
+    with pytest.warns(OverlapWarning, match=r"E19.*fewer than 10 rows of an arm: group=new \(9 of"):
+        found = fit.estimate("gate", groups=labels, propensity=LogisticRegression())
+    assert any("group=new (9 of arm 1)" in told for told in found.warnings)
+    labels[np.flatnonzero(t == 1)[9]] = "new"
+    found = fit.estimate("gate", groups=labels, propensity=LogisticRegression())
+    assert not any("rows of an arm" in told for told in found.warnings)
+    labels[t == 1] = "old"
+    monkeypatch.setattr(arm_averages, "out_of_fold", None)  # before anything is trained
+    with pytest.raises(IdentificationError, match=r"group=new has no row of arm 1.*data\.subset"):
+        fit.estimate("gate", groups=labels, propensity=LogisticRegression())
 
 
 def test_any_arm_may_be_the_baseline(two, three):
