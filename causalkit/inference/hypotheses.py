@@ -9,6 +9,7 @@ from causalkit.errors import ArgumentError
 from causalkit.typing import Floats
 
 _RANK = 1e-10
+_ROUNDING = 1e-9
 
 
 def p_words(p: float) -> str:
@@ -53,6 +54,7 @@ def wald(
     R: Floats | None = None,
     q: Floats | None = None,
     df: float | None = None,
+    hotelling: bool = False,
     name: str = "Wald test",
     null: str = "",
 ) -> HypothesisTest:
@@ -71,14 +73,24 @@ def wald(
         Their values. Default: zeros.
     df : float, optional
         Denominator degrees of freedom, such as G − 1, for an F test of the statistic divided by
-        the number of restrictions. Default or infinite: chi-squared.
+        the number of restrictions r, as in Stata and in linearmodels. Default or infinite:
+        chi-squared.
+    hotelling : bool, default False
+        The F test of Hotelling: W (df − r + 1)/(r df) has F(r, df − r + 1), W the statistic, where
+        the whole variance of the restrictions was estimated with df degrees of freedom, not only
+        its scale. F(r, df) rejects too often where r is no small part of df: with 10 clusters and
+        5 restrictions in 27 %.
     name, null : str
         Words for the record.
 
     Raises
     ------
     ArgumentError
-        If shapes disagree.
+        If shapes disagree, or Hotelling's test has fewer degrees of freedom than restrictions.
+
+    References
+    ----------
+    Hotelling (1931); Anderson (2003), An Introduction to Multivariate Statistical Analysis, 5.2.
 
     Examples
     --------
@@ -109,5 +121,43 @@ def wald(
     if df is None or np.isinf(df):
         p = float(special.chdtrc(rank, statistic))
         return HypothesisTest(name, words, statistic, (float(rank),), "chi2", p)
-    p = float(special.fdtrc(rank, df, statistic / rank))
-    return HypothesisTest(name, words, statistic / rank, (float(rank), float(df)), "F", p)
+    left = float(df)
+    if hotelling:
+        check_restrictions(rank, left, name=name)
+        left, statistic = left - rank + 1.0, statistic * (left - rank + 1.0) / left
+    p = float(special.fdtrc(rank, left, statistic / rank))
+    return HypothesisTest(name, words, statistic / rank, (float(rank), left), "F", p)
+
+
+def check_restrictions(count: int, df: float, *, name: str) -> None:
+    """Refuse more restrictions than degrees of freedom: their variance cannot be told.
+
+    Raises
+    ------
+    ArgumentError
+    """
+    if count > df:
+        raise ArgumentError(
+            f"{name}: {count} restrictions at once, and their variance has {df:.4g} degrees of "
+            "freedom, such as clusters less one, of all or of the smallest group; no joint test "
+            "has its size then. Test fewer terms, or merge small groups."
+        )
+
+
+def is_certain(theta: Floats, vcov: Floats, *, R: Floats, q: Floats) -> bool:
+    """Whether Rθ differs from q in a combination that has no variance: no chance explains that.
+
+    Parameters
+    ----------
+    theta, vcov, R, q : arrays
+        As in :func:`wald`, which passes over such combinations.
+    """
+    gap, variance = R @ theta - q, R @ vcov @ R.T
+    size = np.sqrt(np.diag(variance))
+    units = np.where(size > 0, size, 1.0)
+    values, vectors = np.linalg.eigh(variance / np.outer(units, units))
+    without = vectors[:, values <= _RANK]
+    found = np.abs(without.T @ (gap / units))
+    # Of the size of the numbers that cancel: less than this is their rounding.
+    rounding = _ROUNDING * np.abs(without).T @ ((np.abs(R) @ np.abs(theta) + np.abs(q)) / units)
+    return bool((found > rounding).any())

@@ -8,7 +8,12 @@ import numpy as np
 import pandas as pd
 
 from causalkit.errors import ArgumentError, ArgumentTypeError, unknown_name
-from causalkit.inference.hypotheses import HypothesisTest, wald
+from causalkit.inference.hypotheses import (
+    HypothesisTest,
+    check_restrictions,
+    is_certain,
+    wald,
+)
 from causalkit.results.intervals import check_kind
 from causalkit.typing import Floats
 
@@ -182,19 +187,24 @@ def joint_test(
     null : float or (r,) array, default 0
         Their values under the null.
     kind : {"normal", "t"}, optional
-        χ², or F with the degrees of freedom that intervals have (of several terms the least).
-        Default: F where they are finite, as p-values of one term then take t. Multipliers of
-        clusters draw the χ² itself, so that a bootstrap adds nothing.
+        χ², or F by the degrees of freedom that intervals have (of several combinations the least):
+        Hotelling's, as the whole variance is estimated from so many clusters, and without
+        clusters or robustness the textbook's. Default: F where they are finite, as p-values of one
+        term then take t. Multipliers of clusters draw the χ² itself, so that a bootstrap adds
+        nothing.
 
     Returns
     -------
     HypothesisTest
-        Where the variance of the combinations is singular, its rank counts as their number.
+        Where the variance of the combinations is singular, its rank counts as their number; if a
+        combination has no variance and is not as the null says, the statistic is infinite, as the
+        t-ratio of that combination is.
 
     Raises
     ------
     ArgumentError, ArgumentTypeError
-        If the restrictions are none, contradict each other or name an unknown term.
+        If the restrictions are none, contradict each other or name an unknown term, or there are
+        more than degrees of freedom, or than clusters less one.
 
     Examples
     --------
@@ -205,7 +215,7 @@ def joint_test(
     ...     estimand="ate", estimator="PanelDML", outcome="y", treatment=("d",), n=500, df=99,
     ...     inference="cluster-robust (unit, 100 clusters)")
     >>> result.wald()
-    Wald test: F(2, 99) = 6.5, p = 0.002227. Null: lead 2 = 0, lead 1 = 0.
+    Wald test: F(2, 98) = 6.434, p = 0.002368. Null: lead 2 = 0, lead 1 = 0.
     """
     if kind not in (None, "normal", "t"):
         raise ArgumentError(
@@ -227,14 +237,24 @@ def joint_test(
     df = result.df if freedom is None else float(freedom.min())
     own = result.interval if result.interval in ("normal", "t") else None
     is_t = check_kind(kind or own, df=df, influence=None) == "t"
-    return wald(
-        result.estimates,
-        result.vcov,
-        R=chosen.values,
-        q=under,
-        df=df if is_t else None,
-        null=_words(chosen.names, under),
-    )
+    words = _words(chosen.names, under)
+    count = int(np.linalg.matrix_rank(chosen.values))
+    scaled = is_t and result.cov_type != "nonrobust"
+    most = min(df if is_t else np.inf, (result.n_clusters or np.inf) - 1.0)
+    check_restrictions(count, most, name="Wald test")
+    given: dict[str, Any] = {"R": chosen.values, "q": under}
+    if is_certain(result.estimates, result.vcov, **given):
+        return _infinite(words, count, df=df if is_t else None, hotelling=scaled)
+    how: dict[str, Any] = {"df": df if is_t else None, "hotelling": scaled, "null": words}
+    return wald(result.estimates, result.vcov, **given, **how)
+
+
+def _infinite(words: str, count: int, *, df: float | None, hotelling: bool) -> HypothesisTest:
+    """What chance cannot explain, in the form of other tests."""
+    if df is None:
+        return HypothesisTest("Wald test", words, np.inf, (float(count),), "chi2", 0.0)
+    left = df - count + 1.0 if hotelling else df
+    return HypothesisTest("Wald test", words, np.inf, (float(count), left), "F", 0.0)
 
 
 def freedom_of(result: "EffectResult", weights: Floats) -> Floats | None:

@@ -9,7 +9,7 @@ from scipy import stats
 
 import causalkit as ck
 from causalkit.errors import ArgumentError
-from causalkit.inference.solve import solve_linear
+from causalkit.inference.solve import Solution, solve_linear
 from causalkit.panel.regression import PanelRegression
 from causalkit.results import effect_from_solutions
 from causalkit.scores import effect_projection
@@ -55,9 +55,14 @@ def test_joint_tests_are_those_of_statsmodels(use_t, null):
     for given in (WEIGHTS, BY_TERM, list(BY_TERM.values())):
         found = result.wald(given, null=null)
         assert found.distribution == ("F" if use_t else "chi2")
-        assert found.df == ((2.0, 59.0) if use_t else (2.0,))
-        assert found.statistic == pytest.approx(told.statistic, rel=1e-9)
-        assert found.p_value == pytest.approx(told.pvalue, rel=1e-7)
+        if use_t:  # theirs is F(2, 59), ours Hotelling's
+            assert found.df == (2.0, 58.0)
+            assert found.statistic == pytest.approx(told.statistic * 58 / 59, rel=1e-9)
+            assert found.p_value == pytest.approx(stats.f.sf(found.statistic, 2, 58), rel=1e-9)
+        else:
+            assert found.df == (2.0,)
+            assert found.statistic == pytest.approx(told.statistic, rel=1e-9)
+            assert found.p_value == pytest.approx(told.pvalue, rel=1e-7)
 
 
 @pytest.mark.parametrize("use_t", [True, False])
@@ -100,9 +105,94 @@ def test_degrees_of_freedom_are_the_least_of_the_terms_that_take_part(make):
     result = make(**facts, vcov=np.eye(3) + 0.1, df_by_term=[9.0, 5.0, 20.0])
     found = result.combine(["a", {"a": 1, "c": 1}, {"b": 1, "c": -1}])
     np.testing.assert_array_equal(found.df_by_term, [9.0, 9.0, 5.0])
-    assert result.wald(["a", "c"]).df == (2.0, 9.0)
-    # The sum of the inverse of 1 + 0.1 J is 3/1.3, and is on the scale of F(3, 5).
-    assert result.wald().p_value == pytest.approx(stats.f.sf(1.0 / 1.3, 3, 5), rel=1e-12)
+    assert result.wald(["a", "c"]).df == (2.0, 8.0)
+    # The sum of the inverse of I + 0.1 J is 3/1.3, and times (5 - 3 + 1)/(3 · 5) has F(3, 3).
+    assert result.wald().p_value == pytest.approx(stats.f.sf(3 / 1.3 / 5, 3, 3), rel=1e-12)
+
+
+def test_joint_tests_of_means_are_hotellings():
+    """The variance of three means of a normal sample is a Wishart matrix: an exact test."""
+    sample = np.random.default_rng(6).standard_normal((12, 3)) @ [[1, 0, 0], [2, 1, 0], [0, 3, 5]]
+    result = effect_from_solutions(
+        [_means_of(sample)],
+        terms=TERMS,
+        clusters=(np.arange(12),),
+        cluster_names=("unit",),
+        estimand="ate",
+        estimator="test",
+        outcome="y",
+        treatment=TERMS,
+    )
+    mean, spread = sample.mean(axis=0), np.cov(sample, rowvar=False)
+    t2 = 12 * mean @ np.linalg.solve(spread, mean)
+    found = result.wald()
+    assert found.df == (3.0, 9.0)
+    assert found.statistic == pytest.approx(t2 * (12 - 3) / (3 * 11), rel=1e-9)
+
+
+def _means_of(sample):
+    return Solution(sample.mean(axis=0), sample - sample.mean(axis=0))
+
+
+@pytest.mark.parametrize(("n_clusters", "k"), [(10, 5), (12, 9)])
+def test_joint_tests_of_few_clusters_have_their_size(n_clusters, k):
+    rejected, codes = [], np.repeat(np.arange(n_clusters), 4)
+    for seed in range(400):
+        rng = np.random.default_rng(seed)
+        sample = rng.standard_normal((n_clusters, k))[codes] + rng.standard_normal((codes.size, k))
+        result = effect_from_solutions(
+            [_means_of(sample)],
+            terms=[f"x{j}" for j in range(k)],
+            clusters=(codes,),
+            estimand="ate",
+            estimator="test",
+            outcome="y",
+            treatment=("d",),
+        )
+        rejected.append(result.wald().p_value < 0.05)
+    # Three Monte-Carlo errors; F(r, G - 1) rejects in 27 % and more.
+    assert np.mean(rejected) == pytest.approx(0.05, abs=3 * np.sqrt(0.05 * 0.95 / 400))
+
+
+def test_more_restrictions_than_degrees_of_freedom_are_refused(make):
+    facts = {"terms": tuple("abcd"), "estimates": np.ones(4), "vcov": np.eye(4), "contrast": ()}
+    few = make(**facts, df=3.0)
+    with pytest.raises(ArgumentError, match=r"4 restrictions.*3 degrees.*Test fewer terms"):
+        few.wald()
+    assert few.wald(list("abc")).df == (3.0, 1.0)
+    assert few.wald(["a", {"a": 2}, "b", "c"]).df == (3.0, 1.0)
+    # A variance of three clusters has rank two, whatever distribution is asked for.
+    clustered = make(**facts, df=np.inf, n_clusters=3)
+    with pytest.raises(ArgumentError, match=r"4 restrictions.*2 degrees"):
+        clustered.wald()
+    plain = make(**facts, df=3.0, n_clusters=None, cov_type="robust")
+    assert plain.wald(kind="normal").df == (4.0,)
+    assert make(**facts, df=30.0, cov_type="nonrobust").wald().df == (4.0, 30.0)
+
+
+@pytest.mark.parametrize("df", [9.0, np.inf])
+def test_what_has_no_variance_and_is_not_as_the_null_says_is_certain(make, df):
+    facts = {"terms": ("a", "b"), "vcov": np.ones((2, 2)), "contrast": (), "df": df}
+    found = make(estimates=[0.0, 5.0], **facts)
+    difference = {"b": 1, "a": -1}
+    for test in (found.wald(), found.wald(difference), found.wald([difference], null=4.0)):
+        assert (test.statistic, test.p_value) == (np.inf, 0.0)
+    assert found.combine(difference).p_value() == 0.0
+    assert found.wald().df == ((2.0, 8.0) if df == 9.0 else (2.0,))
+    # Where the null says the same, the rest is tested: one term, as b - a is known.
+    same = found.wald(null=[-1.0, 4.0])
+    assert same.p_value == pytest.approx(found.wald("a", null=-1.0).p_value, rel=1e-9)
+    almost = make(estimates=[0.1 + 0.2, 0.3], **facts).wald()  # equal but for rounding
+    assert np.isfinite(almost.statistic)
+
+
+def test_a_joint_test_takes_the_interval_of_its_result(make):
+    """As p-values of one term do: combinations of a normal result are tested by χ²."""
+    facts = {"terms": ("a", "b"), "estimates": [1.0, 2.0], "vcov": np.eye(2), "contrast": ()}
+    assert make(**facts, df=9.0, interval="normal").wald().distribution == "chi2"
+    assert make(**facts, df=9.0, interval="t").wald().distribution == "F"
+    assert make(**facts, df=9.0, interval="uniform").wald().distribution == "F"
+    assert make(**facts, df=9.0, interval="normal").wald(kind="t").distribution == "F"
 
 
 def test_influence_and_bootstrap_of_a_combination_are_those_of_its_terms():
