@@ -37,12 +37,12 @@ def covariance(vcov: Any) -> Floats:
     return even
 
 
-def freedom(df: Any, k: int) -> Floats:
+def freedom(df: Any, k: int, name: str) -> Floats:
     """Degrees of freedom of each of k terms, read-only; raises unless all are positive."""
     array = np.array(df, dtype=np.float64)
     if array.shape != (k,) or not (array > 0).all():
         raise ArgumentError(
-            f"df_by_term must be {k} positive numbers, one per term, got {df!r}; leave it out "
+            f"{name} must be {k} positive numbers, one per term, got {df!r}; leave it out "
             "where all terms have the same."
         )
     array.setflags(write=False)

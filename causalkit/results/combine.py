@@ -140,7 +140,8 @@ def combined(result: "EffectResult", weights: Any) -> "EffectResult":
         One term per combination. Clusters, degrees of freedom and kinds of intervals are those of
         the result. Where terms differ in degrees of freedom, those of independent ones, such as
         groups without a common cluster, are pooled as by Welch (1947), which gives at least the
-        least; of others the least is taken.
+        least; of others the least is taken, and of mean outcomes at doses that of the local fits
+        alone, ``df_combined``: the rest of their error cancels in differences.
 
     Raises
     ------
@@ -168,6 +169,7 @@ def combined(result: "EffectResult", weights: Any) -> "EffectResult":
         vcov=values @ result.vcov @ values.T,
         influence=None if result.influence is None else result.influence @ values.T,
         df_by_term=freedom_of(result, values),
+        df_combined=least_combined(result, values),
         estimand=f"{result.estimand}-combination",
         contrast=tuple(contrast_of(result, row) for row in values),
         draws=None,
@@ -264,7 +266,20 @@ def freedom_of(result: "EffectResult", weights: Floats) -> Floats | None:
     """
     if result.df_by_term is None:
         return None
-    return np.array([_pooled(result.vcov, result.df_by_term, row) for row in weights])
+    several = result.df_by_term if result.df_combined is None else result.df_combined
+    return np.array(
+        [
+            _pooled(result.vcov, several if np.count_nonzero(row) > 1 else result.df_by_term, row)
+            for row in weights
+        ]
+    )
+
+
+def least_combined(result: "EffectResult", weights: Floats) -> Floats | None:
+    """What each combination brings into combinations of itself with others."""
+    if result.df_combined is None:
+        return None
+    return np.asarray(np.where(weights != 0.0, result.df_combined, np.inf).min(axis=1))
 
 
 def _pooled(vcov: Floats, df: Floats, weights: Floats) -> float:

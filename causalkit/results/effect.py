@@ -55,6 +55,9 @@ class EffectResult:
         Degrees of freedom of the t distribution; infinite means normal.
     df_by_term : (k,) array or None
         Those of each term, where they differ; ``df``, which joint tests take, is their least.
+    df_combined : (k,) array or None
+        Those that combinations of several terms take of each, where they are fewer: a part that is
+        well known may cancel, and leave one that is not.
     cov_type, ssc : str
         Kind of variance, and the small-sample factor asked for; without clusters it is another,
         which ``inference`` names.
@@ -112,6 +115,7 @@ class EffectResult:
     n_clusters: int | None = None
     df: float = math.inf
     df_by_term: Floats | None = None
+    df_combined: Floats | None = None
     cov_type: str = "robust"
     ssc: str = "none"
     inference: str
@@ -138,8 +142,10 @@ class EffectResult:
         if self.influence is not None:
             rows = np.shape(self.influence)[0]
             put(self, "influence", arrays.frozen(self.influence, (rows, k), "influence"))
+        for name in ("df_by_term", "df_combined"):
+            if getattr(self, name) is not None:
+                put(self, name, arrays.freedom(getattr(self, name), k, name))
         if self.df_by_term is not None:
-            put(self, "df_by_term", arrays.freedom(self.df_by_term, k))
             put(self, "df", float(self.df_by_term.min()))
         for name in ("terms", "treatment", "notes", "warnings", "clusters"):
             put(self, name, tuple(getattr(self, name)))
@@ -218,7 +224,7 @@ class EffectResult:
         if chosen in ("normal", "t"):
             critical = intervals.quantile_value(chosen, level=level, df=self._freedom)
         else:
-            critical = bands.critical_values(self._drawn(chosen, n_boot), level=level)
+            critical = bands.critical_values(intervals.drawn(self, chosen, n_boot), level=level)
         reach = critical * self.std_errors
         return self.estimates - reach, self.estimates + reach
 
@@ -244,7 +250,7 @@ class EffectResult:
         ratios = intervals.t_ratios(self.estimates, self.std_errors, check_number("null", null))
         if chosen in ("normal", "t"):
             return intervals.normal_p(ratios, kind=chosen, df=self._freedom)
-        return bands.p_values(ratios, self._drawn(chosen, n_boot))
+        return bands.p_values(ratios, intervals.drawn(self, chosen, n_boot))
 
     def pairwise(self) -> "EffectResult":
         """Differences ``a - b`` of all pairs of terms, with simultaneous intervals and p-values."""
@@ -390,9 +396,3 @@ class EffectResult:
     def _kind(self, kind: str | None) -> str:
         """Kind of interval to use, checked."""
         return intervals.check_kind(kind or self.interval, df=self.df, influence=self.influence)
-
-    def _drawn(self, kind: str, n_boot: int) -> Floats:
-        """Sorted bootstrap t-ratios of this result."""
-        seed, joint = self.seed or 0, kind == "uniform"
-        df = self.df if np.all(self._freedom == self.df) else self._freedom
-        return intervals.bootstrap_t(self.vcov, n_boot=n_boot, seed=seed, joint=joint, df=df)

@@ -1,6 +1,7 @@
 """Confidence limits and p-values of one record, for every kind of interval."""
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import special
@@ -10,6 +11,9 @@ from causalkit.inference.bands import absolute_ratios
 from causalkit.inference.bootstrap import normal_draws
 from causalkit.rng import stream
 from causalkit.typing import Floats
+
+if TYPE_CHECKING:
+    from causalkit.results.effect import EffectResult
 
 KINDS = ("normal", "t", "bootstrap", "uniform")
 
@@ -25,6 +29,14 @@ def check_kind(kind: str | None, *, df: float, influence: Floats | None) -> str:
             "use kind='t' or kind='normal'."
         )
     return kind
+
+
+def drawn(result: "EffectResult", kind: str, n_boot: int) -> Floats:
+    """Sorted bootstrap t-ratios ``(n_boot, k)`` of a result."""
+    own = result.df_by_term
+    df = result.df if own is None or bool((own == result.df).all()) else own
+    seed, joint = result.seed or 0, kind == "uniform"
+    return bootstrap_t(result.vcov, n_boot=n_boot, seed=seed, joint=joint, df=df)
 
 
 def bootstrap_t(

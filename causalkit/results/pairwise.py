@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from causalkit.errors import ArgumentError
-from causalkit.results.combine import contrast_of, freedom_of, shared_baseline
+from causalkit.results.combine import contrast_of, freedom_of, least_combined, shared_baseline
 
 if TYPE_CHECKING:
     from causalkit.results.effect import EffectResult
@@ -65,6 +65,7 @@ def differences(result: "EffectResult") -> "EffectResult":
         vcov=signs @ result.vcov @ signs.T,
         influence=None,
         df_by_term=freedom_of(result, signs),
+        df_combined=least_combined(result, signs),
         estimand=f"{result.estimand}-differences",
         contrast=tuple(contrast_of(result, row) for row in signs),
         interval="uniform",

@@ -89,8 +89,9 @@ def to_fields(record: Mapping[str, Any]) -> dict[str, Any]:
     for name in ("terms", "treatment", "contrast", "notes", "warnings"):
         values[name] = tuple(values[name])
     values["df"] = math.inf if values["df"] is None else values["df"]
-    if values.get("df_by_term") is not None:
-        values["df_by_term"] = [math.inf if df is None else df for df in values["df_by_term"]]
+    for name in ("df_by_term", "df_combined"):
+        if values.get(name) is not None:
+            values[name] = [math.inf if df is None else df for df in values[name]]
     values["diagnostics"] = _with_tests(values.get("diagnostics", {}))
     values["clusters"] = tuple(np.asarray(c, dtype=np.int64) for c in values.get("clusters", ()))
     if values.get("draws") is not None:

@@ -13,9 +13,8 @@ from causalkit.nuisance import Folds
 from causalkit.transtee.actions import ActionCode
 from causalkit.transtee.crossfit import out_of_fold
 from causalkit.transtee.dose_density import DoseDensity
-from causalkit.transtee.dose_scores import curve_at, mean_of_arm
+from causalkit.transtee.dose_scores import MeanOutcomes, curve_at, mean_of_arm
 from causalkit.transtee.fitting import Coded, Coding
-from causalkit.transtee.local_fit import PointEstimates
 from causalkit.transtee.model import Asked
 from causalkit.transtee.points import Points, check_doses_vary, doses_seen, rows_and_doses
 from causalkit.transtee.propensities import arm_chances, clipped
@@ -60,8 +59,8 @@ def dose_averages(
         for place in widths
     }
     own, curves = _predicted(coding, coded, settings, folds, points)
-    theta, df = np.empty(points.arms.size), np.empty(points.arms.size)
-    influence = np.empty(curves.shape)
+    theta, fit_df = np.empty(points.arms.size), np.empty(points.arms.size)
+    by_mean, by_fit = np.empty(curves.shape), np.empty(curves.shape)
     for place in set(points.arms.tolist()):
         at = np.flatnonzero(points.arms == place)
         chance, mu = chances[:, place], np.take(curves, at, axis=1)
@@ -83,13 +82,25 @@ def dose_averages(
                     rows=rows,
                     **shared,
                 )
-        theta[at], influence[:, at], df[at] = part.theta, part.influence, part.df
+        theta[at], fit_df[at] = part.theta, part.fit_df
+        by_mean[:, at], by_fit[:, at] = part.own, part.of_fit
     plug_in = np.average(curves, axis=0, weights=coded.weight)
     by_arm = {code.arms[place]: width for place, width in widths.items()}
     facts["bandwidth"] = widths[0] if code.kind == "continuous" else by_arm
     facts["plug-in"] = dict(zip(points.names, plug_in.tolist(), strict=True))
-    terms, solution, told = _compared(points, PointEstimates(theta, influence, df))
-    return terms, solution, told | {"notes": _notes(points, widths), "diagnostics": facts}
+    errors: dict[str, Any] = {"clusters": clusters, "multiplicity": coded.multiplicity}
+    found_at = MeanOutcomes.of(theta, by_mean, by_fit, fit_df, **errors)
+    terms = tuple(f"E[Y({name})]" for name in points.names)
+    if points.compared:
+        terms = tuple(f"{term} - {terms[-1]}" for term in terms[:-1])
+        found_at = found_at.from_last(**errors)
+    told = {
+        "df_by_term": found_at.df,
+        "df_combined": np.minimum(found_at.fit_df, found_at.df),
+        "notes": _notes(points, widths),
+        "diagnostics": facts,
+    }
+    return terms, Solution(found_at.theta, found_at.influence), told
 
 
 def _widths(
@@ -122,22 +133,6 @@ def _naming(code: ActionCode, place: int) -> Iterator[None]:
 
 def _of(code: ActionCode, place: int) -> str:
     return "" if code.kind == "continuous" else f" of arm {code.arms[place]}"
-
-
-def _compared(
-    points: Points, found: PointEstimates
-) -> tuple[tuple[str, ...], Solution, dict[str, Any]]:
-    """Estimates, or their differences from the last, with names and degrees of freedom."""
-    terms = tuple(f"E[Y({name})]" for name in points.names)
-    if not points.compared:
-        return terms, Solution(found.theta, found.influence), {"df_by_term": found.df}
-    return (
-        tuple(f"{term} - {terms[-1]}" for term in terms[:-1]),
-        Solution(
-            found.theta[:-1] - found.theta[-1], found.influence[:, :-1] - found.influence[:, [-1]]
-        ),
-        {"df_by_term": np.minimum(found.df[:-1], found.df[-1])},
-    )
 
 
 def _predicted(

@@ -1,13 +1,80 @@
 """Mean outcomes at doses and of arms, with their influence, from nuisances that are given."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from causalkit.inference.variance import degrees_of_freedom, sandwich
 from causalkit.scores import arm_means
-from causalkit.transtee.local_fit import DEGREE, PointEstimates, local_polynomial
+from causalkit.transtee.local_fit import DEGREE, local_polynomial
 from causalkit.typing import Bools, Floats, Ints
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MeanOutcomes:
+    """Mean outcomes at k points, each a mean over rows plus a local fit of residuals.
+
+    Attributes
+    ----------
+    theta : (k,) array
+        Estimates.
+    own, of_fit : (n, k) arrays
+        Influence of the mean over rows, and of the local fit, which is zero where there is none.
+    fit_df : (k,) array
+        Degrees of freedom of the error of the local fit; infinite where there is none.
+    df : (k,) array
+        Those of the whole.
+    """
+
+    theta: Floats
+    own: Floats
+    of_fit: Floats
+    fit_df: Floats
+    df: Floats
+
+    @classmethod
+    def of(
+        cls,
+        theta: Floats,
+        own: Floats,
+        of_fit: Floats,
+        fit_df: Floats,
+        *,
+        clusters: Sequence[Ints] = (),
+        multiplicity: Floats | None = None,
+    ) -> "MeanOutcomes":
+        """Estimates of these parts, with the least degrees of freedom over ways of clustering."""
+        parts = (own, of_fit, fit_df)
+        df = [_freedom(*parts, codes, multiplicity) for codes in clusters or (None,)]
+        return cls(theta, *parts, np.min(df, axis=0))
+
+    @property
+    def influence(self) -> Floats:
+        """Influence values ``(n, k)`` of the estimates."""
+        return self.own + self.of_fit
+
+    def from_last(
+        self, *, clusters: Sequence[Ints] = (), multiplicity: Floats | None = None
+    ) -> "MeanOutcomes":
+        """Differences of the others from the last, part by part.
+
+        What rows differ in, of many degrees of freedom, cancels for a good part, and what is left
+        is the error of the two local fits, of few.
+        """
+        fit_df = [
+            _freedom_from_last(self.of_fit, self.fit_df, codes, multiplicity)
+            for codes in clusters or (None,)
+        ]
+        return MeanOutcomes.of(
+            self.theta[:-1] - self.theta[-1],
+            self.own[:, :-1] - self.own[:, [-1]],
+            self.of_fit[:, :-1] - self.of_fit[:, [-1]],
+            np.min(fit_df, axis=0),
+            clusters=clusters,
+            multiplicity=multiplicity,
+        )
 
 
 def curve_at(
@@ -25,7 +92,7 @@ def curve_at(
     multiplicity: Floats | None = None,
     clusters: Sequence[Ints] = (),
     degree: int = DEGREE,
-) -> PointEstimates:
+) -> MeanOutcomes:
     """E[Y(t)], or E[Y(k, t)] of an arm, at doses ``at`` (k,) from cross-fitted nuisances.
 
     The mean over rows of μ(X, t), plus a local polynomial at t of the residuals Y − μ(X, T), in
@@ -73,10 +140,14 @@ def curve_at(
     corrections = np.zeros(curves.shape)
     corrections[inside] = fit.influence * (y.size / inside.sum())
     plug_in = (share[:, None] * curves).mean(axis=0)
-    own = share[:, None] * (curves - plug_in)
-    of_fit = PointEstimates(fit.theta, corrections, fit.df)
-    df = [_freedom(own, of_fit, codes, multiplicity) for codes in clusters or (None,)]
-    return PointEstimates(plug_in + fit.theta, own + corrections, np.min(df, axis=0))
+    return MeanOutcomes.of(
+        plug_in + fit.theta,
+        share[:, None] * (curves - plug_in),
+        corrections,
+        fit.df,
+        clusters=clusters,
+        multiplicity=multiplicity,
+    )
 
 
 def mean_of_arm(
@@ -88,7 +159,7 @@ def mean_of_arm(
     weight: Floats | None = None,
     multiplicity: Floats | None = None,
     clusters: Sequence[Ints] = (),
-) -> PointEstimates:
+) -> MeanOutcomes:
     """E[Y(k)] of an arm that takes no dose (AIPW), in the form of a curve at one point.
 
     Parameters
@@ -107,13 +178,17 @@ def mean_of_arm(
     score = arm_means(y, rows.astype(np.int64), mu=means, propensity=chances)[:, [1]]
     share = np.ones((y.size, 1)) if weight is None else (weight / weight.mean())[:, None]
     theta = (share * score).mean(axis=0)
-    n = y.size if multiplicity is None else float(multiplicity.sum())
-    df = np.array([degrees_of_freedom(clusters, n)])
-    return PointEstimates(theta, share * (score - theta), df)
+    own = share * (score - theta)
+    how: dict[str, Any] = {"clusters": clusters, "multiplicity": multiplicity}
+    return MeanOutcomes.of(theta, own, np.zeros(own.shape), np.full(theta.size, np.inf), **how)
 
 
 def _freedom(
-    own: Floats, fit: PointEstimates, codes: Ints | None, multiplicity: Floats | None
+    own: Floats,
+    of_fit: Floats,
+    fit_df: Floats,
+    codes: Ints | None,
+    multiplicity: Floats | None,
 ) -> Floats:
     """Degrees of freedom of a mean over rows plus a local fit, after Satterthwaite (1946)."""
     clusters = () if codes is None else (codes,)
@@ -121,7 +196,35 @@ def _freedom(
     of_mean = degrees_of_freedom(clusters, n)
     by_mean, by_fit = (
         np.diag(sandwich(influence, clusters, multiplicity=multiplicity))
-        for influence in (own, fit.influence)
+        for influence in (own, of_fit)
     )
     share = by_fit / np.maximum(by_mean + by_fit, np.finfo(float).tiny)
-    return np.minimum(1.0 / ((1.0 - share) ** 2 / of_mean + share**2 / fit.df), of_mean)
+    return np.minimum(1.0 / ((1.0 - share) ** 2 / of_mean + share**2 / fit_df), of_mean)
+
+
+def _freedom_from_last(
+    of_fit: Floats, fit_df: Floats, codes: Ints | None, multiplicity: Floats | None
+) -> Floats:
+    """Degrees of freedom of differences of local fits from the last, after Satterthwaite (1946).
+
+    One fit is split into its regression on the other and a rest, which has the degrees of freedom
+    of its own fit; of the two ways to do so the lesser result counts. Far from each other fits are
+    pooled as independent ones, close by they have the fewer of both.
+    """
+    clusters = () if codes is None else (codes,)
+    vcov = sandwich(of_fit, clusters, multiplicity=multiplicity)
+    variance, last, shared = np.diag(vcov)[:-1], vcov[-1, -1], vcov[:-1, -1]
+    whole = np.maximum(variance + last - 2.0 * shared, np.finfo(float).tiny)
+
+    def one_way(base: Floats, other: Floats, base_df: Floats, other_df: Floats) -> Floats:
+        explained = shared**2 / np.maximum(base, np.finfo(float).tiny)
+        rest = np.clip((other - explained) / whole, 0.0, 1.0)
+        return np.asarray((1.0 - rest) ** 2 / base_df + rest**2 / other_df)
+
+    ends = np.full(variance.shape, last), np.full(variance.shape, fit_df[-1])
+    lost = np.maximum(
+        one_way(variance, ends[0], fit_df[:-1], ends[1]),
+        one_way(ends[0], variance, ends[1], fit_df[:-1]),
+    )
+    with np.errstate(divide="ignore"):
+        return np.asarray(1.0 / lost)

@@ -110,6 +110,18 @@ def test_degrees_of_freedom_are_the_least_of_the_terms_that_take_part(make):
     assert result.wald().p_value == pytest.approx(stats.f.sf(3 / 1.3 / 5, 3, 3), rel=1e-12)
 
 
+def test_combinations_of_several_terms_take_the_degrees_that_these_bring(make):
+    facts = {"terms": tuple("abc"), "estimates": np.ones(3), "contrast": ()}
+    result = make(
+        **facts, vcov=np.eye(3) + 0.1, df_by_term=[40.0, 50.0, 60.0], df_combined=[9.0, 5.0, 20.0]
+    )
+    found = result.combine(["a", {"a": 1, "c": 1}, {"b": 1, "c": -1}])
+    np.testing.assert_array_equal(found.df_by_term, [40.0, 9.0, 5.0])
+    np.testing.assert_array_equal(found.df_combined, [9.0, 9.0, 5.0])
+    np.testing.assert_array_equal(result.pairwise().df_by_term, [5.0, 9.0, 5.0])
+    assert found.combine([1, -1, 0]).df == 9.0
+
+
 def test_joint_tests_of_means_are_hotellings():
     """The variance of three means of a normal sample is a Wishart matrix: an exact test."""
     sample = np.random.default_rng(6).standard_normal((12, 3)) @ [[1, 0, 0], [2, 1, 0], [0, 3, 5]]

@@ -241,12 +241,14 @@ def test_bands_give_each_term_the_multivariate_t_of_its_own_degrees_of_freedom(m
 
 
 def test_degrees_of_freedom_by_term_survive_json_and_pickle(make):
-    result = two_terms(make, df_by_term=np.array([3.0, np.inf]))
+    both = {"df_by_term": np.array([3.0, np.inf]), "df_combined": np.array([2.0, np.inf])}
+    result = two_terms(make, **both)
     for other in (
         EffectResult.from_dict(json.loads(result.to_json())),
         pickle.loads(pickle.dumps(result)),
     ):
         np.testing.assert_array_equal(other.df_by_term, [3.0, np.inf])
+        np.testing.assert_array_equal(other.df_combined, [2.0, np.inf])
         np.testing.assert_array_equal(other.bounds(), result.bounds())
         assert not other.df_by_term.flags.writeable
 
