@@ -72,9 +72,6 @@ def arm_averages(
         mu[test] = model.outcomes(Asked(coded.covariates.rows(test)), actions).mean(axis=0)
         fold[test] = number
     found = arm_chances(coding, coded, settings, folds, learner)
-    chances = clipped(found, arm, coded)
-    scores = arm_means(coded.y, arm, mu=mu, propensity=chances)
-    contrasts, effects = scores[:, others] - scores[:, [base]], mu[:, others] - mu[:, [base]]
     named = len(levels) > 2
     terms = tuple(f"{column}={levels[place]}" if named else column for place in others)
     words = tuple(f"{levels[place]} vs {levels[base]}" for place in others)
@@ -83,6 +80,13 @@ def arm_averages(
         "contrast": words,
         "diagnostics": {"range of propensities": (float(found.min()), float(found.max()))},
     }
+    counted: dict[str, Any] = {"weight": coded.weight, "multiplicity": coded.multiplicity}
+    if estimand in ("att", "atc"):
+        given: dict[str, Any] = {"mu": mu, "chances": found, "target": estimand, **counted}
+        by = [_score_among(coded.y, arm, (place, base), **given) for place in others]
+        return terms, _solved(by, coded.weight), facts
+    scores = arm_means(coded.y, arm, mu=mu, propensity=clipped(found, arm, **counted))
+    contrasts, effects = scores[:, others] - scores[:, [base]], mu[:, others] - mu[:, [base]]
     if estimand == "calibration":
         parts = ("average effect", "slope")
         facts |= {"notes": (*ASSUMES, *CALIBRATION), "contrast": ("",) * len(parts) * len(terms)}
@@ -100,12 +104,6 @@ def arm_averages(
             _solved(_within(contrasts, basis), coded.weight),
             facts,
         )
-    if estimand in ("att", "atc"):
-        by = [
-            _score_among(coded.y, arm, (place, base), mu=mu, chances=chances, target=estimand)
-            for place in others
-        ]
-        return terms, _solved(by, coded.weight), facts
     plug_in = dict(zip(terms, np.average(effects, axis=0, weights=coded.weight), strict=True))
     listed = ", ".join(f"{term} {value:.4g}" for term, value in plug_in.items())
     facts["notes"] = (*ASSUMES, f"Plug-in mean of the networks, no interval: {listed}.")
@@ -133,21 +131,37 @@ def _solved(scores: list[LinearScore], weight: Floats | None) -> Solution:
 
 
 def _score_among(
-    y: Floats, arm: Ints, pair: tuple[int, int], *, mu: Floats, chances: Floats, target: Any
+    y: Floats,
+    arm: Ints,
+    pair: tuple[int, int],
+    *,
+    mu: Floats,
+    chances: Floats,
+    target: Any,
+    weight: Floats | None = None,
+    multiplicity: Floats | None = None,
 ) -> LinearScore:
     """Score of an arm against the baseline among those who received one of both, 0 for others.
 
-    Only the ratio of the two propensities counts there, that of a treatment with these two arms.
+    Only the ratio of the two propensities counts there, that of a treatment with these two arms,
+    and it is what is kept away from 0: two arms may both be rare, and no less alike for that.
     """
     one, base = pair
     rows = np.flatnonzero((arm == one) | (arm == base))
-    both = chances[rows][:, [one, base]]
+    treated = arm[rows] == one
+    both = chances[rows][:, [base, one]]
+    both = clipped(
+        both / both.sum(axis=1, keepdims=True),
+        treated.astype(np.int64),
+        weight=None if weight is None else weight[rows],
+        multiplicity=None if multiplicity is None else multiplicity[rows],
+    )
     score = aipw(
         y[rows],
-        (arm[rows] == one).astype(np.float64),
+        treated.astype(np.float64),
         mu0=mu[rows][:, [base]],
         mu1=mu[rows][:, [one]],
-        propensity=both[:, :1] / both.sum(axis=1, keepdims=True),
+        propensity=both[:, 1:] / both.sum(axis=1, keepdims=True),
         target=target,
     )
 

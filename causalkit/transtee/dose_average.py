@@ -52,7 +52,8 @@ def dose_averages(
     chances, facts = np.ones((coded.n, 1)), dict[str, Any]()
     if code.kind != "continuous":
         found = arm_chances(coding, coded, settings, folds, learners[0])
-        chances = clipped(found, coded.actions.arms[:, 0], coded)
+        rows_weighted: dict[str, Any] = {"weight": coded.weight, "multiplicity": coded.multiplicity}
+        chances = clipped(found, coded.actions.arms[:, 0], **rows_weighted)
         facts["range of propensities"] = (float(found.min()), float(found.max()))
     known = {
         place: DoseDensity.of(coding, coded, settings, folds, learners[1], place)

@@ -15,7 +15,7 @@ from causalkit.transtee.fitting import Coded, Coding
 from causalkit.transtee.inference import ESTIMANDS
 from causalkit.transtee.observations import observations
 from causalkit.transtee.points import check_doses_vary, dosed_arm
-from causalkit.transtee.propensities import CLIP, arm_chances, learners_of
+from causalkit.transtee.propensities import arm_chances, learners_of, least_chances
 from causalkit.transtee.settings import Settings
 from causalkit.typing import Floats
 
@@ -59,16 +59,17 @@ def _of_arms(
     chances = observations(arm_chances(coding, coded, settings, folds, learner), coded.multiplicity)
     arm = observations(coded.actions.arms[:, 0], coded.multiplicity)
     lines = []
+    least = least_chances(coded.actions.arms[:, 0], len(coding.actions.labels), coded.weight)
     for code, name in enumerate(coding.actions.labels):
         chance = chances[:, code]
-        weight = 1.0 / np.maximum(chance[arm == code], CLIP)
+        weight = 1.0 / np.maximum(chance[arm == code], least[code])
         lines.append(
             {
                 "arm": name,
                 "rows": int((arm == code).sum()),
                 "effective_rows": float(weight.sum() ** 2 / (weight**2).sum()),
                 **{key: float(np.quantile(chance, at)) for key, at in QUANTILES.items()},
-                "below": float((chance < CLIP).mean()),
+                "below": float((chance < least[code]).mean()),
             }
         )
     return pd.DataFrame(lines).set_index("arm")

@@ -16,12 +16,18 @@ from causalkit.typing import Floats, Ints
 from causalkit.warn import warn
 
 CLIP = 0.01
+OF_SHARE = 0.1
+_NEVER = 1e-12
 
 
 def arm_chances(
     coding: Coding, coded: Coded, settings: Settings, folds: Folds, learner: Any
 ) -> Floats:
-    """Cross-fitted P(A = k | X) as ``(n, K)``, rows summing to one."""
+    """Cross-fitted P(A = k | X) as ``(n, K)``, rows summing to one.
+
+    Of more than two arms each is learned against all others. A tree may exclude every one of them
+    for some row; that says nothing of which, and the shares of the arms stand in.
+    """
     arm, n_arms = coded.actions.arms[:, 0], len(coding.actions.arms)
     features = DenseFeatures(flat_features(coded.covariates, coding.covariates.shape.levels))
     fitter = Fitter(seed=settings.seed, weights=coded.weight)
@@ -36,6 +42,8 @@ def arm_chances(
     chances = np.column_stack([found[f"arm{k}"][:, 0] for k in asked])
     if n_arms == 2:
         chances = np.hstack([1.0 - chances, chances])
+    else:
+        chances = np.maximum(chances, _NEVER * arm_shares(arm, n_arms, coded.weight))
     return np.asarray(chances / chances.sum(axis=1, keepdims=True))
 
 
@@ -63,14 +71,48 @@ def learners_of(kind: str, propensity: Any) -> tuple[Any, Any]:
     return pair
 
 
-def clipped(chances: Floats, arm: Ints, coded: Coded) -> Floats:
-    """Propensities away from 0, with a warning where that moves those of arms received."""
-    small = chances[np.arange(arm.size), arm] < CLIP
+def arm_shares(arm: Ints, n_arms: int, weight: Floats | None) -> Floats:
+    """Share ``(K,)`` of the rows that received each arm, weighted."""
+    return np.bincount(arm, weights=weight, minlength=n_arms) / (
+        arm.size if weight is None else weight.sum()
+    )
+
+
+def least_chances(arm: Ints, n_arms: int, weight: Floats | None) -> Floats:
+    """Propensities ``(K,)`` that smaller ones are raised to: .01, or a tenth of the arm's share.
+
+    Of an arm that few receive, small propensities are no sign of missing overlap, and .01 would be
+    more than most of them.
+    """
+    return np.asarray(np.minimum(CLIP, OF_SHARE * arm_shares(arm, n_arms, weight)))
+
+
+def clipped(
+    chances: Floats,
+    arm: Ints,
+    *,
+    weight: Floats | None = None,
+    multiplicity: Floats | None = None,
+) -> Floats:
+    """Propensities ``(n, K)`` away from 0, with a warning where that moves those of arms received.
+
+    Parameters
+    ----------
+    chances : (n, K) array
+    arm : (n,) int array
+    weight, multiplicity : (n,) array, optional
+        Row weights; rows that each row stands for.
+    """
+    least = least_chances(arm, chances.shape[1], weight)
+    small = chances[np.arange(arm.size), arm] < least[arm]
     if small.any():
-        share = np.average(small, weights=coded.multiplicity)
+        share = np.average(small, weights=multiplicity)
+        bounds = np.unique(least[np.unique(arm[small])])
+        told = f"{bounds[0]:.3g}" + (f" to {bounds[-1]:.3g} by arm" if bounds.size > 1 else "")
         warn(
-            f"[E19-overlap] {share:.1%} of the rows received an arm with a propensity below "
-            f"{CLIP:g}, which was moved to that bound; effects there rest on extrapolation.",
+            f"[E19-overlap] {share:.1%} of the rows received an arm with a propensity below the "
+            f"bound ({told}), and it was raised to that; they count for less than they stand for, "
+            "so that averages rest on predicted outcomes there and may be biased.",
             OverlapWarning,
         )
-    return np.asarray(np.clip(chances, CLIP, 1.0))
+    return np.asarray(np.clip(chances, least, 1.0))
