@@ -279,8 +279,9 @@ def gate(
         name = groups
         check_moderator(data, name)
         groups = moderator_frame(data, name)[name]
-    ordered = in_row_order(data, groups, what="groups")
-    indicators, terms = group_indicators(ordered, len(data), name=name)
+    else:
+        groups = in_row_order(data, groups, what="groups")
+    indicators, terms = group_indicators(groups, len(data), name=name)
     used = indicators[fit.sample.rows]
     kept = fit.final(used)
     _check_present(

@@ -136,7 +136,8 @@ def _groups(data: CausalData, groups: Any, units: Ints) -> Groups:
     if isinstance(groups, str):
         name = groups
         groups = moderator_frame(data, name)[name]
-    ordered = in_row_order(data, groups, what="groups")
-    indicators, names = group_indicators(ordered, len(data), name=name)
+    else:
+        groups = in_row_order(data, groups, what="groups")
+    indicators, names = group_indicators(groups, len(data), name=name)
     check_group_units(indicators, units, names)
     return indicators, names

@@ -132,6 +132,14 @@ def test_groups_that_are_none_are_refused(groups, words):
         fit().gate(groups)
 
 
+def test_a_named_column_has_no_labels_to_mistake():
+    later = panel().subset(np.arange(50, N))
+    found = fit(later)
+    by_name, by_row = found.gate("region"), found.gate(table()["region"])
+    assert by_name.terms == ("region=east", "region=north", "region=south")
+    np.testing.assert_array_equal(by_name.estimates, by_row.estimates)
+
+
 def test_a_cut_column_has_groups_in_the_order_of_the_cut():
     cut = pd.qcut(table()["x2"], 3, labels=["low", "middle", "high"])
     found = fit().gate(cut)
