@@ -69,4 +69,5 @@ def differences(result: "EffectResult") -> "EffectResult":
         estimand=f"{result.estimand}-differences",
         contrast=tuple(contrast_of(result, row) for row in signs),
         interval="uniform",
+        draws=None,
     )

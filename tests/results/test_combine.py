@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.api as sm
+import xarray as xr
 from linearmodels.panel import PanelOLS
 from scipy import stats
 
@@ -217,6 +218,14 @@ def test_influence_and_bootstrap_of_a_combination_are_those_of_its_terms():
     assert np.ptp([*alone.conf_int(kind="bootstrap", n_boot=9999)]) == pytest.approx(
         np.ptp(result.conf_int(kind="bootstrap", n_boot=9999).loc["now"]), rel=0.06
     )
+
+
+def test_draws_of_terms_are_none_of_combinations(make):
+    draws = xr.Dataset({"tau": (("chain", "draw", "term"), np.zeros((1, 5, 2)))})
+    facts = {"terms": ("a", "b"), "estimates": [1.0, 2.0], "vcov": np.eye(2), "contrast": ()}
+    result = make(**facts, draws=draws)
+    assert result.combine({"a": 1, "b": -1}).draws is None
+    assert result.pairwise().draws is None
 
 
 def test_a_frame_of_weights_goes_by_its_columns(make):

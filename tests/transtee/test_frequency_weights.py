@@ -9,6 +9,7 @@ from transtee_designs import SMALL, arms_frame
 
 import causalkit as ck
 from causalkit.errors import OverlapWarning
+from causalkit.scores import aipw
 from causalkit.transtee import arm_averages, diagnostics, dose_average
 from causalkit.transtee.diagnostics import factual_r2, treatment_left
 from causalkit.transtee.fitting import code_data
@@ -78,14 +79,14 @@ def one_network(monkeypatch):
     return use
 
 
-def both(frame, one_network, learner, **roles):
+def both(frame, one_network, learner, *, ask=(), **roles):
     """Results of the two forms of the data."""
     weighted, repeated = pair(frame, **roles)
     fit = ck.TransTEE(**BRIEF).fit(weighted)
     one_network(fit)
-    mine = fit.estimate(propensity=learner)
+    mine = fit.estimate(propensity=learner, **dict(ask))
     fit._data, fit._digest = repeated, repeated.digest()
-    return mine, fit.estimate(propensity=learner)
+    return mine, fit.estimate(propensity=learner, **dict(ask))
 
 
 @pytest.mark.parametrize("made", [arms_frame, lambda: dosed(arms_frame())], ids=["arms", "doses"])
@@ -99,6 +100,47 @@ def test_averages_with_counts_are_those_of_the_rows_repeated(made, roles, one_ne
     assert counted.df == pytest.approx(repeated.df, rel=1e-12)
     np.testing.assert_allclose(counted.estimates, repeated.estimates, rtol=1e-6)
     np.testing.assert_allclose(counted.vcov, repeated.vcov, rtol=1e-5)
+
+
+@pytest.mark.parametrize("roles", [{}, {"cluster": "who"}], ids=["rows", "clusters"])
+@pytest.mark.parametrize("estimand", ["att", "atc", "gate", "calibration"])
+def test_other_averages_with_counts_are_those_of_the_rows_repeated(estimand, roles, one_network):
+    frame = arms_frame().assign(who=np.arange(240) // 3)
+    frame["side"] = np.where(frame["b"] > 0.8, "high", "low")
+    ask = {"estimand": estimand} | ({"groups": "side"} if estimand == "gate" else {})
+    counted, repeated = both(frame, one_network, KnownChance(), ask=ask, extra="side", **roles)
+    np.testing.assert_allclose(counted.estimates, repeated.estimates, rtol=1e-6)
+    np.testing.assert_allclose(counted.vcov, repeated.vcov, rtol=1e-5, atol=1e-12)
+    np.testing.assert_allclose(counted._freedom, repeated._freedom, rtol=1e-12)
+
+
+@pytest.mark.parametrize("estimand", ["att", "atc", "gate"])
+def test_sampling_weights_are_those_of_a_weighted_mean_of_scores(estimand, one_network):
+    """Σ w y / Σ w x, x the rows that are averaged over, and its influence by hand."""
+    frame = arms_frame()
+    frame["w"] = np.exp(0.5 * frame["c"])
+    labels = np.where(frame["b"] > 0.8, "high", "low")
+    groups = labels if estimand == "gate" else None
+    data = data_of(frame, weights="w", weight_kind="sampling")
+    fit = ck.TransTEE(**BRIEF).fit(data)
+    one_network(fit)
+    found = fit.estimate(estimand, groups=groups, propensity=KnownChance())
+    chance = KnownChance().predict_proba(frame[COLUMNS].to_numpy())[:, [1]]
+    mu = [np.asarray(fit.predict(data, treatment=k))[:, None] for k in (0, 1)]
+    y, t, w = (frame[name].to_numpy(dtype=float) for name in ("y", "t", "w"))
+    target = "ate" if estimand == "gate" else estimand
+    chance = np.clip(np.hstack([1.0 - chance, chance]), 0.01, 1.0)
+    chance = chance[:, 1:] / (chance.sum(axis=1, keepdims=True) if estimand != "gate" else 1.0)
+    score = aipw(y, t, mu0=mu[0], mu1=mu[1], propensity=chance, target=target)
+    among = {"att": [t == 1], "atc": [t == 0], "gate": [labels == "high", labels == "low"]}
+    for place, rows in enumerate(among[estimand]):
+        counts = rows if estimand == "gate" else np.ones(t.size, dtype=bool)
+        mean = (w * counts) @ score.response[:, 0] / (w @ rows)
+        influence = t.size * w * (counts * score.response[:, 0] - mean * rows) / (w @ rows)
+        assert found.estimates[place] == pytest.approx(mean, rel=1e-5)
+        n = counts.sum()
+        variance = n / (n - 1) * (influence**2).sum() / t.size**2
+        assert found.std_errors[place] == pytest.approx(np.sqrt(variance), rel=1e-5)
 
 
 def test_sampling_weights_of_two_for_all_change_nothing(one_network):
