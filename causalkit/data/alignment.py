@@ -17,9 +17,8 @@ def in_row_order(data: "CausalData", values: Any, *, what: str) -> Any:
     """Values in the row order of the data, with rows numbered from 0 if they are a pandas object.
 
     Labels decide where the data know those of the table that they were made of. Rows numbered from
-    0, in order, are those of ``data.frame``, unless some of these numbers are labels of the table
-    too: of a table numbered from 0 whose first row was left out, the first rows of the table and
-    all rows of the data are numbered alike. Labels that repeat tell no rows apart; values with the
+    0, in order, and as many as the data have, are those of ``data.frame``, unless all of these
+    numbers are labels of the table too, in another order. Labels that repeat tell no rows apart; values with the
     same repeated labels in the same order are taken by position, whatever order rows of one label
     are in. Arrays and lists have no labels and stay as they are, and so does what has another
     number of rows and is not found by label.
@@ -48,8 +47,7 @@ def in_row_order(data: "CausalData", values: Any, *, what: str) -> Any:
     numbered = given.equals(numbers)
     if found and not numbered:
         return values.iloc[given.get_indexer(labels)].reset_index(drop=True)
-    unclear = numbered and known and bool(given.isin(labels).any())
-    if not found and not unclear and (numbered or len(values) != data.n):
+    if not found and (numbered or len(values) != data.n):
         return values.reset_index(drop=True)
     if numbered:
         seen = "rows numbered from 0, which may be those of data.frame or labels of the table"

@@ -56,19 +56,13 @@ def test_numbers_that_may_be_rows_or_labels_are_refused():
         placed(data, TABLE["g"])
 
 
-def test_numbers_of_which_some_are_labels_are_refused():
-    """Without its first row, the data's rows 0 to 6 and the table's are numbered alike."""
+def test_what_is_made_of_the_frame_within_finds_its_rows_after_some_were_left_out():
     later = data_of(TABLE).subset(np.arange(1, N))
     dropped = data_of(TABLE.assign(y=TABLE["y"].where(TABLE["g"] != 0)), missing="drop")
     for data in (later, dropped):
-        for values in (TABLE["g"].iloc[: N - 1], data.frame["g"]):
-            with pytest.raises(ArgumentError, match=r"labels of the table.*\.to_numpy\(\)"):
-                placed(data, values)
+        np.testing.assert_array_equal(placed(data, data.frame["g"]), np.arange(1, N))
         np.testing.assert_array_equal(placed(data, TABLE["g"]), np.arange(1, N))
         np.testing.assert_array_equal(placed(data, TABLE["g"].iloc[1:]), np.arange(1, N))
-    # Where no label is such a number, they can only be the rows of the data.
-    apart = data_of(TABLE.set_axis(range(10, 10 + N))).subset(np.arange(1, N))
-    np.testing.assert_array_equal(placed(apart, apart.frame["g"]), np.arange(1, N))
 
 
 def test_repeated_labels_in_one_order_are_taken_by_position():
