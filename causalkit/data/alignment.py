@@ -18,10 +18,10 @@ def in_row_order(data: "CausalData", values: Any, *, what: str) -> Any:
 
     Labels decide where the data know those of the table that they were made of. Rows numbered from
     0, in order, and as many as the data have, are those of ``data.frame``, unless all of these
-    numbers are labels of the table too, in another order. Labels that repeat tell no rows apart; values with the
-    same repeated labels in the same order are taken by position, whatever order rows of one label
-    are in. Arrays and lists have no labels and stay as they are, and so does what has another
-    number of rows and is not found by label.
+    numbers are labels of the table too, in another order. Labels that repeat tell no rows apart;
+    values with the same repeated labels in the same order are taken by position, whatever order
+    rows of one label are in. Arrays and lists have no labels and stay as they are, and so does what
+    has another number of rows and is not found by label.
 
     Parameters
     ----------
