@@ -54,11 +54,16 @@ def checked_balance(units: Units, rows: Ints, features: Floats, *, seed: int) ->
     dict
         Fields of :class:`Balance`.
     """
+    mates = None
+    if units.assigned is not None:
+        codes = np.unique(units.assigned[rows], return_inverse=True)[1]
+        mates = stream(seed, "balance mates").permutation(int(codes.max()) + 1)[codes]
     found = balance_test(
         np.hstack([features, units.covariates[rows]]),
         units.treatment[rows],
         units.groups[rows],
         propensity=units.propensity[rows],
+        mates=mates,
         rng=stream(seed, "balance"),
     )
     if found.moved < _LEAST_MOVED:
@@ -85,6 +90,7 @@ def balance_test(
     groups: Ints,
     *,
     propensity: Floats,
+    mates: Ints | None = None,
     n_permutations: int = 199,
     rng: np.random.Generator,
 ) -> Balance:
@@ -100,6 +106,9 @@ def balance_test(
     propensity : (n,) array
         Known probability of treatment. What is predicted is the treatment less this, and groups
         are permuted among those with about the same probability and about as many rows.
+    mates : (n,) int array, optional
+        Order within groups of what was assigned as one there, by lot: if the treated come first in
+        every block, treatments that change places in the order of the rows stay as they are.
     n_permutations : int
     rng : Generator
 
@@ -114,7 +123,7 @@ def balance_test(
     counts = np.bincount(codes)
     surprise = treatment - propensity
     kinds = _kinds(counts, propensity_strata(np.bincount(codes, propensity) / counts))
-    order = np.argsort(codes, kind="stable")
+    order = np.argsort(codes, kind="stable") if mates is None else np.lexsort((mates, codes))
     fold = rng.permutation(counts.size)[codes] % _FOLDS
     predictor = _Predictor.of(features, fold)
     found = [predictor.correlation(surprise[:, None])]

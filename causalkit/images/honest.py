@@ -199,22 +199,21 @@ def checked_agreement(found: Evaluation, n_train: int) -> dict[str, float]:
     found : Evaluation
     n_train : int
         Rows of the training, whose error of the mean effect is that of the evaluation scaled to
-        their number.
+        their number; of rows apart if that is more, since a model does not level out within blocks
+        what their average does.
 
     Returns
     -------
     dict
         ``predicted``, ``honest`` and ``std_error`` of their difference.
     """
-    apart = honest_effect(
-        replace(found, score=found.cate - found.score),
-        "ate",
-        estimator="agreement",
-        outcome="effect",
-        treatment=(),
-    )
-    gap = float(apart.estimates[0])
-    error = float(apart.std_errors[0]) * float(np.sqrt(1.0 + found.rows.size / n_train))
+    less = replace(found, score=found.cate - found.score)
+    facts: dict[str, Any] = {"estimator": "agreement", "outcome": "effect", "treatment": ()}
+    apart = honest_effect(less, "ate", **facts)
+    alone = honest_effect(replace(less, clusters=None), "ate", **facts)
+    gap, held = float(apart.estimates[0]), float(apart.std_errors[0])
+    learned = max(held, float(alone.std_errors[0])) * np.sqrt(found.rows.size / n_train)
+    error = float(np.hypot(held, learned))
     predicted, honest = float(found.cate.mean()), float(found.score.mean())
     if are_apart(gap, error):
         warn(

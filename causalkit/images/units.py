@@ -1,7 +1,7 @@
 """Units of a trial as arrays, checked for what would spoil a trial."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Any
 
@@ -20,6 +20,7 @@ from causalkit.errors import (
 from causalkit.heterogeneity.dr import as_propensity
 from causalkit.images.assignment import Assignment, check_propensity, warn_if_assigned_by_image
 from causalkit.images.encoded import levels_of
+from causalkit.images.small_blocks import whole_blocks
 from causalkit.images.splits import Parts, connected, spatial_blocks, split
 from causalkit.rng import stream
 from causalkit.typing import Floats, Ints
@@ -56,9 +57,12 @@ class Units:
     imputer : transformer or None
         What filled in missing covariates, which then have its flags behind them.
     strata : (n,) int array or None
-        Within which the treatment was drawn.
+        Within which the treatment was drawn. Small blocks with a set number of treated units and
+        about one propensity are one.
     design : (n, q) array or None
         Columns of the baseline for strata and propensities.
+    assigned : (n,) int array or None
+        Number of what was treated as one, where groups hold blocks of several such.
     """
 
     outcome: Floats
@@ -74,6 +78,7 @@ class Units:
     imputer: Any = None
     strata: Ints | None = None
     design: Floats | None = None
+    assigned: Ints | None = None
 
     @property
     def n(self) -> int:
@@ -158,7 +163,7 @@ def take_units(
     groups = connected(*labels)
     clusters, name = (declared[0], data.roles.cluster[0]) if declared else (None, "image")
     # Twins stand for one place: rows of either may share a shock.
-    alike = np.unique(image if twins is None else twins, return_inverse=True)[1]
+    alike = np.unique(image if twins is None else twins, return_inverse=True)[1].astype(np.int64)
     # Checked over all rows here: once they are split, messages would number those of a part.
     chance = as_propensity(_propensity(data, treatment, propensity), data.n)
     strata = None if data.roles.strata is None else data.codes("strata")
@@ -166,9 +171,9 @@ def take_units(
         name_of_strata = f"their {data.roles.strata!r}"
         check_propensity(Assignment(treatment, chance, groups, strata, name_of_strata))
     if clusters is None and int(alike.max()) + 1 < data.n:
-        clusters = alike.astype(np.int64)
+        clusters = alike
         warn_if_assigned_by_image(image, treatment, chance)
-    return Units(
+    found = Units(
         outcome=data.column("outcome"),
         treatment=treatment,
         propensity=chance,
@@ -181,6 +186,29 @@ def take_units(
         cluster_name=name,
         strata=strata,
     )
+    if strata is None:
+        return found
+    assigned = np.arange(data.n) if not declared else declared[0]
+    return _with_whole_blocks(found, assigned, str(data.roles.strata))
+
+
+def _with_whole_blocks(units: Units, assigned: Ints, name: str) -> Units:
+    """Units whose small blocks stay in one part and cluster errors, beside what does already."""
+    assert units.strata is not None
+    found = whole_blocks(
+        units.strata, assigned, units.propensity, units.treatment, units.groups, name
+    )
+    if found is None:
+        return units
+    units = replace(units, groups=found.groups, strata=found.strata)
+    if found.clusters is None:
+        return units
+    if units.clusters is None:
+        clusters, names = connected(found.clusters), name
+    else:
+        clusters = connected(units.clusters, found.clusters)
+        names = f"{units.cluster_name} and {name}"
+    return replace(units, clusters=clusters, cluster_name=names, assigned=assigned)
 
 
 def _coded_by_treatment(
