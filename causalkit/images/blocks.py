@@ -1,7 +1,7 @@
 """What the design of a trial says about outcomes: columns of the baseline for blocks.
 
 Blocks that were treated with different probabilities and have different outcomes look like an
-effect to whatever does not know them. Two columns do for any number of blocks:
+effect to whatever does not know them. Two columns tell of them:
 
 - the propensity e, where it varies. Least squares of the treatment on a constant and e leaves
   T − e, which no function of the blocks moves: a linear e is enough, whatever the outcomes of the
@@ -9,7 +9,9 @@ effect to whatever does not know them. Two columns do for any number of blocks:
 - a shrunken mean by stratum of what e leaves of the outcome, learned from other places. It takes
   noise from effects, and carries what is not linear in e where the model is not least squares. One
   column, since an indicator for each of many strata would be more than the rows can bear. Where no
-  strata are declared and e varies, those of about one e are one.
+  strata are declared and e varies, those of about one e are one. So are small blocks with a set
+  number of treated units, whose mean other rows of the same block would give away with the
+  treatment (:mod:`~causalkit.images.small_blocks`).
 
 References
 ----------
@@ -22,7 +24,7 @@ from dataclasses import replace
 import numpy as np
 
 from causalkit.images.assignment import propensity_strata
-from causalkit.images.splits import Parts
+from causalkit.images.splits import Parts, fold_number
 from causalkit.images.units import Units
 from causalkit.rng import seed_of
 from causalkit.typing import Floats, Ints
@@ -66,8 +68,10 @@ def _by_stratum(units: Units, strata: Ints, parts: Parts, *, seed: int) -> Float
     known = np.sort(np.concatenate([parts.train, parts.select]))
     found = np.zeros(units.n)
     found[parts.evaluate] = stratum_means(units, strata, known)[strata[parts.evaluate]]
-    folds = GroupKFold(_FOLDS, shuffle=True, random_state=seed_of(seed, "design folds"))
-    for kept, held in folds.split(known, groups=units.groups[known]):
+    groups = units.groups[known]
+    n_folds = fold_number(groups, _FOLDS)
+    folds = GroupKFold(n_folds, shuffle=True, random_state=seed_of(seed, "design folds"))
+    for kept, held in folds.split(known, groups=groups):
         found[known[held]] = stratum_means(units, strata, known[kept])[strata[known[held]]]
     return found
 

@@ -30,7 +30,7 @@ from causalkit.images.embedding_source import (
 from causalkit.images.encoders import ImageEncoder
 from causalkit.images.gaps import with_filled
 from causalkit.images.honest import checked_agreement, quartile_effect
-from causalkit.images.splits import check_room, connected
+from causalkit.images.splits import check_room, connected, fold_number
 from causalkit.images.units import Units, take_units
 from causalkit.nuisance import DenseFeatures, FoldKeys, Nuisance, cross_fit, external_folds
 from causalkit.optional import require
@@ -75,13 +75,14 @@ class ImageCausalForest(EffectMap):
     learner : str or estimator, default "ridge"
         Of the outcome's mean.
     n_folds : int, default 5
-        Of the cross-fitting within the training rows.
+        Of the cross-fitting within the training rows; fewer where there are fewer groups of them.
     design : "randomized"
         How units came by their treatment. ``"observational"`` is refused, and says what to use.
     propensity : None, float or str
         Known probability of treatment: a number or the name of a column. None takes the treated
         share, within strata if there are some. Strata, and propensities that vary, enter the
-        baseline and all scores.
+        baseline and all scores; strata of fewer than 20 units with a set number of treated ones
+        stay whole and cluster standard errors.
     split : (train, select, evaluate), default (0.5, 0.1, 0.4)
         Shares of places. Nothing is selected here, so that the first two train.
     random_state : int, Generator, SeedSequence or None
@@ -341,8 +342,9 @@ class ImageCausalForest(EffectMap):
         """E[Y | X] of every row by models that have not seen it: folds of the training rows."""
         features = DenseFeatures(np.hstack([x, units.baseline]))
         codes = np.unique(units.groups[train], return_inverse=True)[1]
-        fold = stream(self.seed_, "folds").permutation(int(codes.max()) + 1)[codes] % self.n_folds
-        splits = [(train[fold != number], train[fold == number]) for number in range(self.n_folds)]
+        n_folds = fold_number(codes, self.n_folds)
+        fold = stream(self.seed_, "folds").permutation(int(codes.max()) + 1)[codes] % n_folds
+        splits = [(train[fold != number], train[fold == number]) for number in range(n_folds)]
         splits.append((train, evaluate))
         folds = external_folds([splits], FoldKeys(units.n), seed=self.seed_)
         found = cross_fit(

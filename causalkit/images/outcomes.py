@@ -8,7 +8,7 @@ from scipy.special import logit
 from scipy.stats import kurtosis, norm, skew
 
 from causalkit.errors import ArgumentError, CausalKitWarning, DataError, Problem
-from causalkit.images.splits import Parts
+from causalkit.images.splits import Parts, fold_number
 from causalkit.images.units import Units
 from causalkit.rng import seed_of
 from causalkit.typing import Floats, Ints
@@ -126,6 +126,8 @@ def orthogonalised(units: Units, parts: Parts, likelihood: str, *, seed: int) ->
     ------
     ArgumentError
         If there are no covariates, or the outcome is 0/1.
+    DataError
+        If training and selection rows are of one group.
 
     References
     ----------
@@ -147,8 +149,10 @@ def orthogonalised(units: Units, parts: Parts, likelihood: str, *, seed: int) ->
     rows = np.sort(np.concatenate([parts.train, parts.select]))
     x, y = units.baseline, units.outcome.copy()
     learner = HistGradientBoostingRegressor(random_state=seed_of(seed, "orthogonalize"))
-    folds = GroupKFold(_FOLDS, shuffle=True, random_state=seed_of(seed, "orthogonal folds"))
-    within = cross_val_predict(learner, x[rows], y[rows], groups=units.groups[rows], cv=folds)
+    groups = units.groups[rows]
+    n_folds = fold_number(groups, _FOLDS)
+    folds = GroupKFold(n_folds, shuffle=True, random_state=seed_of(seed, "orthogonal folds"))
+    within = cross_val_predict(learner, x[rows], y[rows], groups=groups, cv=folds)
     beyond = learner.fit(x[rows], y[rows]).predict(x[parts.evaluate])
     y[rows] -= within
     y[parts.evaluate] -= beyond

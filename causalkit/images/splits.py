@@ -158,6 +158,25 @@ def split(
     return Parts(*rows)
 
 
+def fold_number(groups: Ints, most: int) -> int:
+    """Folds for rows of some groups: ``most``, or one for each group where these are fewer.
+
+    Raises
+    ------
+    DataError
+        If there are fewer than two groups: nothing can be learned from the others.
+    """
+    count = int(np.unique(groups).size)
+    if count < 2:
+        message = (
+            f"the {groups.size} rows that the baseline is learned from belong to {count} group of "
+            "places, clusters or blocks, and folds need at least two: take smaller clusters or "
+            "blocks, or larger shares of training and selection in split=."
+        )
+        raise DataError(Problem("E25-few-groups", message))
+    return min(most, count)
+
+
 def _check_shares(shares: Any) -> None:
     if not _are_shares(shares):
         raise ArgumentError(

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from causalkit import CausalData, EmbeddingEffectClusters, ImageCausalForest
-from causalkit.errors import CausalKitWarning
+from causalkit.errors import CausalKitWarning, DataError
 from causalkit.images.blocks import stratum_means, with_blocks
 from causalkit.images.honest import Evaluation, checked_agreement
 from causalkit.images.model import DESIGN_SD, Mixture
@@ -188,6 +188,42 @@ def test_predictions_that_are_off_for_all_places_are_warned_of():
     checked_agreement(evaluation(2.8 * error), 400)
     with pytest.warns(CausalKitWarning, match=r"average 0, and .* 3\.2 standard errors apart"):
         checked_agreement(evaluation(3.2 * error), 400)
+
+
+def test_what_blocks_level_out_of_an_average_a_model_may_not():
+    """Scores of pairs sum to zero: all of the error is that of the training, of rows apart."""
+    score = np.tile([1.0, -1.0], 200)
+    pairs = replace(evaluation(0.0), score=score, clusters=np.arange(400) // 2)
+    expected = (400 / 399 / 400) ** 0.5 * (400 / 800) ** 0.5
+    assert checked_agreement(pairs, 800)["std_error"] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("orthogonalize", [False, True])
+def test_few_groups_are_as_many_folds(orthogonalize):
+    """Eight clusters of 120 rows, of which some four train."""
+    rng = np.random.default_rng(0)
+    cluster, b = np.repeat(np.arange(8), 120), np.arange(960) % 4
+    x = rng.normal(size=(960, 3))
+    frame = pd.DataFrame(x, columns=X).assign(
+        y=rng.normal(size=960) + b, t=cluster % 2, c=cluster, b=b
+    )
+    data = CausalData.from_frame(
+        frame, outcome="y", treatment="t", covariates=X, cluster="c", strata="b"
+    )
+    shares = {"split": (0.3, 0.3, 0.4), "propensity": 0.5}
+    if orthogonalize:
+        settings = shares | MODES | {"n_clusters": 1, "orthogonalize": True}
+        fit = EmbeddingEffectClusters(**settings).fit(data)
+    else:
+        settings = {"n_trees": 20, "n_components": 3, "random_state": 0}
+        fit = ImageCausalForest(**shares, **settings).fit(data, x)
+    assert fit.estimate("ate").n_clusters == 4
+
+
+def test_rows_of_one_group_have_no_folds():
+    one = replace(units(), groups=np.zeros(600, dtype=np.int64))
+    with pytest.raises(DataError, match=r"the 400 rows .* belong to 1 group .* at least two"):
+        with_blocks(one, PARTS, seed=0)
 
 
 @pytest.mark.slow
