@@ -10,6 +10,7 @@ from scipy.stats import rankdata
 
 from causalkit.errors import ArgumentError, CausalKitWarning, IdentificationError, check_choice
 from causalkit.heterogeneity import RateResult, rank_average_treatment_effect
+from causalkit.heterogeneity.calibration import calibration
 from causalkit.heterogeneity.rate import Target
 from causalkit.images.posterior import Posterior
 from causalkit.inference.arguments import check_number
@@ -91,8 +92,8 @@ def honest_effect(
     estimand : {"clusters", "soft", "ate", "calibration"}
         ``"clusters"``: mean score by most probable type, for the types with at least twenty units
         in each arm. ``"soft"``: least squares of scores on type probabilities. ``"ate"``: mean
-        score. ``"calibration"``: scores on a constant and the centred prediction; the slope is
-        one if predictions are right and zero if they say nothing.
+        score. ``"calibration"``: mean score, and the slope of scores on predictions, which is
+        one if these are right and zero if they say nothing.
     contrast : tuple of str
         Levels of the treatment that are compared, from the first entry.
     **facts
@@ -105,13 +106,10 @@ def honest_effect(
         number above 30). ``"calibration"``: the predictions do not vary.
     """
     check_choice("estimand", estimand, ESTIMANDS)
-    terms, basis = _basis(found, estimand)
-    solutions: list[Solution] = solve_linear(
-        LinearScore(basis[:, None, :], basis[:, None, :], found.score[:, None])
-    )
+    terms, solution = _solved(found, estimand)
     clustered = found.clusters is not None
     return effect_from_solutions(
-        solutions,
+        [solution],
         terms=terms,
         clusters=(found.clusters,) if found.clusters is not None else (),
         cluster_names=(found.cluster_name,) if clustered else (),
@@ -122,19 +120,22 @@ def honest_effect(
     )
 
 
+def _solved(found: Evaluation, estimand: str) -> tuple[tuple[str, ...], Solution]:
+    if estimand == "calibration":
+        one = np.zeros(found.rows.size, dtype=np.int64)
+        solution = calibration(found.score[:, None], found.cate[:, None], one)
+        return ("average effect", "slope"), solution
+    terms, basis = _basis(found, estimand)
+    (solution,) = solve_linear(
+        LinearScore(basis[:, None, :], basis[:, None, :], found.score[:, None])
+    )
+    return terms, solution
+
+
 def _basis(found: Evaluation, estimand: str) -> tuple[tuple[str, ...], Floats]:
     n = found.rows.size
     if estimand == "ate":
         return ("average effect",), np.ones((n, 1))
-    if estimand == "calibration":
-        if np.ptp(found.cate) == 0.0:
-            raise IdentificationError(
-                "the predicted effects do not vary between evaluation rows: there is nothing to "
-                "calibrate. Read estimate('ate')."
-            )
-        return ("average effect", "slope"), np.stack(
-            [np.ones(n), found.cate - found.cate.mean()], axis=1
-        )
     names = tuple(f"cluster {number + 1}" for number in range(found.n_types))
     if estimand == "soft":
         condition = found.condition()

@@ -6,11 +6,11 @@ import numpy as np
 
 from causalkit.errors import ArgumentError
 from causalkit.heterogeneity import check_group_arms
+from causalkit.heterogeneity.calibration import calibration, joined
 from causalkit.inference.solve import Solution, solve_linear
 from causalkit.nuisance import Folds
 from causalkit.scores import LinearScore, aipw, arm_means
 from causalkit.transtee.actions import action_frame, encode_actions
-from causalkit.transtee.calibration import calibration, joined
 from causalkit.transtee.crossfit import out_of_fold
 from causalkit.transtee.fitting import Coded, Coding
 from causalkit.transtee.model import Asked

@@ -102,7 +102,6 @@ def test_averages_and_errors_are_those_of_statsmodels(clusters):
         "clusters": (found.assigned[:, None] == np.arange(2)).astype(float),
         "soft": found.types,
         "ate": np.ones((600, 1)),
-        "calibration": np.stack([np.ones(600), found.cate - found.cate.mean()], axis=1),
     }
     for estimand, design in designs.items():
         mine = honest_effect(found, estimand, **FACTS)
@@ -118,6 +117,42 @@ def test_averages_and_errors_are_those_of_statsmodels(clusters):
                 factor = np.sqrt(rows / (rows - 1.0) * (600 - 2) / 600)
         np.testing.assert_allclose(mine.estimates, peer.params, rtol=1e-9)
         np.testing.assert_allclose(mine.std_errors, peer.bse * factor, rtol=1e-6)
+
+
+@pytest.mark.parametrize("clusters", [False, True])
+def test_a_calibration_is_the_average_effect_and_the_slope_of_least_squares(clusters):
+    """Each with its error: the constant of the regression would have a lesser one."""
+    found = evaluation(clusters=clusters)
+    line, mean = (honest_effect(found, name, **FACTS) for name in ("calibration", "ate"))
+    fit = sm.OLS(found.score, np.stack([np.ones(600), found.cate - found.cate.mean()], axis=1))
+    groups = {"groups": found.clusters if clusters else np.arange(600), "use_correction": False}
+    peer = fit.fit(cov_type="cluster", cov_kwds=groups)
+    np.testing.assert_allclose(line.estimates, [mean.estimates[0], peer.params[1]], rtol=1e-9)
+    np.testing.assert_allclose(line.influence[:, 0], mean.influence[:, 0], rtol=1e-9)
+    slope = peer.bse[1] * (60 / 59) ** 0.5 if clusters else peer.bse[1]
+    # Without clusters n / (n - k), of one effect or of two.
+    rounding = 1e-6 if clusters else 2 / 600
+    np.testing.assert_allclose(line.std_errors, [mean.std_errors[0], slope], rtol=rounding)
+    assert line.std_errors[0] > 1.01 * peer.bse[0]
+
+
+def test_the_average_of_a_calibration_varies_as_its_error_says():
+    """Perfect predictions of effects with standard deviation 2, under noise of one: .112.
+
+    The spread of 400 estimates is within 3.5 of its own standard errors; an error of least squares
+    on the predictions would be .05.
+    """
+    estimates, errors = [], []
+    for seed in range(400):
+        rng = np.random.default_rng(seed)
+        tau = 1.0 + 2.0 * rng.normal(size=400)
+        score = tau + rng.normal(size=400)
+        line = honest_effect(with_predictions(tau, score), "calibration", **FACTS)
+        estimates.append(line.estimates[0])
+        errors.append(line.std_errors[0])
+    wanted = (5.0 / 400) ** 0.5
+    assert np.mean(errors) == pytest.approx(wanted, rel=0.01)
+    assert np.std(estimates) == pytest.approx(wanted, rel=3.5 / 800**0.5)
 
 
 def test_small_clusters_are_left_out_and_none_is_an_error():

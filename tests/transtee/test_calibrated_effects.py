@@ -9,8 +9,8 @@ from transtee_designs import SMALL
 
 import causalkit as ck
 from causalkit.errors import ArgumentError, IdentificationError
+from causalkit.heterogeneity.calibration import calibration
 from causalkit.inference.variance import sandwich
-from causalkit.transtee.calibration import calibration
 
 pytestmark = pytest.mark.filterwarnings("ignore::causalkit.errors.CausalKitWarning")
 ONE_FOLD = np.zeros(200, dtype=np.int64)

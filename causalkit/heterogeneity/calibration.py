@@ -21,7 +21,7 @@ def calibration(
 ) -> Solution:
     """Means of the scores of effects, and their slopes on the centred predicted effects.
 
-    Predictions are centred within folds: networks of two folds differ in their mean for a reason
+    Predictions are centred within folds: models of two folds differ in their mean for a reason
     that is not the rows', each being high where the rows that it did not see are low. A mean has
     the error of a mean of scores. The constant of the regression, the same number, would have a
     lesser one, as if other rows had the same predicted effects.
@@ -31,6 +31,7 @@ def calibration(
     scores, predicted : (n, k) arrays
         Doubly robust scores of k effects, and effects predicted by models that did not see the row.
     fold : (n,) int array
+        Of one number where one model predicts all rows.
     weight : (n,) array, optional
 
     Returns
