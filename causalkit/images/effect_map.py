@@ -15,7 +15,6 @@ from causalkit.heterogeneity import RateResult
 from causalkit.heterogeneity.dr import as_column, scores_of
 from causalkit.images.honest import (
     INACTIVE,
-    LEAST_PER_ARM,
     Evaluation,
     honest_effect,
     honest_rate,
@@ -198,9 +197,7 @@ def cluster_table(
         honest.loc[list(effects.terms)] = effects.tidy()[columns].to_numpy()
     table[columns] = honest.to_numpy()
     few = found.too_few()
-    table["note"] = np.where(
-        few, f"fewer than {LEAST_PER_ARM} treated or control units at evaluation", ""
-    )
+    table["note"] = np.where(few, f"{found.fewness} at evaluation", "")
     return pd.concat([table.drop(columns="note"), model, table[["note"]]], axis=1)
 
 
@@ -215,8 +212,8 @@ def warn_of_clusters(found: Evaluation) -> None:
             )
         elif found.too_few()[number]:
             warn(
-                f"cluster {number + 1} has fewer than {LEAST_PER_ARM} treated or control units "
-                "among the evaluation rows; its honest effect is not reported.",
+                f"cluster {number + 1} has {found.fewness} among the evaluation rows; its honest "
+                "effect is not reported.",
                 CausalKitWarning,
             )
 

@@ -22,6 +22,7 @@ from causalkit.typing import Bools, Floats, Ints
 from causalkit.warn import collect_warnings, warn
 
 LEAST_PER_ARM = 20
+LEAST_APART = 10  # of each arm; where errors are clustered, intervals of fewer cover less
 INACTIVE = 0.02  # mean probability of a type that hardly occurs
 MOST_CONDITION = 30.0
 MOST_APART = 3.0  # standard errors between mean predicted effect and honest average
@@ -74,11 +75,24 @@ class Evaluation:
         return float(values[-1] / values[0]) if values[0] > 0 else float("inf")
 
     def too_few(self) -> Bools:
-        """Types ``(K,)`` with fewer than twenty treated or twenty control units."""
-        assigned = self.assigned
-        treated = np.bincount(assigned, self.treatment, self.n_types)
-        control = np.bincount(assigned, 1.0 - self.treatment, self.n_types)
-        return np.asarray(np.minimum(treated, control) < LEAST_PER_ARM)
+        """Types ``(K,)`` without twenty units, of ten clusters if there are some, in both arms."""
+        found = np.zeros(self.n_types, dtype=bool)
+        for arm in (0.0, 1.0):
+            rows = self.treatment == arm
+            assigned = self.assigned[rows]
+            found |= np.bincount(assigned, minlength=self.n_types) < LEAST_PER_ARM
+            if self.clusters is not None:
+                pairs = np.unique(np.stack([assigned, self.clusters[rows]], axis=1), axis=0)
+                found |= np.bincount(pairs[:, 0], minlength=self.n_types) < LEAST_APART
+        return found
+
+    @property
+    def fewness(self) -> str:
+        """What :meth:`too_few` finds, in words."""
+        words = f"fewer than {LEAST_PER_ARM} treated or control units"
+        if self.clusters is None:
+            return words
+        return f"{words}, or such units in fewer than {LEAST_APART} of {self.cluster_name!r},"
 
 
 def honest_effect(
@@ -91,9 +105,10 @@ def honest_effect(
     found : Evaluation
     estimand : {"clusters", "soft", "ate", "calibration"}
         ``"clusters"``: mean score by most probable type, for the types with at least twenty units
-        in each arm. ``"soft"``: least squares of scores on type probabilities. ``"ate"``: mean
-        score. ``"calibration"``: mean score, and the slope of scores on predictions, which is
-        one if these are right and zero if they say nothing.
+        in each arm, of ten places or groups if errors are clustered by them. ``"soft"``: least
+        squares of scores on type probabilities. ``"ate"``: mean score. ``"calibration"``: mean
+        score, and the slope of scores on predictions, which is one if these are right and zero if
+        they say nothing.
     contrast : tuple of str
         Levels of the treatment that are compared, from the first entry.
     **facts
@@ -149,8 +164,8 @@ def _basis(found: Evaluation, estimand: str) -> tuple[tuple[str, ...], Floats]:
     enough = np.flatnonzero(~found.too_few())
     if not enough.size:
         raise IdentificationError(
-            f"no cluster has {LEAST_PER_ARM} treated and {LEAST_PER_ARM} control units among the "
-            f"{n} evaluation rows; use fewer clusters or more data."
+            f"every cluster has {found.fewness} among the {n} evaluation rows; use fewer clusters "
+            "or more data."
         )
     within = (found.assigned[:, None] == enough).astype(np.float64)
     return tuple(names[number] for number in enough), within
@@ -185,9 +200,9 @@ def _warn_of_quartiles(found: Evaluation) -> None:
     few = np.flatnonzero(found.too_few()) + 1
     if few.size:
         warn(
-            f"quartiles left out, with fewer than {LEAST_PER_ARM} treated or control units: "
-            f"{', '.join(map(str, few))}. Many rows have the same predicted effect, or there are "
-            "few rows; read estimate('calibration').",
+            f"quartiles left out, with {found.fewness.rstrip(',')}: {', '.join(map(str, few))}. "
+            "Many rows have the same predicted effect, or there are few rows; read "
+            "estimate('calibration').",
             CausalKitWarning,
         )
 

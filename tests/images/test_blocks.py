@@ -198,6 +198,7 @@ def test_what_blocks_level_out_of_an_average_a_model_may_not():
     assert checked_agreement(pairs, 800)["std_error"] == pytest.approx(expected)
 
 
+@pytest.mark.filterwarnings("ignore:(cluster 1|every cluster) has fewer than 20")
 @pytest.mark.parametrize("orthogonalize", [False, True])
 def test_few_groups_are_as_many_folds(orthogonalize):
     """Eight clusters of 120 rows, of which some four train."""
