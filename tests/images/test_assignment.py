@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from causalkit.errors import RandomizationWarning, SplitWarning
 from causalkit.images.assignment import (
@@ -37,16 +38,26 @@ def test_a_right_propensity_is_doubted_as_often_as_the_level_says(together):
     assert 0.01 < share < 0.05 + 4.0 * (0.05 * 0.95 / 2000) ** 0.5
 
 
-def test_the_p_value_of_rows_apart_is_that_of_a_count():
-    t = np.repeat([1.0, 0.0], [60, 40])
-    found = disagreement(Assignment(t, np.full(100, 0.45), np.arange(100)))
-    from scipy.stats import norm
+ROWS, PAIRS = np.arange(100), np.arange(100) // 2
 
-    # Rows apart: the sum of squares of T - e, at least n e (1 - e).
-    squares = 60 * 0.55**2 + 40 * 0.45**2
-    z = 15.0 / max(squares, 100 * 0.45 * 0.55) ** 0.5
+
+@pytest.mark.parametrize(
+    ("treated", "propensity", "groups", "variance"),
+    [
+        (60, 0.45, ROWS, 60 * 0.55**2 + 40 * 0.45**2),  # of squares of T - e, above n e (1 - e)
+        (80, 0.7, ROWS, 100 * 0.7 * 0.3),  # the squares say 17, and a count has 21
+        (50, 0.4, PAIRS, 100 * 0.4 * 0.6),  # one of each pair: the sums of pairs say 2
+    ],
+)
+def test_a_p_value_is_by_squares_of_sums_and_no_less_than_that_of_a_count(
+    treated, propensity, groups, variance
+):
+    t = (treated > ROWS) * 1.0 if groups is ROWS else ROWS % 2 * 1.0
+    found = disagreement(Assignment(t, np.full(100, propensity), groups))
+    z = (treated - 100 * propensity) / variance**0.5
     assert found.p_value == pytest.approx(2.0 * norm.sf(z))
-    assert (found.n, found.share, found.propensity) == (100, 0.6, pytest.approx(0.45))
+    assert (found.n, found.share) == (100, treated / 100)
+    assert found.propensity == pytest.approx(propensity)
 
 
 def contradictions():
