@@ -5,6 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from threadpoolctl import threadpool_limits
 
 from causalkit import CausalData, EmbeddingEffectClusters, ImageCausalForest
 from causalkit.errors import CausalKitWarning, DataError
@@ -14,9 +16,17 @@ from causalkit.images.model import DESIGN_SD, Mixture
 from causalkit.images.splits import Parts
 from causalkit.images.units import Units
 
+torch.set_num_threads(1)
 MODES = {"likelihood": "normal", "inference": "map", "n_ensemble": 1, "random_state": 0}
 PARTS = Parts(np.arange(300), np.arange(300, 400), np.arange(400, 600))
 X = ["x1", "x2", "x3"]
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Boosted trees on few rows wait for threads many times as long as they compute."""
+    with threadpool_limits(1):
+        yield
 
 
 def units(seed=0, *, chances=(0.5,), strata=True, n=600, n_strata=20):

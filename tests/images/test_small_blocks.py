@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from causalkit import CausalData, EmbeddingEffectClusters, ImageCausalForest
 from causalkit.errors import CausalKitWarning, SplitWarning
@@ -13,6 +14,7 @@ from causalkit.images.balance import checked_balance
 from causalkit.images.small_blocks import SMALL, whole_blocks
 from causalkit.images.units import take_units
 
+torch.set_num_threads(1)
 X = ["x1", "x2", "x3"]
 
 
