@@ -173,7 +173,7 @@ def fold_number(groups: Ints, most: int) -> int:
             "places, clusters or blocks, and folds need at least two: take smaller clusters or "
             "blocks, or larger shares of training and selection in split=."
         )
-        raise DataError(Problem("E25-few-groups", message))
+        raise DataError(Problem("E27-few-groups", message))
     return min(most, count)
 
 
