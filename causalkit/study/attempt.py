@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,10 +11,18 @@ from typing import Any
 
 from causalkit.data import CausalData
 from causalkit.data.truth import Truth
-from causalkit.errors import ArgumentError, ArgumentTypeError
+from causalkit.errors import ArgumentError, ArgumentTypeError, CausalKitWarning
 from causalkit.results import EffectResult
+from causalkit.results.summary import ESTIMANDS
 from causalkit.study.design import EstimatorSpec
 from causalkit.study.resolve import built, estimator_of
+
+# Names of results that say no more than that they are effects.
+_NAMELESS = frozenset({"", "effect", "average effect", "treatment effect"})
+# What models with an instrument estimate; their one coefficient is the average effect if constant.
+_OF_A_CONSTANT_EFFECT = frozenset({"late", "variance-weighted"})
+# What stands in brackets after these is a dose, group or policy: another one is another number.
+_OF_PLACES = frozenset({"outcome", "adrf", "gate", "blp", "calibration"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +112,9 @@ def estimated(
 ) -> list[Estimated]:
     """Numbers of every term of every result, under the names of the truth's estimands.
 
-    A result of one term is matched by its estimand, or to the only estimand there is; several terms
-    by ``"estimand[term]"`` or the term's name. What matches nothing keeps the first of these names
-    and has no truth.
+    A result of one term is matched by its estimand; several terms by ``"estimand[term]"`` or the
+    term's name. The only result against the only truth is also matched where both mean the same,
+    as :func:`same_meaning` says. What matches nothing keeps its own name and has no truth.
 
     Raises
     ------
@@ -139,11 +148,31 @@ def estimated(
     return found
 
 
+def same_meaning(own: str, known: str) -> bool:
+    """Whether a result and a truth of different names are about the same number.
+
+    They are if they differ only in the arm in brackets that one of them lacks (but doses and groups
+    in brackets differ), or if one of the two names says nothing (``"effect"``, or a truth called
+    after its parameter) and the other an average effect. An effect on the treated never is that.
+
+    Examples
+    --------
+    >>> same_meaning("ate", "ate[1]"), same_meaning("ate", "theta"), same_meaning("att", "ate")
+    (True, True, False)
+    """
+    (mine, _, term), (its, _, other) = own.partition("["), known.partition("[")
+    if mine == its:
+        return term == other or (not (term and other) and mine not in _OF_PLACES)
+    unnamed = its not in ESTIMANDS and its not in _OF_PLACES
+    averages = {"ate", *_OF_A_CONSTANT_EFFECT}
+    return (mine in averages and unnamed) or (mine in _NAMELESS and (its == "ate" or unnamed))
+
+
 def _names(result: EffectResult, known: tuple[str, ...], *, alone: bool) -> list[str]:
     if len(result.terms) == 1:
         if result.estimand in known:
             return [result.estimand]
-        if alone and len(known) == 1:
+        if alone and len(known) == 1 and _stands_for(result, known[0]):
             return [known[0]]
     long = [f"{result.estimand}[{term}]" for term in result.terms]
     if len(result.terms) == 1 and long[0] not in known:
@@ -152,3 +181,16 @@ def _names(result: EffectResult, known: tuple[str, ...], *, alone: bool) -> list
         full if full in known or term not in known else term
         for full, term in zip(long, result.terms, strict=True)
     ]
+
+
+def _stands_for(result: EffectResult, known: str) -> bool:
+    """Whether a result may be held against the only truth there is."""
+    if result.estimand in _OF_A_CONSTANT_EFFECT and known == "ate":
+        warnings.warn(
+            f"the estimand is {result.estimand!r} and is held against the truth of 'ate': equal "
+            "where effects are constant; give the generator's Truth its own value otherwise.",
+            CausalKitWarning,
+            stacklevel=3,
+        )
+        return True
+    return same_meaning(result.estimand, known)

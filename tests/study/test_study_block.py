@@ -284,10 +284,6 @@ def test_terms_are_matched_by_name_and_never_guessed():
 
     assert names([both], Truth({"ate[a]": 1.0, "b": 2.0})) == ["ate[a]", "b"]
     assert names([both], Truth({"ate": 1.0})) == ["ate[a]", "ate[b]"]
-    late = result_of(0.0, 1.0, 9, estimand="late")
-    assert names([late], Truth({"ate": 1.0})) == ["ate"]
-    assert names([late], Truth({"ate": 1.0, "att": 1.0})) == ["late"]
-    assert names([late, result_of(0.0, 1.0, 9)], Truth({"ate": 1.0})) == ["late", "ate"]
 
 
 def test_effects_by_row_are_measured_where_the_truth_has_them():
