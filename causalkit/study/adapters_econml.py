@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
+import pandas as pd
 
 from causalkit.data import CausalData, Requires
-from causalkit.errors import ArgumentError, check_count
+from causalkit.errors import ArgumentError, check_count, check_level
 from causalkit.nuisance.learners import Kind
 from causalkit.optional import require
 from causalkit.rng import RandomState
@@ -78,6 +79,31 @@ class EconML(Peer):
         }
         return getattr(module, name)(**(shared | arguments | dict(self.options or {})))
 
+    def effect(self, data: CausalData, *, level: float = 0.95) -> pd.DataFrame:
+        """EconML's effect of one unit of treatment on every row, with its pointwise intervals.
+
+        Parameters
+        ----------
+        data : CausalData
+            With the roles of the fit; without modifiers the effect is one number.
+        level : float, default 0.95
+
+        Returns
+        -------
+        DataFrame
+            ``effect``, ``conf_low`` and ``conf_high`` by row.
+        """
+        self._check_fitted()
+        x, alpha = self._varying(data), 1.0 - check_level(level)
+        low, high = self.model_.effect_interval(x, T0=0, T1=1, alpha=alpha)
+        columns = {"effect": self.model_.effect(x, T0=0, T1=1), "conf_low": low, "conf_high": high}
+        shape = (len(data),)
+        return pd.DataFrame({k: np.broadcast_to(np.ravel(v), shape) for k, v in columns.items()})
+
+    def _varying(self, data: CausalData) -> Any:
+        """What effects vary with: the modifiers, None if there are none."""
+        return _features(data)[0]
+
     def _reported(
         self, data: CausalData, model: Any, inference: Any, how: str, **facts: Any
     ) -> PeerFit:
@@ -146,14 +172,17 @@ class EconMLCausalForestDML(EconML):
             discrete_treatment=binary,
             n_jobs=1,
         )
-        x, w = _features(data)
-        if x is None:
-            x, w = w, None
+        x = self._varying(data)
+        w = _features(data)[1] if data.roles.modifiers else None
         model.fit(data.column("outcome"), data.column("treatment"), X=x, W=w, **_groups(data))
         if binary:
             return self._reported(data, model, (model.ate_, model.ate_stderr_), "doubly robust")
         how = "root mean square of the pointwise standard errors"
         return self._reported(data, model, _population(model, x), how)
+
+    def _varying(self, data: CausalData) -> Any:
+        x, w = _features(data)
+        return w if x is None else x
 
 
 class EconMLDRLearner(EconML):

@@ -6,7 +6,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from os import getpid
 from platform import node
 from typing import Any
@@ -18,13 +18,17 @@ from causalkit.data.truth import Truth
 from causalkit.errors import CausalKitWarning, NonFiniteError
 from causalkit.study.attempt import Estimated, estimated, fit_of
 from causalkit.study.design import EstimatorSpec, Job, data_stream, estimator_seed
-from causalkit.study.extras import effect_metrics, reported_metrics
+from causalkit.study.effects import effect_metrics, judges_effects, without_effects
+from causalkit.study.extras import reported_metrics
 from causalkit.study.meter import Cost, OverMemory, OverTime, Watchdog
 from causalkit.study.resolve import generator_of
+from causalkit.study.results import NO_DATA
 from causalkit.study.store_read import TABLES
 from causalkit.study.true_doses import at_true_doses
 
 _NAN = float("nan")
+# What must end the study; anything else that a fit raises, SystemExit too, is its failure.
+_ENDS_ALL = (KeyboardInterrupt, GeneratorExit)
 _PLACES = re.compile(r'File "[^"]*[/\\]([^"/\\]+)", line \d+|0x[0-9a-f]+')
 
 
@@ -108,13 +112,17 @@ def _data(generator: Any, job: Job, rep: int) -> "CausalData | _Trouble":
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             data = generator(data_stream(job.study_seed, job.cell, rep), **job.cell.params)
-    except Exception as error:
-        return _trouble(error)
+    except _ENDS_ALL:
+        raise
+    except BaseException as error:
+        told = _trouble(error)
+        message = f"the generator {job.cell.generator!r} raised {told.exception}: {told.message}"
+        return replace(told, status=NO_DATA, message=message)
     if not isinstance(data, CausalData):
         message = (
-            f"generator {job.cell.generator!r} returned a {type(data).__name__}, no CausalData"
+            f"the generator {job.cell.generator!r} returned a {type(data).__name__}, no CausalData"
         )
-        return _Trouble("error", "TypeError", message, message)
+        return _Trouble(NO_DATA, "TypeError", message, message)
     return data
 
 
@@ -132,6 +140,7 @@ def _fit(
     numbers: list[Estimated] = []
     extra: dict[str, float] = {}
     trouble: _Trouble | None = None
+    beside: _Trouble | None = None
     cost = Cost()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -141,39 +150,60 @@ def _fit(
             numbers = estimated(results, data.truth, level=job.level, null=job.null)
             trouble = _wanting(numbers, results)
             extra = reported_metrics(results, data)
-            if data.truth is not None:
-                extra |= _of_effects(job, fitted, data.truth, shown, watchdog)
+            if data.truth is not None and judges_effects(fitted, data.truth):
+                judged, beside = _of_effects(job, fitted, data.truth, shown, watchdog)
+                extra |= judged
         except OverTime:
             trouble = _Trouble("timeout", "OverTime", f"the fit took over {job.task_s:g} s", "")
         except OverMemory:
             message = f"the process held over {job.rss_mb:g} MB during the fit"
             trouble = _Trouble("oom", "OverMemory", message, "")
-        except Exception as error:
+        except _ENDS_ALL:
+            raise
+        except BaseException as error:
             trouble = _trouble(error)
     told = "\n".join(dict.fromkeys(f"{w.category.__name__}: {w.message}" for w in caught))
     if trouble is None:
         tables.add_estimates(spec, rep, numbers, data, cost, told)
         tables.add_metrics(spec, rep, numbers[0].estimand, extra)
+        if beside is not None:
+            tables.add_trouble(spec, rep, beside)
     else:
         tables.add_failure(spec, rep, trouble, cost, _estimands(data), told, n=len(data))
 
 
 def _of_effects(
     job: Job, fitted: Any, truth: Truth, shown: CausalData, watchdog: Watchdog
-) -> dict[str, float]:
-    """Errors of predicted effects; without them the estimate stands, with a warning."""
+) -> tuple[Mapping[str, float], _Trouble | None]:
+    """Metrics of predicted effects, NaN and the reason where they fail; the estimate stands."""
     try:
-        return watchdog.run(
+        judged = watchdog.run(
             lambda: effect_metrics(fitted, truth, shown, treatment_cost=job.treatment_cost), Cost()
         )
     except OverTime:
-        why = f"effect() took over {job.task_s:g} s"
+        trouble = _Trouble("effects", "OverTime", f"effect() took over {job.task_s:g} s", "")
     except OverMemory:
-        why = f"the process held over {job.rss_mb:g} MB during effect()"
-    except Exception as error:
-        why = f"effect() raised {type(error).__name__}: {error}"
-    warnings.warn(f"no metrics of effects: {why}", CausalKitWarning, stacklevel=2)
-    return {}
+        message = f"the process held over {job.rss_mb:g} MB during effect()"
+        trouble = _Trouble("effects", "OverMemory", message, "")
+    except _ENDS_ALL:
+        raise
+    except NotImplementedError as error:
+        _warn(f"effect() raised NotImplementedError: {error}")
+        return {}, None
+    except BaseException as error:
+        told = _trouble(error)
+        message = f"effect() raised {told.exception}: {told.message}"
+        trouble = replace(told, status="effects", message=message)
+    else:
+        for note in judged.notes:
+            warnings.warn(note, CausalKitWarning, stacklevel=2)
+        return judged.numbers, None
+    _warn(trouble.message)
+    return without_effects(), trouble
+
+
+def _warn(why: str) -> None:
+    warnings.warn(f"no metrics of effects: {why}", CausalKitWarning, stacklevel=3)
 
 
 def _wanting(numbers: Sequence[Estimated], results: Sequence[Any]) -> _Trouble | None:
@@ -185,12 +215,15 @@ def _wanting(numbers: Sequence[Estimated], results: Sequence[Any]) -> _Trouble |
     return None
 
 
-def _trouble(error: Exception) -> _Trouble:
+def _trouble(error: BaseException) -> _Trouble:
     """Failure that an exception tells of."""
     kinds = {MemoryError: "oom", NonFiniteError: "nonfinite"}
     status = next((kinds[kind] for kind in kinds if isinstance(error, kind)), "error")
     text = "".join(traceback.format_exception(error))
-    return _Trouble(status, type(error).__name__, str(error), text)
+    message = str(error)
+    if isinstance(error, SystemExit):
+        message = f"it ended the program with code {error.code!r}"
+    return _Trouble(status, type(error).__name__, message, text)
 
 
 def _estimands(data: CausalData) -> tuple[str, ...]:
@@ -271,6 +304,10 @@ class _Tables:
                 cost=cost,
                 told=told,
             )
+        self.add_trouble(spec, rep, trouble)
+
+    def add_trouble(self, spec: EstimatorSpec, rep: int, trouble: _Trouble) -> None:
+        """Note what went wrong in a replication, beside its records."""
         digest = self._text("tracebacks", trouble.text)
         words = (*self._job.cell.words, rep, 1, *spec.words)
         address = f"SeedSequence({self._job.study_seed}, spawn_key={words})"

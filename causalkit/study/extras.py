@@ -4,6 +4,7 @@ An estimator never sees the truth. What it found about rows, instruments or dose
 it here, under the names that the truth has for them.
 """
 
+import warnings
 from collections.abc import Mapping, Sequence
 from numbers import Real
 from typing import Any
@@ -11,19 +12,12 @@ from typing import Any
 import numpy as np
 
 from causalkit.data import CausalData
-from causalkit.data.truth import Truth
+from causalkit.errors import CausalKitWarning
 from causalkit.metrics import (
+    MEASURES,
     adjusted_rand,
-    autoc,
-    calibration,
-    cate_bias,
-    cate_correlation,
-    cate_coverage,
     dose_response_ise,
     nmi,
-    pehe,
-    policy_regret,
-    qini,
     selection_precision,
     selection_recall,
 )
@@ -49,9 +43,7 @@ def reported_metrics(results: Sequence[EffectResult], data: CausalData) -> Numbe
     """
     found: Numbers = {}
     for result in results:
-        own = result.diagnostics.get("metrics")
-        if isinstance(own, Mapping):
-            found |= {str(k): float(v) for k, v in own.items() if isinstance(v, Real)}
+        found |= _own_metrics(result.diagnostics.get("metrics"))
     if data.truth is None:
         return found
     for result in results:
@@ -61,6 +53,23 @@ def reported_metrics(results: Sequence[EffectResult], data: CausalData) -> Numbe
             if said is not None and known is not None:
                 found |= judge(said, known)
     return found
+
+
+def _own_metrics(own: Any) -> Numbers:
+    """Numbers that an estimator reports itself; a warning for what is none."""
+    if not isinstance(own, Mapping):
+        return {}
+    found = {str(name): float(value) for name, value in own.items() if isinstance(value, Real)}
+    for name, value in own.items():
+        if not isinstance(value, Real):
+            _tell(f"{name!r} is {value!r}, which is no number; it is left out.")
+        elif name in MEASURES:
+            _tell(f"{name!r} is the name of a measure; the summary shows it as '{name}_metric'.")
+    return found
+
+
+def _tell(what: str) -> None:
+    warnings.warn(f'diagnostics["metrics"]: {what}', CausalKitWarning, stacklevel=4)
 
 
 def _of_labels(said: Any, known: Any) -> Numbers:
@@ -94,66 +103,3 @@ JUDGES = {
     "valid_instruments": _of_instruments,
     "dose_response": _of_doses,
 }
-
-
-def effect_metrics(
-    fitted: Any, truth: Truth, blind: CausalData, *, treatment_cost: float = 0.0
-) -> Numbers:
-    """Effects by row against the true ones: errors, calibration, ranking, policy and intervals.
-
-    Parameters
-    ----------
-    fitted : object
-        Fitted estimator whose ``effect`` predicts; None for a function.
-    truth : Truth
-    blind : CausalData
-        What the estimator saw.
-    treatment_cost : float
-        Of treating a unit: a policy treats where the effect is larger.
-
-    Returns
-    -------
-    mapping of str to float
-        Of several arms, whose effects are ``(n, arms)``, each number by arm, as ``"pehe[1]"``.
-    """
-    if truth.cate is None or callable(truth.cate) or not hasattr(fitted, "effect"):
-        return {}
-    predicted = fitted.effect(blind)
-    hat = np.asarray(predicted["effect"], dtype=np.float64)
-    effects = np.asarray(truth.cate, dtype=np.float64)
-    if hat.shape != effects.shape:
-        return {}
-    bounds = tuple(
-        np.asarray(predicted[name]) for name in ("conf_low", "conf_high") if name in predicted
-    )
-    if effects.ndim == 1:
-        return _of_effects(hat, effects, bounds, treatment_cost)
-    found: Numbers = {}
-    for place, arm in enumerate(np.asarray(predicted["treatment"]).tolist()):
-        ends = tuple(end[:, place] for end in bounds)
-        own = _of_effects(hat[:, place], effects[:, place], ends, treatment_cost)
-        found |= {f"{name}[{arm}]": value for name, value in own.items()}
-    return found
-
-
-def _of_effects(
-    hat: Floats, effects: Floats, bounds: tuple[Floats, ...], treatment_cost: float
-) -> Numbers:
-    """Metrics of effects ``(n,)``, and of their intervals if they have both ends."""
-    # True effects are what doubly robust scores estimate, and noise of the data is not in them.
-    line = calibration(effects, hat)
-    gains = np.column_stack([np.zeros(effects.size), effects - treatment_cost])
-    found = {
-        "pehe": pehe(hat, effects),
-        "cate_bias": cate_bias(hat, effects),
-        "cate_correlation": cate_correlation(hat, effects),
-        "autoc": autoc(hat, effects),
-        "qini": qini(hat, effects),
-        "calibration_intercept": line.intercept,
-        "calibration_slope": line.slope,
-        "policy_regret": policy_regret(hat > treatment_cost, gains),
-    }
-    # A network without others has no interval: NaN at both ends.
-    if len(bounds) == 2 and not np.isnan(bounds).all():
-        found["cate_coverage"] = cate_coverage(effects, *bounds)
-    return found

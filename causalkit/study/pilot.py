@@ -14,6 +14,7 @@ from causalkit.study.block import run_block
 from causalkit.study.design import job_of
 from causalkit.study.evaluate import bootstrap_stream
 from causalkit.study.plan import Plan, plan, told_needs
+from causalkit.study.results import NO_DATA
 
 if TYPE_CHECKING:
     from causalkit.study.study import Study
@@ -118,7 +119,12 @@ def pilot(study: "Study", *, reps: int = 2, progress: Any = None) -> Pilot:
 
 def _problems(cell: str, made: Plan, failures: pd.DataFrame) -> Iterator[str]:
     labels = {spec.id: spec.label for spec in made.estimators}
-    for (est_id, status, message), rows in failures.groupby(["est_id", "status", "message"]):
+    # Data that could not be drawn fail all estimators at once, and are one problem.
+    no_data = failures[failures["status"] == NO_DATA].drop_duplicates("rep")
+    for told, times in no_data["message"].value_counts().items():
+        yield f"{cell}, {times} times: {told}"
+    rest = failures[failures["status"] != NO_DATA]
+    for (est_id, status, message), rows in rest.groupby(["est_id", "status", "message"]):
         yield f"{labels[str(est_id)]} in {cell}, {len(rows)} times: {status}: {message}"
 
 

@@ -167,7 +167,7 @@ def _figures(results: Results, summary: pd.DataFrame) -> list[str]:
 
 def _failures(results: Results) -> list[str]:
     """Counts, messages, tracebacks, and what failures do to the numbers."""
-    if (results.records["status"] == "ok").all():
+    if (results.records["status"] == "ok").all() and results.failures.empty:
         return _html(Heading("Failures"), Text("No replication failed."))
     parts = _html(Heading("Failures"), Table(status_table(results)))
     if len(results.failures):

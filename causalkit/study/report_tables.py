@@ -9,7 +9,7 @@ from causalkit.results.numerals import decimals, number
 from causalkit.study.grouped import Analysis
 from causalkit.study.plots_pick import cell_labels
 from causalkit.study.plots_summary import words
-from causalkit.study.results import Results
+from causalkit.study.results import NO_DATA, Results
 
 USUAL = ("bias", "empirical_se", "rmse", "model_se", "coverage")
 RULES = {
@@ -34,7 +34,7 @@ def named(results: Results, frame: pd.DataFrame) -> pd.DataFrame:
     sorted_rows = frame.iloc[np.lexsort(ranks)]
     told = {
         "Cell": sorted_rows["cell_id"].map(cells),
-        "Estimator": sorted_rows["est_id"].map(labels),
+        "Estimator": sorted_rows["est_id"].map(labels).fillna(""),
     }
     rest = sorted_rows.drop(columns=["cell_id", "est_id"])
     return pd.concat([pd.DataFrame(told), rest], axis=1).reset_index(drop=True)
@@ -112,9 +112,14 @@ def analyses_table(
 
 
 def failures_table(results: Results) -> pd.DataFrame:
-    """Failures counted by cell, estimator, status and message, the most frequent first."""
+    """Failures counted by cell, estimator, status and message, the most frequent first.
+
+    Where the generator gave no data, which all estimators lack, there is one row without any.
+    """
     key = ["cell_id", "est_id", "status", "exception", "message", "traceback_digest"]
     failures = results.failures.fillna({"exception": "", "message": "", "traceback_digest": ""})
+    no_data = failures["status"] == NO_DATA
+    failures = failures.assign(est_id=failures["est_id"].astype(object).mask(no_data, ""))
     counts = failures.groupby(key, sort=False, dropna=False).agg(
         Count=("rep", "nunique"), first=("rep", "min")
     )

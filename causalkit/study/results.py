@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 # Of the table of cells, before its parameters.
 CELL_COLUMNS = ("cell_id", "generator", "version")
+# Status of a replication for which the generator gave no data, the failure of no estimator.
+NO_DATA = "no_data"
 STALE = ["cell_id", "generator", "est_id", "label", "n_reps"]
 
 

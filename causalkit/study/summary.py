@@ -14,6 +14,7 @@ from causalkit.metrics.measure import LEAST_REPLICATIONS
 from causalkit.study.cube import to_xarray as to_xarray
 from causalkit.study.design import canonical_json
 from causalkit.study.differences import PRECISION, differences, precisions
+from causalkit.study.effects import failed_effects
 from causalkit.study.evaluate import Setting, Table, count_failures, evaluate
 from causalkit.study.grouped import ANALYSES, Analysis, Groups, group_records, usable
 from causalkit.study.pooling import noted, pooled
@@ -104,10 +105,10 @@ def summarise(
     failed = _Failed.of(groups)
     for name in names:
         if name in metrics:
-            rows = results.metrics[results.metrics["metric"] == metrics[name]]
-            own = task.grouped(rows.assign(status="ok"), ["value"])
+            own = task.grouped(failed_effects(results.metrics, metrics[name]), ["value"])
             spec = MeasureSpec(name, ("value",), mean_of, "mean", term=np.asarray)
-            parts.append(_part(task, own, [spec], failed.look_up(own), places))
+            n_failed = failed.look_up(own) + own.count(~own.ok)
+            parts.append(_part(task, own, [spec], n_failed, places))
     frame = _in_order(pd.concat(parts, ignore_index=True), places)
     frame = _named(frame, results, estimators, params)
     if by is not None:

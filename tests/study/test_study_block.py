@@ -16,7 +16,8 @@ from causalkit.data.truth import Truth
 from causalkit.study.attempt import estimated
 from causalkit.study.block import lost_block, run_block
 from causalkit.study.design import Cell, EstimatorSpec, Job, data_stream, estimator_seed
-from causalkit.study.extras import effect_metrics, reported_metrics
+from causalkit.study.effects import effect_metrics
+from causalkit.study.extras import reported_metrics
 from causalkit.study.meter import Cost, OverTime, Watchdog
 
 CELL = Cell("study_toys:toy", 1, {"n": 20})
@@ -357,7 +358,7 @@ def test_effects_by_row_are_ranked_and_their_intervals_judged():
             return {"effect": effects + 1.0, "conf_low": low, "conf_high": effects + 1.0}
 
     found = effect_metrics(Fitted(), known.truth, known.blind())
-    assert found == pytest.approx(
+    assert found.numbers == pytest.approx(
         {
             "pehe": 1.0,
             "cate_bias": 1.0,
