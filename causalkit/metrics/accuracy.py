@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from causalkit.errors import ArgumentError, check_choice
+from causalkit.metrics.influence import mcse_of, of_percent, of_standardised_bias
 from causalkit.metrics.measure import (
     Measure,
     as_values,
@@ -83,7 +84,10 @@ def relative_bias(error: Any, truth: Any) -> Measure:
 
 
 def standardised_bias(error: Any) -> Measure:
-    """Bias in units of the empirical SE, b = ē/s; MCSE √(1/R + b²/(2(R − 1))).
+    """Bias in units of the empirical SE, b = ē/s.
+
+    MCSE √((1 − bγ + b²(κ − 1)/4)/R), with skewness γ = m3/s³ and kurtosis κ = m4/s⁴ of the errors,
+    right for any of them. For normal errors it is √((1 + b²/2)/R), which stands in where κ ≤ 1.
 
     Parameters
     ----------
@@ -92,14 +96,15 @@ def standardised_bias(error: Any) -> Measure:
 
     References
     ----------
-    Delta method, normal errors; the mean and the spread are then independent.
+    Delta method; see :mod:`causalkit.metrics.influence`.
     """
     e = as_values("error", error)
     s = spread(e)
     if not s > 0.0:
         return _NOTHING
     b = float(e.mean()) / s
-    return Measure(b, math.sqrt(1.0 / e.size + b**2 / (2.0 * (e.size - 1))))
+    normal = math.sqrt(1.0 / e.size + b**2 / (2.0 * (e.size - 1)))
+    return Measure(b, mcse_of(of_standardised_bias(e), otherwise=normal))
 
 
 def median_bias(error: Any, *, rng: np.random.Generator) -> Measure:
@@ -226,8 +231,11 @@ def model_se(std_error: Any) -> Measure:
 def relative_se_error(error: Any, std_error: Any) -> Measure:
     """Per cent by which the model SE misses the empirical SE, 100(ModSE/EmpSE − 1).
 
-    MCSE 100 (ModSE/EmpSE) √(Var(V)/(4 R ModSE⁴) + 1/(2(R − 1))), V = std_error². It takes errors
-    to be normal and reported variances to be independent of them.
+    MCSE 100 (ModSE/EmpSE) √((Var(V)/V̄² + κ − 1 − 2 Cov(V, (e − ē)²)/(V̄ s²))/(4R)), with
+    V = std_error² and kurtosis κ = m4/s⁴ of the errors: right for any errors, and for variances
+    that are large where errors are. For normal errors with independent variances it is the
+    published 100 (ModSE/EmpSE) √(Var(V)/(4 R V̄²) + 1/(2(R − 1))), which stands in where κ ≤ 1;
+    with heavier tails that is too small (by half for Student's t with 5 degrees of freedom).
 
     Parameters
     ----------
@@ -238,7 +246,8 @@ def relative_se_error(error: Any, std_error: Any) -> Measure:
 
     References
     ----------
-    Morris, White & Crowther (2019), table 6.
+    Morris, White & Crowther (2019), table 6, for normal errors; delta method, as
+    :mod:`causalkit.metrics.influence` has it.
     """
     e = as_values("error", error)
     reported = model_se(std_error)
@@ -248,6 +257,5 @@ def relative_se_error(error: Any, std_error: Any) -> Measure:
         return _NOTHING
     ratio = reported.value / s
     own = reported.mcse / s
-    return Measure(
-        100.0 * (ratio - 1.0), 100.0 * math.hypot(own, ratio / math.sqrt(2.0 * (e.size - 1)))
-    )
+    normal = 100.0 * math.hypot(own, ratio / math.sqrt(2.0 * (e.size - 1)))
+    return Measure(100.0 * (ratio - 1.0), mcse_of(of_percent(e, std_error), otherwise=normal))

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from causalkit.metrics.influence import mcse_of, of_variance_ratio
 from causalkit.metrics.measure import Measure, as_values, check_together, mean_of, spread
 
 
@@ -39,8 +40,9 @@ def paired_difference(a: Any, b: Any) -> Measure:
 def relative_precision(error_a: Any, error_b: Any) -> Measure:
     """Per cent by which B is more precise than A, 100((EmpSE_A/EmpSE_B)² − 1).
 
-    MCSE 200 (EmpSE_A/EmpSE_B)² √((1 − ρ²)/(R − 1)), with ρ the correlation of the errors; it
-    takes them to be jointly normal.
+    MCSE 100 r √(Var(z_A² − z_B²)/R), r = (EmpSE_A/EmpSE_B)², with z the errors less their mean, in
+    units of their spread: right for any errors. For jointly normal ones with correlation ρ it is
+    the published 200 r √((1 − ρ²)/(R − 1)), which stands in where squares have no variance.
 
     Parameters
     ----------
@@ -59,7 +61,8 @@ def relative_precision(error_a: Any, error_b: Any) -> Measure:
 
     References
     ----------
-    Morris, White & Crowther (2019), table 6.
+    Morris, White & Crowther (2019), table 6, for normal errors; delta method, as
+    :mod:`causalkit.metrics.influence` has it.
     """
     a, b = as_values("error_a", error_a), as_values("error_b", error_b)
     check_together(error_a=a, error_b=b)
@@ -71,5 +74,6 @@ def relative_precision(error_a: Any, error_b: Any) -> Measure:
         return Measure(-100.0, 0.0)
     # Scaled before the product, so that neither tiny nor huge units lose it.
     rho = float(np.mean((a - a.mean()) / s_a * ((b - b.mean()) / s_b))) * a.size / (a.size - 1)
-    unshared = max(0.0, 1.0 - rho**2)
-    return Measure(100.0 * (ratio - 1.0), 200.0 * ratio * math.sqrt(unshared / (a.size - 1)))
+    normal = 200.0 * ratio * math.sqrt(max(0.0, 1.0 - rho**2) / (a.size - 1))
+    mcse = mcse_of(of_variance_ratio(a, b), otherwise=normal)
+    return Measure(100.0 * (ratio - 1.0), mcse)

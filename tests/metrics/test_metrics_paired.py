@@ -21,11 +21,14 @@ def test_a_paired_difference_has_the_error_of_the_differences():
 
 def test_relative_precision_is_positive_where_b_is_the_more_precise():
     ratio = statistics.variance(A) / statistics.variance(B)
-    rho = statistics.correlation(A, B)
     measure = relative_precision(A, B)
     assert measure.value == pytest.approx(100 * (ratio - 1))
     assert measure.value > 0 > relative_precision(B, A).value
-    assert measure.mcse == pytest.approx(200 * ratio * math.sqrt((1 - rho**2) / 11))
+    squares = [[((x - statistics.fmean(v)) / statistics.stdev(v)) ** 2 for x in v] for v in (A, B)]
+    gaps = [a - b for a, b in zip(*squares, strict=True)]
+    assert measure.mcse == pytest.approx(100 * ratio * statistics.stdev(gaps) / math.sqrt(12))
+    same = relative_precision(A, A)
+    assert (same.value, same.mcse) == (0.0, 0.0)
 
 
 def test_a_multiple_of_the_same_errors_is_compared_without_error():
