@@ -11,6 +11,7 @@ import numpy as np
 
 from causalkit.errors import ArgumentError, check_level, unknown_name
 from causalkit.metrics import accuracy as _accuracy
+from causalkit.metrics import influence as _influence
 from causalkit.metrics import intervals as _intervals
 from causalkit.metrics.accuracy import bias as bias
 from causalkit.metrics.accuracy import empirical_se as empirical_se
@@ -83,6 +84,7 @@ class MeasureSpec:
     term: Callable[..., Any] | None = None
     failed_as: float | None = None
     rows: Literal["ok", "all"] = "ok"
+    influence: Callable[..., Any] | None = None
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -138,6 +140,18 @@ class MeasureSpec:
         settings = {"level": check_level(level), "alpha": _alpha(level)}
         chosen = {key: settings[key] for key in self.options}
         return np.asarray(self.term(*self._arrays(columns), **chosen), dtype=np.float64)
+
+    def influences(self, columns: Columns) -> Floats:
+        """Influence of each replication on a measure that is no mean, ``(R,)``.
+
+        Raises
+        ------
+        ArgumentError
+            If the measure has none, or a column cannot be used.
+        """
+        if self.influence is None:
+            raise ArgumentError(f"{self.name} has no influence values.")
+        return np.asarray(self.influence(*self._arrays(columns)), dtype=np.float64)
 
     def worst_case(self, measure: Measure, *, n_ok: int, n_failed: int) -> Measure | None:
         """Share over all planned replications, failures counted against the estimator.
@@ -255,17 +269,36 @@ _SPECS = [
         target=0.0,
         term=_accuracy.relative_errors,
     ),
-    MeasureSpec("standardised_bias", _ERROR, standardised_bias, "ratio", target=0.0),
-    MeasureSpec("median_bias", _ERROR, median_bias, "quantile", target=0.0, options=("rng",)),
-    MeasureSpec("empirical_se", _ERROR, empirical_se, "sd"),
-    MeasureSpec("mse", _ERROR, mse, "mean", term=np.square),
-    MeasureSpec("rmse", _ERROR, rmse, "sd"),
-    MeasureSpec("mae", _ERROR, mae, "mean", term=np.abs),
-    MeasureSpec("model_se", ("std_error",), model_se, "sd"),
     MeasureSpec(
-        "relative_se_error", ("error", "std_error"), relative_se_error, "ratio", target=0.0
+        "standardised_bias",
+        _ERROR,
+        standardised_bias,
+        "ratio",
+        target=0.0,
+        influence=_influence.of_standardised_bias,
     ),
-    MeasureSpec("se_ratio", ("error", "std_error"), se_ratio, "ratio", target=1.0),
+    MeasureSpec("median_bias", _ERROR, median_bias, "quantile", target=0.0, options=("rng",)),
+    MeasureSpec("empirical_se", _ERROR, empirical_se, "sd", influence=_influence.of_spread),
+    MeasureSpec("mse", _ERROR, mse, "mean", term=np.square),
+    MeasureSpec("rmse", _ERROR, rmse, "sd", influence=_influence.of_root),
+    MeasureSpec("mae", _ERROR, mae, "mean", term=np.abs),
+    MeasureSpec("model_se", ("std_error",), model_se, "sd", influence=_influence.of_root),
+    MeasureSpec(
+        "relative_se_error",
+        ("error", "std_error"),
+        relative_se_error,
+        "ratio",
+        target=0.0,
+        influence=_influence.of_percent,
+    ),
+    MeasureSpec(
+        "se_ratio",
+        ("error", "std_error"),
+        se_ratio,
+        "ratio",
+        target=1.0,
+        influence=_influence.of_se_ratio,
+    ),
     # Published box plots are drawn of the estimates themselves.
     MeasureSpec("mean_estimate", ("estimate",), mean_of, "mean", term=np.asarray),
     MeasureSpec("q25_estimate", ("estimate",), _q25, "quantile", options=("rng",)),

@@ -6,6 +6,7 @@ import numpy as np
 
 from causalkit.errors import ArgumentError
 from causalkit.metrics import MeasureSpec, relative_precision
+from causalkit.metrics.measure import spread
 from causalkit.study.evaluate import Setting, Table, empty_table, means_of, term_rows
 from causalkit.study.grouped import Batch, Groups, paired_batches
 from causalkit.study.truth_error import add_to_difference
@@ -55,7 +56,10 @@ def differences(
     worst: bool,
     setting: Setting,
 ) -> tuple[Floats, Floats]:
-    """Paired difference of each mean-type measure from the reference estimator, and its MCSE.
+    """Paired difference of each measure from the reference estimator, and its MCSE.
+
+    Of means over replications it is the mean of the differences; of spreads, roots and ratios the
+    difference of the two, its MCSE by the delta method, sd(ψ_A − ψ_B)/√R with influence values ψ.
 
     Parameters
     ----------
@@ -67,7 +71,8 @@ def differences(
     Returns
     -------
     difference, mcse : (G, M) arrays
-        NaN for the reference itself, for other measures and where a measure has no value.
+        NaN for the reference itself, for quantiles, for shares of all planned replications, and
+        where a measure has no value.
     """
     value = np.full((groups.size, len(specs)), np.nan)
     mcse = value.copy()
@@ -94,7 +99,31 @@ def differences(
                         truth_mcse=truth_mcse,
                         setting=setting,
                     )
+        smooth = [(m, s) for m, s in enumerate(specs) if s.influence is not None]
+        for both in paired_batches(groups, rows, reference) if smooth else ():
+            for m, spec in smooth:
+                at = (both[0].ids, m)
+                value[at], mcse[at] = _apart(spec, both, setting)
+                add_to_difference(
+                    mcse, m, spec, both, ok=groups.ok, truth_mcse=truth_mcse, setting=setting
+                )
     return value, mcse
+
+
+def _apart(spec: MeasureSpec, pair: tuple[Batch, Batch], setting: Setting) -> tuple[Floats, Floats]:
+    """Difference of a measure that is no mean, and its MCSE, of each group ``(g,)``."""
+    found = np.full((2, pair[0].ids.size), np.nan)
+    for i in range(pair[0].ids.size):
+        mine, its = (batch.row(i, spec.needs) for batch in pair)
+        try:
+            values = [spec.function(x, level=setting.level).value for x in (mine, its)]
+            gap = spec.influences(mine) - spec.influences(its)
+        except ArgumentError:
+            continue
+        if all(np.array_equal(mine[name], its[name]) for name in spec.needs):
+            gap = np.zeros(gap.size)  # also where two replications tell no error of a spread
+        found[:, i] = values[0] - values[1], spread(gap) / np.sqrt(gap.size)
+    return found[0], found[1]
 
 
 def _terms(spec: MeasureSpec, batch: Batch, ok: Bools, setting: Setting) -> Floats:

@@ -55,9 +55,9 @@ def summarise(
         are added up. Cells of different generators are not pooled.
     reference : str, optional
         Label of an estimator. ``difference`` and ``difference_mcse`` are then the paired
-        difference from it over the replications that both have, for measures that are means; and
-        there is one more measure, ``relative_precision``: per cent by which an estimator is more
-        precise than the reference.
+        difference from it over the replications that both have (not for quantiles); and there is
+        one more measure, ``relative_precision``: per cent by which an estimator is more precise
+        than the reference.
     analysis : {"complete", "pairwise", "worst"}
         Which replications enter: those in which the estimator succeeded; those in which all
         estimators of the cell did; or all, with failures counted as not covering and not
