@@ -198,11 +198,17 @@ def wilson(p: float, n: int, *, level: float = 0.95) -> tuple[float, float]:
     check_count("n", n, least=1)
     if not 0.0 <= p <= 1.0:
         raise ArgumentError(f"a share must lie between 0 and 1, got {p}.")
+    low, high = wilsons(np.array([p]), np.array([float(n)]), level=level)
+    return float(low[0]), float(high[0])
+
+
+def wilsons(p: Floats, n: Floats, *, level: float = 0.95) -> tuple[Floats, Floats]:
+    """Wilson's intervals of shares seen in ``n`` replications each, whole numbers or not."""
     z2 = NormalDist().inv_cdf(0.5 + check_level(level) / 2.0) ** 2 / n
     middle = (p + z2 / 2.0) / (1.0 + z2)
-    half = math.sqrt(z2 * p * (1.0 - p) + z2**2 / 4.0) / (1.0 + z2)
+    half = np.sqrt(z2 * p * (1.0 - p) + z2**2 / 4.0) / (1.0 + z2)
     # The ends are exact at p = 0 and p = 1, which rounding would miss.
-    return (0.0 if p == 0.0 else middle - half), (1.0 if p == 1.0 else middle + half)
+    return np.where(p == 0.0, 0.0, middle - half), np.where(p == 1.0, 1.0, middle + half)
 
 
 def median_of(values: Any, *, rng: np.random.Generator) -> Measure:

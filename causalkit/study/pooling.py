@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from causalkit.metrics.measure import Z95
+from causalkit.metrics.measure import Z95, wilsons
 from causalkit.typing import Ints
 
 # What a flag may hold besides the reason why there is no value, one bit each.
@@ -26,7 +26,7 @@ def noted(frame: pd.DataFrame) -> pd.DataFrame:
     reason = frame["_reason"].to_numpy(dtype=object)
     for row in np.flatnonzero(reason != ""):
         flag[row] = f"{flag[row]}; {reason[row]}" if flag[row] else reason[row]
-    frame = frame.rename(columns={"_notes": "flag"}).drop(columns="_reason")
+    frame = frame.rename(columns={"_notes": "flag"}).drop(columns=["_reason", "_n"])
     frame["flag"] = flag
     return frame
 
@@ -45,8 +45,10 @@ def pooled(frame: pd.DataFrame, params: list[str]) -> pd.DataFrame:
     -------
     DataFrame
         Same columns and ``n_cells``. The MCSE is √(Σ mcse²)/``n_cells``: the error of a truth
-        that several cells share is taken to be independent between them. No value in one of the
-        cells means no mean. ``cell_id`` is empty where there are several.
+        that several cells share is taken to be independent between them. Shares have Wilson's
+        interval, as if p̄ had been seen in C²/Σ(1/R) replications: all of them together where C
+        cells have R each. That is exact where cells share one p, and wide where they differ. No
+        value in one of the cells means no mean. ``cell_id`` is empty where there are several.
     """
     keys = ["generator", *params, "estimator", "estimand", "measure"]
     by = frame.groupby([*keys, "est_id"], sort=False, dropna=False)
@@ -66,8 +68,11 @@ def pooled(frame: pd.DataFrame, params: list[str]) -> pd.DataFrame:
             error = "mcse" if name == "value" else "difference_mcse"
             out[name] = np.where(several, total(name) / cells, out[name])
             out[error] = np.where(several, np.sqrt(total(error, 2)) / cells, out[error])
-    out["lo"] = np.where(several, out["value"] - Z95 * out["mcse"], out["lo"])
-    out["hi"] = np.where(several, out["value"] + Z95 * out["mcse"], out["hi"])
+    sizes = frame["_n"].to_numpy(float)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        apart = np.bincount(which, weights=np.where(sizes > 0, 1.0 / sizes, 0.0), minlength=n)
+        low, high = _ends(out, cells**2 / apart, is_share=sizes[first] > 0)
+    out["lo"], out["hi"] = np.where(several, low, out["lo"]), np.where(several, high, out["hi"])
     for name in ("n_planned", "n_ok", "n_failed"):
         out[name] = total(name).astype(np.int64)
     out["cell_id"] = np.where(several, "", out["cell_id"])
@@ -79,6 +84,16 @@ def pooled(frame: pd.DataFrame, params: list[str]) -> pd.DataFrame:
     out["_reason"] = _reasons(frame, which, cells)
     out.insert(out.columns.get_loc("rule"), "n_cells", cells)  # type: ignore[arg-type]
     return out
+
+
+def _ends(out: pd.DataFrame, n: Any, *, is_share: Any) -> tuple[Any, Any]:
+    """95 % interval of each mean; ``n`` replications of shares."""
+    value, mcse = (out[name].to_numpy(float) for name in ("value", "mcse"))
+    # The error of an uncertain truth leaves a share fewer replications' worth.
+    worth = np.where(mcse > 0.0, value * (1.0 - value) / mcse**2, np.inf)
+    low, high = wilsons(value, np.minimum(n, worth))
+    symmetric = value - Z95 * mcse, value + Z95 * mcse
+    return np.where(is_share, low, symmetric[0]), np.where(is_share, high, symmetric[1])
 
 
 def _common(values: Any, which: Ints, n: int) -> Any:

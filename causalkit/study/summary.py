@@ -52,7 +52,8 @@ def summarise(
     by : sequence of str, optional
         Parameters to keep: the others are averaged over. A row is then the mean of a measure over
         ``n_cells`` cells, its MCSE √(Σ mcse²)/``n_cells``, as cells have independent data; counts
-        are added up. Cells of different generators are not pooled.
+        are added up. Shares have Wilson's interval of their pooled replications. Cells of different
+        generators are not pooled.
     reference : str, optional
         Label of an estimator. ``difference`` and ``difference_mcse`` are then the paired
         difference from it over the replications that both have (not for quantiles); and there is
@@ -291,6 +292,7 @@ def _part(
         "mcse": table.mcse.ravel(),
         "lo": table.low.ravel(),
         "hi": table.high.ravel(),
+        "_n": _share_sizes(specs, np.where(whole, (n_ok + n_failed)[:, None], n_ok[:, None])),
         "n_ok": np.repeat(n_ok, width),
         "n_failed": np.repeat(n_failed, width),
         "_notes": _notes(
@@ -314,6 +316,11 @@ def _part(
         )
         columns["difference"], columns["difference_mcse"] = (x.ravel() for x in found)
     return pd.DataFrame(columns)
+
+
+def _share_sizes(specs: Sequence[MeasureSpec], n: Ints) -> Ints:
+    """Replications that each share is one of, ``(G * M,)``; 0 for measures that are no shares."""
+    return np.where([spec.kind == "share" for spec in specs], n, 0).ravel()
 
 
 def _truths(groups: Groups, rows: Bools) -> tuple[Floats, Floats]:
@@ -374,6 +381,7 @@ def _named(
     rule[known] = plan["rule"].to_numpy(dtype=object)[place[known]]
     shown |= {"n_planned": n_planned, "n_ok": frame["n_ok"], "n_failed": frame["n_failed"]}
     shown |= {"rule": rule, "_notes": frame["_notes"], "_reason": frame["_reason"]}
+    shown |= {"_n": frame["_n"]}
     shown |= {"cell_id": cell_id, "est_id": est_id, "truth": frame["truth"]}
     rest = [name for name in ("difference", "difference_mcse") if name in frame]
     return pd.DataFrame(shown | {name: frame[name] for name in rest})

@@ -11,7 +11,7 @@ from handmade_results import failing, grid, pick, records_of, results_of
 from scipy import stats
 
 from causalkit.errors import ArgumentError
-from causalkit.metrics import MEASURES
+from causalkit.metrics import MEASURES, wilson
 from causalkit.study.summary import summarise, target_of, to_xarray
 
 # ---- a simulated truth -------------------------------------------------------------------------
@@ -176,11 +176,43 @@ def test_rows_of_cells_that_share_parameters_are_averaged():
     row = pick(summary, n=10, estimator="A", measure="coverage")
     assert (row["n_cells"], row["n_planned"], row["n_ok"], row["cell_id"]) == (2, 120, 80, "")
     assert row["rule"] == "budget, max"
-    assert row["hi"] == pytest.approx(row["value"] + 1.959964 * row["mcse"], rel=1e-6)
+    # Forty replications enter of each cell, so that the share is one of eighty.
+    assert (row["lo"], row["hi"]) == pytest.approx(wilson(row["value"], 80))
+    biased = pick(summary, n=10, estimator="A", measure="bias")
+    assert biased["hi"] == pytest.approx(biased["value"] + 1.959964 * biased["mcse"], rel=1e-6)
     alone = pick(summary, n=20, estimator="A", measure="coverage")
     before = pick(single, cell_id="c3", estimator="A", measure="coverage")
     shared = [name for name in single.columns if name != "rho"]
     pd.testing.assert_series_equal(alone[shared], before[shared], check_names=False)
+
+
+@pytest.mark.parametrize("covers", [0.0, 1.0])
+def test_intervals_of_pooled_shares_stay_inside_zero_and_one_and_are_never_points(covers):
+    parts = [
+        records_of(f"c{size}", "a", np.full(size, 10.0 * (1.0 - covers)), truth=0.0)
+        for size in (50, 100)
+    ]
+    row = summarise(results_of(*parts), measures=["coverage"], by=[]).iloc[0]
+    assert row["value"] == covers
+    assert 0.0 <= row["lo"] < row["hi"] <= 1.0
+    # Of a common p the mean of two shares varies as one share of 4/(1/50 + 1/100) replications.
+    n, z2 = 4 / (1 / 50 + 1 / 100), stats.norm.ppf(0.975) ** 2
+    assert row["hi"] - row["lo"] == pytest.approx(z2 / (n + z2))
+
+
+def test_pooled_shares_near_one_and_with_an_uncertain_truth_keep_inside():
+    shifts = np.array([1.5] * 49 + [10.0])
+    parts = [
+        records_of(c, "a", shifts, truth=0.0).assign(truth_mcse=error)
+        for c, error in (("c1", 0.0), ("c2", 1.0))
+    ]
+    exact = summarise(results_of(parts[0], parts[0].assign(cell_id="c2")), by=[])
+    unsure = summarise(results_of(*parts), by=[])
+    rows = [pick(table, measure="coverage") for table in (exact, unsure)]
+    assert (rows[0]["lo"], rows[0]["hi"]) == pytest.approx(wilson(0.98, 100))
+    assert all(0.0 <= row["lo"] < row["hi"] <= 1.0 for row in rows)
+    assert rows[1]["mcse"] > rows[0]["mcse"]
+    assert rows[1]["hi"] - rows[1]["lo"] > rows[0]["hi"] - rows[0]["lo"]
 
 
 def test_pooling_over_everything_and_over_other_generators():
