@@ -1,13 +1,14 @@
 """Jobs in worker processes of this machine, which may die."""
 
 import os
+import queue
 import signal
 import threading
 import time
 import warnings
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 
 from causalkit.study.backends import (
@@ -105,6 +106,8 @@ class ProcessPool:
     def _stop(self, *, kill: bool) -> None:
         executor, self._executor = self._executor, None
         if executor is not None:
+            if kill:
+                _forget_waiting(executor)
             executor.shutdown(wait=True, kill_workers=kill)
 
     def _clear(self) -> None:
@@ -121,6 +124,18 @@ class ProcessPool:
         if isinstance(error, BrokenExecutor):
             return Outcome(job, lost=True)
         return Outcome(job, error=error)
+
+
+def _forget_waiting(executor: Any) -> None:
+    """Take back the jobs that no worker has.
+
+    When it kills its workers, loky drops the jobs and then looks for those that wait by their
+    numbers, and its thread ends in a KeyError that it prints.
+    """
+    waiting = executor._work_ids  # loky has no public way to it
+    with suppress(queue.Empty):
+        while True:
+            waiting.get_nowait()
 
 
 def _prepare(parent: int) -> None:

@@ -275,6 +275,20 @@ def test_closing_gives_up_what_is_running(tmp_path):
     assert not psutil.pid_exists(int(files[0].name.removeprefix("pid-")))
 
 
+def test_closing_a_full_pool_leaves_no_error_in_the_threads_of_the_pool(tmp_path, monkeypatch):
+    # Jobs that are with no worker yet are given up as well, which loky alone stumbles over.
+    raised = []
+    monkeypatch.setattr(threading, "excepthook", lambda told: raised.append(told.exc_value))
+    with open_pool("processes", work.sleeps, workers=2) as pool:
+        for number in range(pool.capacity):
+            pool.submit(job(number, folder=tmp_path))
+        deadline = time.monotonic() + 30
+        while not list(tmp_path.glob("pid-*")):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    assert raised == []
+
+
 def test_ctrl_c_ends_the_study_at_once_and_leaves_no_process(tmp_path):
     process = started("processes", tmp_path)
     os.killpg(process.pid, signal.SIGINT)
