@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from causalkit.study.design import GeneratorGrid as GeneratorGrid
     from causalkit.study.design import Reps as Reps
     from causalkit.study.design import RunOptions as RunOptions
+    from causalkit.study.merge import Merged as Merged
+    from causalkit.study.merge import merge_results as merge_results
     from causalkit.study.results import Results as Results
     from causalkit.study.study import Study as Study
 
@@ -18,10 +20,12 @@ _HOME = {
     "Cell": "design",
     "EstimatorSpec": "design",
     "GeneratorGrid": "design",
+    "Merged": "merge",
     "Reps": "design",
     "Results": "results",
     "RunOptions": "design",
     "Study": "study",
+    "merge_results": "merge",
 }
 __all__ = sorted(_HOME)
 

@@ -79,10 +79,11 @@ def check(path: Path, *, reps: int, as_json: bool) -> None:
 @click.option("--scheduler-file", type=FILE, help="Of a running dask scheduler.")
 @click.option("--max-reps", type=click.IntRange(min=1), help="At most so many this time.")
 @click.option("--only", help="Cells and estimators, such as est=LABEL,rho=0.5.")
+@click.option("--shard", help="Part of the cells, such as 3/10; see `causalkit sim merge`.")
 @click.option("--out", type=click.Path(file_okay=False), help="Folder for the results.")
 @click.option("--fresh", is_flag=True, help="Move earlier results aside, and start again.")
 @as_json
-def run(path: Path, *, only: str | None, as_json: bool, **options: Any) -> None:
+def run(path: Path, *, only: str | None, shard: str | None, as_json: bool, **options: Any) -> None:
     """Run STUDY, or what is left of it.
 
     Exit codes: 0 targets met, or without targets all done; 2 bad input; 3 too many failures; 4 time
@@ -99,7 +100,9 @@ def run(path: Path, *, only: str | None, as_json: bool, **options: Any) -> None:
     )
     try:
         with ending_like_ctrl_c():
-            report = study.run(only=_parsed(only), progress=_on_terminal(), **given)
+            report = study.run(
+                only=_parsed(only), shard=_part(shard), progress=_on_terminal(), **given
+            )
     except KeyboardInterrupt:
         click.echo(
             f"interrupted; finished blocks are kept in {study.results_folder}. "
@@ -111,6 +114,18 @@ def run(path: Path, *, only: str | None, as_json: bool, **options: Any) -> None:
         click.echo(line, err=True)
     click.echo(json.dumps(report.to_dict(), indent=2) if as_json else str(report))
     sys.exit(report.exit_code)
+
+
+@sim.command("merge")
+@click.argument("folders", metavar="DIR...", nargs=-1, required=True, type=FOLDER)
+@click.option("--out", type=click.Path(file_okay=False), required=True, help="Folder for it all.")
+@as_json
+def merge(folders: tuple[Path, ...], *, out: str, as_json: bool) -> None:
+    """Bring together parts DIR... of one study, checked to be of one declaration."""
+    from causalkit.study.merge import merge_results
+
+    found = merge_results(folders, out=out)
+    click.echo(json.dumps(found.to_dict(), indent=2) if as_json else str(found))
 
 
 @sim.command("status")
@@ -344,6 +359,16 @@ def _parsed(only: str | None) -> dict[str, Any]:
         except json.JSONDecodeError:
             found[key] = text
     return found
+
+
+def _part(shard: str | None) -> tuple[int, int] | None:
+    """``3/10`` as numbers."""
+    if shard is None:
+        return None
+    part, slash, parts = shard.partition("/")
+    if not (slash and part.strip().isdecimal() and parts.strip().isdecimal()):
+        raise ArgumentError(f"--shard: {shard!r} is not part/parts, such as 3/10.")
+    return int(part), int(parts)
 
 
 def _show(frame: "pd.DataFrame", *, as_json: bool) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from causalkit.errors import ArgumentError, unknown_name
+from causalkit.errors import ArgumentError, check_count, unknown_name
 from causalkit.progress import Progress, teller
 from causalkit.study.backends import Outcome, Pool, open_pool
 from causalkit.study.block import lost_block
@@ -101,6 +101,7 @@ def run(
     *,
     max_reps: int | None = None,
     only: Mapping[str, Any] | None = None,
+    shard: tuple[int, int] | None = None,
     fresh: bool = False,
     progress: Any = None,
 ) -> RunReport:
@@ -108,6 +109,7 @@ def run(
     started = time.perf_counter()
     made = plan(study)
     cells, estimators = _chosen(made, only or {})
+    cells = cells if shard is None else _shard_of(cells, *shard)
     facts, options = facts_of(study, made), study.run_options
     rule = stopping_rule(facts)
     store = open_store(study.results_folder, facts, _file_text(study), fresh=fresh)
@@ -260,6 +262,19 @@ def _chosen(
         return cells, made.estimators
     labels = [wanted] if isinstance(wanted, str) else list(wanted)
     return cells, tuple(estimator_named(made.estimators, label) for label in labels)
+
+
+def _shard_of(cells: tuple[Cell, ...], part: int, parts: int) -> tuple[Cell, ...]:
+    """Every ``parts``-th cell from number ``part`` on, counted from 1."""
+    check_count("shard", part, least=1)
+    if check_count("shard", parts, least=1) < part:
+        raise ArgumentError(f"there is no shard {part} of {parts}; they are numbered from 1.")
+    if part > len(cells):
+        raise ArgumentError(
+            f"shard {part} of {parts} is empty: there are {len(cells)} cells; use at most as many "
+            "shards."
+        )
+    return cells[part - 1 :: parts]
 
 
 def _reason(rules: set[str], *, has_targets: bool) -> str:

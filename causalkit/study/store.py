@@ -115,8 +115,18 @@ class Store:
 
     def provenance(self) -> dict[str, Any]:
         """Versions and host facts of the last run, and under ``earlier`` those that differed."""
-        *earlier, last = self._manifest()["machines"]
+        *earlier, last = self.machines()
         return dict(last) | ({"earlier": earlier} if earlier else {})
+
+    def machines(self) -> list[dict[str, Any]]:
+        """Versions and host facts of the runs that added to the folder, each once, oldest first."""
+        return list(self._manifest()["machines"])
+
+    def add_machines(self, machines: Sequence[dict[str, Any]]) -> None:
+        """Record that runs elsewhere have added to the folder."""
+        known = self.machines()
+        more = [machine for machine in machines if machine not in known]
+        self._write_manifest(self._manifest() | {"machines": [*more, *known]})
 
     def toml(self) -> str:
         """Text of the study file; empty if no file can hold the study."""

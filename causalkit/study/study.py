@@ -174,6 +174,7 @@ class Study:
         workers: int | None = None,
         max_reps: int | None = None,
         only: Mapping[str, Any] | None = None,
+        shard: tuple[int, int] | None = None,
         fresh: bool = False,
         progress: Any = None,
     ) -> "RunReport":
@@ -187,6 +188,9 @@ class Study:
             At most so many replications this time.
         only : mapping, optional
             Cells with these parameter values, and under ``"est"`` these estimators.
+        shard : (int, int), optional
+            ``(3, 10)``: the third of ten parts of the cells. Parts that ran in folders of their own
+            are brought together by :func:`causalkit.study.merge_results`.
         fresh : bool
             Move earlier results aside first.
         progress : bool or callable, optional
@@ -201,7 +205,7 @@ class Study:
         from causalkit.study.run import run
 
         study = self.with_options(backend=backend, workers=workers)
-        return run(study, max_reps=max_reps, only=only or {}, fresh=fresh, progress=progress)
+        return run(study, max_reps=max_reps, only=only, shard=shard, fresh=fresh, progress=progress)
 
     def results(self) -> "Results":
         """Records, failures and names, of what has been run."""
