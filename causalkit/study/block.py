@@ -81,7 +81,7 @@ def run_block(job: Job) -> Block:
     """
     started = time.perf_counter()
     tables = _Tables(job)
-    generator = generator_of(job.cell.generator)
+    generator = generator_of(job.cell)
     with Watchdog(task_s=job.task_s, rss_mb=job.rss_mb) as watchdog:
         for rep in range(job.first, job.last + 1):
             data = _data(generator, job, rep)

@@ -97,8 +97,8 @@ def study_of(folder: str | Path) -> "Study":
     text = store.toml()
     if not text:
         raise ArgumentError(
-            f"{folder} was made by a study with an estimator in memory, which no file names; use "
-            "the Study that made it."
+            f"{folder} was made by a study with an estimator or generator in memory, which no file "
+            "names; use the Study that made it."
         )
     study = replace(Study(**config.parse(text)), folder=_study_folder(store))
     return study.with_options(out=str(Path(folder).resolve().parent))

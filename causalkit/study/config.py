@@ -2,7 +2,6 @@
 
 import inspect
 import re
-import sys
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, fields, replace
@@ -27,6 +26,7 @@ from causalkit.study.design import (
     RunOptions,
     plain,
 )
+from causalkit.study.resolve import grid_of_object, import_path
 
 if TYPE_CHECKING:
     from causalkit.study.study import Study
@@ -114,13 +114,14 @@ def to_toml(study: "Study") -> str:
     Raises
     ------
     ArgumentError
-        If an estimator is an object that no import path leads to, or a value is None.
+        If an estimator or generator is an object that no import path leads to, or a value is None.
     """
-    nowhere = [spec.label for spec in study.estimators if spec.target is not None]
+    nowhere = [f"estimator {s.label!r}" for s in study.estimators if s.target is not None]
+    nowhere += [f"generator {g.name!r}" for g in study.generators if g.target is not None]
     if nowhere:
         raise ArgumentError(
-            f"estimator {nowhere[0]!r} is an object in memory, which a study file cannot name; "
-            'move it to a file and give use="that_file:name".'
+            f"{nowhere[0]} is an object in memory, which a study file cannot name; move it to a "
+            'file and name it there: "that_file:name".'
         )
     header = {key: getattr(study, key) for key in _HEADER if key != "reps"}
     header["reps"] = _stated(study.reps)
@@ -223,7 +224,11 @@ def run_options_of(value: Any) -> RunOptions:
 
 
 def grids_of(values: Any) -> tuple[GeneratorGrid, ...]:
-    """Grids of generators from tables."""
+    """Grids of generators from tables, in which the name may be the generator itself."""
+    if callable(values) or isinstance(values, GeneratorGrid | Mapping):
+        values = [values]
+    if isinstance(values, Sequence) and not isinstance(values, str):
+        values = [_from_generator(value, place) for place, value in enumerate(values, start=1)]
     grids = many(GeneratorGrid, values, where="generator")
     return tuple(
         replace(
@@ -234,6 +239,16 @@ def grids_of(values: Any) -> tuple[GeneratorGrid, ...]:
         )
         for grid in grids
     )
+
+
+def _from_generator(value: Any, place: int) -> Any:
+    """Grid of a generator in memory; what names one stays as it is."""
+    table = {"name": value} if callable(value) else value
+    if not (isinstance(table, Mapping) and callable(table.get("name"))):
+        return value
+    checked = one(GeneratorGrid, {**table, "name": "in memory"}, where=f"generator {place}")
+    rest = {key: getattr(checked, key) for key in ("grid", "fixed", "exclude")}
+    return grid_of_object(table["name"], **rest)
 
 
 def _listed(value: Any) -> Any:
@@ -256,12 +271,8 @@ def _from_object(label: str, target: Any) -> EstimatorSpec:
     if isinstance(target, str):
         return EstimatorSpec(label, target)
     owner = target if hasattr(target, "__qualname__") else type(target)
-    use = f"{owner.__module__}:{owner.__qualname__}"
+    use, importable = import_path(owner)
     args = _settings(target) if owner is not target else {}
-    importable = (
-        owner.__module__ != "__main__"
-        and getattr(sys.modules.get(owner.__module__), owner.__qualname__, None) is owner
-    )
     try:
         args = plain(args, where=f"estimator {label!r}")
     except ArgumentTypeError:

@@ -73,12 +73,14 @@ class Cell:
     """One data-generating process: a generator, its version and its parameters.
 
     Parameters that are left at their defaults are not part of the address, so a generator may
-    gain a parameter without moving the streams of studies that do not use it.
+    gain a parameter without moving the streams of studies that do not use it. ``target`` is the
+    generator itself where no import path leads to it.
     """
 
     generator: str
     version: int
     params: Mapping[str, Any]
+    target: Any = field(default=None, compare=False, repr=False)
 
     def _address(self) -> bytes:
         return _digest(
@@ -157,12 +159,16 @@ class EstimatorSpec:
 
 @dataclass(frozen=True, slots=True)
 class GeneratorGrid:
-    """Cells of one generator: every combination of ``grid``, with ``fixed``, but ``exclude``."""
+    """Cells of one generator: every combination of ``grid``, with ``fixed``, but ``exclude``.
+
+    ``target`` is the generator itself where no import path leads to it.
+    """
 
     name: str
     grid: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     fixed: Mapping[str, Any] = field(default_factory=dict)
     exclude: tuple[Mapping[str, Any], ...] = ()
+    target: Any = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from causalkit.errors import ArgumentError, CausalKitError, unknown_name
+from causalkit.generators.spec import spec_of
 from causalkit.metrics import replications_for_share
 from causalkit.registry import GENERATORS
 from causalkit.study.config import beside, fits
 from causalkit.study.design import Cell, EstimatorSpec, GeneratorGrid, canonical_json, plain
-from causalkit.study.resolve import built, estimator_of, generator_spec, reach
+from causalkit.study.resolve import built, estimator_of, generator_of, reach
 from causalkit.study.results import CELL_COLUMNS
-from causalkit.study.sources import module_digest, source_digest
+from causalkit.study.sources import generator_digest, source_digest
 
 if TYPE_CHECKING:
     from causalkit.study.study import Study
@@ -84,7 +85,7 @@ def plan(study: "Study") -> Plan:
         cells=tuple(cells),
         estimators=tuple(estimators),
         sources={
-            grid.name: module_digest(grid.name.partition(":")[0])
+            grid.name: generator_digest(grid)
             for grid in study.generators
             if grid.name not in GENERATORS
         },
@@ -106,7 +107,7 @@ def _cells(grid: GeneratorGrid, problems: list[str]) -> Iterator[Cell]:
     """Cells of a grid; what is wrong with it is added to ``problems``."""
     where = f"generator {grid.name!r}"
     try:
-        spec = generator_spec(grid.name)
+        spec = spec_of(generator_of(grid))
     except (ArgumentError, ImportError) as error:
         problems.append(str(error))
         return
@@ -117,7 +118,7 @@ def _cells(grid: GeneratorGrid, problems: list[str]) -> Iterator[Cell]:
     count = 0
     for values in itertools.product(*grid.grid.values()):
         params = dict(grid.fixed) | dict(zip(grid.grid, values, strict=True))
-        cell = Cell(grid.name, spec.version, plain(params, where=where))
+        cell = Cell(grid.name, spec.version, plain(params, where=where), grid.target)
         if not any(cell.has(without) for without in grid.exclude):
             count += 1
             yield cell
@@ -223,7 +224,7 @@ def _bind(found: Any, args: Mapping[str, Any]) -> None:
 
 
 def _unknown_estimands(study: "Study") -> list[str]:
-    known = {name for grid in study.generators for name in generator_spec(grid.name).estimands}
+    known = {name for grid in study.generators for name in spec_of(generator_of(grid)).estimands}
     return [
         f"estimands: {unknown_name('estimand', name, known)}"
         for name in study.estimands

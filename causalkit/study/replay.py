@@ -81,7 +81,7 @@ def replay(
     """
     made = plan(study)
     found, number = cell_of(made.cells, cell), check_count("rep", rep, least=0)
-    function = generator_of(found.generator)
+    function = generator_of(found)
     data = function(data_stream(study.seed, found, number), **found.params)
     if estimator is None:
         return Replay(found, number, data)

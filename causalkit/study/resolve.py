@@ -8,25 +8,50 @@ from typing import Any
 from causalkit.errors import ArgumentError
 from causalkit.generators.spec import GeneratorSpec, spec_of
 from causalkit.registry import ESTIMATORS, GENERATORS, load
-from causalkit.study.design import EstimatorSpec
+from causalkit.study.design import Cell, EstimatorSpec, GeneratorGrid
 
 
-def generator_of(name: str) -> Callable[..., Any]:
-    """Generator behind a registered name or ``"package.module:function"``.
+def generator_of(of: Cell | GeneratorGrid) -> Callable[..., Any]:
+    """Generator of a cell or grid: the object that it holds, or what its name leads to.
 
     Raises
     ------
     ArgumentError
         If there is none, or it was not declared with ``@generator``.
     """
-    found: Callable[..., Any] = _load("generator", name, GENERATORS)
+    name = of.generator if isinstance(of, Cell) else of.name
+    found = _load("generator", name, GENERATORS) if of.target is None else of.target
     spec_of(found)
-    return found
+    return found  # type: ignore[no-any-return]  # callable, as it has a spec
 
 
 def generator_spec(name: str) -> GeneratorSpec:
     """What the generator of that name says about itself."""
-    return spec_of(generator_of(name))
+    return spec_of(generator_of(GeneratorGrid(name)))
+
+
+def grid_of_object(generator: Callable[..., Any], **rest: Any) -> GeneratorGrid:
+    """Grid of a generator that is an object; by name where one leads to it.
+
+    Raises
+    ------
+    ArgumentTypeError
+        If it was not declared with ``@generator``.
+    """
+    name = spec_of(generator).name
+    if name in GENERATORS and load("generator", name, GENERATORS) is generator:
+        return GeneratorGrid(name, **rest)
+    path, importable = import_path(generator)
+    return GeneratorGrid(path, **rest, target=None if importable else generator)
+
+
+def import_path(owner: Any) -> tuple[str, bool]:
+    """``"module:name"`` of a class or function, and whether other processes find it there."""
+    importable = (
+        owner.__module__ != "__main__"
+        and getattr(sys.modules.get(owner.__module__), owner.__qualname__, None) is owner
+    )
+    return f"{owner.__module__}:{owner.__qualname__}", importable
 
 
 def estimator_of(spec: EstimatorSpec) -> Any:

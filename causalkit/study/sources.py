@@ -18,7 +18,7 @@ import pandas as pd
 
 from causalkit.errors import ArgumentError
 from causalkit.registry import ESTIMATORS
-from causalkit.study.design import EstimatorSpec
+from causalkit.study.design import EstimatorSpec, GeneratorGrid
 
 _INSTALLED = ("site-packages", "dist-packages")
 _LOADED: dict[str, tuple[Any, str]] = {}
@@ -41,6 +41,13 @@ def source_digest(spec: EstimatorSpec) -> str:
     used = [ESTIMATORS.get(spec.use, spec.use), *_used(spec.args)]
     digests = [module_digest(name.partition(":")[0]) for name in used]
     return digests[0] if len(digests) == 1 else _hash([digest.encode() for digest in digests])
+
+
+def generator_digest(grid: GeneratorGrid) -> str:
+    """Digest of the source of a generator: of its module, or of the object with what it holds."""
+    if grid.target is not None:
+        return _hash(list(_told(grid.target, ())))
+    return module_digest(grid.name.partition(":")[0])
 
 
 def _used(value: Any) -> Iterator[str]:
