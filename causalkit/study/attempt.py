@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from numbers import Real
 from typing import Any
 
 from causalkit.data import CausalData
@@ -15,19 +16,24 @@ from causalkit.errors import ArgumentError, ArgumentTypeError, CausalKitWarning
 from causalkit.results import EffectResult
 from causalkit.results.summary import ESTIMANDS
 from causalkit.study.design import EstimatorSpec
+from causalkit.study.point import UNNAMED, PointEstimate
 from causalkit.study.resolve import built, estimator_of
 
 # Names of results that say no more than that they are effects.
-_NAMELESS = frozenset({"", "effect", "average effect", "treatment effect"})
+_NAMELESS = frozenset({"", UNNAMED, "average effect", "treatment effect"})
 # What models with an instrument estimate; their one coefficient is the average effect if constant.
 _OF_A_CONSTANT_EFFECT = frozenset({"late", "variance-weighted"})
 # What stands in brackets after these is a dose, group or policy: another one is another number.
 _OF_PLACES = frozenset({"outcome", "adrf", "gate", "blp", "calibration"})
 
 
+# What an estimator may return.
+Result = EffectResult | PointEstimate
+
+
 @dataclass(frozen=True, slots=True)
 class Estimated:
-    """Numbers of one estimand."""
+    """Numbers of one estimand; those beside the estimate are NaN where there is nothing else."""
 
     estimand: str
     estimate: float
@@ -38,7 +44,7 @@ class Estimated:
     n_obs: int
 
 
-def estimates_of(spec: EstimatorSpec, data: CausalData, seed: int) -> list[EffectResult]:
+def estimates_of(spec: EstimatorSpec, data: CausalData, seed: int) -> list[Result]:
     """Fit an estimator, or call a function, and return its results.
 
     Parameters
@@ -59,16 +65,16 @@ def estimates_of(spec: EstimatorSpec, data: CausalData, seed: int) -> list[Effec
     return fit_of(spec, data, seed)[0]
 
 
-def fit_of(spec: EstimatorSpec, data: CausalData, seed: int) -> tuple[list[EffectResult], Any]:
+def fit_of(spec: EstimatorSpec, data: CausalData, seed: int) -> tuple[list[Result], Any]:
     """Results as :func:`estimates_of`, and the fitted estimator (None for a function)."""
     made = _made(spec, seed)
     if not hasattr(made, "fit"):
-        return _results(made(data), spec), None
+        return _results(made(data), spec, len(data)), None
     answer = made.fit(data)
     fitted = made if answer is None else answer
     if spec.estimands:
         return [fitted.estimate(estimand=name) for name in spec.estimands], fitted
-    return _results(fitted.estimate(), spec), fitted
+    return _results(fitted.estimate(), spec, len(data)), fitted
 
 
 def _made(spec: EstimatorSpec, seed: int) -> Any:
@@ -93,22 +99,32 @@ def _takes_seed(found: Any) -> bool:
     return "random_state" in inspect.signature(found).parameters
 
 
-def _results(answer: Any, spec: EstimatorSpec) -> list[EffectResult]:
-    """One or several results as a list."""
-    several = list(answer) if isinstance(answer, Sequence) else [answer]
+def _results(answer: Any, spec: EstimatorSpec, n: int) -> list[Result]:
+    """One or several results as a list; numbers become point estimates of ``n`` rows."""
+    if isinstance(answer, Real):
+        return [PointEstimate(UNNAMED, float(answer), n)]
     if isinstance(answer, Mapping):
-        several = list(answer.values())
-    for one in several:
-        if not isinstance(one, EffectResult):
-            raise ArgumentTypeError(
-                f"estimator {spec.label!r} returned a {type(one).__name__}; it must return an "
-                "EffectResult, or several."
-            )
-    return several
+        return [
+            PointEstimate(str(name), float(one), n)
+            if isinstance(one, Real)
+            else _checked(one, spec)
+            for name, one in answer.items()
+        ]
+    several = list(answer) if isinstance(answer, Sequence) else [answer]
+    return [_checked(one, spec) for one in several]
+
+
+def _checked(one: Any, spec: EstimatorSpec) -> EffectResult:
+    if not isinstance(one, EffectResult):
+        raise ArgumentTypeError(
+            f"estimator {spec.label!r} returned a {type(one).__name__}; it must return an "
+            "EffectResult, or several, or a number without standard error."
+        )
+    return one
 
 
 def estimated(
-    results: Sequence[EffectResult], truth: Truth | None, *, level: float, null: float
+    results: Sequence[Result], truth: Truth | None, *, level: float, null: float
 ) -> list[Estimated]:
     """Numbers of every term of every result, under the names of the truth's estimands.
 
@@ -124,6 +140,9 @@ def estimated(
     known = () if truth is None else tuple(truth.estimands)
     found = []
     for result in results:
+        if isinstance(result, PointEstimate):
+            found.append(_point(result, known, alone=len(results) == 1))
+            continue
         low, high = result.bounds(level)
         p_values = result.p_values(null)
         names = _names(result, known, alone=len(results) == 1)
@@ -146,6 +165,14 @@ def estimated(
             "its own name: EffectResult(estimand=...)."
         )
     return found
+
+
+def _point(result: PointEstimate, known: tuple[str, ...], *, alone: bool) -> Estimated:
+    """Numbers of an estimate without a standard error."""
+    name, nan = result.estimand, math.nan
+    if name not in known and alone and len(known) == 1 and _stands_for(name, known[0]):
+        name = known[0]
+    return Estimated(name, result.estimate, nan, nan, nan, nan, result.n)
 
 
 def same_meaning(own: str, known: str) -> bool:
@@ -172,7 +199,7 @@ def _names(result: EffectResult, known: tuple[str, ...], *, alone: bool) -> list
     if len(result.terms) == 1:
         if result.estimand in known:
             return [result.estimand]
-        if alone and len(known) == 1 and _stands_for(result, known[0]):
+        if alone and len(known) == 1 and _stands_for(result.estimand, known[0]):
             return [known[0]]
     long = [f"{result.estimand}[{term}]" for term in result.terms]
     if len(result.terms) == 1 and long[0] not in known:
@@ -183,14 +210,14 @@ def _names(result: EffectResult, known: tuple[str, ...], *, alone: bool) -> list
     ]
 
 
-def _stands_for(result: EffectResult, known: str) -> bool:
+def _stands_for(own: str, known: str) -> bool:
     """Whether a result may be held against the only truth there is."""
-    if result.estimand in _OF_A_CONSTANT_EFFECT and known == "ate":
+    if own in _OF_A_CONSTANT_EFFECT and known == "ate":
         warnings.warn(
-            f"the estimand is {result.estimand!r} and is held against the truth of 'ate': equal "
+            f"the estimand is {own!r} and is held against the truth of 'ate': equal "
             "where effects are constant; give the generator's Truth its own value otherwise.",
             CausalKitWarning,
             stacklevel=3,
         )
         return True
-    return same_meaning(result.estimand, known)
+    return same_meaning(own, known)

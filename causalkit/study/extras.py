@@ -21,13 +21,12 @@ from causalkit.metrics import (
     selection_precision,
     selection_recall,
 )
-from causalkit.results import EffectResult
-from causalkit.typing import Floats
+from causalkit.study.attempt import Result
 
 Numbers = dict[str, float]
 
 
-def reported_metrics(results: Sequence[EffectResult], data: CausalData) -> Numbers:
+def reported_metrics(results: Sequence[Result], data: CausalData) -> Numbers:
     """Metrics of the results of one fit by name.
 
     An estimator reports its own under ``diagnostics["metrics"]``. Judged by the truth, as far as
@@ -37,7 +36,7 @@ def reported_metrics(results: Sequence[EffectResult], data: CausalData) -> Numbe
 
     Parameters
     ----------
-    results : sequence of EffectResult
+    results : sequence of EffectResult or PointEstimate
     data : CausalData
         With the truth.
     """

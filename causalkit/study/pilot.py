@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from causalkit.errors import ArgumentError
 from causalkit.metrics import measure_spec, rule_mcse
 from causalkit.metrics.measure import LEAST_REPLICATIONS
 from causalkit.progress import teller
@@ -140,12 +141,11 @@ def _needed(study: "Study", made: Plan, records: list[pd.DataFrame], reps: int) 
         most = 0.0
         for _, group in good.groupby(["cell_id", "est_id", "estimand"]):
             columns = {name: group[name].to_numpy() for name in spec.needs}
-            found = spec.function(
-                columns,
-                level=study.level,
-                null=study.null,
-                rng=bootstrap_stream(study.seed, spec.name),
-            )
+            rng = bootstrap_stream(study.seed, spec.name)
+            try:
+                found = spec.function(columns, level=study.level, null=study.null, rng=rng)
+            except ArgumentError:  # no truth or no standard error: no number of replications helps
+                continue
             # The Monte-Carlo error falls with the square root of the replications.
             error = rule_mcse(found, kind=spec.kind, n=len(group))
             most = max(most, len(group) * (error / table.loc[row, "target"]) ** 2)

@@ -105,7 +105,10 @@ def test_a_record_holds_what_the_estimator_said():
     ("answer", "status", "message"),
     [
         (lambda _: result_of(np.inf, 1.0, 20), "nonfinite", "estimates must be finite"),
-        (lambda _: 0.5, "error", "returned a float; it must return an EffectResult"),
+        (lambda _: "0.5", "error", "returned a str; it must return an EffectResult"),
+        (lambda _: np.nan, "nonfinite", "estimates must be finite"),
+        (lambda _: {"ate": np.inf}, "nonfinite", "estimates must be finite"),
+        (lambda _: result_of(1.0, np.nan, 20), "nonfinite", "vcov must be finite"),
         (lambda _: [], "error", "returned no result"),
         (
             lambda _: result_of(1.0, 1.0, 20, diagnostics={"converged": False}),
@@ -263,6 +266,7 @@ class Dawdles(Predicts):
 
 def test_effects_that_fail_or_take_too_long_do_not_cost_the_estimate():
     cell = Cell("study_toys:ranked", 1, {"n": 40})
+    block_of(spec_of(Predicts()), last=0, cell=cell)  # imports must not count as the fit's time
     cases = ((Predicts(), "raised NotImplementedError: no effects"), (Dawdles(), "took over 1 s"))
     for target, words in cases:
         block = block_of(spec_of(target), last=0, cell=cell, task_s=1.0)
