@@ -1,5 +1,6 @@
 """A few replications of every cell: does it run, what will it cost, how many are needed."""
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -12,9 +13,10 @@ from causalkit.metrics.measure import LEAST_REPLICATIONS
 from causalkit.progress import teller
 from causalkit.study.backends import one_thread
 from causalkit.study.block import run_block
-from causalkit.study.design import job_of
+from causalkit.study.design import Cell, data_stream, job_of
 from causalkit.study.evaluate import bootstrap_stream
 from causalkit.study.plan import Plan, plan, told_needs
+from causalkit.study.resolve import generator_of
 from causalkit.study.results import NO_DATA
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ class Pilot:
         that the hardest cell and estimator need.
     workers : int
     problems : tuple of str
-        Fits that failed, each message once.
+        Fits that failed, each message once, and generators that draw other data each time.
     """
 
     plan: Plan
@@ -106,6 +108,8 @@ def pilot(study: "Study", *, reps: int = 2, progress: Any = None) -> Pilot:
             failed = int((own["status"] != "ok").sum())
             costs.append((cell.id, cell.label, spec.label, float(own["wall_s"].mean()), failed))
         problems += list(_problems(cell.label, made, block.failures))
+        if cell.generator not in {other.generator for other in made.cells[:position]}:
+            problems += _drifting(study, cell)
         if tell is not None:
             tell(cell.label)
     columns = ["cell_id", "cell", "estimator", "seconds", "failed"]
@@ -127,6 +131,25 @@ def _problems(cell: str, made: Plan, failures: pd.DataFrame) -> Iterator[str]:
     rest = failures[failures["status"] != NO_DATA]
     for (est_id, status, message), rows in rest.groupby(["est_id", "status", "message"]):
         yield f"{labels[str(est_id)]} in {cell}, {len(rows)} times: {status}: {message}"
+
+
+def _drifting(study: "Study", cell: Cell) -> list[str]:
+    """Whether a generator draws other data for the same replication, from numbers of its own."""
+    generator = generator_of(cell)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            drawn = [generator(data_stream(study.seed, cell, 0), **cell.params) for _ in range(2)]
+        digests = {data.digest() for data in drawn}
+    except Exception:  # the fits of the pilot have told of it
+        return []
+    if len(digests) == 1:
+        return []
+    return [
+        f"{cell.label}: replication 0 drawn twice gives different data, so the generator uses "
+        "random numbers beside its rng (np.random, a generator of its own, the clock); draw all "
+        "of them from rng."
+    ]
 
 
 def _needed(study: "Study", made: Plan, records: list[pd.DataFrame], reps: int) -> pd.DataFrame:

@@ -123,7 +123,11 @@ def tick_places(count: int, *, most: int = 12) -> list[int]:
 def panel_title(ax: "Axes", text: str) -> None:
     """Small title of a panel, broken to its width."""
     if text:
-        words = fill(canvas.literal(text), 44, break_on_hyphens=False)
+        place = ax.get_subplotspec()
+        panels = 1 if place is None else place.get_gridspec().ncols
+        # What is left of a panel beside the numbers at its axis holds 12 letters to the inch.
+        letters = int(12 * ax.get_figure().get_figwidth() / panels)  # type: ignore[union-attr]
+        words = fill(canvas.literal(text), min(44, letters), break_on_hyphens=False)
         ax.set_title(words, loc="left", fontsize=canvas.SMALL, color=canvas.INK, pad=4)
 
 

@@ -1,10 +1,12 @@
 """Generators that are objects: functions of a notebook or script, and those of the library."""
 
+import numpy as np
 import pytest
 from study_toys import HERE, difference, toy
 
 import causalkit as ck
 from causalkit.errors import ArgumentError, ArgumentTypeError
+from causalkit.study.pilot import pilot
 from causalkit.study.study import Study
 
 
@@ -75,3 +77,14 @@ def test_what_no_file_can_name_is_said(tmp_path):
         study_of(tmp_path, [lambda rng: toy(rng, n=20)])
     with pytest.raises(ArgumentError, match=r"generator 1: .*Did you mean 'grid'"):
         study_of(tmp_path, [{"name": local(), "gird": {"n": [1]}}])
+
+
+def test_a_pilot_finds_generators_with_random_numbers_of_their_own(tmp_path):
+    @ck.generators.generator("drifting", cite="test")
+    def drifting(rng, *, n: int = 20):
+        return toy(rng, n=n, theta=np.random.random())  # noqa: NPY002
+
+    told = pilot(study_of(tmp_path, [{"name": drifting, "grid": {"n": [10, 20]}}]), reps=1).problems
+    assert len(told) == 1
+    assert "replication 0 drawn twice gives different data" in told[0]
+    assert pilot(study_of(tmp_path, [local()]), reps=1).problems == ()

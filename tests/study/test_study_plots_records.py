@@ -207,3 +207,18 @@ def test_p_values_are_drawn_only_where_the_null_is_true():
     assert "Left out: 1 of 2 cells, where the null is false." in drawn.plot_notes
     with pytest.raises(ArgumentError, match=r"null \(0\) in none of the 1 cells"):
         plot_p_values(results_of(other))
+
+
+def test_titles_of_narrow_panels_stay_inside_the_figure():
+    import matplotlib.pyplot as plt
+
+    long = {"rather_long_name": [0.25, 0.5], "another_parameter": [100, 1000], "n": [100]}
+    results = grid_results(long, labels=("least squares", "lasso", "a forest of trees"))
+    figure = plot_zip(results, most_panels=6)
+    figure.canvas.draw()
+    # The left title of an axes has no public name.
+    ends = [ax._left_title.get_window_extent().x1 for ax in figure.axes]
+    assert max(ends) <= figure.bbox.x1
+    starts = [ax.get_window_extent().x0 for ax in figure.axes]
+    assert all(end <= start for end, start in zip(ends[:2], starts[1:3], strict=True))
+    plt.close(figure)
