@@ -155,6 +155,13 @@ def status(folder: Path, *, as_json: bool) -> None:
     show_default=True,
 )
 @click.option("--long", "is_long", is_flag=True, help="One row per measure.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "markdown", "latex", "html", "csv"]),
+    default="text",
+    show_default=True,
+)
 @as_json
 def summary(
     folder: Path,
@@ -164,10 +171,12 @@ def summary(
     reference: str | None,
     analysis: Any,
     is_long: bool,
+    form: Any,
     as_json: bool,
 ) -> None:
     """Show bias, RMSE, coverage and more, each with its Monte-Carlo error."""
     from causalkit.study.collect import collect
+    from causalkit.study.printing import printed
     from causalkit.study.report_tables import USUAL, performance_table
     from causalkit.study.summary import summarise
 
@@ -176,11 +185,18 @@ def summary(
     found = summarise(
         results, measures=chosen, by=list(by) or None, reference=reference, analysis=analysis
     )
-    if as_json or is_long or by or reference:
+    is_wide = not (is_long or by or reference)
+    if as_json or (form == "text" and not is_wide):
         return _show(found, as_json=as_json)
-    names = list(dict.fromkeys(found["measure"]))
-    click.echo(f"{results.header['name']}: value (Monte-Carlo error)\n")
-    _show(performance_table(results, found, measures=names), as_json=False)
+    title = results.header["name"]
+    if is_wide:
+        names = list(dict.fromkeys(found["measure"]))
+        found = performance_table(results, found, measures=names)
+        title += ": value (Monte-Carlo error)"
+    if form != "text":
+        return click.echo(printed(found, form, title=title), nl=False)
+    click.echo(f"{title}\n")
+    _show(found, as_json=False)
 
 
 @sim.command("plot")

@@ -232,6 +232,31 @@ class Study:
             analysis=analysis,  # type: ignore[arg-type]  # checked there, with the choices named
         )
 
+    def table(
+        self,
+        measures: Sequence[str] | None = None,
+        *,
+        form: str = "text",
+        analysis: str = "complete",
+    ) -> str:
+        """Measures as value (Monte-Carlo error), a row for each cell and estimator, for print.
+
+        Parameters
+        ----------
+        measures : sequence of str, optional
+            Default: bias, empirical SE, RMSE, model SE, coverage.
+        form : {"text", "markdown", "latex", "html", "csv"}
+        analysis : {"complete", "pairwise", "worst"}
+        """
+        from causalkit.study.printing import printed
+        from causalkit.study.report_tables import USUAL, performance_table
+
+        names = list(USUAL if measures is None else measures)
+        summary = self.summarise(measures=names, analysis=analysis)
+        wide = performance_table(self.results(), summary, measures=names)
+        title = f"{self.name}: value (Monte-Carlo error)"
+        return printed(wide, form, title=title)  # type: ignore[arg-type]  # checked there
+
     def to_xarray(self, **options: Any) -> "xr.Dataset":
         """Summary as a Dataset: parameters, estimator, estimand and measure are dimensions."""
         from causalkit.study.summary import to_xarray
