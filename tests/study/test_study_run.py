@@ -223,7 +223,8 @@ def test_a_generator_that_raises_fails_all_estimators_of_that_replication(tmp_pa
     failures = study.results().failures
     assert 0 < failures["rep"].nunique() < 20
     assert failures.groupby("rep").size().eq(2).all()
-    assert set(failures["message"]) == {"no data today"}
+    told = "the generator 'study_toys:broken' raised RuntimeError: no data today"
+    assert set(failures["message"]) == {told}
 
 
 def test_a_worker_that_dies_loses_one_fit_and_nothing_else(tmp_path):
