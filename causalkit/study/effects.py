@@ -144,8 +144,7 @@ def _judged(columns: Mapping[str, Any], effects: Floats, treatment_cost: float) 
         return Judged(found)
     try:
         low, high = (
-            _of_rows(name, columns[name], n, infinite=True)
-            for name in ("conf_low", "conf_high")
+            _of_rows(name, columns[name], n, infinite=True) for name in ("conf_low", "conf_high")
         )
     except ArgumentError as error:
         return Judged(found | {COVERAGE: np.nan}, (f"no {COVERAGE}: {error}",))
@@ -189,7 +188,7 @@ def _has_columns(predicted: Any) -> bool:
 
 def _true_effects(truth: Truth, blind: CausalData) -> Floats:
     """True effect of every row, or row and arm."""
-    known = truth.cate(blind.matrix("covariates")) if callable(truth.cate) else truth.cate
+    known: Any = truth.cate(blind.matrix("covariates")) if callable(truth.cate) else truth.cate
     if np.ndim(known) == 2 and np.shape(known)[1] > 1:
         return np.asarray(known, dtype=np.float64)
     return _of_rows("Truth.cate", known, len(blind))

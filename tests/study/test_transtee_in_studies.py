@@ -1,13 +1,15 @@
 """Studies of TransTEE on the generators made for it: every number meets its truth by name."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import causalkit as ck
 from causalkit.data.truth import Truth
+from causalkit.errors import ArgumentError
 from causalkit.study.block import run_block
 from causalkit.study.design import Cell, EstimatorSpec, Job
-from causalkit.study.extras import effect_metrics
+from causalkit.study.effects import effect_metrics, failed_effects
 from causalkit.study.true_doses import at_true_doses
 
 pytest.importorskip("torch", reason="causalkit.TransTEE needs torch")
@@ -75,12 +77,26 @@ def test_metrics_by_arm_are_those_of_each_arm_alone():
             names = {"treatment": np.array(["low", "high"])}
             return {"effect": found, "conf_low": found - 1, "conf_high": found + 1} | names
 
-    both = effect_metrics(Fitted([0, 1]), truth, None)
+    data = ck.generators.multi_arm(0, n=30, n_arms=3)
+    both = effect_metrics(Fitted([0, 1]), truth, data).numbers
     for place, arm in enumerate(("low", "high")):
-        alone = effect_metrics(Fitted(place), Truth({}, cate=effects[:, place]), None)
+        alone = effect_metrics(Fitted(place), Truth({}, cate=effects[:, place]), data).numbers
         # Sums over columns of a table are rounded otherwise than those of an array.
         assert alone == pytest.approx({name: both[f"{name}[{arm}]"] for name in alone}, rel=1e-12)
     assert len(both) == 2 * len(alone)
+    with pytest.raises(ArgumentError, match=r"effect has shape \(30,\), and the true .* \(30, 2\)"):
+        effect_metrics(Fitted(0), truth, data)
+
+
+def test_a_fit_without_effects_is_a_failure_of_those_of_every_arm():
+    key = {"cell_id": "c", "est_id": "e", "estimand": "ate"}
+    metrics = pd.DataFrame(
+        [key | {"rep": 0, "metric": f"pehe[{arm}]", "value": 0.5} for arm in (1, 2)]
+        + [key | {"rep": 1, "metric": "pehe", "value": np.nan}]
+    )
+    found = failed_effects(metrics, "pehe[2]").sort_values("rep")
+    assert found["rep"].tolist() == [0, 1]
+    assert found["status"].tolist() == ["ok", "failed"]
 
 
 def test_a_structured_treatment_fails_with_what_to_do():
