@@ -81,6 +81,48 @@ def read_tensors(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     return tensors, facts
 
 
+def read_checkpoint(
+    folder: Path, facts: dict[str, Any], *, schema: int
+) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """State of a training that :func:`write_tensors` kept; None if none is there.
+
+    Parameters
+    ----------
+    folder : Path
+    facts : mapping
+        What tells this training from another, kept under ``"of"``.
+    schema : int
+        Kept under ``"schema"``.
+
+    Raises
+    ------
+    StorageError
+        If the checkpoint is not whole, or belongs to another training; says what differs.
+    """
+    if not (folder / "config.json").exists():
+        return None
+    mend = "remove it, or name another folder."
+    try:
+        tensors, where = read_tensors(folder)
+    except StorageError as error:
+        raise StorageError(f"the checkpoint {folder} is not whole; {mend} {error}") from error
+    if where.get("schema") != schema:
+        raise StorageError(
+            f"the checkpoint {folder} has schema {where.get('schema')!r}, and this version reads "
+            f"{schema}; remove it and train anew."
+        )
+    known = where["of"]
+    other = [name for name in facts if known.get(name) != facts[name]]
+    if other or known.keys() != facts.keys():
+        seed = " random_state must be a number, so that it is the same again."
+        raise StorageError(
+            f"the checkpoint {folder} belongs to a training with other arguments or data (what "
+            f"differs: {', '.join(other or set(known) - set(facts))}); {mend}"
+            f"{seed if 'random_state' in other else ''}"
+        )
+    return tensors, where
+
+
 def bytes_of(values: Any) -> bytes:
     """Content of a tensor of any type, also of those that numpy lacks."""
     import torch

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from causalkit.errors import StorageError
 from causalkit.images.batches import Rows
 from causalkit.images.encoder_digest import encoder_digest
-from causalkit.tensorfile import bytes_of, of_part, read_tensors, write_tensors
+from causalkit.tensorfile import bytes_of, of_part, read_checkpoint, write_tensors
 
 if TYPE_CHECKING:
     from causalkit.images.training import Loop
@@ -90,23 +89,9 @@ class Keeper:
         StorageError
             If the checkpoint belongs to another training, or cannot be read.
         """
-        if not (self.folder / "config.json").exists():
-            return
-        tensors, where = read_tensors(self.folder)
-        if where.get("schema") != SCHEMA:
-            raise StorageError(
-                f"the checkpoint {self.folder} has schema {where.get('schema')!r}, and this "
-                f"version reads {SCHEMA}; remove it and train anew."
-            )
-        if where["of"] != self.facts:
-            other = [name for name in self.facts if where["of"].get(name) != self.facts[name]]
-            seed = " random_state must be a number, so that it is the same again."
-            raise StorageError(
-                f"the checkpoint {self.folder} belongs to a training with other arguments or data "
-                f"(what differs: {', '.join(other)}); remove it, or name another folder."
-                f"{seed if 'random_state' in other else ''}"
-            )
-        _load(loop, tensors, where)
+        kept = read_checkpoint(self.folder, self.facts, schema=SCHEMA)
+        if kept is not None:
+            _load(loop, *kept)
 
 
 def _load(loop: "Loop", tensors: dict[str, Any], where: dict[str, Any]) -> None:

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from causalkit.errors import StorageError
-from causalkit.tensorfile import bytes_of, read_tensors, write_tensors
+from causalkit.tensorfile import bytes_of, read_checkpoint, write_tensors
 from causalkit.transtee.optimiser import AdamW
 from causalkit.transtee.training import State
 
@@ -70,24 +69,10 @@ def restored(
     StorageError
         If the checkpoint belongs to another training, or is not whole.
     """
-    if folder is None or not (folder / "config.json").exists():
+    kept = None if folder is None else read_checkpoint(folder, facts, schema=SCHEMA)
+    if kept is None:
         return fresh
-    try:
-        tensors, where = read_tensors(folder)
-    except StorageError as error:
-        raise StorageError(
-            f"the checkpoint {folder} is not whole; remove it, or name another folder. {error}"
-        ) from error
-    if where.get("schema") != SCHEMA:
-        raise StorageError(
-            f"the checkpoint {folder} has schema {where.get('schema')!r}, and this version reads "
-            f"{SCHEMA}; remove it and train anew."
-        )
-    if where["of"] != facts or tensors["best"].shape != fresh.best.shape:
-        raise StorageError(
-            f"the checkpoint {folder} belongs to a training with other arguments or data; remove "
-            "it, or name another folder."
-        )
+    tensors, where = kept
     device = fresh.flat.device
     if adversary is not None:
         adversary.flat.copy_(tensors["adversary"])
@@ -137,7 +122,7 @@ def facts_of(
     plan = settings.plan
     return {
         **{name: getattr(plan, name) for name in plan.__slots__},
-        "seeds": [member.seed for member in members],
+        "random_state": [member.seed for member in members],
         "data": digest.hexdigest(),
         "network": f"{network.shape} {network.family} {settings.precision} {settings.support}",
         "regularizer": [

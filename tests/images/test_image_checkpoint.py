@@ -209,3 +209,11 @@ def test_a_saved_fit_keeps_the_name_of_the_folder(rct, tmp_path):
     fit = estimator(checkpoint=tmp_path / "kept", encoder="filters", epochs=1).fit(rct)
     fit.save(tmp_path / "fit")
     assert ck.ImageEffectClusters.load(tmp_path / "fit").checkpoint == str(tmp_path / "kept")
+
+
+def test_a_checkpoint_that_is_not_whole_is_refused_with_the_mend(rct, kept, tmp_path):
+    shutil.copytree(kept[0], tmp_path, dirs_exist_ok=True)
+    for path in tmp_path.rglob("weights-*.pt"):
+        path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(StorageError, match="is not whole; remove it, or name another folder"):
+        estimator(checkpoint=tmp_path).fit(rct)
