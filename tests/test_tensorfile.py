@@ -27,7 +27,7 @@ def save(folder, number, **more):
 
 
 def saved(folder):
-    tensors, facts = read_fit(folder, "Fit", schema=1)
+    tensors, facts = read_fit(folder, "Fit", schema=1, path_of=str)
     assert tensors["a"].tolist() == [facts["number"]] * 3
     return facts["number"]
 
