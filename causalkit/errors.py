@@ -136,12 +136,19 @@ class IdentificationWarning(CausalKitWarning):
     """The estimate rests on little variation, or on leftover heterogeneity."""
 
 
+def did_you_mean(name: object, known: Sequence[str], *, otherwise: str = "") -> str:
+    """Question after the nearest of some names, or other words where none is near."""
+    close = get_close_matches(str(name), known, n=1)
+    return f"Did you mean {close[0]!r}?" if close else otherwise
+
+
 def unknown_name(kind: str, value: object, known: Iterable[str]) -> ArgumentError:
     """Error for a name that is not in a table: lists the table and the nearest entry."""
     names = sorted(known)
-    close = get_close_matches(str(value), names, n=1)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
-    return ArgumentError(f"unknown {kind} {value!r}.{hint} Known: {', '.join(names)}")
+    hint = did_you_mean(value, names)
+    return ArgumentError(
+        f"unknown {kind} {value!r}.{' ' if hint else ''}{hint} Known: {', '.join(names)}"
+    )
 
 
 def check_choice(kind: str, value: str, known: Iterable[str]) -> str:

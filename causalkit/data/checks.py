@@ -4,7 +4,6 @@ Every check takes the columns and roles and yields findings; none stops at the f
 """
 
 from collections.abc import Callable, Iterator
-from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -27,7 +26,7 @@ from causalkit.data.kinds import wrong_kind
 from causalkit.data.leaks import leaks
 from causalkit.data.missing import keeps_missing
 from causalkit.data.roles import WEIGHT_KINDS
-from causalkit.errors import DataError, Problem
+from causalkit.errors import DataError, Problem, did_you_mean
 
 Check = Callable[[Candidate], Iterator[Problem]]
 
@@ -52,9 +51,8 @@ def missing_column(given: Candidate) -> Iterator[Problem]:
 
 def absent_column(name: str, role: str, known: list[str]) -> Problem:
     """E01 for one column, with the closest match or what there is."""
-    close = get_close_matches(name, known, n=1)
     listed = ", ".join(known[:20]) + (", ..." if len(known) > 20 else "")
-    hint = f"Did you mean {close[0]!r}?" if close else f"Known: {listed}."
+    hint = did_you_mean(name, known, otherwise=f"Known: {listed}.")
     message = f"there is no column {name!r} (named as {role}). {hint}"
     return Problem("E01-missing-column", message, name)
 

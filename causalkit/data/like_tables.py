@@ -1,7 +1,6 @@
 """Tables beside further rows: graphs of the rows, and items of a structured treatment."""
 
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,7 +8,7 @@ import pandas as pd
 
 from causalkit.data.build import tables_given
 from causalkit.data.candidate import plain
-from causalkit.errors import Problem
+from causalkit.errors import Problem, did_you_mean
 
 if TYPE_CHECKING:
     from causalkit.data.dataset import CausalData
@@ -68,9 +67,8 @@ def _differences(
     name: str, table: pd.DataFrame, held: Mapping[str, pd.DataFrame]
 ) -> Iterator[Problem]:
     if name not in held:
-        close = get_close_matches(name, list(held), n=1)
         known = ", ".join(held) or "none"
-        hint = f"Did you mean {close[0]!r}?" if close else f"They have: {known}."
+        hint = did_you_mean(name, list(held), otherwise=f"They have: {known}.")
         yield Problem("E01-missing-column", f"the data have no table {name!r}. {hint}", name)
         return
     absent = [column for column in held[name] if column not in table]

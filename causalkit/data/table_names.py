@@ -1,10 +1,9 @@
 """Which tables beside the data are read, by their names."""
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 
 from causalkit.data.roles import Roles
-from causalkit.errors import DataError, Problem
+from causalkit.errors import DataError, Problem, did_you_mean
 
 ITEM_TABLES = ("vectors", "steps", "nodes", "edges")
 GRAPH_TABLES = ("nodes", "edges")
@@ -41,13 +40,10 @@ def _read_names(roles: Roles) -> list[str]:
 def _unread(name: str, roles: Roles, read: list[str]) -> Problem:
     columns = [one for one in roles.all_columns() if one not in roles.treatment]
     graphs = {f"{one}_{rest}": one for one in columns for rest in GRAPH_TABLES}
-    close = get_close_matches(name, [*read, *graphs], n=1)
     if name in graphs:
         mend = f"For a graph of every row name it, graph='{graphs[name]}_edges'."
-    elif close:
-        mend = f"Did you mean {close[0]!r}?"
     else:
-        mend = "Rename it, or leave it out."
+        mend = did_you_mean(name, [*read, *graphs], otherwise="Rename it, or leave it out.")
     message = (
         f"nothing reads the table {name!r}: tables are <treatment>_vectors, <treatment>_steps, or "
         "<treatment>_nodes with <treatment>_edges, and <column>_nodes with <column>_edges, which "

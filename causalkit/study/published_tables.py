@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from causalkit.errors import ArgumentError, ArgumentTypeError, unknown_name
+from causalkit.errors import ArgumentError, ArgumentTypeError, did_you_mean, unknown_name
 from causalkit.metrics import MEASURES
 from causalkit.study.resolve import generator_spec
 
@@ -206,10 +206,9 @@ def _check_columns(table: pd.DataFrame, name: str) -> None:
 
 
 def _unknown_column(column: str, known: Any, name: str, what: str) -> ArgumentError:
-    near = get_close_matches(column, list(known), n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
+    hint = did_you_mean(column, list(known))
     return ArgumentError(
-        f"{name} has the column {column!r}, which is no {what}.{hint} Known: "
+        f"{name} has the column {column!r}, which is no {what}.{' ' if hint else ''}{hint} Known: "
         f"{', '.join(sorted(known))}."
     )
 
