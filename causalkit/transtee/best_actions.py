@@ -87,15 +87,7 @@ def _best_dose(
     if arm in model.coding.actions.undosed:
         return np.full(asked.n, np.nan), sign * predict(model, asked, (arm, None))
     doses, actions = dose_grid(model, arm, grid)
-    mu = (
-        sign
-        * model.outcomes(
-            asked,
-            actions,
-            memory_budget=memory_budget,
-            reduce=lambda values: values.mean(axis=0, keepdims=True),
-        )[0]
-    )
+    mu = sign * model.averaged(asked, actions, memory_budget=memory_budget)
     top = mu.argmax(axis=1)
     low, high = doses[np.maximum(top - 1, 0)], doses[np.minimum(top + 1, doses.size - 1)]
     best, value = doses[top], mu.max(axis=1)
@@ -113,5 +105,4 @@ def _best_dose(
 def _at(model: Model, asked: Asked, arm: Any, doses: Floats) -> Floats:
     """Mean outcome of every row at a dose of its own."""
     action = at_doses(model.coding.actions, arm, doses)
-    values = model.outcomes(asked, [action], reduce=lambda m: m.mean(axis=0, keepdims=True))
-    return np.asarray(values[0, :, 0])
+    return model.averaged(asked, [action])[:, 0]

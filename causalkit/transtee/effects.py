@@ -32,9 +32,7 @@ N_BOOT = 999
 def predict(model: Model, asked: Asked, treatment: Any) -> Floats:
     """Mean outcome ``(n,)``, or ``(n, G)`` for a list of actions, averaged over networks."""
     _, actions = model.listed(treatment, asked)
-    values: Floats = model.outcomes(asked, actions, reduce=lambda m: m.mean(axis=0, keepdims=True))[
-        0
-    ]
+    values = model.averaged(asked, actions)
     return values if isinstance(treatment, list) else values[:, 0]
 
 

@@ -5,6 +5,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from causalkit.data import CausalData
+from causalkit.errors import IdentificationError
+from causalkit.inference.solve import solve_linear
+from causalkit.inference.variance import sandwich
+from causalkit.scores import LinearScore
 from causalkit.transtee.families import check_outcome
 from causalkit.transtee.fitting import Coded, code_data
 from causalkit.transtee.model import Asked, Model
@@ -37,8 +41,7 @@ def factual_loss(model: Model, asked: Asked, data: CausalData, family: str) -> F
     """Loss of every row of a data set with outcomes and treatments."""
     coded = code_data(replace(model.coding, library=asked.library), data)
     check_outcome(family, coded.y)
-    mu = model.outcomes(asked, [coded.actions], reduce=lambda m: m.mean(axis=0, keepdims=True))
-    by_row = _losses(family, mu[0, :, 0], coded)
+    by_row = _losses(family, model.averaged(asked, [coded.actions])[:, 0], coded)
     mean, error = _mean(by_row, coded)
     return FactualLoss(mean, error, by_row)
 
@@ -58,15 +61,12 @@ def _losses(family: str, mu: Floats, coded: Coded) -> Floats:
 
 
 def _mean(values: Floats, coded: Coded) -> tuple[float, float]:
-    """Weighted mean and its standard error, with n/(n − 1) of what counts as one observation."""
-    weight = np.ones(values.size) if coded.weight is None else coded.weight
-    total = weight.sum()
-    mean = float(weight @ values / total)
-    parts, n = weight * (values - mean) / total, float(values.size)
-    if coded.groups is not None:
-        parts = np.bincount(coded.groups, weights=parts)
-        n = float(np.unique(coded.groups).size)
-    elif coded.multiplicity is not None:
-        parts, n = parts / np.sqrt(np.maximum(weight, 1.0)), float(total)
-    variance = float(parts @ parts) * n / (n - 1.0) if n > 1 else float("nan")
-    return mean, float(np.sqrt(variance))
+    """Weighted mean and its standard error, NaN of one observation."""
+    one = np.ones((values.size, 1, 1))
+    (found,) = solve_linear(LinearScore(one, one, values[:, None]), weights=coded.weight)
+    clusters = [] if coded.groups is None else [coded.groups]
+    try:
+        vcov = sandwich(found.influence, clusters, multiplicity=coded.multiplicity)
+    except IdentificationError:
+        return float(found.theta[0]), float("nan")
+    return float(found.theta[0]), float(np.sqrt(vcov[0, 0]))

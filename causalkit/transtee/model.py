@@ -205,6 +205,17 @@ class Model:
             reduce=reduce,
         )
 
+    def averaged(
+        self, asked: Asked, actions: Sequence[ActionArrays], *, memory_budget: int = MEMORY_BUDGET
+    ) -> Floats:
+        """E[Y | X, A] ``(n, G)``, the mean over networks."""
+
+        def mean(values: Floats) -> Floats:
+            return np.asarray(values.mean(axis=0, keepdims=True))
+
+        found = self.outcomes(asked, actions, memory_budget=memory_budget, reduce=mean)
+        return np.asarray(found[0])
+
     def listed(self, treatment: Any, asked: Asked) -> tuple[list[Any], list[ActionArrays]]:
         """Names and arrays of several actions, or of one."""
         several = treatment if isinstance(treatment, list) else [treatment]
