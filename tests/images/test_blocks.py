@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 from threadpoolctl import threadpool_limits
+from trial_units import units_of
 
 from causalkit import CausalData, EmbeddingEffectClusters, ImageCausalForest
 from causalkit.errors import CausalKitWarning, DataError
@@ -14,7 +15,6 @@ from causalkit.images.blocks import stratum_means, with_blocks
 from causalkit.images.honest import Evaluation, checked_agreement
 from causalkit.images.model import DESIGN_SD, Mixture
 from causalkit.images.splits import Parts
-from causalkit.images.units import Units
 
 torch.set_num_threads(1)
 MODES = {"likelihood": "normal", "inference": "map", "n_ensemble": 1, "random_state": 0}
@@ -35,17 +35,11 @@ def units(seed=0, *, chances=(0.5,), strata=True, n=600, n_strata=20):
     place = np.arange(n) // 2
     stratum = rng.permutation(n // 2)[place] % n_strata
     propensity = np.asarray(chances)[stratum % len(chances)]
-    return Units(
-        outcome=2.0 * rng.normal(size=n_strata)[stratum] + rng.normal(size=n),
-        treatment=(rng.random(n) < propensity) * 1.0,
-        propensity=propensity,
-        covariates=np.empty((n, 0)),
-        covariate_names=(),
-        levels={},
-        image=place,
-        groups=place,
-        clusters=None,
-        cluster_name="image",
+    return units_of(
+        2.0 * rng.normal(size=n_strata)[stratum] + rng.normal(size=n),
+        (rng.random(n) < propensity) * 1.0,
+        propensity,
+        place,
         strata=stratum if strata else None,
     )
 

@@ -5,13 +5,13 @@ import warnings
 import numpy as np
 import pytest
 from scipy.stats import norm
+from trial_units import units_of
 
 from causalkit import ImageEffectClusters, generators
 from causalkit.errors import CausalKitWarning
 from causalkit.images.effect_map import MARGIN, warn_of_memory
 from causalkit.images.outcomes import arm_score
 from causalkit.images.splits import Parts
-from causalkit.images.units import Units
 
 N = 600
 PARTS = Parts(np.arange(300), np.arange(300, 400), np.arange(400, N))
@@ -19,18 +19,7 @@ PARTS = Parts(np.arange(300), np.arange(300, 400), np.arange(400, N))
 
 def units(outcome):
     place = np.arange(N)
-    return Units(
-        outcome=outcome,
-        treatment=place % 2 * 1.0,
-        propensity=np.full(N, 0.5),
-        covariates=np.empty((N, 0)),
-        covariate_names=(),
-        levels={},
-        image=place,
-        groups=place,
-        clusters=None,
-        cluster_name="image",
-    )
+    return units_of(outcome, place % 2 * 1.0, np.full(N, 0.5), place)
 
 
 def test_the_arm_alone_has_a_normal_density_in_units_of_the_spread_within_arms():

@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from trial_units import units_of
 
 from causalkit import CausalData, EmbeddingEffectClusters, ImageEffectClusters, generators
 from causalkit.errors import ArgumentError, ArgumentTypeError
 from causalkit.images.outcomes import orthogonalised
 from causalkit.images.splits import Parts
-from causalkit.images.units import Units
 
 pytestmark = pytest.mark.filterwarnings("ignore::causalkit.errors.RandomizationWarning")
 
@@ -22,17 +22,10 @@ def units(seed=0):
     """Rows in pairs that share a place, with an outcome that is a wave in the covariate."""
     rng = np.random.default_rng(seed)
     x, place = rng.normal(size=(N, 1)), np.arange(N) // 2
-    return Units(
-        outcome=3.0 * np.sin(2.0 * x[:, 0]) + rng.normal(size=N),
-        treatment=np.arange(N) % 2 * 1.0,
-        propensity=np.full(N, 0.5),
-        covariates=x,
-        covariate_names=("x",),
-        levels={},
-        image=place,
-        groups=place,
-        clusters=None,
-        cluster_name="image",
+    outcome = 3.0 * np.sin(2.0 * x[:, 0]) + rng.normal(size=N)
+    half = np.full(N, 0.5)
+    return units_of(
+        outcome, np.arange(N) % 2 * 1.0, half, place, covariates=x, covariate_names=("x",)
     )
 
 
