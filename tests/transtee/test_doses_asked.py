@@ -57,11 +57,11 @@ class Peaks:
     def warn_outside(self, action):
         pass
 
-    def outcomes(self, asked, actions, *, reduce, memory_budget=0):
+    def averaged(self, asked, actions, *, memory_budget=0):
         doses = np.stack(
             [np.broadcast_to(action.doses[:, 0], self.peaks.size) for action in actions], axis=1
         )
-        return reduce(np.exp(-0.5 * ((doses - self.peaks[:, None]) / 0.03) ** 2)[None])
+        return np.exp(-0.5 * ((doses - self.peaks[:, None]) / 0.03) ** 2)
 
 
 def test_three_golden_sections_find_a_peak_between_the_points_of_the_grid(dose_fit):
