@@ -150,6 +150,13 @@ def export_data(name: str, path: Path) -> None:
 @click.option("--estimator", required=True, help=f"One of: {', '.join(ESTIMATORS)}.")
 @click.option("--outcome", required=True, help="Column.")
 @click.option("--treatment", required=True, multiple=True, help="Column; may be repeated.")
+@click.option(
+    "--kind",
+    "kinds",
+    multiple=True,
+    help="binary, multi, continuous, dose or structured, once for each treatment, if the kind that "
+    "is inferred is wrong.",
+)
 @click.option("--covariate", "covariates", multiple=True, help="Column; may be repeated.")
 @click.option("--instrument", "instruments", multiple=True, help="Column; may be repeated.")
 @click.option("--unit", help="Column that identifies the unit of a panel.")
@@ -160,7 +167,12 @@ def export_data(name: str, path: Path) -> None:
 @click.option("--strata", help="Column of the blocks within which treatment was drawn.")
 @click.option("--image", help="Variable of a zarr store that holds images.")
 @click.option("--image-key", help="Column that says which image a row has.")
-@click.option("--learner", help="auto, lasso, ridge, boosting, forest or linear.")
+@click.option(
+    "--learner",
+    "learner",
+    multiple=True,
+    help="auto, lasso, ridge, boosting, forest or linear; invalid-iv chooses among several.",
+)
 @click.option(
     "--missing",
     type=click.Choice(["raise", "drop", "indicator"]),
@@ -175,7 +187,7 @@ def fit_file(
     path: Path,
     *,
     estimator: str,
-    learner: str | None,
+    learner: tuple[str, ...],
     seed: int,
     out: Path | None,
     as_json: bool,
@@ -188,10 +200,7 @@ def fit_file(
     """
     make = load("estimator", estimator, ESTIMATORS)
     data = _data(path, roles)
-    chosen = {} if learner is None else {"learner": learner}
-    if chosen and "learner" not in make().get_params():
-        raise ArgumentError(f"--learner: {estimator} has no learner to choose; leave it out.")
-    fitted = make(**chosen, random_state=seed).fit(data)
+    fitted = make(**_learners(estimator, make, learner), random_state=seed).fit(data)
     result = fitted.estimate()
     click.echo(result.to_json(indent=2) if as_json else result.summary())
     if out is not None:
@@ -218,6 +227,22 @@ def show_demo(out: Path, *, open_report: bool) -> None:
     click.echo(f"\nReport: {report}")
     if open_report:
         webbrowser.open(report.resolve().as_uri())
+
+
+def _learners(estimator: str, make: Callable[..., Any], given: tuple[str, ...]) -> dict[str, Any]:
+    """Argument of the estimator that takes the learners: one, or those that it chooses among."""
+    known = make().get_params()
+    if not given:
+        return {}
+    if "learners" in known:
+        return {"learners": list(given)}
+    if "learner" not in known:
+        raise ArgumentError(f"--learner: {estimator} has no learner to choose; leave it out.")
+    if len(given) > 1:
+        raise ArgumentError(
+            f"--learner: {estimator} takes one learner, got {', '.join(given)}; name it once."
+        )
+    return {"learner": given[0]}
 
 
 def _data(path: Path, roles: dict[str, Any]) -> "CausalData":

@@ -149,7 +149,8 @@ def test_fit_writes_every_format_into_the_folder(csv, expected, tmp_path):
             ["--estimator", "panel-dlm"],
             "Did you mean 'panel-dml'? Known: dragonnet, drnet, embedding-effect-clusters",
         ),
-        (["--learner", "laso"], "Did you mean 'lasso'?"),
+        (["--learner", "lasso"], "panel-dml takes one learner, got linear, lasso; name it once"),
+        (["--kind", "contnuous"], "Did you mean 'continuous'?"),
         (["--outcome", "wage"], "'wage'"),
         (["--missing", "ignore"], "'ignore' is not one of"),
         (["--seed", "-1"], "-1"),
@@ -161,6 +162,33 @@ def test_bad_arguments_exit_with_2_and_say_what_is_known(change, message, csv):
     assert message in result.stderr
     assert "Traceback" not in result.output
     assert not result.stdout
+
+
+def test_an_unknown_learner_is_refused_with_the_nearest(csv):
+    result = run("fit", csv, "--estimator", "panel-dml", "--learner", "laso", *ROLES)
+    assert result.exit_code == 2
+    assert "Did you mean 'lasso'?" in result.stderr
+
+
+def test_invalid_iv_chooses_among_the_learners_that_are_named(tmp_path):
+    path = tmp_path / "instrument.csv"
+    data = ck.generators.invalid_iv(0, n=1000).blind()
+    data.frame.to_csv(path, index=False)
+    roles = ["--outcome", "y", "--treatment", "a", "--instrument", "z"]
+    covariates = ["--covariate", "l1", "--covariate", "l2"]
+    learners = ["--learner", "linear", "--learner", "lasso"]
+    given = ("fit", path, "--estimator", "invalid-iv", *learners, *roles, *covariates)
+    facts = json.loads(run(*given, "--json").stdout)
+    same = ck.InvalidIV(learners=["linear", "lasso"], random_state=0).fit(data).estimate()
+    assert facts["estimates"] == pytest.approx(same.estimates.tolist(), rel=1e-9)
+
+
+def test_a_kind_that_is_declared_is_the_kind_of_the_treatment(frame, tmp_path):
+    path = tmp_path / "arms.csv"
+    frame.assign(d=1 + 2 * (frame["d"] > 0)).to_csv(path, index=False)
+    named = run("fit", path, *FAST, *ROLES, "--kind", "binary", "--json")
+    assert json.loads(named.stdout)["contrast"] == ["3 vs 1"]
+    assert json.loads(run("fit", path, *FAST, *ROLES, "--json").stdout)["contrast"] != ["3 vs 1"]
 
 
 def test_bad_data_exit_with_2_and_the_code_of_the_problem(frame, tmp_path):

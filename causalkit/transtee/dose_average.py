@@ -14,6 +14,7 @@ from causalkit.transtee.actions import ActionCode
 from causalkit.transtee.crossfit import out_of_fold
 from causalkit.transtee.dose_density import DoseDensity
 from causalkit.transtee.dose_scores import MeanOutcomes, curve_at, mean_of_arm
+from causalkit.transtee.few_doses import warn_between
 from causalkit.transtee.fitting import Coded, Coding
 from causalkit.transtee.model import Asked
 from causalkit.transtee.points import Points, check_doses_vary, doses_seen, rows_and_doses
@@ -70,6 +71,7 @@ def dose_averages(
             part = mean_of_arm(coded.y, rows, mu=mu, propensity=chance, **shared)
         else:
             density = known[place]
+            warn_between(points.doses[at], doses_seen(coded, place), _of(code, place))
             with _naming(code, place):
                 part = curve_at(
                     points.doses[at],

@@ -29,6 +29,7 @@ from causalkit.transtee.covariates import (
 )
 from causalkit.transtee.device_rows import Store, make_store
 from causalkit.transtee.families import STANDARDISED, check_outcome
+from causalkit.transtee.few_doses import warn_of_arms_as_doses
 from causalkit.transtee.items import ItemScales, Library, library_of
 from causalkit.transtee.layout import Layout
 from causalkit.transtee.membership import groups_of, with_validation
@@ -113,9 +114,10 @@ class Coding:
 
 
 def coding_of(data: CausalData) -> Coding:
-    """Learn the coding from training data; warns of arms with few rows."""
+    """Learn the coding from training data; warns of arms with few rows, and of doses like arms."""
     actions = action_code(data)
     warn_of_few(actions, data)
+    warn_of_arms_as_doses(data)
     structured = [
         name
         for name, kind in zip(actions.columns, actions.kinds, strict=True)

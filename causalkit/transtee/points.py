@@ -8,6 +8,7 @@ import numpy as np
 from causalkit.errors import ArgumentError, IdentificationError
 from causalkit.nuisance import Folds
 from causalkit.transtee.actions import ActionArrays, ActionCode, action_frame, encode_actions
+from causalkit.transtee.few_doses import values_given
 from causalkit.transtee.fitting import Coded
 from causalkit.transtee.observations import observations
 from causalkit.typing import Bools, Floats, Ints
@@ -74,7 +75,7 @@ def points_of(code: ActionCode, coded: Coded, *, arm: Any, doses: Any, baseline:
     arm : level or None
         None: all.
     doses : array or None
-        Of every arm that takes one; None: quartiles of those seen in it.
+        Of every arm that takes one; None: quartiles of those seen in it, or all if they are few.
     baseline : action or None
 
     Raises
@@ -192,7 +193,9 @@ def _asked_doses(
             )
         return [float("nan")]
     if doses is None:
-        return list(np.unique(np.quantile(doses_seen(coded, place), QUARTILES)))
+        seen = doses_seen(coded, place)
+        given = values_given(seen)
+        return list(np.unique(np.quantile(seen, QUARTILES)) if given is None else given)
     try:
         at = np.asarray(doses, dtype=np.float64)
     except (TypeError, ValueError):

@@ -131,6 +131,7 @@ def test_missing_values_are_refused_in_training_and_after(arms):
     first = arms.roles.covariates[0]
     holes = arms.frame.assign(**{first: arms.frame[first].where(arms.frame.index != 5)})
     roles = {"outcome": "y", "treatment": "t", "covariates": list(arms.roles.covariates)}
+    roles["kinds"] = arms.roles.kinds
     some = ck.CausalData.from_frame(holes, **roles, missing="native")
     words = f"the release knows no missing values, and '{first}' is missing in row 5"
     with pytest.raises(ArgumentError, match=words):
@@ -143,13 +144,10 @@ def test_missing_values_are_refused_in_training_and_after(arms):
 
 
 def test_a_network_that_diverged_says_so(arms):
-    frame = arms.frame.assign(y=1e6 * arms.frame["y"])
-    large = ck.CausalData.from_frame(
-        frame, outcome="y", treatment="t", covariates=list(arms.roles.covariates)
-    )
+    large = arms.assign(y=1e6 * arms.frame["y"])
     with pytest.warns(CausalKitWarning, match="training diverged"):
         fit = ReleasedTransTEE(**FEW, recipe="news").fit(large)
-    assert np.isnan(fit.predict(large, treatment=frame["t"].iloc[0])).all()
+    assert np.isnan(fit.predict(large, treatment=arms.frame["t"].iloc[0])).all()
 
 
 def test_what_the_release_lacks_is_refused(arms, tmp_path):
@@ -172,6 +170,7 @@ def test_what_the_release_lacks_is_refused(arms, tmp_path):
         outcome="y",
         treatment="t",
         covariates=["kind"],
+        kinds=arms.roles.kinds,
     )
     with pytest.raises(ArgumentError, match="numbers only, and kind is something else"):
         ReleasedTransTEE(**FEW).fit(text)
