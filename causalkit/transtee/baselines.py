@@ -64,7 +64,7 @@ class BaselineEstimator(NetworkEstimator):
     n_layers: int = 3
     n_head_layers: int = 2
     dropout: float = 0.0
-    lr: float = 2e-3
+    lr: float | str | Sequence[float] = 2e-3
     weight_decay: float = 1e-2
     batch_size: int = 128
     max_epochs: int = 300

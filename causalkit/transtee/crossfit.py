@@ -5,9 +5,10 @@ import numpy as np
 from causalkit.errors import ArgumentError
 from causalkit.nuisance import FoldKeys, Folds, draw_folds, external_folds
 from causalkit.rng import seed_of
-from causalkit.transtee.fitting import Coded, Coding, fit_members
+from causalkit.transtee.fitting import Coded, Coding
 from causalkit.transtee.membership import drawn_with_arms, members_of
 from causalkit.transtee.model import Model
+from causalkit.transtee.rates import fit_ensembles
 from causalkit.transtee.settings import Settings
 from causalkit.transtee.split import deal_groups, strata_of_groups
 from causalkit.typing import Ints
@@ -54,13 +55,13 @@ def out_of_fold(
     KeyboardInterrupt
         If training was interrupted before every fold had a network.
     """
-    members, tests = [], []
+    ensembles, tests = [], []
     for fold, (train, test) in enumerate(folds.splits(0)):
         seed = seed_of(settings.seed, "fold network", fold)
         own = members_of(coded, 0, settings, seed, train)
-        members += own
+        ensembles.append(own)
         tests.append((own, test))
-    stacks = fit_members(coding, [coded], members, settings)
+    stacks = fit_ensembles(coding, [coded], ensembles, settings)
     found = []
     for own, test in tests:
         seeds = {member.seed for member in own}

@@ -61,7 +61,10 @@ class TransTEE(NetworkEstimator):
         Of a dose, for ``"ptr"``.
     adversary_steps : int, default 5
         Newton steps by which the treatment model is fitted anew for every batch.
-    lr, weight_decay, batch_size, max_epochs, patience : numbers
+    lr : float, sequence of float, or "auto", default 0.002
+        Learning rate. Of several, or of .001, .004 and .016 with ``"auto"``, the first network is
+        trained at each, and all at the one with the least validation loss.
+    weight_decay, batch_size, max_epochs, patience : numbers
         AdamW with 50 steps of warm-up and a cosine to zero; early stopping on the factual outcome
         loss of the validation rows, whose best weights are kept.
     validation_fraction : float, default 0.2
@@ -80,8 +83,8 @@ class TransTEE(NetworkEstimator):
     n_folds : int, default 2
         Of :meth:`estimate`, which trains anew.
     doses : sequence of float, optional
-        Where :meth:`estimate` finds mean outcomes along a dose; default quartiles. A study asks at
-        the doses of its truth.
+        Where :meth:`estimate` finds mean outcomes along a dose; default quartiles, or all values if
+        they are at most ten. A study asks at the doses of its truth.
     interval : {"ensemble", "conformal"}
         Of unit effects: spread over networks, or conformal intervals for Y(1) − Y(0).
     support : (low, high), optional
@@ -134,7 +137,7 @@ class TransTEE(NetworkEstimator):
         regularizer_weight: float = 0.5,
         density: str = "gaussian",
         adversary_steps: int = 5,
-        lr: float = 2e-3,
+        lr: float | str | Sequence[float] = 2e-3,
         weight_decay: float = 1e-2,
         batch_size: int = 128,
         max_epochs: int = 300,

@@ -22,10 +22,10 @@ from causalkit.transtee.fitting import (
     Coding,
     code_data,
     coding_of,
-    fit_members,
 )
 from causalkit.transtee.membership import members_of
 from causalkit.transtee.model import Model
+from causalkit.transtee.rates import fit_ensembles
 from causalkit.transtee.settings import Settings
 from causalkit.warn import collect_warnings, warn
 
@@ -47,18 +47,18 @@ def fit_together(estimators: Sequence[Any], datasets: Sequence[CausalData]) -> N
         _say(settings, coding, datasets[0])
         coded = [code_data(coding, data) for data in datasets]
         check_lengths(coding, coded)
-        members = [
-            member
+        ensembles = [
+            members_of(one, place, settings, seed, np.arange(one.n))
             for place, (one, seed) in enumerate(zip(coded, seeds, strict=True))
-            for member in members_of(one, place, settings, seed, np.arange(one.n))
         ]
         tell = teller(
             settings.progress, settings.label, unit="epoch", total=settings.plan.max_epochs
         )
         with deterministic_algorithms(settings.deterministic):
-            stacks = fit_members(
-                coding, coded, members, settings, tell=tell, checkpoint=settings.checkpoint
+            stacks = fit_ensembles(
+                coding, coded, ensembles, settings, tell=tell, checkpoint=settings.checkpoint
             )
+    n_together = sum(len(ensemble) for ensemble in ensembles)
     facts = record(seed=settings.seed, wall_s=time.perf_counter() - started)
     for place, (estimator, data) in enumerate(zip(estimators, datasets, strict=True)):
         own = [
@@ -79,7 +79,7 @@ def fit_together(estimators: Sequence[Any], datasets: Sequence[CausalData]) -> N
             digest=data.digest(),
             data=data,
         )
-        estimator.provenance_ = {**facts, "seed": seeds[place], "n_trained_together": len(members)}
+        estimator.provenance_ = {**facts, "seed": seeds[place], "n_trained_together": n_together}
         estimator.warnings_ = tuple(caught)
 
 

@@ -59,6 +59,7 @@ def put(
 def config_of(model: Model, settings: Settings) -> dict[str, Any]:
     """Arguments as the fit used them, with sizes where the user left them open."""
     shape, plan = model.stacks[0].network.shape, settings.plan
+    chosen = model.stacks[0].members[0].lr
     return {
         "outcome": settings.outcome,
         "d_model": shape.width,
@@ -70,7 +71,7 @@ def config_of(model: Model, settings: Settings) -> dict[str, Any]:
         "bottleneck": shape.bottleneck,
         "baseline": None if shape.baseline is None else shape.baseline.name,
         "regularizer": settings.regularizer,
-        "lr": plan.lr,
+        "lr": plan.lr if chosen is None else chosen,
         "weight_decay": plan.weight_decay,
         "batch_size": plan.batch_size,
         "max_epochs": plan.max_epochs,

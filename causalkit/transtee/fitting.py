@@ -167,13 +167,13 @@ def fit_members(
     tell: Callable[[str], None] | None = None,
     checkpoint: Path | None = None,
 ) -> list[Stack]:
-    """Train all members; those with parts of one size are trained together.
+    """Train all members; those with parts of one size, and one rate, are trained together.
 
     Returns
     -------
     list of Stack
-        One for each size, members in their order within it; after an interruption those that had
-        begun.
+        One for each size and rate, members in their order within it; after an interruption those
+        that had begun.
 
     Raises
     ------
@@ -182,13 +182,14 @@ def fit_members(
     """
     for one in data:
         check_outcome(settings.outcome, one.y)
-    sizes: dict[tuple[int, int], list[Member]] = {}
+    alike: dict[tuple[int, int, float | None], list[Member]] = {}
     for member in members:
-        sizes.setdefault((member.train.size, member.valid.size), []).append(member)
+        alike.setdefault((member.train.size, member.valid.size, member.lr), []).append(member)
     stacks = []
-    for number, group in enumerate(sizes.values()):
+    for number, ((*_, rate), group) in enumerate(alike.items()):
         where = None if checkpoint is None else checkpoint / f"stack{number}"
-        stacks.append(_fit_stack(coding, data, group, settings, tell=tell, checkpoint=where))
+        own = settings if rate is None else settings.at(rate)
+        stacks.append(_fit_stack(coding, data, group, own, tell=tell, checkpoint=where))
         if stacks[-1].partial:
             break
     begun = [member for stack in stacks for member in stack.members]

@@ -28,7 +28,7 @@ from causalkit.transtee.settings import Settings
 from causalkit.transtee.shapes import ActionShape, NetShape, TableShape
 from causalkit.transtee.stack import Member, Stack
 
-SCHEMA = 8
+SCHEMA = 9
 
 
 def save(estimator: Any, folder: Path) -> None:
@@ -135,7 +135,7 @@ def _stack_facts(stack: Stack) -> dict[str, Any]:
     return {
         "shape": asdict(stack.network.shape),
         "family": stack.network.family,
-        "members": [{"data": m.data, "seed": m.seed} for m in stack.members],
+        "members": [{"data": m.data, "seed": m.seed, "lr": m.lr} for m in stack.members],
         "history": [[epoch, a.tolist(), b.tolist()] for epoch, a, b in stack.history],
         "best_loss": stack.best_loss.tolist(),
         "best_epoch": stack.best_epoch.tolist(),
@@ -309,6 +309,7 @@ def _stack(
             m["seed"],
             tensors[f"{number}.{place}.train"].numpy(),
             tensors[f"{number}.{place}.valid"].numpy(),
+            m["lr"],
         )
         for place, m in enumerate(one["members"])
     )

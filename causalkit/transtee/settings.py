@@ -1,9 +1,11 @@
 """Checked arguments of TransTEE."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from causalkit.device import PRECISIONS, resolve_device
 from causalkit.errors import (
@@ -26,6 +28,7 @@ INTERVALS = ("ensemble", "conformal")
 _LARGE = ((50_000, 128), (5_000, 64))
 _LEAST = 32
 _AUTO = (_LEAST, *(wide for _, wide in _LARGE))
+_RATES = (1e-3, 4e-3, 1.6e-2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,7 @@ class Settings:
     regularizer_weight: float
     density: str
     adversary_steps: int
+    rates: tuple[float, ...]
     plan: Plan
     validation_fraction: float
     n_ensemble: int
@@ -91,6 +95,7 @@ class Settings:
                 f"d_model={odd[0]}{' (auto)' if width == 'auto' else ''} is not a multiple of "
                 f"n_heads={heads}; every head has d_model / n_heads channels."
             )
+        rates = _rates(e.lr)
         epochs = check_count("max_epochs", e.max_epochs, least=1)
         return cls(
             treatment=e.treatment,
@@ -107,8 +112,9 @@ class Settings:
             regularizer_weight=check_between("regularizer_weight", e.regularizer_weight, 0.0, 1e6),
             density=e.density,
             adversary_steps=check_count("adversary_steps", e.adversary_steps, least=1),
+            rates=rates,
             plan=Plan(
-                lr=check_between("lr", e.lr, 0.0, 10.0, start=False),
+                lr=rates[0],
                 weight_decay=check_between("weight_decay", e.weight_decay, 0.0, 10.0),
                 batch_size=check_count("batch_size", e.batch_size, least=2),
                 max_epochs=epochs,
@@ -142,6 +148,10 @@ class Settings:
         """Whether networks are compiled: on a GPU, and without dropout, which breaks the graph."""
         return self.compile and self.device.type != "cpu" and not self.dropout
 
+    def at(self, rate: float) -> "Settings":
+        """The same at one learning rate."""
+        return replace(self, rates=(rate,), plan=replace(self.plan, lr=rate))
+
     def net_shape(self, table: TableShape, actions: ActionShape, n: int) -> NetShape:
         """Sizes of the network for n rows; ``"auto"`` is 64 from 5,000 and 128 from 50,000 rows."""
         width = self.width
@@ -162,6 +172,20 @@ class Settings:
             normed_memory=self.regularizer is not None,
             own_sequence=self.covariate_encoder is not None,
         )
+
+
+def _rates(lr: Any) -> tuple[float, ...]:
+    """Learning rates to choose from, or the one."""
+    if isinstance(lr, str):
+        check_choice("lr", lr, ("auto",))
+        return _RATES
+    given = (lr,) if np.ndim(lr) == 0 else tuple(lr)
+    found = tuple(check_between("lr", rate, 0.0, 10.0, start=False) for rate in given)
+    if not found or len(set(found)) < len(found):
+        raise ArgumentError(
+            f'lr must be a number, several different ones to choose from, or "auto", got {lr!r}.'
+        )
+    return found
 
 
 def _support(support: Any) -> tuple[float, float] | None:

@@ -14,12 +14,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One network to train: on which data set, with which rows and seed."""
+    """One network to train: on which data set, with which rows and seed, and how fast.
+
+    ``lr`` is None where there is one learning rate for all.
+    """
 
     data: int
     seed: int
     train: Ints
     valid: Ints
+    lr: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,8 +38,8 @@ def test_networks_are_trained_by_deterministic_kernels_where_asked(monkeypatch, 
         seen.append(torch.are_deterministic_algorithms_enabled())
         return real(*arguments, **more)
 
-    real = fit_together.fit_members
-    monkeypatch.setattr(fit_together, "fit_members", spy)
+    real = fit_together.fit_ensembles
+    monkeypatch.setattr(fit_together, "fit_ensembles", spy)
     ck.TransTEE(**SHORT, deterministic=wanted).fit(arms_data())
     assert seen == [wanted]
     assert not torch.are_deterministic_algorithms_enabled()
