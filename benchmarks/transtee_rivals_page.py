@@ -12,7 +12,7 @@ TUNED_ON = 1000
 ENDS = (0.0005, 0.05)
 GRID = f"among rates of {ENDS[0]:g} to {ENDS[1]:g} and decays of 0.01 and 1"
 AT_END = " (an end of the grid)"
-OURS, TUNED, RELEASE = "TransTEE", "TransTEE, tuned", "ReleasedTransTEE"
+OURS, AUTO, RELEASE = "TransTEE", "TransTEE, lr=auto", "ReleasedTransTEE"
 MEASURES = {
     "dosage": ("root MISE", "DPE", "PE"),
     "news": ("AMSE, all", "AMSE, test", "root MISE"),
@@ -63,7 +63,7 @@ def column(draws: Draws, name: str, measure: str) -> np.ndarray:
 def names(draws: Draws) -> list[str]:
     """Of all networks that some draw has, ours and the release first."""
     found = dict.fromkeys(name for one in draws for name in one)
-    first = [name for name in (OURS, TUNED, RELEASE) if name in found]
+    first = [name for name in (OURS, AUTO, RELEASE) if name in found]
     return list(dict.fromkeys([*first, *found]))
 
 
@@ -99,7 +99,7 @@ def wins(part: str, draws: Draws) -> str:
     """In how many draws TransTEE has the smaller error, by rival and measure."""
     counts = []
     for name in names(draws):
-        if name in (OURS, TUNED, "no effect"):
+        if name in (OURS, AUTO, "no effect"):
             continue
         found = []
         for by in MEASURES[part]:
@@ -123,15 +123,16 @@ def verdict(part: str, draws: Draws, ours: str = OURS) -> str:
         return f"Goal ({goal}): not all of its rivals were run on all draws."
     missed, nearest = [], []
     for by in MEASURES[part]:
-        rest = [name for name in names(draws) if name not in (OURS, TUNED)]
+        rest = [name for name in names(draws) if name not in (OURS, AUTO)]
         others = {name: pairs(draws, name, by, ours) for name in rest}
         for name, most in rivals.items():
             own, theirs = others[name]
             if own.mean() > most * theirs.mean():
                 ratio = own.mean() / theirs.mean()
                 missed.append(f"by {by} beside {name}, {ratio:.2f} times its mean")
-        # A network that was run on some draws only is not compared with means over all of them.
-        all_there = {name: both for name, both in others.items() if both[0].size == len(draws)}
+        # A network that was run on some draws only is not compared with means over more of them.
+        shared = max(own.size for own, _ in others.values())
+        all_there = {name: both for name, both in others.items() if both[0].size == shared}
         gaps = {name: own - theirs for name, (own, theirs) in all_there.items()}
         name = max(gaps, key=lambda one: float(gaps[one].mean()))
         nearest.append(f"{by} {difference(*others[name])} beside {name}")
@@ -190,8 +191,8 @@ def page(kept: dict[str, Any]) -> str:
             continue
         lines += ["", f"## {part.capitalize()}", "", words, "", *table(part, draws)]
         lines += ["", wins(part, draws), "", verdict(part, draws)]
-        if having(draws, TUNED):
-            lines += ["", f"With {TUNED}: {verdict(part, having(draws, TUNED), TUNED)}"]
+        if having(draws, AUTO):
+            lines += ["", f'With `lr="auto"`: {verdict(part, having(draws, AUTO), AUTO)}']
         if part in RECIPES and having(draws, RELEASE):
             lines += ["", beside_release(part, draws)]
         if part in kept.get("tuned", {}):

@@ -183,7 +183,15 @@ class PixelMap(ClusterMap):
             outcome=self.result_.outcome,
         )
 
-    def report(self, path: Any, data: CausalData, *, target: Any = None, title: str = "") -> Path:
+    def report(
+        self,
+        path: Any,
+        data: CausalData,
+        *,
+        target: Any = None,
+        title: str = "",
+        rgb: Sequence[str] | None = None,
+    ) -> Path:
         """Write one HTML page for those who decide: effects, targeting, a map, and what is unknown.
 
         Parameters
@@ -195,6 +203,8 @@ class PixelMap(ClusterMap):
         target : CausalData, or xarray Dataset or DataArray of images, optional
             Places to map; default is those of the trial.
         title : str
+        rgb : sequence of one or three str, optional
+            Bands to show, as in :meth:`plot_clusters`.
 
         Returns
         -------
@@ -208,7 +218,7 @@ class PixelMap(ClusterMap):
         from causalkit.images.report import effect_report
 
         self._check_fitted()
-        page = effect_report(self, self._need_data(data), target=target, title=title)
+        page = effect_report(self, self._need_data(data), target=target, title=title, rgb=rgb)
         try:
             Path(path).write_text(page, encoding="utf-8")
         except OSError as error:

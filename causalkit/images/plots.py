@@ -9,7 +9,7 @@ import pandas as pd
 from causalkit.data.images import ImageStore
 from causalkit.errors import IdentificationError, check_count
 from causalkit.images.honest import Evaluation, honest_effect
-from causalkit.images.thumbnails import thumbnails
+from causalkit.images.thumbnails import bands_in_words, thumbnails
 from causalkit.inference.solve import solve_linear
 from causalkit.optional import require
 from causalkit.results import canvas
@@ -70,6 +70,7 @@ def plot_clusters(
             _tiles(cells, store, positions, rgb, label=_label(table.iloc[row]))
             keys.append(np.asarray(store.keys)[positions].tolist())
         frame["images"] = keys
+        canvas.below(figure, f"Images: {bands_in_words(store, rgb)}")
     ax = canvas.axes(figure.add_subplot(grid[:, tiles]), size=(3.4, 2.0), needed_by="plot_clusters")
     _bars(ax, frame, labelled=store is None)
     canvas.label(ax, x=f"Effect on {outcome}")

@@ -10,7 +10,7 @@ from causalkit.data import CausalData
 from causalkit.data.images import ImageStore
 from causalkit.errors import ArgumentError, check_choice
 from causalkit.images.inputs import bare_store, restricted
-from causalkit.images.thumbnails import thumbnails
+from causalkit.images.thumbnails import bands_in_words, thumbnails
 from causalkit.optional import require
 from causalkit.results import canvas
 from causalkit.typing import Floats
@@ -100,6 +100,7 @@ def plot_salience(
     figure.suptitle(
         f"Image: probability of {found.attrs['cluster']}", fontsize=canvas.BODY, x=0.01, ha="left"
     )
+    canvas.below(figure, f"Images: {bands_in_words(store, rgb)}")
     figure.plot_data = _peaks(heat, list(images), chances, dim)
     return figure  # type: ignore[no-any-return]  # matplotlib has no types here
 

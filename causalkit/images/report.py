@@ -1,5 +1,6 @@
 """What a trial with images found, on one page for those who decide."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,7 +36,14 @@ _CANNOT = (
 )
 
 
-def effect_report(fit: "PixelMap", data: CausalData, *, target: Any = None, title: str = "") -> str:
+def effect_report(
+    fit: "PixelMap",
+    data: CausalData,
+    *,
+    target: Any = None,
+    title: str = "",
+    rgb: Sequence[str] | None = None,
+) -> str:
     """Effects by cluster, whether targeting pays, what was looked at, a map, and what is not known.
 
     Parameters
@@ -47,6 +55,8 @@ def effect_report(fit: "PixelMap", data: CausalData, *, target: Any = None, titl
     target : CausalData, or xarray Dataset or DataArray of images, optional
         Places to map; default is those of the trial.
     title : str
+    rgb : sequence of str, optional
+        Bands to show.
 
     Returns
     -------
@@ -63,10 +73,10 @@ def effect_report(fit: "PixelMap", data: CausalData, *, target: Any = None, titl
         Text(_opening(average, fit, data)),
         *(Text(f"Before reading on: {doubt}") for doubt in reading.doubts),
         Heading("Effects by type of place"),
-        *_clusters(fit, data, reading),
+        *_clusters(fit, data, reading, rgb),
         Heading("Is it worth choosing places?"),
         *_targeting(reading),
-        *(_looked_at(fit, data, reading) if fit.n_clusters_ > 1 else []),
+        *(_looked_at(fit, data, reading, rgb) if fit.n_clusters_ > 1 else []),
         *_map(fit, data if target is None else target, reading, mine=target is None),
         Heading("What this cannot say"),
         *(Text(text) for text in _CANNOT),
@@ -110,7 +120,9 @@ def _types(fit: "PixelMap") -> str:
     return "No difference in effects by place was found: the model has one type, of all places."
 
 
-def _clusters(fit: "PixelMap", data: CausalData, reading: Reading) -> list[Section]:
+def _clusters(
+    fit: "PixelMap", data: CausalData, reading: Reading, rgb: Sequence[str] | None
+) -> list[Section]:
     table = fit.cluster_effects()
     told = pd.DataFrame(
         {
@@ -128,7 +140,7 @@ def _clusters(fit: "PixelMap", data: CausalData, reading: Reading) -> list[Secti
         "trained on; right even if the model that found the types is wrong."
     )
     pictures = f"Effects, and the images that are most typical of a type.{reading.caveat}"
-    return [Table(told, caption), Figure(fit.plot_clusters(data), pictures)]
+    return [Table(told, caption), Figure(fit.plot_clusters(data, rgb=rgb), pictures)]
 
 
 def _targeting(reading: Reading) -> list[Section]:
@@ -155,7 +167,9 @@ def _targeting(reading: Reading) -> list[Section]:
     return [Text(about), Figure(rate.plot(), caption)]
 
 
-def _looked_at(fit: "PixelMap", data: CausalData, reading: Reading) -> list[Section]:
+def _looked_at(
+    fit: "PixelMap", data: CausalData, reading: Reading, rgb: Sequence[str] | None
+) -> list[Section]:
     found = fit.evaluation_
     key = data.roles.image_key
     rows = found.rows[np.argsort(-found.types[:, -1], kind="stable")]
@@ -165,7 +179,7 @@ def _looked_at(fit: "PixelMap", data: CausalData, reading: Reading) -> list[Sect
     return [
         Heading("What the model looks at"),
         Figure(
-            plot_salience(seen, data, images=shown),
+            plot_salience(seen, data, images=shown, rgb=rgb),
             f"Three places most probably of {seen.attrs['cluster']} and three least probably, and "
             f"the pixels to which that probability is sensitive.{reading.caveat}",
         ),

@@ -44,6 +44,12 @@ def thumbnails(store: ImageStore, positions: Ints, *, rgb: Sequence[str] | None 
     return found[:, 0] if len(chosen) == 1 else np.moveaxis(found, 1, -1)
 
 
+def bands_in_words(store: ImageStore, rgb: Sequence[str] | None = None) -> str:
+    """Which bands :func:`thumbnails` shows, for a caption."""
+    names = [store.bands[place] for place in _bands(store, rgb)]
+    return f"band {names[0]}" if len(names) == 1 else f"{', '.join(names)} as red, green, blue"
+
+
 def _bands(store: ImageStore, rgb: Sequence[str] | None) -> list[int]:
     known = store.bands
     if rgb is None:

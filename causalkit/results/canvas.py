@@ -14,6 +14,7 @@ from causalkit.typing import Floats
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 # Okabe & Ito (2008): distinct under the common colour-vision deficiencies, and in grey.
 BLUE, VERMILION, GREEN = "#0072B2", "#D55E00", "#009E73"
@@ -111,6 +112,11 @@ def head(ax: "Axes", *, title: str, legend: bool) -> None:
     if title:
         text: dict[str, Any] = {"fontsize": BODY + 1, "color": INK, "fontweight": "bold"}
         ax.set_title(literal(title), loc="left", pad=6 + 17 * rows, **text)
+
+
+def below(figure: "Figure", text: str) -> None:
+    """A small line of explanation under everything else, flush left."""
+    figure.supxlabel(literal(text), x=0.01, ha="left", fontsize=SMALL, color=GREY)
 
 
 def finish(ax: "Axes", frame: pd.DataFrame) -> "Axes":

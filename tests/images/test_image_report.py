@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import causalkit as ck
-from causalkit.errors import StorageError
+from causalkit.errors import ArgumentError, StorageError
 
 
 class Words(HTMLParser):
@@ -52,6 +52,11 @@ def test_it_shows_clusters_targeting_pixels_and_a_map_and_says_what_it_cannot(pa
         assert words in page.text
     share = np.mean(motif_fit.evaluation_.assigned == 0)
     assert f"{share:.0%}" in page.text
+
+
+def test_bands_to_show_reach_every_picture_of_images(motif_fit, motif_rct, tmp_path):
+    with pytest.raises(ArgumentError, match="rgb must name one or three of the bands"):
+        motif_fit.report(tmp_path / "report.html", motif_rct.blind(), rgb="swir")
 
 
 def test_a_page_that_cannot_be_written_is_named(motif_fit, motif_rct, tmp_path):

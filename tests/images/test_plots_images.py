@@ -10,7 +10,7 @@ from causalkit.data.images import ImageStore
 from causalkit.errors import ArgumentError, ArgumentTypeError, ExtrapolationWarning
 from causalkit.images import plot_salience
 from causalkit.images.plots_maps import plot_transport
-from causalkit.images.thumbnails import thumbnails
+from causalkit.images.thumbnails import bands_in_words, thumbnails
 
 pytestmark = pytest.mark.usefixtures("close_figures")
 
@@ -41,6 +41,13 @@ def test_bands_become_colours_stretched_alike_over_the_images():
         thumbnails(store, np.array([0]), rgb=("B9", "B3", "B2"))
 
 
+def test_a_caption_names_the_bands_that_are_shown():
+    store = store_of(np.zeros((1, 4, 2, 2)), ["B1", "B2", "B3", "B4"])
+    assert bands_in_words(store) == "B1, B2, B3 as red, green, blue"
+    assert bands_in_words(store, ("B4", "B3", "B2")) == "B4, B3, B2 as red, green, blue"
+    assert bands_in_words(store, "B2") == "band B2"
+
+
 def test_of_a_sequence_the_last_frame_is_shown():
     pixels = np.random.default_rng(0).normal(size=(2, 3, 1, 4, 4))
     last = store_of(pixels[:, -1], ["v"])
@@ -65,6 +72,7 @@ def test_clusters_are_shown_by_their_most_typical_evaluation_images(motif_rct, m
     segments = bars.collections[0].get_segments()
     np.testing.assert_allclose([s[0, 0] for s in segments], frame["conf_low"])
     assert bars.get_xlabel() == "Effect on y"
+    assert figure.get_supxlabel() == "Images: b1, b2, b3 as red, green, blue"
 
 
 def test_clusters_without_images_are_bars_and_other_data_are_refused(motif_fit):
@@ -113,6 +121,7 @@ def test_salience_is_laid_over_the_images_asked_for(motif_rct, motif_fit):
     figure = plot_salience(found, motif_rct, images=[20, 3])
     frame = figure.plot_data
     assert frame["place"].tolist() == [20, 3]
+    assert figure.get_supxlabel() == "Images: b1, b2, b3 as red, green, blue"
     size = found["magnitude"].sel(place=20).values
     assert size[frame["peak_y"][0], frame["peak_x"][0]] == size.max()
     layers = [ax.images for ax in figure.axes if len(ax.images) == 2]
