@@ -95,13 +95,15 @@ def _dataset(
 
 
 def dose_grid(
-    model: Model, arm: Any, grid: Any, others: Mapping[str, Any] | None = None
+    model: Model, asked: Asked, arm: Any, grid: Any, others: Mapping[str, Any] | None = None
 ) -> tuple[Floats, list[ActionArrays]]:
     """Doses and the actions that they are, for the arm asked about; warns beyond its range.
 
     Parameters
     ----------
     model : Model
+    asked : Asked
+        Whose library has the item that is held, of a structured treatment.
     arm : level, column or None
     grid : int or array
     others : mapping of column to value, optional
@@ -125,7 +127,8 @@ def dose_grid(
     if others is None:
         every = at_doses(code, arm, doses)
     else:
-        every = encode_actions(code, action_frame(code, {**others, arm: doses}, doses.size))
+        held = encode_actions(code, action_frame(code, {**others, arm: doses}, doses.size))
+        every = model.with_items(held, asked)
     model.warn_outside(every)
     return doses, [every.rows(slice(k, k + 1)) for k in range(doses.size)]
 
@@ -140,7 +143,7 @@ def _one_of_several(code: ActionCode, arm: Any, others: Mapping[str, Any] | None
     """
     kinds = dict(zip(code.columns, code.kinds, strict=True))
     dosed = [name for name, kind in kinds.items() if kind in AMOUNT]
-    if code.kind != "several" or not dosed:
+    if len(code.columns) == 1 or not dosed:
         raise ArgumentError(
             f"the treatment is {code.kind} and has no dose to vary; use predict(data, "
             "treatment=...)."
@@ -215,7 +218,7 @@ def dose_response(
     ``std_error`` is from its spread over them, ``conf_low`` and ``conf_high`` hold at each dose,
     ``band_low`` and ``band_high`` for the whole curve at once.
     """
-    doses, actions = dose_grid(model, arm, grid, others)
+    doses, actions = dose_grid(model, asked, arm, grid, others)
     ends = model.doses[arm_name(model, arm, others)]
     total, seen = np.zeros((model.n_members, len(doses))), 0
     share = None if asked.weight is None else asked.weight / asked.weight.mean()

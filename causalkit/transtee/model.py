@@ -1,7 +1,7 @@
 """A fitted TransTEE: its coding, its networks, and what they say of rows and actions."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -162,12 +162,15 @@ class Model:
         code = self.coding.actions
         if asked.data is not None:
             treatment = by_row(asked.data, treatment)
-        made = encode_actions(code, action_frame(code, treatment, asked.n))
-        if made.items is not None and asked.library is not None:
-            items = asked.library.codes(made.items, self.coding.item_column)
-            made = ActionArrays(made.arms, made.doses, made.active, items)
+        made = self.with_items(encode_actions(code, action_frame(code, treatment, asked.n)), asked)
         self.warn_outside(made)
         return made
+
+    def with_items(self, action: ActionArrays, asked: Asked) -> ActionArrays:
+        """Actions whose items, if they have any, are places in the library of the rows asked."""
+        if action.items is None or asked.library is None:
+            return action
+        return replace(action, items=asked.library.codes(action.items, self.coding.item_column))
 
     def warn_outside(self, action: ActionArrays) -> None:
         """Warn where doses lie outside of the training range."""

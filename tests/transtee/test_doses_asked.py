@@ -9,7 +9,7 @@ import pytest
 from transtee_designs import SMALL
 
 import causalkit as ck
-from causalkit.errors import ExtrapolationWarning
+from causalkit.errors import ArgumentError, ExtrapolationWarning
 from causalkit.transtee.best_actions import best_action
 
 
@@ -46,6 +46,39 @@ def test_without_a_support_the_range_is_that_of_the_data(middling):
     assert fit.model_.doses["t"] == pytest.approx((doses.min(), doses.max()))
     with pytest.warns(ExtrapolationWarning):
         fit.predict(middling, treatment=0.95)
+
+
+@pytest.mark.parametrize("columns", [("drug", "mg"), ("mg", "drug")])
+def test_a_dose_beside_an_item_has_a_curve_for_every_item(columns):
+    """New items too: what a table of their features says is all that is asked of them."""
+    rng = np.random.default_rng(0)
+    items = pd.DataFrame({"drug": list("abcd"), "f": [0.0, 1.0, 2.0, 3.0]})
+    frame = pd.DataFrame({"x": rng.standard_normal(200), "drug": rng.choice(list("abcd"), 200)})
+    frame["mg"] = rng.uniform(size=200)
+    frame["y"] = frame["x"] + frame["mg"] * items.set_index("drug")["f"].loc[frame["drug"]].values
+    kinds = {"drug": "structured", "mg": "dose"}
+    data = ck.CausalData.from_frame(
+        frame,
+        outcome="y",
+        treatment=list(columns),
+        covariates="x",
+        kinds=[kinds[name] for name in columns],
+        tables={"drug_vectors": items},
+    )
+    fit = ck.TransTEE(**(SMALL | {"max_epochs": 60, "lr": 0.01})).fit(data)
+    rises = []
+    for item in "ad":
+        curve = fit.dose_response(data, arm="mg", others={"drug": item}, grid=[0.1, 0.9])
+        each = fit.predict(data, treatment=[{"drug": item, "mg": dose} for dose in (0.1, 0.9)])
+        np.testing.assert_allclose(curve["individual"], each, atol=1e-5)
+        rises.append(float(np.diff(curve["adrf"])[0]))
+    assert rises[1] - rises[0] == pytest.approx(0.8 * 3.0, rel=0.2)
+    new = items.assign(drug=list("efgh"), f=[3.0, 2.0, 1.0, 0.0])
+    other = data.like(frame[["x"]], tables={"drug_vectors": new})
+    again = fit.dose_response(other, arm="mg", others={"drug": "e"}, grid=[0.1, 0.9])
+    np.testing.assert_allclose(again["adrf"], curve["adrf"], atol=1e-5)
+    with pytest.raises(ArgumentError, match="arm='drug' is none; name one of 'mg'"):
+        fit.dose_response(data, arm="drug", others={"mg": 0.5})
 
 
 class Peaks:
