@@ -17,13 +17,12 @@ from causalkit.transtee.covariates import Covariates
 from causalkit.transtee.fitting import Coded
 from causalkit.transtee.flat_features import flat_features, means_of
 from causalkit.transtee.model import Asked, Model
+from causalkit.transtee.propensities import least_chances
 from causalkit.typing import Floats, Ints
 from causalkit.warn import warn
 
 if TYPE_CHECKING:
     import xarray as xr
-
-CLIP = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +54,11 @@ class Calibration:
             return np.full(asked.n, float(self.unit))
         return asked.weight
 
+    def bounded(self, chances: Floats, arm: int) -> Floats:
+        """Propensities of an arm, the smallest raised to the least that count."""
+        least = least_chances(self.arm, self.propensity.shape[1], self.weight)
+        return np.clip(chances, least[arm], 1.0)
+
 
 def half_widths(calibration: Calibration, arm: int, weight: Floats, *, level: float) -> Floats:
     """Half-width of the interval of Y(arm) for every row asked about.
@@ -78,7 +82,7 @@ def half_widths(calibration: Calibration, arm: int, weight: Floats, *, level: fl
         raise ArgumentError(f"no held-out row received arm {arm}; raise validation_fraction.")
     order = np.argsort(calibration.residual[mine])
     residual = calibration.residual[mine][order]
-    own = calibration.weight[mine] / np.clip(calibration.propensity[mine, arm], CLIP, 1.0)
+    own = calibration.weight[mine] / calibration.bounded(calibration.propensity[mine, arm], arm)
     reached = np.cumsum(own[order])
     wanted = level * (reached[-1] + weight)
     place = np.searchsorted(reached, wanted - 1e-12 * wanted)
@@ -102,7 +106,7 @@ def widths_by_row(
     found = np.empty(arms.size)
     for arm in np.unique(arms):
         rows = arms == arm
-        own = weight[rows] / np.clip(propensity[rows, arm], CLIP, 1.0)
+        own = weight[rows] / calibration.bounded(propensity[rows, arm], arm)
         found[rows] = half_widths(calibration, int(arm), own, level=level)
     return found
 

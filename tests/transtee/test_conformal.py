@@ -114,6 +114,25 @@ def test_a_half_width_covers_as_often_as_ranks_say():
     assert abs(np.mean(held) - share) < 3.0 * np.sqrt(share * (1.0 - share) / n_draws)
 
 
+def test_an_arm_that_few_receive_is_weighted_by_who_receives_it():
+    """Half of all rows get arm 1 ten times as rarely, and their residuals are three times as wide.
+
+    With propensities raised to .01 all would weigh alike, and the width hold 61 %.
+    """
+    rng = np.random.default_rng(0)
+    wide = np.repeat([1.0, 3.0], 20_000)
+    chance = np.where(wide > 1.0, 0.001, 0.01)
+    held = []
+    for _ in range(100):
+        arm = (rng.random(wide.size) < chance).astype(np.int64)
+        residual = np.abs(wide * rng.standard_normal(wide.size))
+        chances = np.column_stack([1.0 - chance, chance])
+        seen = Calibration(residual, arm, chances, np.ones(wide.size), np.ones(()))
+        half = half_widths(seen, 1, 1.0 / chance, level=0.8)
+        held.append(np.mean(np.abs(wide * rng.standard_normal(wide.size)) <= half))
+    assert abs(np.mean(held) - 0.8) < 0.02
+
+
 def randomised(seed, n=600):
     """Both outcomes of every row, whose noises are opposite; arms by a coin."""
     rng = np.random.default_rng(seed)
