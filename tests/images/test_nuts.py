@@ -140,6 +140,21 @@ def test_a_short_run_of_the_sampler_agrees_with_the_full_rank_gaussian():
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::causalkit.errors.CausalKitWarning")
+def test_both_take_the_levels_of_blocks_out_of_the_outcome():
+    """Levels of 0 to 12 by block, and no wider posterior for it than without them."""
+    plain = generators.embedding_rct(seed=0, n=500, sigma=0.7).blind()
+    block = np.random.default_rng(1).integers(0, 5, len(plain))
+    levels = plain.assign(block=block, y=plain.frame["y"] + 3.0 * block).with_roles(strata="block")
+    full, sampled, _ = both(levels, n_chains=2, n_tune=150, n_draws=200)
+    agree(full, sampled, apart=0.3, least=0.8, most=1.25)
+    without = EmbeddingEffectClusters(
+        likelihood="normal", split=(0.8, 0.1, 0.1), random_state=0
+    ).fit(plain)
+    np.testing.assert_allclose(sampled.std(axis=0), effects(without).std(axis=0), rtol=0.25)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::causalkit.errors.CausalKitWarning")
 def test_sampling_and_the_full_rank_gaussian_agree():
     """Tolerances of the specification: means within half a deviation, deviations within 40 %."""
     full, sampled, fit = both(generators.embedding_rct(seed=0, n=1000).blind())
