@@ -257,11 +257,20 @@ class Study:
         title = f"{self.name}: value (Monte-Carlo error)"
         return printed(wide, form, title=title)  # type: ignore[arg-type]  # checked there
 
-    def to_xarray(self, **options: Any) -> "xr.Dataset":
+    def to_xarray(
+        self,
+        *,
+        measures: Sequence[str] | None = None,
+        by: Sequence[str] | None = None,
+        reference: str | None = None,
+        analysis: str = "complete",
+    ) -> "xr.Dataset":
         """Summary as a Dataset: parameters, estimator, estimand and measure are dimensions."""
         from causalkit.study.summary import to_xarray
 
-        return to_xarray(self.summarise(**options))
+        return to_xarray(
+            self.summarise(measures=measures, by=by, reference=reference, analysis=analysis)
+        )
 
     def status(self) -> "pd.DataFrame":
         """Replications run and failed, and why no more are, by cell and estimator."""
@@ -269,18 +278,25 @@ class Study:
 
         return stopping_table(self.results())
 
-    def compare(self, reference: str | Path | None = None, **options: Any) -> "Comparison":
+    def compare(
+        self,
+        reference: str | Path | None = None,
+        *,
+        labels: Mapping[str, str] | None = None,
+        alpha: float = 0.01,
+    ) -> "Comparison":
         """Compare with a published table; see :func:`causalkit.study.published.compare`."""
         from causalkit.study.published import compare, read_reference
 
         source = reference or self.reference
         if not source:
             raise ArgumentError("name the published table: compare(reference=...).")
-        return compare(
-            self.results(), read_reference(config.beside(source, self.folder)), **options
-        )
+        published = read_reference(config.beside(source, self.folder))
+        return compare(self.results(), published, labels=labels, alpha=alpha)
 
-    def replay(self, cell: Any, rep: int, estimator: str | None = None, **options: Any) -> "Replay":
+    def replay(
+        self, cell: Any, rep: int, estimator: str | None = None, *, debug: bool = False
+    ) -> "Replay":
         """Data of one replication, and one estimator run on them in the foreground.
 
         Parameters
@@ -290,12 +306,12 @@ class Study:
         rep : int
         estimator : str, optional
             Label.
-        debug : bool, keyword
+        debug : bool
             Open the debugger where the estimator fails.
         """
         from causalkit.study.replay import replay
 
-        return replay(self, cell, rep, estimator, **options)
+        return replay(self, cell, rep, estimator, debug=debug)
 
     def report(self, path: str | Path | None = None) -> str:
         """Report of the study as one HTML file; see :func:`causalkit.study.report.study_report`."""

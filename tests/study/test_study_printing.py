@@ -60,6 +60,8 @@ def test_long_tables_have_forms_too(study):
     table = pd.read_csv(io.StringIO(CliRunner().invoke(main, ask).output))
     expected = study.summarise(measures=["bias"], by=["n"])
     assert table["value"].to_list() == pytest.approx(expected["value"].to_list(), rel=1e-12)
+    cube = study.to_xarray(measures=["bias"], by=["n"])
+    assert cube["value"].values.ravel() == pytest.approx(expected["value"].to_numpy(), rel=1e-12)
 
 
 def test_what_is_missing_is_blank_and_an_unknown_form_refused():
