@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import pandas as pd
@@ -23,6 +24,7 @@ from causalkit.typing import Learner
 _WEIGHTED = "Partially linear: where effects vary, a variance-weighted mean of them."
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class DoubleML(Peer):
     """Base of the DoubleML adapters.
 
@@ -53,26 +55,14 @@ class DoubleML(Peer):
         roles=("outcome", "treatment", "covariates"), weight_kinds=(), max_treatments=1
     )
 
-    def __init__(
-        self,
-        *,
-        learner: str | Learner = "lasso",
-        outcome_learner: str | Learner | None = None,
-        treatment_learner: str | Learner | None = None,
-        n_folds: int = 5,
-        n_rep: int = 1,
-        score: str | None = None,
-        options: Mapping[str, Any] | None = None,
-        random_state: RandomState = None,
-    ) -> None:
-        self.learner = learner
-        self.outcome_learner = outcome_learner
-        self.treatment_learner = treatment_learner
-        self.n_folds = n_folds
-        self.n_rep = n_rep
-        self.score = score
-        self.options = options
-        self.random_state = random_state
+    learner: str | Learner = "lasso"
+    outcome_learner: str | Learner | None = None
+    treatment_learner: str | Learner | None = None
+    n_folds: int = 5
+    n_rep: int = 1
+    score: str | None = None
+    options: Mapping[str, Any] | None = None
+    random_state: RandomState = None
 
     @abstractmethod
     def _build(self, package: Any, data: CausalData, arguments: dict[str, Any]) -> Any:
@@ -133,6 +123,7 @@ class DoubleMLPLR(DoubleML):
         )
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class DoubleMLPLIV(DoubleML):
     """:class:`doubleml.DoubleMLPLIV`: partially linear with instruments.
 
@@ -154,30 +145,7 @@ class DoubleMLPLIV(DoubleML):
         max_treatments=1,
     )
 
-    def __init__(
-        self,
-        *,
-        learner: str | Learner = "lasso",
-        outcome_learner: str | Learner | None = None,
-        treatment_learner: str | Learner | None = None,
-        instrument_learner: str | Learner | None = None,
-        n_folds: int = 5,
-        n_rep: int = 1,
-        score: str | None = None,
-        options: Mapping[str, Any] | None = None,
-        random_state: RandomState = None,
-    ) -> None:
-        super().__init__(
-            learner=learner,
-            outcome_learner=outcome_learner,
-            treatment_learner=treatment_learner,
-            n_folds=n_folds,
-            n_rep=n_rep,
-            score=score,
-            options=options,
-            random_state=random_state,
-        )
-        self.instrument_learner = instrument_learner
+    instrument_learner: str | Learner | None = None
 
     def _build(self, package: Any, data: CausalData, arguments: dict[str, Any]) -> Any:
         return package.DoubleMLPLIV(
@@ -223,6 +191,7 @@ class DoubleMLIRM(DoubleML):
         return {"estimand": "att" if self.score == "ATTE" else "ate"}
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class DoubleMLPLPR(DoubleML):
     """:class:`doubleml.plm.DoubleMLPLPR`: partially linear static panel with unit effects.
 
@@ -248,30 +217,7 @@ class DoubleMLPLPR(DoubleML):
         max_treatments=1,
     )
 
-    def __init__(
-        self,
-        *,
-        approach: str = "fd_exact",
-        learner: str | Learner = "lasso",
-        outcome_learner: str | Learner | None = None,
-        treatment_learner: str | Learner | None = None,
-        n_folds: int = 5,
-        n_rep: int = 1,
-        score: str | None = None,
-        options: Mapping[str, Any] | None = None,
-        random_state: RandomState = None,
-    ) -> None:
-        super().__init__(
-            learner=learner,
-            outcome_learner=outcome_learner,
-            treatment_learner=treatment_learner,
-            n_folds=n_folds,
-            n_rep=n_rep,
-            score=score,
-            options=options,
-            random_state=random_state,
-        )
-        self.approach = approach
+    approach: str = "fd_exact"
 
     def _build(self, package: Any, data: CausalData, arguments: dict[str, Any]) -> Any:
         known = ("fd_exact", "cre_general", "cre_normal", "wg_approx")

@@ -1,6 +1,7 @@
 """EconML's estimators with causalkit's data and results, so that studies can hold them."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,6 +21,7 @@ _HOMOGENEOUS = (
 )
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class EconML(Peer):
     """Base of the EconML adapters.
 
@@ -50,24 +52,13 @@ class EconML(Peer):
         roles=("outcome", "treatment", "covariates"), weight_kinds=(), max_treatments=1
     )
 
-    def __init__(
-        self,
-        *,
-        learner: str | Learner = "auto",
-        outcome_learner: str | Learner | None = None,
-        treatment_learner: str | Learner | None = None,
-        n_folds: int = 2,
-        n_rep: int = 1,
-        options: Mapping[str, Any] | None = None,
-        random_state: RandomState = None,
-    ) -> None:
-        self.learner = learner
-        self.outcome_learner = outcome_learner
-        self.treatment_learner = treatment_learner
-        self.n_folds = n_folds
-        self.n_rep = n_rep
-        self.options = options
-        self.random_state = random_state
+    learner: str | Learner = "auto"
+    outcome_learner: str | Learner | None = None
+    treatment_learner: str | Learner | None = None
+    n_folds: int = 2
+    n_rep: int = 1
+    options: Mapping[str, Any] | None = None
+    random_state: RandomState = None
 
     def _made(self, place: str, name: str, seed: int, **arguments: Any) -> Any:
         """Object of an EconML class."""
@@ -215,6 +206,7 @@ class EconMLDRLearner(EconML):
         return self._reported(data, model, _population(model, x), "doubly robust scores")
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class EconMLDRIV(EconML):
     """:class:`econml.iv.dr.LinearDRIV`: doubly robust scores with one instrument.
 
@@ -236,28 +228,7 @@ class EconMLDRIV(EconML):
         max_treatments=1,
     )
 
-    def __init__(
-        self,
-        *,
-        learner: str | Learner = "auto",
-        outcome_learner: str | Learner | None = None,
-        treatment_learner: str | Learner | None = None,
-        instrument_learner: str | Learner | None = None,
-        n_folds: int = 2,
-        n_rep: int = 1,
-        options: Mapping[str, Any] | None = None,
-        random_state: RandomState = None,
-    ) -> None:
-        super().__init__(
-            learner=learner,
-            outcome_learner=outcome_learner,
-            treatment_learner=treatment_learner,
-            n_folds=n_folds,
-            n_rep=n_rep,
-            options=options,
-            random_state=random_state,
-        )
-        self.instrument_learner = instrument_learner
+    instrument_learner: str | Learner | None = None
 
     def _run(self, data: CausalData, seed: int) -> PeerFit:
         z = data.matrix("instruments")
