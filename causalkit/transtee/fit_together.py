@@ -1,6 +1,5 @@
 """Fit one or many TransTEE estimators in common stacks."""
 
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +9,6 @@ from causalkit.data import CausalData
 from causalkit.device import deterministic_algorithms
 from causalkit.errors import ArgumentError, CausalKitWarning
 from causalkit.progress import teller
-from causalkit.provenance import record
 from causalkit.rng import as_seed
 from causalkit.transtee.actions import CATEGORICAL
 from causalkit.transtee.alike import check_data, check_estimators, check_lengths
@@ -34,7 +32,6 @@ FEW_ROWS = 50
 
 def fit_together(estimators: Sequence[Any], datasets: Sequence[CausalData]) -> None:
     """Train all estimators and put what they learned on them."""
-    started = time.perf_counter()
     check_estimators(estimators)
     seeds = [as_seed(estimator.random_state) for estimator in estimators]
     settings = Settings.of(estimators[0], seed=seeds[0])
@@ -58,8 +55,6 @@ def fit_together(estimators: Sequence[Any], datasets: Sequence[CausalData]) -> N
             stacks = fit_ensembles(
                 coding, coded, ensembles, settings, tell=tell, checkpoint=settings.checkpoint
             )
-    n_together = sum(len(ensemble) for ensemble in ensembles)
-    facts = record(seed=settings.seed, wall_s=time.perf_counter() - started)
     for place, (estimator, data) in enumerate(zip(estimators, datasets, strict=True)):
         own = [
             stack.kept(chosen)
@@ -79,7 +74,6 @@ def fit_together(estimators: Sequence[Any], datasets: Sequence[CausalData]) -> N
             digest=data.digest(),
             data=data,
         )
-        estimator.provenance_ = {**facts, "seed": seeds[place], "n_trained_together": n_together}
         estimator.warnings_ = tuple(caught)
 
 

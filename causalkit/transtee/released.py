@@ -1,6 +1,5 @@
 """TransTEE as it was released, to compare with."""
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -11,7 +10,6 @@ import pandas as pd
 from causalkit.data import CausalData, Requires
 from causalkit.errors import ArgumentError, CausalKitWarning, check_choice, check_count
 from causalkit.progress import teller
-from causalkit.provenance import record
 from causalkit.results import EffectResult
 from causalkit.rng import RandomState, as_seed, seed_of
 from causalkit.transtee.actions import ActionArrays
@@ -200,14 +198,13 @@ class ReleasedTransTEE(NetworkEstimator):
     def _train_alone(self, data: CausalData) -> None:
         from causalkit.transtee.released_training import inputs_of, train
 
-        started = time.perf_counter()
         check_choice("recipe", self.recipe, RECIPES)
         recipe = RECIPES[self.recipe]
         epochs = recipe.epochs
         if self.max_epochs is not None:
             epochs = min(epochs, check_count("max_epochs", self.max_epochs, least=1))
         seed = as_seed(self.random_state)
-        with collect_warnings() as caught:
+        with collect_warnings():
             coding = coding_of(data)
             coded = code_data(coding, data)
             check_data(self.recipe, coding, coded.covariates.numeric, coded.y)
@@ -239,8 +236,6 @@ class ReleasedTransTEE(NetworkEstimator):
             digest=data.digest(),
             data=data,
         )
-        self.provenance_ = record(seed=seed, wall_s=time.perf_counter() - started)
-        self.warnings_ = tuple(caught)
 
     def _spread(self) -> Spread:
         return NO_SPREAD
