@@ -11,6 +11,7 @@ from causalkit.transtee.model import Model
 from causalkit.transtee.rates import fit_ensembles
 from causalkit.transtee.settings import Settings
 from causalkit.transtee.split import deal_groups, strata_of_groups
+from causalkit.transtee.stack import stacks_of
 from causalkit.typing import Ints
 
 
@@ -55,22 +56,12 @@ def out_of_fold(
     KeyboardInterrupt
         If training was interrupted before every fold had a network.
     """
-    ensembles, tests = [], []
+    parts = []
     for fold, (train, test) in enumerate(folds.splits(0)):
         seed = seed_of(settings.seed, "fold network", fold)
-        own = members_of(coded, 0, settings, seed, train)
-        ensembles.append(own)
-        tests.append((own, test))
-    stacks = fit_ensembles(coding, [coded], ensembles, settings)
-    found = []
-    for own, test in tests:
-        seeds = {member.seed for member in own}
-        parts = tuple(
-            stack.kept(places)
-            for stack in stacks
-            if (places := [k for k, m in enumerate(stack.members) if m.seed in seeds])
-        )
-        if not parts:
-            raise KeyboardInterrupt
-        found.append((Model(coding, parts, {}), test))
+        parts.append((members_of(coded, 0, settings, seed, train), test))
+    stacks = fit_ensembles(coding, [coded], [own for own, _ in parts], settings)
+    found = [(Model(coding, stacks_of(own, stacks), {}), test) for own, test in parts]
+    if not all(model.stacks for model, _ in found):
+        raise KeyboardInterrupt
     return found

@@ -25,6 +25,7 @@ from causalkit.transtee.membership import members_of
 from causalkit.transtee.model import Model
 from causalkit.transtee.rates import fit_ensembles
 from causalkit.transtee.settings import Settings
+from causalkit.transtee.stack import stacks_of
 from causalkit.warn import collect_warnings, warn
 
 FEW_ROWS = 50
@@ -56,12 +57,8 @@ def fit_together(estimators: Sequence[Any], datasets: Sequence[CausalData]) -> N
                 coding, coded, ensembles, settings, tell=tell, checkpoint=settings.checkpoint
             )
     for place, (estimator, data) in enumerate(zip(estimators, datasets, strict=True)):
-        own = [
-            stack.kept(chosen)
-            for stack in stacks
-            if (chosen := [k for k, m in enumerate(stack.members) if m.data == place])
-        ]
-        model = Model(coding, tuple(own), dose_ranges(coding, coded[place], settings.support))
+        own = stacks_of(ensembles[place], stacks)
+        model = Model(coding, own, dose_ranges(coding, coded[place], settings.support))
         put(
             estimator,
             model,

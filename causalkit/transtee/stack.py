@@ -70,3 +70,13 @@ class Stack:
             best_epoch=self.best_epoch[list(places)],
             last_epoch=self.last_epoch[list(places)],
         )
+
+
+def stacks_of(ensemble: Sequence[Member], stacks: Sequence[Stack]) -> tuple[Stack, ...]:
+    """Networks of one ensemble, of the stacks that hold some."""
+    own = {(member.data, member.seed) for member in ensemble}
+    parts = []
+    for stack in stacks:
+        places = [k for k, m in enumerate(stack.members) if (m.data, m.seed) in own]
+        parts += [stack.kept(places)] if places else []
+    return tuple(parts)
