@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from causalkit.errors import IdentificationError
 from causalkit.images.batches import Rows
 from causalkit.images.honest import INACTIVE
 from causalkit.images.members import Member, entry_groups, from_pixels, member_on
@@ -14,6 +15,7 @@ from causalkit.images.model import Mixture
 from causalkit.images.outcomes import Design
 from causalkit.images.settings import MixtureChoice, Plan
 from causalkit.images.training import Recipe, Trial
+from causalkit.inference.variance import sandwich
 from causalkit.rng import stream
 from causalkit.typing import Floats, Ints
 
@@ -241,10 +243,11 @@ def _compared(
 
 def _error_of_mean(values: Floats, groups: Ints) -> float:
     """Standard error of the mean of ``(n,)``, where values of one group hang together."""
-    total = np.bincount(groups, values - values.mean())
-    if total.size < 2:
+    try:
+        vcov = sandwich((values - values.mean())[:, None], [groups])
+    except IdentificationError:
         return np.inf
-    return float(np.sqrt((total**2).sum() * total.size / (total.size - 1)) / values.size)
+    return float(np.sqrt(vcov[0, 0]))
 
 
 def _shares(member: Member, source: FromPixels | FromFeatures, images: Ints) -> Floats:

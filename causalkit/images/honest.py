@@ -122,6 +122,20 @@ def honest_effect(
     """
     check_choice("estimand", estimand, ESTIMANDS)
     terms, solution = _solved(found, estimand)
+    return result_of(
+        found,
+        terms,
+        solution,
+        estimand={"clusters": "gate", "soft": "gate"}.get(estimand, estimand),
+        contrast=() if estimand == "calibration" else contrast[:1] * len(terms),
+        **facts,
+    )
+
+
+def result_of(
+    found: Evaluation, terms: Sequence[str], solution: Solution, **facts: Any
+) -> EffectResult:
+    """Estimates from scores, with errors clustered by place where places are shared."""
     clustered = found.clusters is not None
     return effect_from_solutions(
         [solution],
@@ -129,10 +143,14 @@ def honest_effect(
         clusters=(found.clusters,) if found.clusters is not None else (),
         cluster_names=(found.cluster_name,) if clustered else (),
         cov_type="clustered" if clustered else "robust",
-        estimand={"clusters": "gate", "soft": "gate"}.get(estimand, estimand),
-        contrast=() if estimand == "calibration" else contrast[:1] * len(terms),
         **facts,
     )
+
+
+def regressed(found: Evaluation, basis: Floats) -> Solution:
+    """Least squares of the scores on ``(n, k)`` columns."""
+    columns = basis[:, None]
+    return solve_linear(LinearScore(columns, columns, found.score[:, None]))[0]
 
 
 def _solved(found: Evaluation, estimand: str) -> tuple[tuple[str, ...], Solution]:
@@ -141,10 +159,7 @@ def _solved(found: Evaluation, estimand: str) -> tuple[tuple[str, ...], Solution
         solution = calibration(found.score[:, None], found.cate[:, None], one)
         return ("average effect", "slope"), solution
     terms, basis = _basis(found, estimand)
-    (solution,) = solve_linear(
-        LinearScore(basis[:, None, :], basis[:, None, :], found.score[:, None])
-    )
-    return terms, solution
+    return terms, regressed(found, basis)
 
 
 def _basis(found: Evaluation, estimand: str) -> tuple[tuple[str, ...], Floats]:

@@ -8,14 +8,11 @@ import pandas as pd
 
 from causalkit.data.images import ImageStore
 from causalkit.errors import IdentificationError, check_count
-from causalkit.images.honest import Evaluation, honest_effect
+from causalkit.images.honest import Evaluation, honest_effect, regressed, result_of
 from causalkit.images.thumbnails import bands_in_words, thumbnails
-from causalkit.inference.solve import solve_linear
 from causalkit.optional import require
 from causalkit.results import canvas
 from causalkit.results.numerals import percent
-from causalkit.results.solutions import effect_from_solutions
-from causalkit.scores import LinearScore
 from causalkit.typing import Floats, Ints
 
 if TYPE_CHECKING:
@@ -159,13 +156,10 @@ def calibration_data(found: Evaluation, *, n_bins: int) -> pd.DataFrame:
     bins = np.searchsorted(edges[1:-1], found.cate, side="right")
     known, codes, counts = np.unique(bins, return_inverse=True, return_counts=True)
     basis = (codes[:, None] == np.arange(known.size)).astype(np.float64)
-    clustered = found.clusters is not None
-    result = effect_from_solutions(
-        solve_linear(LinearScore(basis[:, None], basis[:, None], found.score[:, None])),
-        terms=[f"bin {number + 1}" for number in range(known.size)],
-        clusters=() if found.clusters is None else (found.clusters,),
-        cluster_names=(found.cluster_name,) if clustered else (),
-        cov_type="clustered" if clustered else "robust",
+    result = result_of(
+        found,
+        [f"bin {number + 1}" for number in range(known.size)],
+        regressed(found, basis),
         estimand="gate",
         estimator="calibration",
         outcome="",
