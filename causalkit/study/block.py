@@ -153,11 +153,8 @@ def _fit(
             if data.truth is not None and judges_effects(fitted, data.truth):
                 judged, beside = _of_effects(job, fitted, data.truth, shown, watchdog)
                 extra |= judged
-        except OverTime:
-            trouble = _Trouble("timeout", "OverTime", f"the fit took over {job.task_s:g} s", "")
-        except OverMemory:
-            message = f"the process held over {job.rss_mb:g} MB during the fit"
-            trouble = _Trouble("oom", "OverMemory", message, "")
+        except (OverTime, OverMemory) as error:
+            trouble = _beyond(error, job, "the fit")
         except _ENDS_ALL:
             raise
         except BaseException as error:
@@ -180,11 +177,8 @@ def _of_effects(
         judged = watchdog.run(
             lambda: effect_metrics(fitted, truth, shown, treatment_cost=job.treatment_cost), Cost()
         )
-    except OverTime:
-        trouble = _Trouble("effects", "OverTime", f"effect() took over {job.task_s:g} s", "")
-    except OverMemory:
-        message = f"the process held over {job.rss_mb:g} MB during effect()"
-        trouble = _Trouble("effects", "OverMemory", message, "")
+    except (OverTime, OverMemory) as error:
+        trouble = replace(_beyond(error, job, "effect()"), status="effects")
     except _ENDS_ALL:
         raise
     except NotImplementedError as error:
@@ -213,6 +207,14 @@ def _wanting(numbers: Sequence[Estimated], results: Sequence[Any]) -> _Trouble |
     if any(result.diagnostics.get("converged") is False for result in results):
         return _Trouble("not_converged", "", "the estimator says that it did not converge", "")
     return None
+
+
+def _beyond(error: OverTime | OverMemory, job: Job, what: str) -> _Trouble:
+    """Failure at a limit of the budget."""
+    if isinstance(error, OverTime):
+        return _Trouble("timeout", "OverTime", f"{what} took over {job.task_s:g} s", "")
+    message = f"the process held over {job.rss_mb:g} MB during {what}"
+    return _Trouble("oom", "OverMemory", message, "")
 
 
 def _trouble(error: BaseException) -> _Trouble:
