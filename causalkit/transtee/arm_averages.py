@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 
-from causalkit.errors import ArgumentError
 from causalkit.heterogeneity import check_group_arms
 from causalkit.heterogeneity.calibration import calibration, joined
 from causalkit.inference.solve import Solution, solve_linear
@@ -14,6 +13,7 @@ from causalkit.transtee.actions import action_frame, encode_actions
 from causalkit.transtee.crossfit import out_of_fold
 from causalkit.transtee.fitting import Coded, Coding
 from causalkit.transtee.model import Asked
+from causalkit.transtee.points import place_of_arm
 from causalkit.transtee.propensities import arm_chances, clipped
 from causalkit.transtee.settings import Settings
 from causalkit.typing import Floats, Ints
@@ -60,7 +60,7 @@ def arm_averages(
     code = coding.actions
     column = code.columns[0]
     levels = code.levels[column]
-    base = _place(column, levels, baseline)
+    base = 0 if baseline is None else place_of_arm(code, baseline, name="baseline")
     others = [place for place in range(len(levels)) if place != base]
     arm = coded.actions.arms[:, 0]
     if groups is not None:
@@ -115,15 +115,6 @@ def _within(contrasts: Floats, groups: Floats) -> list[LinearScore]:
     """Scores of the mean of every contrast ``(n, k)`` in every group, of indicators ``(n, g)``."""
     basis = groups[:, None]
     return [LinearScore(basis, basis, one[:, None]) for one in contrasts.T]
-
-
-def _place(column: str, levels: tuple[Any, ...], baseline: Any) -> int:
-    if baseline is None:
-        return 0
-    if np.ndim(baseline) or baseline not in levels:
-        known = ", ".join(map(repr, levels))
-        raise ArgumentError(f"baseline={baseline!r} is no arm of {column!r}; name one of {known}.")
-    return levels.index(baseline)
 
 
 def _solved(scores: list[LinearScore], weight: Floats | None) -> Solution:

@@ -20,6 +20,7 @@ from causalkit.transtee.actions import (
 )
 from causalkit.transtee.curve_store import free_path, new_store, opened
 from causalkit.transtee.model import Asked, Model, outside
+from causalkit.transtee.points import dosed_arm
 from causalkit.transtee.spread import Spread
 from causalkit.typing import Floats
 
@@ -180,22 +181,8 @@ def arm_name(model: Model, arm: Any, others: Mapping[str, Any] | None = None) ->
         raise ArgumentError(
             f"others={others!r}, and {', '.join(code.columns)} is one treatment; leave others out."
         )
-    if code.kind == "continuous":
-        if arm is not None:
-            raise ArgumentError(
-                f"arm={arm!r}, and {code.columns[0]!r} is one continuous treatment; leave arm out."
-            )
-        return code.arms[0]
-    levels = code.levels[code.columns[0]]
-    known = ", ".join(repr(level) for level in levels if level not in code.undosed)
-    if np.ndim(arm) or arm not in levels:
-        raise ArgumentError(f"arm={arm!r} is no arm; name one of {known}.")
-    if arm in code.undosed:
-        raise ArgumentError(
-            f"arm={arm!r} takes no dose, so that it has no curve: its mean outcome is "
-            f"predict(data, treatment=({arm!r}, None)). Arms with a dose: {known}."
-        )
-    return code.arms[levels.index(arm)]
+    average = f"its mean outcome is predict(data, treatment=({arm!r}, None))"
+    return code.arms[dosed_arm(code, arm, then=f"it has no curve: {average}")]
 
 
 def dose_response(

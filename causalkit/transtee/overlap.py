@@ -49,7 +49,7 @@ def overlap_table(
             f"arm= shows the doses of an arm, and the treatment is {code.kind}, without a dose; "
             "leave it out."
         )
-    place = dosed_arm(code, arm)
+    place = dosed_arm(code, arm, then="there is nothing to show of its doses")
     return _of_doses(coding, coded, settings, folds_of(coded, settings), learners, place)
 
 

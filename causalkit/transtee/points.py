@@ -85,7 +85,8 @@ def points_of(code: ActionCode, coded: Coded, *, arm: Any, doses: Any, baseline:
     """
     arms: list[int] = []
     at: list[float] = []
-    for place in _asked_arms(code, arm):
+    places = range(len(code.arms)) if arm is None else [place_of_arm(code, arm)]
+    for place in places:
         found = _asked_doses(code, coded, place, doses, named=arm is not None)
         arms += [place] * len(found)
         at += found
@@ -146,39 +147,53 @@ def check_doses_vary(code: ActionCode, coded: Coded, folds: Folds, place: int) -
         )
 
 
-def dosed_arm(code: ActionCode, arm: Any) -> int:
-    """Place of an arm that takes a dose.
+def place_of_arm(code: ActionCode, arm: Any, *, name: str = "arm", dosed: bool = False) -> int:
+    """Place of the arm that an argument names; of one continuous treatment none is to be named.
+
+    Parameters
+    ----------
+    code : ActionCode
+        Of one treatment, with a dose or without.
+    arm : level, or None of one continuous treatment
+    name : str
+        The argument.
+    dosed : bool
+        Whether arms that take no dose are no answer.
+
+    Raises
+    ------
+    ArgumentError
+        If there is no such arm.
+    """
+    column = code.columns[0]
+    if code.kind == "continuous":
+        if arm is None:
+            return 0
+        raise ArgumentError(
+            f"{name}={arm!r}, and {column!r} is one continuous treatment; leave {name} out."
+        )
+    levels = code.levels[column]
+    if np.ndim(arm) or arm not in levels:
+        known = _listed(code, dosed=dosed)
+        raise ArgumentError(f"{name}={arm!r} is no arm of {column!r}; name one of {known}.")
+    return levels.index(arm)
+
+
+def dosed_arm(code: ActionCode, arm: Any, *, then: str) -> int:
+    """Place of an arm that takes a dose; ``then`` says what follows where it takes none.
 
     Raises
     ------
     ArgumentError
         If there is no such arm, or it takes none.
     """
-    (place,) = _asked_arms(code, arm)
+    place = place_of_arm(code, arm, dosed=True)
     if not code.shape().dosed[place]:
         raise ArgumentError(
-            f"arm={arm!r} takes no dose, so that there is nothing to show of its doses; arms with "
-            f"a dose: {_listed(code, dosed=True)}."
+            f"arm={arm!r} takes no dose, so that {then}; arms with a dose: "
+            f"{_listed(code, dosed=True)}."
         )
     return place
-
-
-def _asked_arms(code: ActionCode, arm: Any) -> list[int]:
-    """Places of the arm, or of all."""
-    if code.kind == "continuous":
-        if arm is None:
-            return [0]
-        raise ArgumentError(
-            f"arm={arm!r}, and {code.columns[0]!r} is one continuous treatment; leave arm out."
-        )
-    levels = code.levels[code.columns[0]]
-    if arm is None:
-        return list(range(len(levels)))
-    if np.ndim(arm) or arm not in levels:
-        raise ArgumentError(
-            f"arm={arm!r} is no arm of {code.columns[0]!r}; name one of {_listed(code)}."
-        )
-    return [levels.index(arm)]
 
 
 def _asked_doses(

@@ -60,7 +60,7 @@ def test_the_arm_of_a_curve(doses, dose_fit, drugs, drugs_fit):
         found = drugs_fit.dose_response(drugs, arm=same, grid=3)
         np.testing.assert_array_equal(found["adrf"], expected["adrf"])
     for other in (7, "1", None, [1, 2]):
-        with pytest.raises(ArgumentError, match="is no arm; name one of 0, 1, 2"):
+        with pytest.raises(ArgumentError, match=r"is no arm of '.*'; name one of 0, 1, 2"):
             drugs_fit.dose_response(drugs, arm=other)
 
 

@@ -247,9 +247,10 @@ def test_an_arm_without_a_dose_has_no_curve(data, fit):
         fit.dose_response(data, arm="none")
     assert str(caught.value) == (
         "arm='none' takes no dose, so that it has no curve: its mean outcome is predict(data, "
-        "treatment=('none', None)). Arms with a dose: 'down', 'up'."
+        "treatment=('none', None)); arms with a dose: 'down', 'up'."
     )
-    with pytest.raises(ArgumentError, match=r"arm=None is no arm; name one of 'down', 'up'\.$"):
+    words = r"arm=None is no arm of 'arm'; name one of 'down', 'up'\.$"
+    with pytest.raises(ArgumentError, match=words):
         fit.dose_response(data)
 
 

@@ -184,7 +184,7 @@ def test_arms_with_doses_have_a_curve_each():
     one = fit.predict(data, treatment=(1, 0.6))
     np.testing.assert_allclose(curve["individual"].sel(dose=0.6), one, atol=1e-5)
     assert set(np.unique(fit.best_action(data)["arm"].values.astype(int))) <= {0, 1, 2}
-    with pytest.raises(ArgumentError, match=r"arm=9 is no arm; name one of 0, 1, 2"):
+    with pytest.raises(ArgumentError, match=r"arm=9 is no arm of '.*'; name one of 0, 1, 2"):
         fit.dose_response(data, arm=9)
 
 

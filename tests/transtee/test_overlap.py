@@ -161,7 +161,7 @@ def test_doses_of_arms_that_have_none_are_refused():
         "arm='down' takes no dose, so that there is nothing to show of its doses; arms with a "
         "dose: 'up'."
     )
-    with pytest.raises(ArgumentError, match=r"arm='left' is no arm of 'arm'; name one of 'down'"):
+    with pytest.raises(ArgumentError, match=r"arm='left' is no arm of 'arm'; name one of 'up'"):
         fit.overlap(arm="left")
 
 
