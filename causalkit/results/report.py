@@ -174,17 +174,18 @@ def section_html(section: Section) -> str:
     )
 
 
-def frame_grid(frame: pd.DataFrame) -> Grid:
+def frame_grid(frame: pd.DataFrame, *, digits: int = 4, title: str = "") -> Grid:
     """Any frame as a grid of strings; the index is shown unless it is a plain row number."""
     shown = frame if isinstance(frame.index, pd.RangeIndex) else frame.reset_index()
-    cells = [tuple(_cell(value) for value in row) for row in shown.itertuples(index=False)]
-    return Grid(header=tuple(map(str, shown.columns)), rows=tuple(cells))
+    rows = shown.itertuples(index=False, name=None)
+    cells = tuple(tuple(_cell(value, digits) for value in row) for row in rows)
+    return Grid(header=tuple(map(str, shown.columns)), rows=cells, title=title)
 
 
-def _cell(value: Any) -> str:
-    """Text of one value of a frame."""
+def _cell(value: Any, digits: int) -> str:
+    """Text of one value of a frame; nothing for what is missing."""
     if isinstance(value, float):
-        return "" if pd.isna(value) else f"{value:.4g}"
+        return "" if pd.isna(value) else f"{value:.{digits}g}"
     return "" if value is None or value is pd.NA else str(value)
 
 
