@@ -83,8 +83,6 @@ def plot_heatmap(
         choose(results, where=where, estimators=estimators, estimand=estimand)
     )
     rows = measured(results, choice, measures=[measure], summary=summary)
-    if not np.isfinite(rows["value"]).any():
-        raise ArgumentError(f"no value of {measure} to draw. {said_missing(rows)}")
     across, up = _axes_factors(choice, x, y)
     frame, ticks = _placed(rows, choice, across, up)
     goal = target_of(measure, level=results.level, null=results.null, truth=float("nan"))

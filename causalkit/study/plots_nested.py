@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from causalkit.errors import ArgumentError, unknown_name
+from causalkit.errors import unknown_name
 from causalkit.results import canvas
 from causalkit.results.numerals import number
 from causalkit.study.plots_pick import (
@@ -83,8 +83,6 @@ def plot_nested_loop(
         choose(results, where=where, estimators=estimators, estimand=estimand)
     )
     rows = measured(results, choice, measures=[measure], summary=summary)
-    if not np.isfinite(rows["value"]).any():
-        raise ArgumentError(f"no value of {measure} to draw. {said_missing(rows)}")
     names = _order(factors(choice.cells), order)
     cells = nested(choice.cells, names)
     rows["x"] = rows["cell_id"].map(dict(zip(cells["cell_id"], range(len(cells)), strict=True)))

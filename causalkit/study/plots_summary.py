@@ -36,7 +36,7 @@ def measured(
     Raises
     ------
     ArgumentError
-        If a measure is unknown, or the summary given lacks it.
+        If a measure is unknown, the summary given lacks it, or there is no value to draw.
     """
     if summary is None:
         summary = summarise(results, measures=list(measures))
@@ -56,6 +56,8 @@ def measured(
     kept = kept[kept["est_id"].isin(choice.estimators["est_id"])]
     place = order.get_indexer(pd.MultiIndex.from_frame(kept[order.names]))
     kept = kept.iloc[np.argsort(place, kind="stable")].reset_index(drop=True)
+    if not np.isfinite(kept["value"]).any():
+        raise ArgumentError(f"no value of {' or '.join(measures)} to draw. {said_missing(kept)}")
     kept["panel"] = choice.panel_labels(zip(kept["cell_id"], kept["estimand"], strict=True))
     return kept
 

@@ -181,6 +181,13 @@ def test_rate_draws_the_measure_against_n_in_panels_of_the_other_factors(grid):
     assert "slope ols: −0." in texts(figure)
 
 
+@pytest.mark.parametrize("plot", [plot_heatmap, plot_lollipop, plot_nested_loop, plot_rate])
+def test_a_measure_without_any_value_is_no_picture(grid, plot):
+    none = summarise(grid, measures=["bias"]).assign(value=np.nan, flag="")
+    with pytest.raises(ArgumentError, match=r"no value of bias to draw\. (\d+) of \1 values"):
+        plot(grid, measure="bias", summary=none)
+
+
 def test_rate_needs_a_sample_size():
     with pytest.raises(ArgumentError, match="Numbers that vary: rho"):
         plot_rate(grid_results({"rho": [0.1, 0.2]}))
