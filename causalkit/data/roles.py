@@ -82,6 +82,12 @@ class Roles:
             return ()
         return (value,) if isinstance(value, str) else tuple(value)
 
+    @property
+    def choices(self) -> dict[str, str]:
+        """What tables of results say of the weights, if there are any."""
+        kind = f" ({self.weight_kind})" if self.weight_kind else ""
+        return {} if self.weights is None else {"Weights": f"{self.weights}{kind}"}
+
     def named(self) -> dict[str, tuple[str, ...]]:
         """Frame columns of every role that has some."""
         found = {role: self.columns(role) for role in FRAME_ROLES}

@@ -190,7 +190,7 @@ def result_of(
     names = roles.cluster or ((str(roles.unit),) if sample.clusters else ())
     return effect_from_solutions(
         solutions,
-        terms=(sample.treatment_name,),
+        terms=(sample.term,),
         clusters=inference.clusters,
         cluster_names=names[: len(inference.clusters)],
         ssc=settings.ssc,
@@ -200,6 +200,7 @@ def result_of(
         use_t=settings.use_t,
         outcome=roles.outcome[0],
         treatment=roles.treatment,
+        choices=roles.choices,
         contrast=(sample.contrast,),
         **facts,
     )

@@ -46,6 +46,7 @@ class IVSample:
     rows: Ints
     covariate_names: tuple[str, ...]
     treatment_name: str
+    term: str
     contrast: str
     instrument_names: tuple[str, ...]
     levels: Floats
@@ -138,6 +139,7 @@ def iv_sample(data: CausalData) -> IVSample:
         rows=rows,
         covariate_names=data.matrix_names("covariates"),
         treatment_name=data.roles.treatment[0],
+        term=data.matrix_names("treatment")[0],
         contrast=contrasts(data)[0],
         instrument_names=data.matrix_names("instruments"),
         levels=np.column_stack([stated[kept].min(axis=0), top]),

@@ -9,7 +9,7 @@ from causalkit.inference.solve import solve_linear
 from causalkit.panel.clusters import cluster_names, variance_clusters
 from causalkit.panel.linear import INSTRUMENTED, LINEAR
 from causalkit.panel.refit import given_nuisances
-from causalkit.panel.result import result_of
+from causalkit.panel.result import choices, result_of
 from causalkit.panel.sample import panel_sample
 from causalkit.panel.settings import DEFAULT_BASIS, Settings
 from causalkit.results import EffectResult, ResultTable, table
@@ -50,6 +50,7 @@ def companion(data: CausalData, settings: Settings, name: str) -> EffectResult:
         estimator=name,
         outcome=data.roles.outcome[0],
         treatment=data.roles.treatment,
+        choices=choices(settings, data.roles),
         contrast=sample.contrasts,
         n_units=sample.n_units,
         n_periods=None if sample.period is None else int(np.unique(sample.period).size),

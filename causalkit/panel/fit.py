@@ -35,7 +35,7 @@ from causalkit.panel.models import (
 )
 from causalkit.panel.products import warn_of_products
 from causalkit.panel.residuals import Fitting, labels, make_folds
-from causalkit.panel.result import result_of
+from causalkit.panel.result import choices, result_of
 from causalkit.panel.sample import PanelSample, panel_sample
 from causalkit.panel.settings import Settings
 from causalkit.progress import teller
@@ -157,6 +157,7 @@ class PanelFit:
             estimator=settings.label,
             outcome=roles.outcome[0],
             treatment=roles.treatment,
+            choices=choices(settings, roles),
             contrast=sample.contrasts if terms is None else sample.contrasts * len(terms),
             n_units=int(np.unique(self.final(sample.unit)).size),
             n_periods=None if sample.period is None else int(np.unique(sample.period).size),

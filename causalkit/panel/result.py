@@ -6,12 +6,19 @@ from typing import Any
 
 import numpy as np
 
+from causalkit.data import Roles
 from causalkit.inference.solve import Solution
 from causalkit.inference.variance import degrees_of_freedom, nonrobust
 from causalkit.panel.settings import Settings
 from causalkit.results import EffectResult, effect_from_solutions
 from causalkit.scores import LinearScore
 from causalkit.typing import Floats, Ints
+
+
+def choices(settings: Settings, roles: Roles) -> dict[str, str]:
+    """Weights and time effects, as tables show them."""
+    effects = settings.options.time_effects
+    return roles.choices | ({} if effects is None else {"Time effects": effects})
 
 
 def result_of(

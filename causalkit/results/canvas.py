@@ -1,7 +1,6 @@
 """Axes to draw on, colours, and the frame of numbers that every picture carries."""
 
 from collections.abc import Iterator
-from itertools import cycle, islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -57,8 +56,13 @@ def check_drawn(given: object, kind: type, words: str) -> None:
 
 
 def colours(count: int) -> Iterator[tuple[str, str]]:
-    """Colour and marker for each of ``count`` series; both differ, for print in grey."""
-    return islice(zip(cycle(PALETTE), cycle(MARKERS), strict=False), count)
+    """Colour and marker for each of ``count`` series; both differ, for print in grey.
+
+    Where the colours begin again the markers go one further, so that 36 series differ.
+    """
+    for series in range(count):
+        again, place = divmod(series, len(PALETTE))
+        yield PALETTE[place], MARKERS[(place + again) % len(MARKERS)]
 
 
 def axes(ax: "Axes | None", *, size: tuple[float, float], needed_by: str) -> "Axes":

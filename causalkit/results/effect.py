@@ -56,8 +56,8 @@ class EffectResult:
     df_by_term : (k,) array or None
         Those of each term, where they differ; ``df``, which joint tests take, is their least.
     df_combined : (k,) array or None
-        Those that combinations of several terms take of each, where they are fewer: a part that is
-        well known may cancel, and leave one that is not.
+        Those that combinations of terms take of each, where they are fewer: what is well known
+        may cancel.
     cov_type, ssc : str
         Kind of variance, and the small-sample factor asked for; without clusters it is another,
         which ``inference`` names.
@@ -71,14 +71,15 @@ class EffectResult:
         Kind of interval and p-value when none is given; None means t or normal.
     seed, n_folds, n_rep : int or None
         Seed, folds and repeated splits of the fit.
+    choices : mapping of str to str
+        Further facts of the fit that every table shows: ``{"Weights": "w (sampling)"}``.
     notes, warnings : tuple of str
-        Assumptions and choices; warnings raised by the fit.
+        Assumptions; warnings raised by the fit.
     dropped : mapping of str to int
         Rows left out, by reason.
     diagnostics : mapping
-        Whatever the estimator reports. Two keys have a fixed meaning: ``"nuisances"``, a mapping
-        from nuisance name to a record or mapping with ``rmse``, ``r2``, ``r2_within``; and
-        ``"learners"``, a mapping from nuisance name to the learner chosen.
+        Whatever the estimator reports. Two keys have a fixed meaning, by name of the nuisance:
+        ``"nuisances"`` has ``rmse``, ``r2``, ``r2_within``, and ``"learners"`` what was chosen.
     provenance : mapping
         Versions, seed, wall time.
     draws : xarray.Dataset or None
@@ -125,6 +126,7 @@ class EffectResult:
     seed: int | None = None
     n_folds: int | None = None
     n_rep: int | None = None
+    choices: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     dropped: Mapping[str, int] = field(default_factory=dict)

@@ -29,6 +29,8 @@ def effect_from_solutions(
     multiplicity: Floats | Ints | None = None,
     variances: Sequence[Floats] | None = None,
     n_absorbed: int = 0,
+    n_together: int | None = None,
+    leverage: bool = False,
     use_t: bool = True,
     **facts: Any,
 ) -> EffectResult:
@@ -59,6 +61,11 @@ def effect_from_solutions(
     n_absorbed : int, default 0
         Regressors that were partialled out of a linear score. Without clusters its n/(n-k) and t
         count them beside the effects; a cluster variance does not.
+    n_together : int, optional
+        Effects that are estimated together, which n/(n-k) counts: 1 of means, each of which is by
+        itself. Default: all.
+    leverage : bool, default False
+        Whether influence values count the leverage of rows (HC2), for the inference line.
     use_t : bool, default True
         Quantiles of the t distribution rather than the normal.
     **facts
@@ -97,7 +104,10 @@ def effect_from_solutions(
         _check_freedom(freedom, terms, names)
     if variances is None:
         how: dict[str, Any] = {"ssc": ssc, "multiplicity": multiplicity, "within": within}
-        variances = [sandwich(s.influence, used, n_params=n_params, **how) for s in solutions]
+        if n_together is None or within is not None:
+            n_together = len(terms)
+        how["n_params"] = n_together + absorbed
+        variances = [sandwich(s.influence, used, **how) for s in solutions]
     theta, vcov = aggregate(solutions, variances, method=aggregation)
     rows = solutions[0].influence.shape[0]
     n = rows if multiplicity is None else round(float(multiplicity.sum()))
@@ -111,6 +121,8 @@ def effect_from_solutions(
         n_rep=len(solutions),
         aggregation=aggregation,
         by_group=within is not None,
+        means=n_together == 1,
+        leverage=leverage,
     )
     found: dict[str, Any] = {
         "n": n,
@@ -179,6 +191,8 @@ def inference_words(
     n_rep: int,
     aggregation: str,
     by_group: bool = False,
+    means: bool = False,
+    leverage: bool = False,
 ) -> str:
     """The sentence on inference that every rendering prints.
 
@@ -194,12 +208,15 @@ def inference_words(
         ways = "two-way cluster-robust" if len(clusters) == 2 else "cluster-robust"
         words = f"{ways} ({groups}), {factor}"
     elif cov_type == "robust":
-        factor = factor if ssc == "none" else "small-sample factor n/(n-k)"
+        rows = "n/(n-1)" if means else "n/(n-k)"
+        factor = factor if ssc == "none" else f"small-sample factor {rows}"
         words = f"heteroskedasticity-robust, not clustered, {factor}"
     else:
         # The factor is part of the residual variance, whatever `ssc` says.
         words = "homoskedastic, not clustered, not robust, small-sample factor n/(n-k)"
     if by_group and "small-sample factor" in words and ssc != "none":
         words += " of each group"
+    if leverage:
+        words += "; leverage of rows as in HC2, degrees of freedom of Bell and McCaffrey"
     splits = f"; {aggregation} over {n_rep} repeated splits" if n_rep > 1 else ""
     return words + splits

@@ -138,6 +138,7 @@ def _facts(result: "EffectResult") -> tuple[tuple[str, str], ...]:
         ("Periods", count(result.n_periods)),
         ("Folds", folds),
         ("Clusters", count(result.n_clusters)),
+        *result.choices.items(),
         ("Seed", "" if result.seed is None else str(result.seed)),
     )
     return tuple(pair for pair in pairs if pair[1])

@@ -263,7 +263,7 @@ def _term_rows(shown: ResultTable, term: str) -> tuple[Row, Row]:
 
 
 def _facts(shown: ResultTable) -> list[tuple[str, Row]]:
-    """Rows below the coefficients: what differs between results, then counts."""
+    """Rows below the coefficients: what differs between results, counts, and choices."""
     texts = {
         "Outcome": tuple(r.outcome for r in shown.results),
         "Treatment": tuple(", ".join(r.treatment) for r in shown.results),
@@ -273,6 +273,8 @@ def _facts(shown: ResultTable) -> list[tuple[str, Row]]:
     for label, name in _COUNTS.items():
         cells = tuple(numerals.count(getattr(result, name)) for result in shown.results)
         facts += [(label, cells)] if any(cells) else []
+    for label in dict.fromkeys(label for result in shown.results for label in result.choices):
+        facts.append((label, tuple(result.choices.get(label, "") for result in shown.results)))
     return facts
 
 

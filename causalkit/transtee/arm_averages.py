@@ -72,10 +72,12 @@ def arm_averages(
         mu[test] = model.outcomes(Asked(coded.covariates.rows(test)), actions).mean(axis=0)
         fold[test] = number
     found = arm_chances(coding, coded, settings, folds, learner)
-    named = len(levels) > 2
+    # As columns of a matrix are called: two arms of 0 and 1 need no level.
+    named = set(levels) != {0, 1}
     terms = tuple(f"{column}={levels[place]}" if named else column for place in others)
     words = tuple(f"{levels[place]} vs {levels[base]}" for place in others)
     facts: dict[str, Any] = {
+        "n_together": 1,
         "notes": ASSUMES,
         "contrast": words,
         "diagnostics": {"range of propensities": (float(found.min()), float(found.max()))},
@@ -89,6 +91,7 @@ def arm_averages(
     contrasts, effects = scores[:, others] - scores[:, [base]], mu[:, others] - mu[:, [base]]
     if estimand == "calibration":
         parts = ("average effect", "slope")
+        facts |= {"n_together": len(parts)}
         facts |= {"notes": (*ASSUMES, *CALIBRATION), "contrast": ("",) * len(parts) * len(terms)}
         return (
             tuple(f"{term}: {part}" for term in terms for part in parts),
@@ -99,8 +102,9 @@ def arm_averages(
         assert groups is not None
         basis, names = groups
         facts["contrast"] = tuple(word for word in words for _ in names)
+        several = len(terms) > 1
         return (
-            tuple(f"{term}, {name}" if named else name for term in terms for name in names),
+            tuple(f"{term}, {name}" if several else name for term in terms for name in names),
             _solved(_within(contrasts, basis), coded.weight),
             facts,
         )

@@ -100,6 +100,8 @@ def dose_averages(
     told = {
         "df_by_term": found_at.df,
         "df_combined": np.minimum(found_at.fit_df, found_at.df),
+        "n_together": 1,
+        "leverage": bool(widths),
         "notes": _notes(points, widths),
         "diagnostics": facts,
     }
@@ -160,6 +162,5 @@ def _notes(points: Points, widths: dict[int, float]) -> tuple[str, ...]:
     return (
         f"{assumes} {what}.",
         f"Residuals are smoothed over the dose by a local quadratic with bandwidth {told}, the "
-        "bias-corrected form of a local line with that bandwidth; its errors are HC2 with the "
-        "degrees of freedom of Bell and McCaffrey.",
+        "bias-corrected form of a local line with that bandwidth.",
     )

@@ -120,6 +120,7 @@ def average_effects(
         estimator=f"{settings.label} ({'dose AIPW' if along else 'AIPW'})",
         outcome=roles.outcome[0],
         treatment=roles.treatment,
+        choices=roles.choices,
         n_folds=settings.n_folds,
         seed=settings.seed,
         dropped=dict(data.dropped),

@@ -57,6 +57,17 @@ def test_robust_errors_do_not_use_the_clusters(ssc, peer):
     assert ours.n_clusters is None
 
 
+def test_means_that_stand_for_themselves_count_one_parameter_each():
+    score, codes = sample(k=3)
+    known = {"cov_type": "robust", "clusters": (codes,)}
+    each = result(score, codes, **known, n_together=1)
+    bare = result(score, codes, **known, ssc="none")
+    np.testing.assert_allclose(each.vcov, bare.vcov * 120 / 119, rtol=1e-12)
+    assert each.inference.endswith("small-sample factor n/(n-1)")
+    assert result(score, codes, **known).inference.endswith("small-sample factor n/(n-k)")
+    assert "as in HC2" in result(score, codes, **known, leverage=True).inference
+
+
 def test_supplied_variances_replace_the_sandwich():
     score, codes = sample()
     ours = result(score, codes, cov_type="nonrobust", variances=[np.array([[0.04]])])

@@ -262,6 +262,13 @@ def test_intervals_of_differences_cover_where_rows_differ():
     assert np.mean(held) == pytest.approx(0.95, abs=3 * np.sqrt(0.05 * 0.95 / 400))
 
 
+def test_the_error_at_a_dose_does_not_hang_on_which_others_are_asked():
+    fit = ck.TransTEE(**SMALL).fit(ck.generators.dose_synthetic(0, n=150).blind())
+    alone, among = fit.estimate(doses=[0.3]), fit.estimate(doses=[0.3, *np.linspace(0.4, 0.7, 15)])
+    assert among.std_errors[0] == pytest.approx(alone.std_errors[0], rel=1e-6)
+    assert "n/(n-1); leverage of rows as in HC2" in alone.to_latex()
+
+
 def test_a_curve_with_intervals_at_its_quartiles():
     data = ck.generators.dose_synthetic(3, n=800)
     fit = ck.TransTEE(**SMALL).fit(data.blind())
