@@ -25,7 +25,6 @@ from causalkit.iv.identified import (
     check_instruments,
     check_missing,
 )
-from causalkit.iv.influence import Nuisances, Products
 from causalkit.iv.nuisances import Fitted, fit_binary
 from causalkit.iv.result import IVFit, inference_of
 from causalkit.iv.sample import IVSample, iv_sample
@@ -241,16 +240,11 @@ def _assembled(
         used = np.asarray((np.abs(hats.delta_v) >= least).all(axis=1))
     every = np.ones(sample.n, dtype=bool)
     inference = inference_of(sample, settings, every)
-    found = strength(
-        sample,
-        fitted.products,
-        hats.delta_v[:, 0],
-        swing=_swing(sample, fitted.products, hats),
-        treatment_residual=sample.a - hats.share[:, 0],
-        variance_left=float(sample.mean((sample.a - hats.mu[:, 0]) ** 2)),
-        inference=inference,
-    )
-    accepted = weak_robust(fitted.products, inference, null=0.0, level=0.95)
+    products, instruments = fitted.products, fitted.instruments
+    if instruments is None:
+        instruments = products.instrument[:, :1]
+    found = strength(sample, products, hats, instruments=instruments, inference=inference)
+    accepted = weak_robust(products, inference, null=0.0, level=0.95)
     warn_if_weak(found, accepted, sample.instrument_names)
     if sample.share(used) < 1.0 - _FEW_LEFT_OUT:
         left = "that of the other rows" if used.any() else "not available"
@@ -261,9 +255,3 @@ def _assembled(
         )
     warn_if_few(inference.clusters)
     return IVFit(sample, fitted, folds, least, used, {}, selected, found, Source.of(data), notes)
-
-
-def _swing(sample: IVSample, products: Products, hats: Nuisances) -> Floats:
-    """Predicted move of the variance: (Z − π)ΔV, or V − E[V | L] itself."""
-    instrument = products.instrument[:, 0]
-    return instrument * hats.delta_v[:, 0] if sample.binary_instrument else instrument

@@ -69,6 +69,7 @@ def fit_general(
         folds,
         fitter,
     )
+    alone = _instrument_means(sample, sight, folds, fitter, learners)
     left, moved = product - means["product"], square - means["variance mean"]
     predicted = variance - means["variance mean"]
     every = np.ones_like(predicted)
@@ -135,7 +136,19 @@ def fit_general(
         facts={"effect_learned": "direct"},
         clipped=0.0,
         models={key: model for part in parts for key, model in part.models.items()},
+        instruments=sample.z - np.hstack(list(alone.predictions.values())),
     )
+
+
+def _instrument_means(
+    sample: IVSample, sight: Sight, folds: Folds, fitter: Fitter, learners: Learners
+) -> CrossFit:
+    """E[Z | L] of each instrument in the first repeat; the first stage alone asks for it."""
+    nuisances = [
+        sight.nuisance(f"instrument {name}", values, learners.instrument)
+        for name, values in zip(sample.instrument_names, sample.z.T, strict=True)
+    ]
+    return fitter.run(nuisances, folds.repeat(0))
 
 
 def _variance(

@@ -76,6 +76,8 @@ class Fitted:
         Fitted models, if they are kept.
     population : (n,) bool array or None
         Rows that the average runs over, where it is not for |ΔV| of these nuisances to say.
+    instruments : (n, L) array or None
+        Z − E[Z | L] of the first repeat, where ``products`` do not hold it.
     """
 
     hats: Nuisances
@@ -87,6 +89,7 @@ class Fitted:
     clipped: float
     models: Mapping[tuple[str, int, int], object]
     population: Bools | None = None
+    instruments: Floats | None = None
 
 
 def fit_binary(

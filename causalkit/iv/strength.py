@@ -10,9 +10,10 @@ import pandas as pd
 from causalkit.errors import WeakIdentificationWarning
 from causalkit.inference.anderson_rubin import AndersonRubin, anderson_rubin
 from causalkit.inference.instruments import FirstStage, first_stage_f
+from causalkit.inference.regression import independent_columns
 from causalkit.inference.solve import solve_linear
 from causalkit.inference.variance import Ssc, sandwich
-from causalkit.iv.influence import Products
+from causalkit.iv.influence import Nuisances, Products
 from causalkit.iv.sample import IVSample
 from causalkit.scores import LinearScore
 from causalkit.typing import Floats, Ints
@@ -31,11 +32,13 @@ class Strength:
     ----------
     variance_f : FirstStage
         Robust F test that V(Z, L) does not move with the instrument: slope of Ã² − E[Ã² | L] on
-        the out-of-fold prediction of how it moves, (Z − π)ΔV.
+        the out-of-fold prediction of how it moves, (Z − π)ΔV or V − E[V | L].
     mean_f : FirstStage
-        The usual first stage: A − E[A | L] on Z − π. Neither needed nor enough here.
+        The usual first stage, a joint robust F test: A − E[A | L] on every Z − E[Z | L] that the
+        others do not determine. Neither needed nor enough here.
     average : tuple of (estimate, standard error)
-        E|ΔV|, by the sign of the out-of-fold ΔV.
+        E|ΔV|, by the sign of the out-of-fold ΔV, or for other instruments E[2 sd(V | L)]; zero if
+        the squared residuals of the treatment move against the prediction.
     root_mean_square : float
         √E[ΔV²] of the predictions.
     bound : float
@@ -109,11 +112,9 @@ class Inference:
 def strength(
     sample: IVSample,
     products: Products,
-    delta_v: Floats,
+    hats: Nuisances,
     *,
-    swing: Floats,
-    treatment_residual: Floats,
-    variance_left: float,
+    instruments: Floats,
     inference: Inference,
 ) -> Strength:
     """Measure identification, on the first repeat.
@@ -123,22 +124,25 @@ def strength(
     sample : IVSample
     products : Products
         Residual products.
-    delta_v : (n,) array
-        Out-of-fold ΔV(L).
-    swing : (n,) array
-        (Z − π)ΔV, the predicted move of the variance.
-    treatment_residual : (n,) array
-        A − E[A | L].
-    variance_left : float
-        Var(A − μ_Z).
+    hats : Nuisances
+        Out of fold.
+    instruments : (n, L) array
+        Z − E[Z | L].
     inference : Inference
     """
     treatment, instrument = products.treatment[:, 0], products.instrument[:, 0]
-    bound = sample.least_delta_v(_SMALL)
-    sign = np.where(delta_v < 0.0, -1.0, 1.0)
-    signed = (sign * instrument)[:, None, None]
-    # The slope of Ã² on sign(ΔV)(Z − π) is E|ΔV| weighted by the variance of the instrument.
-    score = LinearScore(signed, signed, treatment[:, None])
+    delta_v, bound = hats.delta_v[:, 0], sample.least_delta_v(_SMALL)
+    if sample.binary_instrument:
+        swing = instrument * delta_v
+        # The slope of Ã² on sign(ΔV)(Z − π) is E|ΔV| weighted by the variance of the instrument.
+        regressor, response = instrument * np.where(delta_v < 0.0, -1.0, 1.0), treatment
+    else:
+        swing = instrument
+        # Its mean is E[2 sd(V | L)], and small errors of V and of the spread do not move it.
+        steer = hats.direction[:, 0]
+        regressor = np.ones(sample.n)
+        response = delta_v * (0.5 + steer * treatment - (steer * delta_v) ** 2 / 8.0)
+    score = LinearScore(regressor[:, None, None], regressor[:, None, None], response[:, None])
     solution = solve_linear(score, weights=inference.weights)[0]
     variance = sandwich(
         solution.influence,
@@ -148,12 +152,16 @@ def strength(
     )
     return Strength(
         variance_f=first_stage_f(treatment, swing[:, None], **inference.arguments),
-        mean_f=first_stage_f(treatment_residual, instrument[:, None], **inference.arguments),
-        average=(float(solution.theta[0]), float(np.sqrt(variance[0, 0]))),
+        mean_f=first_stage_f(
+            sample.a - hats.share[:, 0],
+            instruments[:, independent_columns(instruments)],
+            **inference.arguments,
+        ),
+        average=(max(float(solution.theta[0]), 0.0), float(np.sqrt(variance[0, 0]))),
         root_mean_square=float(np.sqrt(sample.mean(delta_v**2))),
         bound=bound,
         small_share=float(sample.mean((np.abs(delta_v) < bound).astype(np.float64))),
-        variance=variance_left,
+        variance=float(sample.mean((sample.a - hats.mu[:, 0]) ** 2)),
     )
 
 
