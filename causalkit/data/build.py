@@ -62,7 +62,8 @@ def from_frame(
         pandas frame, not copied, and later changes of it are not seen.
     outcome, treatment : str or list of str
         Outcomes are numbers. A treatment is numbers, booleans, text or a category; of two levels
-        the second in sorted order counts as treated.
+        the second counts as treated: in sorted order of text, in the category's own order of a
+        pandas categorical or a polars Enum.
     covariates, modifiers, instruments : str or list of str, optional
         Numbers, booleans or categories. Modifiers are what effects may vary with; none by default,
         where `EmbeddingEffectClusters` takes the covariates.

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from causalkit.data.candidate import Candidate, is_category, is_number, plain
-from causalkit.data.roles import Roles
+from causalkit.data.roles import Roles, with_kinds
 from causalkit.errors import Problem
 from causalkit.typing import Bools
 
@@ -88,7 +88,7 @@ def mend_of_dose(given: Candidate, name: str, gone: Bools, mend: str) -> str:
             f"{mend}; if it is the dose of {arm!r} and some arms take none, declare "
             "kinds=('multi', 'dose')"
         )
-    kinds = roles.kinds[place - 1 : place + 1]
+    kinds = with_kinds(roles, given.frame).kinds[place - 1 : place + 1]
     without = set(given.frame[arm][gone].tolist())
     if kinds[0] not in ("binary", "multi") or kinds[1] not in ("continuous", "dose"):
         return mend

@@ -127,6 +127,28 @@ def test_kinds_that_are_not_declared_are_asked_for():
     )
 
 
+@pytest.mark.parametrize("kinds", [None, ("binary", "binary", "continuous")])
+def test_one_of_three_treatments_may_be_missing_whether_kinds_are_declared_or_not(kinds):
+    frame = pd.DataFrame(
+        {"y": [1.0, 2, 3, 4], "b1": [0, 1, 0, 1], "b2": [0, 1, None, 1], "d": [1.0, 3, 2, 5]}
+    )
+    (problem,) = problems(frame, treatment=["b1", "b2", "d"], covariates=(), kinds=kinds)
+    assert problem.message == (
+        "column 'b2' (treatment) is missing in row 2; leave these rows out with missing='drop', "
+        "or mend the column."
+    )
+
+
+def test_a_lag_among_several_treatments_is_missing_as_any_treatment_is():
+    frame = trial().assign(unit=np.arange(12) % 3, time=np.arange(12) // 3)
+    panel = build(frame, treatment="x", covariates=(), kinds=None, unit="unit", time="time")
+    panel = panel.assign(after=panel.lag("x"), before=panel.lag("x", -1), later=panel.lag("x", 2))
+    with pytest.raises(DataError) as caught:
+        panel.with_roles(treatment=("before", "x", "after", "later"))
+    found = [(problem.code, problem.column) for problem in caught.value.problems]
+    assert found == [("E05-nan-treatment", name) for name in ("before", "after", "later")]
+
+
 def test_parts_copies_and_files_keep_the_arms_without_a_dose(tmp_path):
     data = build(trial())
     assert data.subset([0, 3]).frame["dose"].isna().all()
