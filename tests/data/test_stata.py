@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 import causalkit as ck
-from causalkit.data.stata import read_stata
-from causalkit.errors import ArgumentError
+from causalkit.data.stata import read_stata, write_stata
+from causalkit.errors import ArgumentError, CausalKitWarning
 
 
 def written(frame, path, **more):
@@ -56,15 +56,63 @@ def test_every_missing_code_is_missing(tmp_path, code):
     assert read_stata(path)["m"].isna().tolist() == [False, False, True]
 
 
-def test_what_is_no_stata_file_or_has_one_label_twice_is_refused(tmp_path):
+def test_what_is_no_stata_file_is_refused(tmp_path):
     for name, content in (("a.dta", b"no table"), ("b.dta", b"")):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(ArgumentError, match=f"cannot read '{name}' as a Stata file"):
             read_stata(tmp_path / name)
-    twice = {"d": {0: "x", 1: "x"}}
-    path = written(pd.DataFrame({"d": [0, 1]}), tmp_path / "twice.dta", value_labels=twice)
-    with pytest.raises(ArgumentError, match="Value labels for column d are not unique"):
-        read_stata(path)
+
+
+def test_columns_with_a_label_twice_keep_their_codes_and_the_others_their_labels(tmp_path):
+    frame = pd.DataFrame({name: [1, 2, 3] for name in ("race", "wage", "union", "town")})
+    once, twice = {1: "a", 2: "b", 3: "c"}, {1: "a", 2: "a", 3: "b"}
+    labels = {"race": twice, "union": once, "town": twice}
+    path = written(frame, tmp_path / "twice.dta", value_labels=labels)
+    with pytest.warns(CausalKitWarning, match="have the same label") as said:
+        read = read_stata(path)
+    assert [str(warning.message).split("'")[1] for warning in said] == ["race", "town"]
+    assert read.columns.tolist() == frame.columns.tolist()
+    assert read["union"].tolist() == ["a", "b", "c"]
+    pd.testing.assert_frame_equal(
+        read.drop(columns="union"), frame.drop(columns="union"), check_dtype=False
+    )
+    # Of columns that are numbers anyway nobody asked for labels.
+    assert read_stata(path, numbers=("race", "town"))["race"].tolist() == [1, 2, 3]
+
+
+def test_a_table_is_written_with_its_categories_as_labels(tmp_path):
+    frame = pd.DataFrame(
+        {
+            "y": [1.5, np.nan, 2.0],
+            "arm": pd.Categorical(["low", "none", None], ["none", "low"]),
+            "village": pd.Categorical([7, 5, 7]),
+            "town": ["a", "é", "b"],
+        }
+    )
+    write_stata(frame, tmp_path / "all.dta")
+    read = read_stata(tmp_path / "all.dta")
+    expected = frame.assign(village=frame["village"].cat.rename_categories(str))
+    pd.testing.assert_frame_equal(
+        read, expected, check_dtype=False, check_categorical=False, check_index_type=False
+    )
+    assert read["arm"].cat.categories.tolist() == ["none", "low"]
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        ({"a b": [1.0]}, "Stata cannot hold the column names 'a b'"),
+        ({"int": [1.0]}, "Stata cannot hold the column names 'int'"),
+        ({"x": [np.inf]}, "Stata cannot hold this table: .*'?x.*Write .parquet or .csv"),
+        ({"x": [2**60]}, "Stata cannot hold this table"),
+        ({"x": [(1, 2)]}, "Stata cannot hold this table"),
+        ({"x": pd.period_range("2000", periods=1, freq="M")}, "Stata cannot hold this table"),
+    ],
+)
+def test_what_stata_cannot_hold_is_named(column, message, tmp_path):
+    with pytest.raises(ArgumentError, match=message):
+        write_stata(pd.DataFrame(column), tmp_path / "x.dta")
+    assert not (tmp_path / "x.dta").exists()
 
 
 @pytest.mark.filterwarnings("ignore::causalkit.errors.OverlapWarning")
