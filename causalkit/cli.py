@@ -1,10 +1,11 @@
 """The command line: parse, call, print. What it calls is imported when a command runs."""
 
+import ast
 import json
 import sys
 import warnings
 import webbrowser
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,14 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from causalkit.errors import ArgumentError, CausalKitError, cannot_write
+from causalkit.errors import ArgumentError, CausalKitError, cannot_write, unknown_name
 from causalkit.optional import require
 from causalkit.provenance import __version__
 from causalkit.registry import ESTIMATORS, load
 from causalkit.study.commands import sim
 
 if TYPE_CHECKING:
-    import pandas as pd
     import xarray as xr
 
     from causalkit.data import CausalData
@@ -128,16 +128,20 @@ def show_data(name: str, *, as_json: bool) -> None:
 @click.argument("name")
 @click.argument("path", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path))
 def export_data(name: str, path: Path) -> None:
-    """Write the example data set NAME to FILE, a .parquet or .csv file."""
+    """Write the example data set NAME to FILE, a .parquet, .csv or .dta file."""
     from causalkit.data import load_dataset
+    from causalkit.data.stata import write_stata
 
     frame = load_dataset(name).frame
     writers: dict[str, Callable[[Path], Any]] = {
         ".parquet": frame.to_parquet,
-        ".csv": lambda target: frame.to_csv(target, index=False),
+        ".csv": partial(frame.to_csv, index=False),
+        ".dta": partial(write_stata, frame),
     }
     if path.suffix.lower() not in writers:
-        raise ArgumentError(f"cannot tell the format of {path.name!r}; end it in .parquet or .csv.")
+        raise ArgumentError(
+            f"cannot tell the format of {path.name!r}; end it in .parquet, .csv or .dta."
+        )
     try:
         writers[path.suffix.lower()](path)
     except OSError as error:
@@ -158,6 +162,13 @@ def export_data(name: str, path: Path) -> None:
     "is inferred is wrong.",
 )
 @click.option("--covariate", "covariates", multiple=True, help="Column; may be repeated.")
+@click.option("--modifier", "modifiers", multiple=True, help="Column; may be repeated.")
+@click.option(
+    "--category",
+    "categories",
+    multiple=True,
+    help="Column of text or codes to read as a category; may be repeated.",
+)
 @click.option("--instrument", "instruments", multiple=True, help="Column; may be repeated.")
 @click.option("--unit", help="Column that identifies the unit of a panel.")
 @click.option("--time", help="Column that identifies the period.")
@@ -174,6 +185,13 @@ def export_data(name: str, path: Path) -> None:
     help="auto, lasso, ridge, boosting, forest or linear; invalid-iv chooses among several.",
 )
 @click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Argument of the estimator, such as method=debiased or n_rep=3; may be repeated.",
+)
+@click.option(
     "--missing",
     type=click.Choice(["raise", "drop", "indicator"]),
     default="raise",
@@ -188,6 +206,7 @@ def fit_file(
     *,
     estimator: str,
     learner: tuple[str, ...],
+    settings: tuple[str, ...],
     seed: int,
     out: Path | None,
     as_json: bool,
@@ -195,12 +214,14 @@ def fit_file(
 ) -> None:
     """Estimate an effect from the rows of DATA, a .parquet, .csv or .dta file or a .zarr store.
 
+    What a message advises as name='value' is --set name=value, and C(column) is --category column.
+
     Value labels of a Stata file (.dta) are categories, but for outcome, weights and time; its
     codes . and .a to .z and empty text are missing values, see --missing.
     """
-    make = load("estimator", estimator, ESTIMATORS)
-    data = _data(path, roles)
-    fitted = make(**_learners(estimator, make, learner), random_state=seed).fit(data)
+    made = _estimator(estimator, learner, settings, seed)
+    data = _data(path, **roles)
+    fitted = made.fit(data)
     result = fitted.estimate()
     click.echo(result.to_json(indent=2) if as_json else result.summary())
     if out is not None:
@@ -229,9 +250,32 @@ def show_demo(out: Path, *, open_report: bool) -> None:
         webbrowser.open(report.resolve().as_uri())
 
 
-def _learners(estimator: str, make: Callable[..., Any], given: tuple[str, ...]) -> dict[str, Any]:
+def _estimator(name: str, learner: tuple[str, ...], settings: tuple[str, ...], seed: int) -> Any:
+    """Estimator with its arguments; those that are set by name come before all others."""
+    make = load("estimator", name, ESTIMATORS)
+    known = make().get_params(deep=False)
+    arguments = {"random_state": seed} if "random_state" in known else {}
+    arguments |= _learners(name, known, learner)
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals:
+            raise ArgumentError(f"--set {setting}: give name=value, such as --set n_rep=3.")
+        if key not in known:
+            raise unknown_name(f"argument of {name}", key, known)
+        arguments[key] = _value(value)
+    return make(**arguments)
+
+
+def _value(text: str) -> Any:
+    """Python's reading of a number, list and the like; what is none of these is text."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, TypeError, SyntaxError):
+        return text
+
+
+def _learners(estimator: str, known: Mapping[str, Any], given: tuple[str, ...]) -> dict[str, Any]:
     """Argument of the estimator that takes the learners: one, or those that it chooses among."""
-    known = make().get_params()
     if not given:
         return {}
     if "learners" in known:
@@ -245,22 +289,31 @@ def _learners(estimator: str, make: Callable[..., Any], given: tuple[str, ...]) 
     return {"learner": given[0]}
 
 
-def _data(path: Path, roles: dict[str, Any]) -> "CausalData":
+def _data(path: Path, *, categories: tuple[str, ...], **roles: Any) -> "CausalData":
     """Data from a table, or from a zarr store whose columns lie over ``obs``."""
     from causalkit.data import CausalData
+    from causalkit.data.build import parted
+    from causalkit.data.read_file import read_file
 
+    image, arrays = roles["image"], None
     if path.suffix.lower() == ".zarr":
         store = _open(path)
-        _check_image(store, roles["image"], roles["image_key"])
-        return CausalData.from_xarray(store, **roles)
-    # A category could be none of these, whatever labels its codes have.
-    frame = _read(path, numbers=(roles["outcome"], roles["weights"], roles["time"]))
-    if roles["image"] is not None:
+        _check_image(store, image, roles["image_key"])
+        frame, found = parted(store, () if image is None else (image,), ())
+        arrays = None if image is None else found
+    elif image is not None:
         raise ArgumentError(
             f"--image: {path.name!r} is a table, which holds no images; give a .zarr store that "
             "has the columns, over the dimension obs, beside the images."
         )
-    return CausalData.from_frame(frame, **roles)
+    else:
+        # A category could be none of these, whatever labels its codes have.
+        frame = read_file(path, numbers=(roles["outcome"], roles["weights"], roles["time"]))
+    for name in categories:
+        if name not in frame:
+            raise unknown_name("column of --category", name, map(str, frame))
+    frame = frame.astype(dict.fromkeys(categories, "category"))
+    return CausalData.from_frame(frame, arrays=arrays, **roles)
 
 
 def _open(path: Path) -> "xr.Dataset":
@@ -290,28 +343,6 @@ def _check_image(store: "xr.Dataset", image: str | None, image_key: str | None) 
             f"--image-key: the images of {image!r} lie over {store[image].dims[0]!r} and not over "
             f"'obs'; name the column that says which image a row has: {', '.join(columns)}."
         )
-
-
-def _read(path: Path, *, numbers: tuple[str | None, ...]) -> "pd.DataFrame":
-    """Frame from a file, by its ending; ``numbers`` are no categories."""
-    import pandas as pd
-
-    from causalkit.data.stata import read_stata
-
-    readers: dict[str, Callable[[Path], pd.DataFrame]] = {
-        ".parquet": pd.read_parquet,
-        ".csv": pd.read_csv,
-        ".dta": partial(read_stata, numbers=numbers),
-    }
-    if path.suffix.lower() not in readers:
-        raise ArgumentError(
-            f"cannot tell the format of {path.name!r}; give a file that ends in .parquet, .csv "
-            "or .dta, or a store that ends in .zarr."
-        )
-    try:
-        return readers[path.suffix.lower()](path)
-    except (OSError, ValueError) as error:
-        raise ArgumentError(f"cannot read {path.name!r}: {error}") from error
 
 
 def _write(result: "EffectResult", out: Path) -> None:

@@ -323,7 +323,7 @@ def test_a_data_set_is_written_to_a_file_that_fit_reads(tmp_path):
     pd.testing.assert_frame_equal(pd.read_parquet(path), ck.load_dataset("mroz").frame)
     refused = run("data", "export", "mroz", tmp_path / "wages.xlsx")
     assert refused.exit_code == 2
-    assert "end it in .parquet or .csv" in refused.stderr
+    assert "end it in .parquet, .csv or .dta" in refused.stderr
     assert "cannot write" in run("data", "export", "mroz", tmp_path / "no" / "wages.csv").stderr
 
 
