@@ -20,8 +20,10 @@ from causalkit.errors import (
 from causalkit.heterogeneity.dr import as_column
 from causalkit.inference.variance import FEW_CLUSTERS
 from causalkit.metrics.ranking import DECILES, RankEffects, paired_rank_effects, rank_effects
-from causalkit.results.numerals import count, decimals, interval, number, p_text, percent
-from causalkit.results.render import Grid, Page, Part, page_html, page_text
+from causalkit.results import EffectResult
+from causalkit.results.effect import Backend
+from causalkit.results.numerals import count, decimals, interval, number
+from causalkit.results.render import page_html, page_text
 from causalkit.rng import RandomState, as_seed, stream
 from causalkit.typing import Floats, Ints
 from causalkit.warn import collect_warnings, warn
@@ -82,14 +84,24 @@ class RateResult:
         return self.effects.autoc if self.target == "AUTOC" else self.effects.qini
 
     @property
-    def std_err(self) -> float:
+    def std_error(self) -> float:
         """Standard error, from half samples."""
         return self.effects.autoc_se if self.target == "AUTOC" else self.effects.qini_se
 
     @property
+    def std_err(self) -> float:
+        """The same as ``std_error``."""
+        return self.std_error
+
+    @property
+    def label(self) -> str:
+        """What tables call this row: the name of the ranking, or the target if it has none."""
+        return self.name or self.target
+
+    @property
     def ratio(self) -> float:
         """Estimate over standard error; NaN where both are zero, as with all priorities equal."""
-        return self.estimate / self.std_err if self.std_err > 0.0 else math.nan
+        return self.estimate / self.std_error if self.std_error > 0.0 else math.nan
 
     @property
     def n_clusters(self) -> int:
@@ -116,7 +128,7 @@ class RateResult:
 
     def conf_int(self, level: float = 0.95) -> tuple[float, float]:
         """Normal confidence interval of the estimate."""
-        reach = quantile(level) * self.std_err
+        reach = quantile(level) * self.std_error
         return self.estimate - reach, self.estimate + reach
 
     def p_value(self) -> float:
@@ -125,7 +137,41 @@ class RateResult:
 
     def summary(self) -> str:
         """Estimate, interval and TOC curve as text of at most 80 columns."""
-        return page_text(_page(self))
+        from causalkit.heterogeneity import rate_tables
+
+        return page_text(rate_tables.page(self))
+
+    def as_effects(self) -> EffectResult:
+        """Estimates of both rankings, if there are two, and this one: what ``table`` takes."""
+        from causalkit.heterogeneity import rate_tables
+
+        return rate_tables.effects(self)
+
+    def tidy(self, *, level: float | None = None, backend: Backend = "pandas") -> Any:
+        """One row per ranking and their difference, with the columns that all results share."""
+        return self.as_effects().tidy(level=level, backend=backend)
+
+    def to_latex(self, *, booktabs: bool = True, caption: str = "", label: str = "") -> str:
+        """Table of estimates as a LaTeX ``table`` with notes; needs the package booktabs."""
+        return self.as_effects().to_latex(booktabs=booktabs, caption=caption, label=label)
+
+    def to_markdown(self) -> str:
+        """Table of estimates and notes as Markdown."""
+        return self.as_effects().to_markdown()
+
+    def to_html(self) -> str:
+        """The summary as an HTML fragment, all text escaped."""
+        from causalkit.heterogeneity import rate_tables
+
+        return page_html(rate_tables.page(self))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain Python values, as of an ``EffectResult``; the TOC curve is in ``diagnostics``."""
+        return self.as_effects().to_dict()
+
+    def to_json(self, *, indent: int | None = None) -> str:
+        """:meth:`to_dict` as JSON; what is not finite becomes null."""
+        return self.as_effects().to_json(indent=indent)
 
     def plot(self, *, ax: "Axes | None" = None, level: float = 0.95, title: str = "") -> "Axes":
         """TOC curve with its pointwise band; of a difference, both curves.
@@ -138,11 +184,11 @@ class RateResult:
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""
-        return page_html(_page(self))
+        return self.to_html()
 
     def __repr__(self) -> str:
         low, high = self.conf_int()
-        places = decimals([self.std_err])
+        places = decimals([self.std_error])
         numbers = f"{number(self.estimate, places)} {interval(low, high, places)}"
         return f"RateResult({self.target}{f' of {self.name}' if self.name else ''}: {numbers})"
 
@@ -334,61 +380,3 @@ def _checked_ids(ids: Any, training_ids: Any, n: int) -> str:
             "the rows it was learned from whatever it is worth. Evaluate it on other rows."
         )
     return f"None of the {count(n)} rows was among those that the ranking was learned from."
-
-
-def _page(result: RateResult) -> Page:
-    """Everything that the summary says."""
-    what = "clusters" if result.clustered else "rows"
-    facts = [
-        ("Target", f"{result.target}, {TARGETS[result.target]}"),
-        ("Observations", count(result.n)),
-        ("Clusters", count(result.n_clusters) if result.clustered else ""),
-        ("Standard errors", f"{result.effects.draws} half samples of {what}"),
-        ("Seed", str(result.seed)),
-    ]
-    rows = [_line(one, one.name or one.target) for one in (*result.parts, result)]
-    heads = ("", "Estimate", "Std. error", "z", "p", "95% conf. interval")
-    breaks = (len(result.parts),) if result.parts else ()
-    worth = "Worth of a ranking" if not result.parts else "Worth of two rankings"
-    return Page(
-        title=f"{worth}: rank-weighted average treatment effect",
-        facts=tuple(pair for pair in facts if pair[1]),
-        parts=(
-            Part(grid=Grid(heads, tuple(rows), breaks)),
-            Part(
-                heading="TOC: effect in the top fraction minus that of all",
-                grid=_curve_grid(result),
-                text="First ranking minus second." if result.parts else "",
-            ),
-            Part(heading="Notes", lines=(*result.warnings, *result.notes)),
-        ),
-    )
-
-
-def _line(result: RateResult, name: str) -> tuple[str, ...]:
-    places = decimals([result.std_err])
-    p = result.p_value()
-    return (
-        name,
-        number(result.estimate, places),
-        number(result.std_err, places),
-        number(result.ratio, 2),
-        "" if math.isnan(p) else p_text(p),
-        interval(*result.conf_int(), places),
-    )
-
-
-def _curve_grid(result: RateResult) -> Grid:
-    """TOC at every fraction, with pointwise intervals."""
-    frame = result.toc
-    places = decimals(frame["std_err"])
-    rows = tuple(
-        (
-            f"top {percent(round(q, 6))}",
-            number(value, places),
-            number(error, places),
-            interval(low, high, places),
-        )
-        for q, value, error, low, high in frame.itertuples(index=False)
-    )
-    return Grid(("", "Estimate", "Std. error", "95% pointwise interval"), rows)

@@ -22,8 +22,9 @@ from causalkit.heterogeneity.forward import (
 from causalkit.heterogeneity.rate import TARGETS, Target, two_sided, warn_if_few
 from causalkit.metrics.ranking import rank_effects
 from causalkit.nuisance import Folds
-from causalkit.results.numerals import count, decimals, number, p_text
-from causalkit.results.render import Grid, Page, Part, page_html, page_text
+from causalkit.results import plain, render, tidy
+from causalkit.results.effect import Backend
+from causalkit.results.numerals import p_text
 from causalkit.rng import RandomState, as_seed, stream
 from causalkit.typing import Floats, Ints, Learner
 from causalkit.warn import collect_warnings
@@ -61,6 +62,11 @@ class FoldRate:
     n: int
     n_train: int
     n_clusters: int
+
+    @property
+    def std_error(self) -> float:
+        """The same as ``std_err``."""
+        return self.std_err
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -112,11 +118,50 @@ class RateTest:
 
     def summary(self) -> str:
         """Statistic, folds, repeats and notes as text of at most 80 columns."""
-        return page_text(_page(self))
+        from causalkit.heterogeneity import rate_tables
+
+        return render.page_text(rate_tables.page_of_test(self))
+
+    def tidy(self, *, level: float | None = None, backend: Backend = "pandas") -> Any:
+        """One row per fold evaluated, with the columns that all results share.
+
+        The p-value of a fold is its own; that of the test is ``p_value``.
+        """
+        from causalkit.heterogeneity import rate_tables
+
+        frame = rate_tables.fold_frame(self, 0.95 if level is None else level)
+        return tidy.to_backend(frame, backend)
+
+    def to_latex(self, *, booktabs: bool = True, caption: str = "", label: str = "") -> str:
+        """Table of folds as a LaTeX ``table`` with notes; needs the package booktabs."""
+        from causalkit.heterogeneity import rate_tables
+
+        grid = rate_tables.fold_grid(self, noted=True)
+        return render.grid_latex(grid, booktabs=booktabs, caption=caption, label=label)
+
+    def to_markdown(self) -> str:
+        """Table of folds and notes as Markdown."""
+        from causalkit.heterogeneity import rate_tables
+
+        return render.grid_markdown(rate_tables.fold_grid(self, noted=True))
+
+    def to_html(self) -> str:
+        """The summary as an HTML fragment, all text escaped."""
+        from causalkit.heterogeneity import rate_tables
+
+        return render.page_html(rate_tables.page_of_test(self))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain Python values, ready for JSON."""
+        return {name: plain.plain(getattr(self, name)) for name in self.__slots__}
+
+    def to_json(self, *, indent: int | None = None) -> str:
+        """:meth:`to_dict` as JSON; what is not finite becomes null."""
+        return plain.to_json(self.to_dict(), indent=indent)
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""
-        return page_html(_page(self))
+        return self.to_html()
 
     def __repr__(self) -> str:
         return (
@@ -293,39 +338,3 @@ def _notes(sample: Sample, rates: list[FoldRate], n_rep: int) -> tuple[str, ...]
     if n_rep > 1:
         notes.append("The p-value is twice the median over repeats, at most 1.")
     return tuple(notes)
-
-
-def _page(test: RateTest) -> Page:
-    """Everything that the summary says."""
-    facts = [
-        ("Target", f"{test.target}, {TARGETS[test.target]}"),
-        ("Scheme", f"{test.scheme}: {SCHEMES[test.scheme]}"),
-        ("Observations", count(test.n)),
-        ("Repeats", count(len(test.statistics))),
-        ("Outcome learner", test.learner),
-        ("Seed", str(test.seed)),
-        ("Statistic", number(test.statistic, 2)),
-        ("p-value", p_text(test.p_value)),
-    ]
-    places = decimals(fold.std_err for fold in test.folds)
-    rows = tuple(
-        (
-            f"repeat {fold.repeat + 1}, fold {fold.fold + 1}",
-            number(fold.estimate, places),
-            number(fold.std_err, places),
-            number(fold.ratio, 2),
-            count(fold.n),
-            count(fold.n_train),
-        )
-        for fold in test.folds
-    )
-    heads = ("", test.target, "Std. error", "t", "Rows", "Learned from")
-    repeats = tuple(
-        f"repeat {place + 1}: statistic {number(statistic, 2)}, p {p_text(p)}"
-        for place, (statistic, p) in enumerate(zip(test.statistics, test.p_values, strict=True))
-    )
-    parts = [Part(heading="Evaluation folds", grid=Grid(heads, rows))]
-    parts += [Part(heading="All repeats", lines=repeats)] if len(repeats) > 1 else []
-    parts += [Part(heading="Warnings", lines=test.warnings)] if test.warnings else []
-    parts.append(Part(heading="Notes", lines=test.notes))
-    return Page("Test that effects do not differ (RATE)", tuple(facts), tuple(parts))
