@@ -31,6 +31,11 @@ def leaks(given: Candidate) -> Iterator[Problem]:
                 yield Problem("E20-leak", message, name)
 
 
+def same_up_to_scale(x: Any, y: Any) -> bool:
+    """Whether x is a nonconstant affine map of y where both are observed, up to their rounding."""
+    return _affine(x, y, _probes(y))
+
+
 def _values(given: Candidate, name: str) -> Any:
     """Numbers behind a target; codes of a two-level category; None for anything else."""
     values = given.frame[name]
@@ -64,7 +69,7 @@ def _probes(y: Any) -> Ints:
 
 
 def _affine(x: Any, y: Any, probes: Ints) -> bool:
-    """Whether x is a nonconstant affine map of y where both are observed.
+    """:func:`same_up_to_scale`, by probes that are made once for many x.
 
     The rows in ``probes`` decide first: only a pair that passes there costs a full pass.
     """

@@ -1,8 +1,11 @@
 """Whether the data can identify an effect with an instrument that may be invalid."""
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from causalkit.data import CausalData
+from causalkit.data.leaks import same_up_to_scale
 from causalkit.errors import (
     ArgumentError,
     DataError,
@@ -14,7 +17,7 @@ from causalkit.iv.sample import IVSample, weighted_rows
 from causalkit.iv.settings import Settings
 from causalkit.nuisance import Folds
 from causalkit.nuisance.learners import takes_missing
-from causalkit.typing import Bools, Floats
+from causalkit.typing import Bools, Floats, Ints
 from causalkit.warn import warn
 
 FEW_ROWS = 50
@@ -32,11 +35,12 @@ def check_instruments(data: CausalData) -> None:
     """Refuse instruments that do not vary, or that are the treatment or a covariate."""
     problems = []
     kept = weighted_rows(data)
-    a, y = data.column("treatment")[kept], data.column("outcome")[kept]
-    z, x = data.matrix("instruments")[kept], data.matrix("covariates")[kept]
-    named = [(data.roles.treatment[0], a), (data.roles.outcome[0], y)]
-    named += list(zip(data.matrix_names("covariates"), x.T, strict=True))
-    for name, values in zip(data.matrix_names("instruments"), z.T, strict=True):
+    named = [
+        column
+        for role in ("treatment", "outcome", "covariates")
+        for column in _columns(data, role, kept)
+    ]
+    for name, values in _columns(data, "instruments", kept):
         if np.ptp(values) == 0:
             problems.append(
                 Problem(
@@ -47,7 +51,7 @@ def check_instruments(data: CausalData) -> None:
                 )
             )
             continue
-        twins = [other for other, column in named if _affine(values, column)]
+        twins = [other for other, column in named if same_up_to_scale(column, values)]
         if twins:
             problems.append(
                 Problem(
@@ -61,6 +65,13 @@ def check_instruments(data: CausalData) -> None:
         named.append((name, values))
     if problems:
         raise DataError(problems)
+
+
+def _columns(data: CausalData, role: str, kept: Ints) -> Iterator[tuple[str, Floats]]:
+    """Names and values of the columns of a role; single precision stays: it tells of rounding."""
+    for name, values in zip(data.matrix_names(role), data.matrix(role)[kept].T, strict=True):
+        single = name in data.frame and data.frame[name].dtype == np.float32
+        yield name, values.astype(np.float32) if single else values
 
 
 def check_missing(data: CausalData, sample: IVSample, settings: Settings) -> None:
@@ -89,15 +100,6 @@ def check_missing(data: CausalData, sample: IVSample, settings: Settings) -> Non
                 f"{seen}, and {labels} for the {name} cannot take them; use learners='auto' or "
                 "'boosting', or missing='indicator' or an imputer when building the data."
             )
-
-
-def _affine(left: Floats, right: Floats) -> bool:
-    """Whether one column is a constant plus a multiple of the other."""
-    spread = np.std(left) * np.std(right)
-    if spread == 0 or not np.isfinite(spread):
-        return False
-    product = float(np.mean((left - left.mean()) * (right - right.mean())))
-    return bool(abs(abs(product / spread) - 1.0) < 1e-12)
 
 
 def check_cells(sample: IVSample) -> Bools:

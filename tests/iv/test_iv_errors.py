@@ -66,6 +66,15 @@ def test_an_instrument_affine_in_another_column_names_both(twin):
         fit(dataset(frame.assign(z=3.0 - 2.0 * frame[twin])))
 
 
+@pytest.mark.parametrize("kind", ["float64", "float32"])
+def test_a_twin_of_the_instrument_is_found_where_it_is_missing_in_some_rows(kind):
+    frame = table().assign(z=np.random.default_rng(4).normal(size=1200))
+    frame["twin"] = (3.0 * frame["z"] + 1.0).astype(kind).where(np.arange(1200) > 1)
+    data = dataset(frame, covariates=["l1", "l2", "twin"], missing="indicator")
+    with pytest.raises(DataError, match="'z' is the same as 'twin' up to scale"):
+        fit(data)
+
+
 def test_the_same_instrument_twice_names_both():
     frame = table()
     data = dataset(frame.assign(again=1.0 - frame["z"]), instruments=["z", "again"])
