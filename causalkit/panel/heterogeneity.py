@@ -332,7 +332,7 @@ def effect(fit: PanelFit, settings: Settings, main: EffectResult, data: CausalDa
         design = np.column_stack([design, encoding.matrix(moderator_frame(data, names))])
     estimate = design @ fitted.estimates
     error = np.sqrt(np.einsum("ij,jk,ik->i", design, fitted.vcov, design))
-    kind = check_kind(None, df=fitted.df, influence=fitted.influence)
+    kind = check_kind(None, df=fitted.df)
     reach = quantile_value(kind, level=fitted.level, df=fitted.df) * error
     columns_of = {
         "effect": estimate,

@@ -238,7 +238,7 @@ def joint_test(
     freedom = freedom_of(result, chosen.values)
     df = result.df if freedom is None else float(freedom.min())
     own = result.interval if result.interval in ("normal", "t") else None
-    is_t = check_kind(kind or own, df=df, influence=None) == "t"
+    is_t = check_kind(kind or own, df=df) == "t"
     words = _words(chosen.names, under)
     count = int(np.linalg.matrix_rank(chosen.values))
     scaled = is_t and result.cov_type != "nonrobust"

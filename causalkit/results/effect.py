@@ -208,7 +208,7 @@ class EffectResult:
         Raises
         ------
         ArgumentError
-            If the level is not in (0, 1), or a result without influence values is bootstrapped.
+            If the level is not in (0, 1), or the kind is unknown.
         """
         low, high = self.bounds(level, kind=kind, n_boot=n_boot)
         if len(self.terms) == 1:
@@ -397,4 +397,4 @@ class EffectResult:
 
     def _kind(self, kind: str | None) -> str:
         """Kind of interval to use, checked."""
-        return intervals.check_kind(kind or self.interval, df=self.df, influence=self.influence)
+        return intervals.check_kind(kind or self.interval, df=self.df)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import special
 
-from causalkit.errors import ArgumentError, check_choice, check_count
+from causalkit.errors import check_choice, check_count
 from causalkit.inference.bands import absolute_ratios
 from causalkit.inference.bootstrap import normal_draws
 from causalkit.rng import stream
@@ -18,17 +18,11 @@ if TYPE_CHECKING:
 KINDS = ("normal", "t", "bootstrap", "uniform")
 
 
-def check_kind(kind: str | None, *, df: float, influence: Floats | None) -> str:
+def check_kind(kind: str | None, *, df: float) -> str:
     """Kind of interval to use; ``None`` means t where degrees of freedom are finite."""
     if kind is None:
         return "t" if math.isfinite(df) else "normal"
-    check_choice("kind of interval", kind, KINDS)
-    if kind == "bootstrap" and influence is None:
-        raise ArgumentError(
-            f"kind={kind!r} resamples influence values, and this result stores none; "
-            "use kind='t' or kind='normal'."
-        )
-    return kind
+    return check_choice("kind of interval", kind, KINDS)
 
 
 def drawn(result: "EffectResult", kind: str, n_boot: int) -> Floats:

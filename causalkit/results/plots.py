@@ -118,7 +118,7 @@ def plot_gate(
     Parameters
     ----------
     result : EffectResult
-        One term per group, with influence values.
+        One term per group.
     average : EffectResult, optional
         One term; drawn as a vertical line with its interval shaded.
     ax, level, title
@@ -158,8 +158,7 @@ def plot_event_study(
     Parameters
     ----------
     result : EffectResult
-        One term per period relative to treatment. With influence values the simultaneous band
-        is drawn too.
+        One term per period relative to treatment.
     times : sequence of float, length k
         Period of each term, relative to the start of treatment.
     reference : float or None, default -1
@@ -179,9 +178,8 @@ def plot_event_study(
     words = percent(result.level if level is None else level)
     drawn = frame[~frame["reference"]]
     ax.plot(frame["time"], frame["estimate"], color=canvas.BLUE, lw=0.8, alpha=0.5, zorder=2)
-    if "uniform_low" in frame:
-        limits = drawn["uniform_low"], drawn["uniform_high"]
-        _shade(ax.vlines, drawn["time"], *limits, name=f"{words} simultaneous")
+    limits = drawn["uniform_low"], drawn["uniform_high"]
+    _shade(ax.vlines, drawn["time"], *limits, name=f"{words} simultaneous")
     ax.vlines(drawn["time"], drawn["conf_low"], drawn["conf_high"], color=canvas.BLUE, lw=2.2)
     point: dict[str, Any] = {"marker": "o", "ls": "", "mec": canvas.BLUE, "ms": 6.0, "zorder": 4}
     name = f"{words} pointwise"
@@ -214,14 +212,12 @@ def event_study_data(
         )
     frame: pd.DataFrame = result.tidy(level=level)
     frame["time"], frame["reference"] = moments, False
-    if result.influence is not None:
-        frame["uniform_low"], frame["uniform_high"] = result.bounds(level, kind="uniform")
+    frame["uniform_low"], frame["uniform_high"] = result.bounds(level, kind="uniform")
     if reference is not None:
-        zeros = {name: 0.0 for name in ("estimate", "conf_low", "conf_high")}
-        zeros |= {name: 0.0 for name in ("uniform_low", "uniform_high") if name in frame}
+        limits = ("conf_low", "conf_high", "uniform_low", "uniform_high")
         frame.loc[len(frame)] = {
             **{name: None for name in frame.columns},
-            **zeros,
+            **dict.fromkeys(("estimate", *limits), 0.0),
             "term": "reference",
             "time": reference,
             "reference": True,

@@ -174,18 +174,14 @@ def test_what_is_no_number_is_named_with_its_argument(make, ask, words):
         ask(make())
 
 
-def test_a_bootstrap_without_influence_values_says_what_to_use(make):
-    with pytest.raises(ArgumentError, match="stores none; use kind='t'"):
-        make().conf_int(kind="bootstrap")
-
-
-def test_a_simultaneous_interval_needs_the_covariances_only(make, make_clustered):
+@pytest.mark.parametrize("kind", ["bootstrap", "uniform"])
+def test_intervals_from_draws_need_the_covariances_only(make, make_clustered, kind):
     known = make_clustered([0.1, 0.2, -0.1], correlation=0.3)
     bare = make(
         terms=known.terms, estimates=known.estimates, vcov=known.vcov, contrast=(), df=known.df
     )
     assert bare.influence is None
-    np.testing.assert_array_equal(bare.bounds(kind="uniform"), known.bounds(kind="uniform"))
+    np.testing.assert_array_equal(bare.bounds(kind=kind), known.bounds(kind=kind))
 
 
 def test_a_kind_of_its_own_is_used_wherever_none_is_asked_for(make_clustered):

@@ -112,11 +112,12 @@ def test_event_study_puts_the_reference_period_at_zero(make_clustered):
     assert (wide[:, 3] - wide[:, 1] > narrow[:, 3] - narrow[:, 1]).all()
 
 
-def test_event_study_without_influence_values_draws_pointwise_intervals_only(make):
+def test_event_study_draws_the_simultaneous_band_from_the_covariances_alone(make):
     result = make(terms=("a", "b"), estimates=[1, 2], vcov=np.eye(2), contrast=())
     ax = plot_event_study(result, times=[0, 1], reference=None)
-    assert len(segments(ax)) == 1
-    assert "uniform_low" not in ax.plot_data
+    wide, _ = segments(ax)
+    assert result.influence is None
+    assert np.allclose(wide[:, [1, 3]].T, result.bounds(kind="uniform"))
 
 
 def test_event_study_times_must_be_numbers(make_clustered):
