@@ -42,7 +42,7 @@ def companion(data: CausalData, settings: Settings, name: str) -> EffectResult:
         settings,
         clusters=clusters,
         weights=sample.weights,
-        multiplicity=sample.weights if sample.frequency else None,
+        multiplicity=sample.multiplicity,
         n_absorbed=0 if clusters else regression.n_absorbed,
         terms=sample.treatment_names,
         cluster_names=cluster_names(settings, data.roles),

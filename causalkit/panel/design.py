@@ -201,10 +201,12 @@ def make_terms(sample: PanelSample, options: Options) -> Terms:
                 f"basis={options.basis!r} cannot take missing covariates; use basis='cubic' or "
                 "mundlak_terms='means', or impute before building the data."
             )
-        weights = sample.weights
-        n_rows = None if weights is None or not sample.frequency else float(weights.sum())
         basis = make_basis(
-            options.basis, sample.x, seed=options.seed, weights=weights, n_rows=n_rows
+            options.basis,
+            sample.x,
+            seed=options.seed,
+            weights=sample.weights,
+            n_rows=sample.n_observations,
         )
     n_terms = sample.x.shape[1] if basis is None else basis.n_terms
     return Terms(sample, basis, unit_moments(sample.x, basis, n_terms, sample.unit, sample.weights))

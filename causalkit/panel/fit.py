@@ -69,19 +69,21 @@ class PanelFit:
         return self.model.design.sample
 
     def final(self, values: Any) -> Any:
-        """Values of the rows of the score (inside the overlap region)."""
-        return values if self.model.used is None else values[self.model.used]
+        """Values of the rows of the score (inside the overlap region), or None as it is."""
+        used = self.model.used
+        return values if values is None or used is None else values[used]
 
     @property
     def weights(self) -> Floats | None:
         """Weights of the rows of the score."""
-        weights = self.sample.weights
-        return None if weights is None else self.final(weights)
+        weights: Floats | None = self.final(self.sample.weights)
+        return weights
 
     @property
     def multiplicity(self) -> Floats | None:
         """Frequency weights of the rows of the score."""
-        return self.weights if self.sample.frequency else None
+        counts: Floats | None = self.final(self.sample.multiplicity)
+        return counts
 
     def solve(self, settings: Settings, score: LinearScore) -> list[Solution]:
         """Solutions of a score, one per repeat, by the procedure that the settings name."""

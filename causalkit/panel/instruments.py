@@ -100,10 +100,9 @@ def _small_sample(
 ) -> dict[str, Any]:
     """Factor and degrees of freedom, which count the effects that were absorbed."""
     sample = model.design.sample
-    n = float(sample.weights.sum()) if sample.frequency and sample.weights is not None else sample.n
     absorbed = model.design.absorbed(clusters)
     n_params = model.design.z.shape[1] + absorbed
-    df = degrees_of_freedom(clusters, n, n_params=n_params) if use_t else None
+    df = degrees_of_freedom(clusters, sample.n_observations, n_params=n_params) if use_t else None
     return {"ssc": ssc, "df": df, "n_absorbed": absorbed}
 
 
@@ -115,7 +114,4 @@ def _averaged(model: ModelFit) -> tuple[Floats, Floats, Floats]:
 
 def _weighting(model: ModelFit) -> dict[str, Any]:
     sample = model.design.sample
-    return {
-        "weights": sample.weights,
-        "multiplicity": sample.weights if sample.frequency else None,
-    }
+    return {"weights": sample.weights, "multiplicity": sample.multiplicity}

@@ -175,7 +175,6 @@ def mundlak_test(
     y_res = partialled(sample.y[:, None], base, sample.weights)
     terms = means[:, kept][:, None, :]
     solution = solve_linear(LinearScore(terms, terms, y_res), weights=sample.weights)[0]
-    multiplicity = sample.weights if sample.frequency else None
-    vcov = sandwich(solution.influence, clusters, ssc=ssc, multiplicity=multiplicity)
+    vcov = sandwich(solution.influence, clusters, ssc=ssc, multiplicity=sample.multiplicity)
     null = "the unit means have zero coefficients"
     return wald(solution.theta, vcov, name="Mundlak (Hausman) test", null=null)

@@ -68,9 +68,14 @@ class PanelSample:
         return int(self.y.size)
 
     @property
-    def frequency(self) -> bool:
-        """Whether a weight counts identical rows."""
-        return self.weight_kind == "frequency"
+    def multiplicity(self) -> Floats | None:
+        """How many observations each row stands for, if weights are frequencies."""
+        return self.weights if self.weight_kind == "frequency" else None
+
+    @property
+    def n_observations(self) -> float:
+        """Number of observations that the rows stand for."""
+        return float(self.n if self.multiplicity is None else self.multiplicity.sum())
 
     @property
     def n_units(self) -> int:
@@ -83,13 +88,13 @@ class PanelSample:
 
     def history_lengths(self) -> Floats:
         """Observations of each unit, ``(N,)``: a row with a frequency weight stands for several."""
-        weights = self.weights if self.frequency else None
-        return np.bincount(self.unit, weights=weights, minlength=self.n_units).astype(np.float64)
+        lengths = np.bincount(self.unit, weights=self.multiplicity, minlength=self.n_units)
+        return lengths.astype(np.float64)
 
     def rows_behind(self, mask: Bools) -> int:
         """Observations behind some rows: frequency weights stand for several."""
-        weights = self.weights if self.frequency else None
-        return int(mask.sum() if weights is None else weights[mask].sum())
+        counts = self.multiplicity
+        return int(mask.sum() if counts is None else counts[mask].sum())
 
     def balanced(self) -> bool:
         """Whether every unit is seen in the same periods."""
