@@ -125,7 +125,7 @@ def _expression(terms: Sequence[str], weights: Floats) -> str:
     return text
 
 
-def combined(result: "EffectResult", weights: Any) -> "EffectResult":
+def combined(result: "EffectResult", weights: Any, *, kind: str = "combination") -> "EffectResult":
     """Linear combinations of the terms, with the covariances of the result.
 
     Parameters
@@ -133,6 +133,8 @@ def combined(result: "EffectResult", weights: Any) -> "EffectResult":
     result : EffectResult
     weights : str, mapping, DataFrame, sequence or array
         See :meth:`Weights.of`.
+    kind : str, default "combination"
+        End of the name of the estimand.
 
     Returns
     -------
@@ -170,7 +172,7 @@ def combined(result: "EffectResult", weights: Any) -> "EffectResult":
         influence=None if result.influence is None else result.influence @ values.T,
         df_by_term=freedom_of(result, values),
         df_combined=least_combined(result, values),
-        estimand=f"{result.estimand}-combination",
+        estimand=f"{result.estimand}-{kind}",
         contrast=tuple(contrast_of(result, row) for row in values),
         draws=None,
     )

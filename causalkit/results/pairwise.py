@@ -4,10 +4,8 @@ from dataclasses import replace
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from causalkit.errors import ArgumentError
-from causalkit.results.combine import contrast_of, freedom_of, least_combined, shared_baseline
+from causalkit.results.combine import combined, shared_baseline
 
 if TYPE_CHECKING:
     from causalkit.results.effect import EffectResult
@@ -53,21 +51,6 @@ def differences(result: "EffectResult") -> "EffectResult":
             "against one baseline, so their differences have no common meaning; combine({...}) "
             "gives the one that you mean."
         )
-    pairs = list(combinations(range(len(result.terms)), 2))
-    signs = np.zeros((len(pairs), len(result.terms)))
-    rows = np.arange(len(pairs))
-    signs[rows, [first for first, _ in pairs]] = 1.0
-    signs[rows, [second for _, second in pairs]] = -1.0
-    return replace(
-        result,
-        terms=tuple(f"{result.terms[a]} - {result.terms[b]}" for a, b in pairs),
-        estimates=signs @ result.estimates,
-        vcov=signs @ result.vcov @ signs.T,
-        influence=None,
-        df_by_term=freedom_of(result, signs),
-        df_combined=least_combined(result, signs),
-        estimand=f"{result.estimand}-differences",
-        contrast=tuple(contrast_of(result, row) for row in signs),
-        interval="uniform",
-        draws=None,
-    )
+    pairs = [{a: 1.0, b: -1.0} for a, b in combinations(result.terms, 2)]
+    bare = replace(result, influence=None, interval="uniform")
+    return combined(bare, pairs, kind="differences")
