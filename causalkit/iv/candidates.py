@@ -10,7 +10,7 @@ import pandas as pd
 from causalkit.errors import CausalKitWarning
 from causalkit.iv import selection
 from causalkit.iv.influence import Nuisances, binary_direction, modelled_products
-from causalkit.iv.nuisances import Fitted, away_from_zero, kept_inside, mix, targets_of
+from causalkit.iv.nuisances import Fitted, away_from_zero, kept_inside, mix, received, targets_of
 from causalkit.iv.pools import Best, Fits, Pool, effect_pool, exposures, first_pools
 from causalkit.iv.sample import IVSample
 from causalkit.iv.settings import Settings
@@ -103,7 +103,7 @@ def fit_selective(
     calibrate = settings.calibrate and not constant.any()
     products = Best(sample, pools, pi, constant, least, calibrate=calibrate)
     if not sample.binary_treatment:
-        products = products.with_variance(sight, folds, fitter, settings)
+        products.learn_variance(sight, folds, fitter, settings)
     pools["effect"], rho = effect_pool(sample, sight, fits, settings, products, constant)
     _report_failures(pools, fits)
     mu = pools["treatment"].arms
@@ -114,15 +114,18 @@ def fit_selective(
     groups = sample.clusters[0] if sample.clusters else np.arange(sample.n)
     block = selection.random_blocks(groups, rng=stream(settings.seed, "blocks"))
     n_blocks = int(block.max()) + 1
+    mu_seen, eta_seen, exposure_seen = (
+        received(z, arms) for arms in (mu, pools["outcome"].arms, exposure)
+    )
     by_fold, by_block, fold = [], [], folds.fold_ids()
     for repeat, tests in enumerate(folds.test):
         n_folds = len(tests)
         hats = selection.Predictions(
             pi=pi[:, :, repeat],
-            mu=_received(z, mu, repeat),
+            mu=mu_seen[:, :, repeat],
             delta_v=away_from_zero(delta_v[:, :, repeat], least),
-            eta=_received(z, pools["outcome"].arms, repeat),
-            exposure=_received(z, exposure, repeat),
+            eta=eta_seen[:, :, repeat],
+            exposure=exposure_seen[:, :, repeat],
             beta=pools["effect"].arms[0][:, :, repeat],
             rho=rho[:, :, repeat],
         )
@@ -168,10 +171,6 @@ def _report_failures(pools: Mapping[str, Pool], fits: Fits) -> None:
             )
 
 
-def _received(z: Floats, arms: tuple[Floats, ...], repeat: int) -> Floats:
-    return np.where(z == 1.0, arms[1][:, :, repeat], arms[0][:, :, repeat])
-
-
 def _selected(
     sample: IVSample,
     pools: Mapping[str, Pool],
@@ -185,15 +184,12 @@ def _selected(
     """Nuisances of the selected combination, whose ΔV is ``delta_v``."""
     k_pi, k_mu, k_omega, k_beta = choice
     z = sample.z[:, 0]
-    one = (z == 1.0)[:, None]
     mu = tuple(arm[k_mu] for arm in pools["treatment"].arms)
     eta = tuple(arm[k_omega] for arm in pools["outcome"].arms)
     beta = pools["effect"].arms[0][k_beta]
-    shown = np.where(one, eta[1], eta[0]) - beta * np.where(
-        one, exposure[1][k_omega], exposure[0][k_omega]
-    )
+    shown = received(z, eta) - beta * received(z, tuple(arm[k_omega] for arm in exposure))
     hats = Nuisances(
-        mu=np.where(one, mu[1], mu[0]),
+        mu=received(z, mu),
         omega=shown,
         beta=beta,
         rho=rho[k_beta],
@@ -202,7 +198,7 @@ def _selected(
         share=mix(pi[k_pi], (mu[0], mu[1])),
     )
     a_res = sample.a[:, None] - hats.mu
-    y_res = sample.y[:, None] - np.where(one, eta[1], eta[0])
+    y_res = sample.y[:, None] - received(z, eta)
     variance = best.variance
     if sample.binary_treatment:
         variance = (mu[0] * (1.0 - mu[0]), mu[1] * (1.0 - mu[1]))

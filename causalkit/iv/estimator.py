@@ -15,13 +15,14 @@ from causalkit.inference.arguments import check_number
 from causalkit.inference.hypotheses import HypothesisTest
 from causalkit.iv.compare import compare, comparison_rows, differences
 from causalkit.iv.fit import fit_iv
-from causalkit.iv.result import IVFit, augment, estimate_of, provenance_of
+from causalkit.iv.result import IVFit, augment, estimate_of
 from causalkit.iv.sample import has_two_values, weighted_rows
 from causalkit.iv.sensitivity import DepartureBounds, departure_bounds, hidden_covariates
 from causalkit.iv.settings import Settings
 from causalkit.iv.specification import specification_tests
 from causalkit.iv.strength import Strength, weak_robust
 from causalkit.nuisance.folds import ExternalFolds
+from causalkit.provenance import record
 from causalkit.results import EffectResult, ResultTable
 from causalkit.rng import RandomState, as_seed
 from causalkit.typing import Floats
@@ -213,7 +214,7 @@ class InvalidIV(Estimator):
         with collect_warnings() as caught:
             fitted = fit_iv(data, settings, folds=folds, predictions=predictions)
             estimand = "ate" if fitted.averages else "variance-weighted"
-            provenance = provenance_of(settings, time.perf_counter() - started)
+            provenance = record(seed=settings.seed, wall_s=time.perf_counter() - started)
             self.result_ = estimate_of(
                 fitted, settings, estimand, warnings=tuple(caught), provenance=provenance
             )

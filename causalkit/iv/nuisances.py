@@ -303,8 +303,8 @@ def kept_inside(pi: Floats, clip: float) -> Floats:
     return inside
 
 
-def received(z: Floats, arms: tuple[Floats, Floats]) -> Floats:
-    """Values of the arm that each row is in."""
+def received(z: Floats, arms: tuple[Floats, ...]) -> Floats:
+    """Values ``(..., n, m)`` of the arm that each row is in."""
     return np.where(z[:, None] == 1.0, arms[1], arms[0])
 
 

@@ -22,6 +22,7 @@ from scipy.special import expit
 from causalkit.errors import IdentificationError
 from causalkit.inference.generalised_linear import Regression, generalised_linear
 from causalkit.inference.solve import Solution
+from causalkit.iv.nuisances import received
 from causalkit.scores import Target
 from causalkit.typing import Bools, Floats
 
@@ -107,8 +108,7 @@ def fit_parametric(
     ParametricFit
         With stacked influence values: those of every nuisance parameter are inside.
     """
-    one = data.z == 1.0
-    m, v = _received(terms.mu, one), terms.mu
+    m, v = received(data.z, terms.mu), terms.mu
     pi_fit = generalised_linear(data.z, terms.pi, data.w, link="logit", what="the instrument")
     link = "logit" if data.binary else "identity"
     mu_fit = generalised_linear(data.a, m, data.w, link=link, what="the treatment")
@@ -127,10 +127,6 @@ def fit_parametric(
             solutions[target] = final.solve(target)
     psi = Solution(linear.psi, linear.influence[:, : linear.psi.size])
     return ParametricFit(final.nuisances(), psi, solutions)
-
-
-def _received(arms: tuple[Floats, Floats], one: Bools) -> Floats:
-    return np.where(one[:, None], arms[1], arms[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +170,7 @@ class _System:
 
     @property
     def omega_terms(self) -> Floats:
-        return _received(self.terms.omega, self.data.z == 1.0)
+        return received(self.data.z, self.terms.omega)
 
     def variance(self) -> Regression:
         """Variance of a continuous treatment: exp(m'δ) for squared residuals."""

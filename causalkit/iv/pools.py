@@ -8,7 +8,15 @@ import numpy as np
 
 from causalkit.errors import IdentificationError
 from causalkit.iv.calibration import calibrated
-from causalkit.iv.nuisances import ARMS, arms_of, away_from_zero, by_repeat, mix, variances
+from causalkit.iv.nuisances import (
+    ARMS,
+    arms_of,
+    away_from_zero,
+    by_repeat,
+    mix,
+    received,
+    variances,
+)
 from causalkit.iv.sample import IVSample
 from causalkit.iv.settings import Candidates, Settings
 from causalkit.iv.views import Sight
@@ -52,7 +60,6 @@ class Fits:
     def __init__(self, fitter: Fitter, folds: Folds) -> None:
         self._fitter, self._folds = fitter, folds
         self.failures: dict[str, str] = {}
-        self.chosen: dict[str, str] = {}
         self.count = 0
 
     def run(
@@ -61,13 +68,12 @@ class Fits:
         """Predictions of the nuisances that ``make(repeat)`` lists, without those that fail."""
         self.count += len(names) * sum(map(len, self._folds.test))
         try:
-            return self._kept(by_repeat(make, self._folds, self._fitter, emphasis=emphasis))
+            return self._fitted(make, emphasis)
         except Exception:
             return self._alone(make, names, emphasis)
 
-    def _kept(self, found: CrossFit) -> dict[str, Floats]:
-        self.chosen.update(found.chosen)
-        return dict(found.predictions)
+    def _fitted(self, make: Make, emphasis: Floats | None) -> dict[str, Floats]:
+        return dict(by_repeat(make, self._folds, self._fitter, emphasis=emphasis).predictions)
 
     def _alone(self, make: Make, names: list[str], emphasis: Floats | None) -> dict[str, Floats]:
         found: dict[str, Floats] = {}
@@ -77,7 +83,7 @@ class Fits:
                 return [nuisance for nuisance in make(repeat) if nuisance.name == name]
 
             try:
-                found |= self._kept(by_repeat(one, self._folds, self._fitter, emphasis=emphasis))
+                found |= self._fitted(one, emphasis)
             except Exception as error:
                 self.failures[name] = f"{type(error).__name__}: {error}"
         return found
@@ -230,23 +236,22 @@ class Best:
         *,
         calibrate: bool,
     ) -> None:
-        z = sample.z[:, 0][:, None] == 1.0
+        z = sample.z[:, 0]
         treatment, outcome = pools["treatment"], pools["outcome"]
         self.sample, self.constant, self.least = sample, constant, least
         self.treatment = treatment.labels[treatment.best]
         self.calibrate = calibrate
         self.pi = pi[pools["instrument"].best]
         self.mu = (treatment.arms[0][treatment.best], treatment.arms[1][treatment.best])
-        a_res = sample.a[:, None] - np.where(z, self.mu[1], self.mu[0])
-        y_res = sample.y[:, None] - np.where(z, *(outcome.arms[k][outcome.best] for k in (1, 0)))
+        a_res = sample.a[:, None] - received(z, self.mu)
+        y_res = sample.y[:, None] - received(z, tuple(arm[outcome.best] for arm in outcome.arms))
         self.product, self.square = a_res * y_res, a_res**2
         self.second: CrossFit = CrossFit({}, {})
-        self._learned: tuple[Floats, Floats] | None = None
 
-    def with_variance(
+    def learn_variance(
         self, sight: Sight, folds: Folds, fitter: Fitter, settings: Settings
-    ) -> "Best":
-        """The same with V_z of a continuous treatment learned from squared residuals."""
+    ) -> None:
+        """Learn V_z of a continuous treatment from squared residuals."""
         learner = dict(settings.candidates["treatment"])[self.treatment]
         arms = arms_of(self.sample.z[:, 0])
         self.second = by_repeat(
@@ -258,7 +263,6 @@ class Best:
             folds,
             fitter,
         )
-        return self
 
     @property
     def variance(self) -> tuple[Floats, Floats]:
@@ -274,11 +278,11 @@ class Best:
         """ΔV(L) by every treatment candidate, ``(K, n, n_rep)``."""
         if not self.sample.binary_treatment:
             return np.repeat(self.delta_v[None], len(mu[0]), axis=0)
-        one = self.sample.z == 1.0
+        z = self.sample.z[:, 0]
         return np.stack(
             [
                 self._moved(
-                    (self.sample.a[:, None] - np.where(one, high, low)) ** 2,
+                    (self.sample.a[:, None] - received(z, (low, high))) ** 2,
                     (low * (1.0 - low), high * (1.0 - high)),
                 )
                 for low, high in zip(*mu, strict=True)
@@ -322,7 +326,7 @@ def effect_pool(
 
         direct = fits.run(effects, [f"effect/{label}" for label in means], emphasis=swing**2)
     found: dict[str, tuple[float, Floats, Floats]] = {}
-    treated = np.where(sample.z == 1.0, best.variance[1], best.variance[0])
+    treated = received(sample.z[:, 0], best.variance)
     for label, (low, high) in covariance.items():
         ways = [direct[f"effect/{label}"]] if f"effect/{label}" in direct else []
         if settings.effect_loss != "direct":

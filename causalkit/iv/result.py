@@ -12,20 +12,17 @@ from causalkit.errors import ArgumentError, IdentificationError, check_choice
 from causalkit.inference.solve import Solution, solve_linear
 from causalkit.inference.variance import degrees_of_freedom
 from causalkit.iv.candidates import Selection
+from causalkit.iv.identified import FEW_ROWS
 from causalkit.iv.influence import multiply_robust, variance_weighted
-from causalkit.iv.nuisances import ARMS, Fitted
+from causalkit.iv.nuisances import ARMS, Fitted, received
 from causalkit.iv.sample import IVSample
 from causalkit.iv.selection import Contributions, smoothed_variance
 from causalkit.iv.settings import ESTIMANDS, Settings
 from causalkit.iv.strength import Inference, Strength
 from causalkit.nuisance import Folds, quality
-from causalkit.provenance import record
 from causalkit.results import EffectResult, effect_from_solutions
 from causalkit.rng import stream
 from causalkit.typing import Bools, Floats
-
-# As many as a cell of instrument and treatment should have before it passes without a warning.
-LEAST_ROWS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +65,7 @@ class IVFit:
         """Whether enough rows, of two clusters or more, have a |ΔV| that can be divided by."""
         codes = self.sample.clusters or (np.arange(self.sample.n),)
         apart = all(np.unique(each[self.used]).size > 1 for each in codes)
-        return apart and (bool(self.used.all()) or self.sample.count(self.used) >= LEAST_ROWS)
+        return apart and (bool(self.used.all()) or self.sample.count(self.used) >= FEW_ROWS)
 
     def rows(self, estimand: str) -> Bools:
         """Rows that an estimand averages over."""
@@ -301,17 +298,11 @@ def _glance(fit: IVFit) -> dict[str, Any]:
     ):
         arms = [fit.fitted.predictions.get(f"{name}:{arm}") for arm in ARMS]
         if arms[0] is not None and arms[1] is not None:
-            one = fit.sample.z[:, 0] == 1.0
-            hats = np.where(one, arms[1][:, 0], arms[0][:, 0])
+            hats = received(fit.sample.z[:, 0], (arms[0], arms[1]))[:, 0]
             found[column] = float(np.sqrt(fit.sample.mean((values - hats) ** 2)))
     if raw is not None:
         found |= {"overlap_min": float(raw.min()), "overlap_max": float(raw.max())}
     return found
-
-
-def provenance_of(settings: Settings, wall_s: float) -> Mapping[str, Any]:
-    """Versions, seed and wall time."""
-    return record(seed=settings.seed, wall_s=wall_s)
 
 
 def augment(fit: IVFit, main: EffectResult) -> pd.DataFrame:
