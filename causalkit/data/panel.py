@@ -45,6 +45,35 @@ def unit_means(
     return means
 
 
+def period_shares(codes: Ints, periods: Ints, *, weights: Floats | None = None) -> Floats:
+    """Share of each period in each group, which is the group mean of the period's dummy.
+
+    Parameters
+    ----------
+    codes, periods : (n,) int arrays
+        Groups 0..G-1 and periods 0..T-1, without holes.
+    weights : (n,) array, optional
+        Row weights. A group whose weights are all zero gets its plain shares.
+
+    Returns
+    -------
+    (G, T) array
+
+    Examples
+    --------
+    >>> period_shares(np.array([0, 0, 1]), np.array([0, 1, 1])).tolist()
+    [[0.5, 0.5], [0.0, 1.0]]
+    """
+    size, width = _size(codes, None), _size(periods, None)
+    cell = codes * width + periods
+    counts = np.bincount(cell, weights=weights, minlength=size * width).reshape(size, width)
+    empty = counts.sum(axis=1) == 0.0
+    if empty.any():
+        plain = np.bincount(cell, minlength=size * width).reshape(size, width)
+        counts = np.where(empty[:, None], plain, counts)
+    return np.asarray(counts / counts.sum(axis=1, keepdims=True), dtype=np.float64)
+
+
 def leave_out_means(values: Floats, codes: Ints, *, weights: Floats | None = None) -> Floats:
     """Mean over the other rows of each row's group; missing values are skipped.
 

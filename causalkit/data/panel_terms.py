@@ -9,7 +9,7 @@ import pandas as pd
 from causalkit.data.candidate import is_number, numbers
 from causalkit.data.checks import absent_column
 from causalkit.data.encode import encode
-from causalkit.data.panel import adjacent, leave_out_means, unit_means, varies_within
+from causalkit.data.panel import adjacent, leave_out_means, period_shares, unit_means, varies_within
 from causalkit.errors import ArgumentError, ArgumentTypeError, DataError
 
 if TYPE_CHECKING:
@@ -54,15 +54,10 @@ def group_means(
 
 def _period_shares(data: "CausalData", by: str) -> pd.DataFrame:
     """Group means of the period dummies, without the first period."""
-    codes, time, weights = data.codes(by), data.codes("time"), data.weights()
-    labels = data.levels("time")
-    size, width = int(codes.max()) + 1, len(labels)
-    counts = np.bincount(codes * width + time, weights=weights, minlength=size * width)
-    cells = counts.reshape(size, width).astype(np.float64)
-    with np.errstate(invalid="ignore"):
-        shares = (cells / cells.sum(axis=1, keepdims=True))[:, 1:]
-    names = [f"{data.roles.time}={_label(label)}_mean" for label in labels[1:]]
-    return pd.DataFrame(shares[codes], columns=names)
+    codes = data.codes(by)
+    shares = period_shares(codes, data.codes("time"), weights=data.weights())
+    names = [f"{data.roles.time}={_label(label)}_mean" for label in data.levels("time")[1:]]
+    return pd.DataFrame(shares[codes, 1:], columns=names)
 
 
 def _label(label: Any) -> str:

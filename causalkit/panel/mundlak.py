@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from causalkit.data.panel import period_shares
 from causalkit.nuisance.features import Features, TableFeatures
 from causalkit.panel.sample import PanelSample
 from causalkit.typing import Bools, Floats, Ints
@@ -94,11 +95,8 @@ def period_dummies(period_code: Ints) -> TableFeatures:
 
 def dummy_means(sample: PanelSample, period_code: Ints) -> TableFeatures:
     """Average the period dummies by unit."""
-    n_periods = int(period_code.max()) + 1
-    cell = sample.unit * n_periods + period_code
-    counts = np.bincount(cell, weights=sample.weights, minlength=sample.n_units * n_periods)
-    table = counts.reshape(sample.n_units, n_periods)
-    return TableFeatures((table / table.sum(axis=1, keepdims=True))[:, 1:], sample.unit)
+    shares = period_shares(sample.unit, period_code, weights=sample.weights)
+    return TableFeatures(shares[:, 1:], sample.unit)
 
 
 def varying_dummy_means(sample: PanelSample, period_code: Ints) -> TableFeatures | None:

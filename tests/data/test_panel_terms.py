@@ -118,6 +118,15 @@ def test_frequency_weights_give_the_means_of_the_expanded_rows():
     np.testing.assert_allclose(data.group_means("x")["x_mean"], expected, rtol=1e-12)
 
 
+def test_a_unit_without_weight_keeps_its_plain_means_and_period_shares():
+    frame = table(kept=0.7)
+    frame.loc[frame["unit"] == 3, "w"] = 0.0
+    data = panel(frame, weights="w", weight_kind="precision")
+    plain = panel(frame).group_means("x", include_time=True)
+    rows = frame["unit"] == 3
+    pd.testing.assert_frame_equal(data.group_means("x", include_time=True)[rows], plain[rows])
+
+
 def test_auto_leaves_out_what_does_not_vary_within_units():
     data = panel(table(), covariates=["x", "born"])
     assert data.with_mundlak().roles.covariates == ("x", "born", "x_mean", "d_mean")
