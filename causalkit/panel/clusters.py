@@ -1,7 +1,5 @@
 """Clusters of the variance: those the data name, else the units; two-way adds the periods."""
 
-import numpy as np
-
 from causalkit.data import Roles
 from causalkit.panel.sample import PanelSample
 from causalkit.panel.settings import Settings
@@ -24,8 +22,7 @@ def variance_clusters(settings: Settings, sample: PanelSample) -> tuple[Ints, ..
         first = sample.clusters or (sample.unit,)
         if len(first) == 2:
             return first
-        period = sample.period if sample.period is not None else np.zeros(sample.n, dtype=np.int64)
-        return (*first, np.unique(period, return_inverse=True)[1])
+        return (*first, sample.period_code)
     if settings.cov_type == "clustered":
         return sample.clusters or (sample.unit,)
     return ()

@@ -248,7 +248,7 @@ def period_code(sample: PanelSample) -> Ints:
             "time_effects needs the period of every row: name the time column when building the "
             'data, CausalData.from_frame(..., time="...").'
         )
-    return np.unique(sample.period, return_inverse=True)[1]
+    return sample.period_code
 
 
 def time_parts(terms: Terms, options: Options, *, mundlak: bool) -> list[Features]:

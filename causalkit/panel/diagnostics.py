@@ -154,10 +154,9 @@ def leftover_heterogeneity(
 
 
 def _unit_clusters(sample: PanelSample, clusters: tuple[Ints, ...]) -> tuple[Ints, ...]:
-    first = np.flatnonzero(np.r_[True, sample.unit[1:] != sample.unit[:-1]])
     for codes in clusters:
-        if (codes == codes[first][sample.unit]).all():
-            return (np.unique(codes[first], return_inverse=True)[1],)
+        if sample.nests_in(codes):
+            return (np.unique(codes[sample.starts], return_inverse=True)[1],)
     return ()
 
 

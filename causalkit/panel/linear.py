@@ -56,10 +56,9 @@ def _constant(n: int) -> Floats:
 
 
 def _period_columns(sample: PanelSample, time_effects: str | None) -> Floats:
-    if time_effects is None or sample.period is None:
+    if time_effects is None:
         return np.empty((sample.n, 0))
-    code = np.unique(sample.period, return_inverse=True)[1]
-    return period_dummies(code).take(np.arange(sample.n))
+    return period_dummies(sample.period_code).take(np.arange(sample.n))
 
 
 def _within(sample: PanelSample, values: Floats) -> Floats:
@@ -120,9 +119,9 @@ def _mean_terms(sample: PanelSample, time_effects: str | None) -> Floats:
     """Average treatment and covariates by unit and, if units differ in them, period dummies."""
     both = np.hstack([sample.d, sample.x])
     means = unit_means(both, sample.unit, weights=sample.weights)[sample.unit]
-    if time_effects is None or sample.period is None:
+    if time_effects is None:
         return means
-    shares = varying_dummy_means(sample, np.unique(sample.period, return_inverse=True)[1])
+    shares = varying_dummy_means(sample, sample.period_code)
     return means if shares is None else np.hstack([means, shares.take(np.arange(sample.n))])
 
 

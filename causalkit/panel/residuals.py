@@ -20,7 +20,7 @@ from causalkit.nuisance.given import kept_together, placed_folds
 from causalkit.nuisance.learners import is_classifier
 from causalkit.panel.design import Design, Sight
 from causalkit.panel.sample import PanelSample
-from causalkit.typing import Floats, Ints, Learner
+from causalkit.typing import Floats, Learner
 from causalkit.warn import warn
 
 
@@ -66,7 +66,7 @@ class Residuals:
 
 def fold_keys(sample: PanelSample) -> FoldKeys:
     """Give the split what it may look at; a coarser cluster keeps its units together."""
-    nested = [codes for codes in sample.clusters if _nested(sample, codes)]
+    nested = [codes for codes in sample.clusters if sample.nests_in(codes)]
     if sample.clusters and not nested:
         warn(
             "units are not nested in the cluster column, so folds keep units together but not "
@@ -75,12 +75,6 @@ def fold_keys(sample: PanelSample) -> FoldKeys:
         )
     coarsest = min(nested, key=lambda codes: int(codes.max()), default=None)
     return FoldKeys(sample.n, unit=sample.unit, period=sample.period, cluster=coarsest)
-
-
-def _nested(sample: PanelSample, cluster: Ints) -> bool:
-    """Whether every unit lies in one cluster."""
-    first = np.flatnonzero(np.r_[True, sample.unit[1:] != sample.unit[:-1]])
-    return bool((cluster == cluster[first][sample.unit]).all())
 
 
 def make_folds(

@@ -82,6 +82,22 @@ class PanelSample:
         """Number of units."""
         return int(self.unit[-1]) + 1 if self.n else 0
 
+    @property
+    def starts(self) -> Ints:
+        """First row of each unit, ``(N,)``."""
+        return np.flatnonzero(np.diff(self.unit, prepend=-1))
+
+    @property
+    def period_code(self) -> Ints:
+        """Codes 0..T-1 ``(n,)`` of the periods that occur; one period if the data name none."""
+        if self.period is None:
+            return np.zeros(self.n, dtype=np.int64)
+        return np.unique(self.period, return_inverse=True)[1]
+
+    def nests_in(self, codes: Ints) -> bool:
+        """Whether every unit lies in one group."""
+        return bool((codes == codes[self.starts][self.unit]).all())
+
     def lengths(self) -> Ints:
         """Rows of each unit, ``(N,)``."""
         return np.bincount(self.unit, minlength=self.n_units)
