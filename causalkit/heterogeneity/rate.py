@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass, replace
-from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -22,6 +21,7 @@ from causalkit.inference.variance import FEW_CLUSTERS
 from causalkit.metrics.ranking import DECILES, RankEffects, paired_rank_effects, rank_effects
 from causalkit.results import EffectResult
 from causalkit.results.effect import Backend
+from causalkit.results.intervals import normal_p, quantile_value
 from causalkit.results.numerals import count, decimals, interval, number
 from causalkit.results.render import page_html, page_text
 from causalkit.rng import RandomState, as_seed, stream
@@ -37,7 +37,6 @@ TARGETS = {
     "QINI": "mean of q·TOC(q) over q: led by effects spread over many",
 }
 _SHOWN = 3
-_NORMAL = NormalDist()
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -115,7 +114,7 @@ class RateResult:
 
     def curve(self, level: float = 0.95) -> pd.DataFrame:
         """TOC curve as in ``toc``, with pointwise intervals at another level."""
-        reach = quantile(level) * self.effects.toc_se
+        reach = quantile_value("normal", level=check_level(level)) * self.effects.toc_se
         return pd.DataFrame(
             {
                 "q": self.effects.q,
@@ -128,12 +127,12 @@ class RateResult:
 
     def conf_int(self, level: float = 0.95) -> tuple[float, float]:
         """Normal confidence interval of the estimate."""
-        reach = quantile(level) * self.std_error
+        reach = float(quantile_value("normal", level=check_level(level))) * self.std_error
         return self.estimate - reach, self.estimate + reach
 
     def p_value(self) -> float:
         """Two-sided p-value of a worth (or difference) of zero; NaN where ``ratio`` is."""
-        return two_sided(self.ratio)
+        return float(normal_p(self.ratio, kind="normal"))
 
     def summary(self) -> str:
         """Estimate, interval and TOC curve as text of at most 80 columns."""
@@ -320,16 +319,6 @@ def warn_if_few(n_clusters: int, what: str = "clusters") -> None:
             f"normal intervals are unreliable below about {FEW_CLUSTERS}.",
             FewClustersWarning,
         )
-
-
-def quantile(level: float) -> float:
-    """Standard errors on each side of a normal interval."""
-    return _NORMAL.inv_cdf(0.5 + check_level(level) / 2.0)
-
-
-def two_sided(ratio: float) -> float:
-    """Two-sided normal p-value; NaN stays NaN."""
-    return math.erfc(abs(ratio) / math.sqrt(2.0))
 
 
 def _columns(priorities: Any, n: int) -> tuple[list[Floats], tuple[str, ...]]:

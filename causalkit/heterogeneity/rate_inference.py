@@ -19,11 +19,12 @@ from causalkit.heterogeneity.forward import (
     outcome_means,
     propensities,
 )
-from causalkit.heterogeneity.rate import TARGETS, Target, two_sided, warn_if_few
+from causalkit.heterogeneity.rate import TARGETS, Target, warn_if_few
 from causalkit.metrics.ranking import rank_effects
 from causalkit.nuisance import Folds
 from causalkit.results import plain, render, tidy
 from causalkit.results.effect import Backend
+from causalkit.results.intervals import normal_p
 from causalkit.results.numerals import p_text
 from causalkit.rng import RandomState, as_seed, stream
 from causalkit.typing import Floats, Ints, Learner
@@ -267,7 +268,7 @@ def rate_test(
         warn_if_few(min(rate.n_clusters for rate in rates), f"{what} in an evaluation fold")
     ratios = np.array([rate.ratio for rate in rates]).reshape(folds.n_rep, steps - 1)
     statistics = ratios.sum(axis=1) / math.sqrt(steps - 1)
-    p_values = [two_sided(statistic) for statistic in statistics]
+    p_values = normal_p(statistics, kind="normal").tolist()
     p_value = p_values[0] if folds.n_rep == 1 else min(1.0, 2.0 * float(np.median(p_values)))
     return RateTest(
         statistic=float(np.median(statistics)),

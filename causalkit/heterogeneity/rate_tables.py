@@ -5,9 +5,11 @@ import math
 import numpy as np
 import pandas as pd
 
-from causalkit.heterogeneity.rate import TARGETS, RateResult, quantile, two_sided
+from causalkit.heterogeneity.rate import TARGETS, RateResult
 from causalkit.heterogeneity.rate_inference import SCHEMES, FoldRate, RateTest
+from causalkit.inference.arguments import check_level
 from causalkit.results import EffectResult, tidy
+from causalkit.results.intervals import normal_p, quantile_value
 from causalkit.results.numerals import count, decimals, interval, number, p_text, percent
 from causalkit.results.render import Grid, Page, Part
 
@@ -101,7 +103,7 @@ def _curve_grid(result: RateResult) -> Grid:
 
 def fold_frame(test: RateTest, level: float) -> pd.DataFrame:
     """Folds under the names of the columns that all results have."""
-    folds, reach = test.table, quantile(level)
+    folds, reach = test.table, float(quantile_value("normal", level=check_level(level)))
     return pd.DataFrame(
         {
             "term": [_fold_label(fold) for fold in test.folds],
@@ -109,7 +111,7 @@ def fold_frame(test: RateTest, level: float) -> pd.DataFrame:
             "estimate": folds["estimate"],
             "std_error": folds["std_err"],
             "statistic": folds["ratio"],
-            "p_value": [two_sided(fold.ratio) for fold in test.folds],
+            "p_value": [float(normal_p(fold.ratio, kind="normal")) for fold in test.folds],
             "conf_low": folds["estimate"] - reach * folds["std_err"],
             "conf_high": folds["estimate"] + reach * folds["std_err"],
             "conf_level": level,

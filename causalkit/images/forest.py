@@ -36,6 +36,7 @@ from causalkit.nuisance import DenseFeatures, FoldKeys, Nuisance, cross_fit, ext
 from causalkit.optional import require
 from causalkit.provenance import record
 from causalkit.results import EffectResult
+from causalkit.results.intervals import quantile_value
 from causalkit.rng import RandomState, as_seed, seed_of, stream
 from causalkit.typing import Floats, Ints, Learner
 from causalkit.warn import collect_warnings, warn
@@ -265,9 +266,7 @@ class ImageCausalForest(EffectMap):
             )
         values, dim, keys = self._target(data)
         effect, sd = self._predict(values)
-        from scipy.stats import norm
-
-        half = float(norm.ppf(0.5 + level / 2.0)) * sd
+        half = quantile_value("normal", level=level) * sd
         columns = {
             "effect": effect,
             "std_error": sd,

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from causalkit.data import CausalData
 from causalkit.errors import ArgumentError, CausalKitError, check_level
@@ -22,6 +21,7 @@ from causalkit.iv.result import IVFit
 from causalkit.iv.settings import Settings
 from causalkit.iv.terms import is_term_of
 from causalkit.results import EffectResult
+from causalkit.results.intervals import quantile_value
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -76,7 +76,7 @@ class DepartureBounds:
 
     @property
     def _critical(self) -> float:
-        return float(stats.t.ppf(0.5 + 0.5 * self.level, self.df))
+        return float(quantile_value("t", level=self.level, df=self.df))
 
     def curve(self, most: float | None = None) -> pd.DataFrame:
         """Bounds over a grid of departures: ``departure, low, high, conf_low, conf_high``."""

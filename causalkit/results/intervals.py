@@ -83,14 +83,14 @@ def _error_draws(df: Floats, chance: Floats) -> Floats:
     return np.where(np.isfinite(df), found, 1.0)
 
 
-def quantile_value(kind: str, *, level: float, df: float | Floats) -> Floats:
+def quantile_value(kind: str, *, level: float, df: float | Floats = math.inf) -> Floats:
     """Two-sided quantile of the normal or the t distribution, one per degree of freedom."""
     tail = 0.5 * (1.0 + level)
     return np.asarray(special.ndtri(tail) if kind == "normal" else special.stdtrit(df, tail))
 
 
-def normal_p(ratios: Floats, *, kind: str, df: float | Floats) -> Floats:
-    """Two-sided p-values of t-ratios under the normal or the t distribution."""
+def normal_p(ratios: float | Floats, *, kind: str, df: float | Floats = math.inf) -> Floats:
+    """Two-sided p-values of t-ratios under the normal or the t distribution; NaN stays NaN."""
     size = np.abs(ratios)
     tail = special.ndtr(-size) if kind == "normal" else special.stdtr(df, -size)
     return np.asarray(2.0 * tail, dtype=np.float64)

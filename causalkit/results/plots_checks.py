@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from scipy import special
 
 from causalkit.errors import ArgumentError, check_level
 from causalkit.metrics.measure import as_numbers
 from causalkit.optional import require
 from causalkit.results import canvas
+from causalkit.results.intervals import quantile_value
 from causalkit.results.numerals import decimals, number, percent
 from causalkit.typing import Floats
 
@@ -357,7 +357,7 @@ def plot_residuals(
         ``plot_data``: see :func:`binned_residuals`.
     """
     frame = binned_residuals(treatment_residual, outcome_residual, n_bins=n_bins)
-    reach = float(special.stdtrit(df, 0.5 * (1.0 + check_level(level)))) * std_error
+    reach = float(quantile_value("t", level=check_level(level), df=df)) * std_error
     ax = canvas.axes(ax, size=(5.6, 4.2), needed_by="plot_residuals")
     ends = np.array([frame["treatment"].min(), frame["treatment"].max()])
     x = np.array([ends[0] - 0.05 * np.ptp(ends), 0.0, ends[1] + 0.05 * np.ptp(ends)])

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import pandas as pd
 from causalkit.errors import ArgumentError
 from causalkit.metrics import coverage
 from causalkit.results import canvas
+from causalkit.results.intervals import quantile_value
 from causalkit.results.numerals import percent
 from causalkit.study.plots_pick import Series, capped, choose, series_of, span
 from causalkit.study.plots_sheet import PANELS, finish, panel_title, sheet
@@ -156,7 +156,7 @@ def _z(frame: pd.DataFrame, level: float) -> Floats:
     error = (frame["estimate"] - frame["truth"]).to_numpy(dtype=np.float64)
     given = frame["std_error"].to_numpy(dtype=np.float64)
     half = (frame["high"] - frame["low"]).to_numpy(dtype=np.float64) / 2.0
-    scale = np.where(given > 0, given, half / NormalDist().inv_cdf(0.5 + level / 2.0))
+    scale = np.where(given > 0, given, half / quantile_value("normal", level=level))
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(error == 0.0, 0.0, error / scale)
 

@@ -4,10 +4,10 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.stats import t as student
 
 from causalkit.errors import ArgumentError
 from causalkit.inference.bands import absolute_ratios, critical_values
+from causalkit.results.intervals import quantile_value
 from causalkit.rng import stream
 from causalkit.transtee.actions import (
     AMOUNT,
@@ -71,7 +71,9 @@ def _moments(values: Floats) -> Floats:
 
 def _critical(level: float, n_members: int) -> float:
     """Standard errors in half an interval: of Student's t, for few networks tell the spread."""
-    return float(student.ppf(0.5 + level / 2.0, n_members - 1)) if n_members > 1 else float("nan")
+    if n_members == 1:
+        return float("nan")
+    return float(quantile_value("t", level=level, df=n_members - 1))
 
 
 def _dataset(
