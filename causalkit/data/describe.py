@@ -9,6 +9,7 @@ import pandas as pd
 from causalkit.data.candidate import is_category, is_number, numbers, plain
 from causalkit.data.encode import encode
 from causalkit.data.panel import unit_means
+from causalkit.data.roles import ARMS
 from causalkit.errors import ArgumentError
 from causalkit.typing import Floats, Ints
 
@@ -88,7 +89,7 @@ def balance(data: "CausalData") -> pd.DataFrame:
     counted = data.roles.weight_kind == "frequency"
     rows: list[dict[Any, Any]] = []
     for treatment, kind in zip(data.roles.treatment, data.roles.kinds, strict=True):
-        if kind not in ("binary", "multi"):
+        if kind not in ARMS:
             continue
         codes, labels = _arms(data.frame[treatment])
         moments = [
@@ -112,7 +113,7 @@ def balance(data: "CausalData") -> pd.DataFrame:
             table.insert(0, "contrast", contrast)
             table.insert(0, "treatment", treatment)
             rows += table.to_dict("records")
-    if not rows and not any(kind in ("binary", "multi") for kind in data.roles.kinds):
+    if not rows and not any(kind in ARMS for kind in data.roles.kinds):
         raise ArgumentError(
             f"balance compares arms, but the treatment ({', '.join(data.roles.treatment)}) is "
             f"{', '.join(data.roles.kinds)}; cut it into groups first, or look at describe()."

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from causalkit.data.candidate import Candidate, is_category, is_number, plain
-from causalkit.data.roles import Roles, with_kinds
+from causalkit.data.roles import AMOUNTS, ARMS, Roles, with_kinds
 from causalkit.errors import Problem
 from causalkit.typing import Bools
 
@@ -25,7 +25,7 @@ def dose_columns(roles: Roles) -> tuple[str, str] | None:
     """Columns of the arm and of its dose, if the treatment is such a pair."""
     if len(roles.treatment) != 2 or len(roles.kinds) != 2:
         return None
-    paired = roles.kinds[0] in ("binary", "multi") and roles.kinds[1] == "dose"
+    paired = roles.kinds[0] in ARMS and roles.kinds[1] == "dose"
     return (roles.treatment[0], roles.treatment[1]) if paired else None
 
 
@@ -90,7 +90,7 @@ def mend_of_dose(given: Candidate, name: str, gone: Bools, mend: str) -> str:
         )
     kinds = with_kinds(roles, given.frame).kinds[place - 1 : place + 1]
     without = set(given.frame[arm][gone].tolist())
-    if kinds[0] not in ("binary", "multi") or kinds[1] not in ("continuous", "dose"):
+    if kinds[0] not in ARMS or kinds[1] not in AMOUNTS:
         return mend
     if without & set(given.frame[arm][~gone].tolist()) or len(without) != 1:
         return mend

@@ -12,7 +12,7 @@ import pandas as pd
 
 from causalkit.data.candidate import ID_ROLES, plain
 from causalkit.data.doses import dose_columns, rows_without_dose
-from causalkit.data.roles import Roles, with_kinds
+from causalkit.data.roles import ARMS, Roles, with_kinds
 from causalkit.errors import ArgumentError, ArgumentTypeError, DataError, Problem, unknown_name
 from causalkit.typing import Bools, Ints
 
@@ -156,7 +156,7 @@ def average_repeats(
     groups = frame.groupby(keys, sort=False, observed=True, dropna=False)
     named = {name for role in ID_ROLES for name in roles.columns(role)}
     kinds = zip(roles.treatment, with_kinds(roles, frame).kinds, strict=True)
-    whole = named | {name for name, kind in kinds if kind in ("binary", "multi")}
+    whole = named | {name for name, kind in kinds if kind in ARMS}
     spared = (*_IGNORED, *_IMPUTABLE) if keeps_missing(policy) else _IGNORED
     gaps = {name for role in spared for name in roles.columns(role)}
     number = groups.ngroup().to_numpy()

@@ -11,6 +11,7 @@ from causalkit.errors import ArgumentError, ArgumentTypeError, check_choice, unk
 WeightKind = Literal["sampling", "frequency", "precision"]
 WEIGHT_KINDS = ("sampling", "frequency", "precision")
 TREATMENT_KINDS = ("binary", "multi", "continuous", "dose", "structured")
+ARMS = ("binary", "multi")
 AMOUNTS = ("continuous", "dose")
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 from causalkit.heterogeneity.rate import TARGETS, RateResult
 from causalkit.heterogeneity.rate_inference import SCHEMES, FoldRate, RateTest
-from causalkit.inference.arguments import check_level
+from causalkit.errors import check_level
 from causalkit.results import EffectResult, tidy
 from causalkit.results.intervals import normal_p, quantile_value
 from causalkit.results.numerals import count, decimals, interval, number, p_text, percent

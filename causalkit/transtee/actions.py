@@ -16,13 +16,11 @@ import pandas as pd
 from causalkit.data import CausalData
 from causalkit.data.candidate import plain
 from causalkit.data.doses import arms_without_dose, dose_columns
+from causalkit.data.roles import AMOUNTS, ARMS
 from causalkit.errors import ArgumentError, ArgumentTypeError, DataError, Problem
 from causalkit.transtee.action_columns import amounts, arm_amounts, level_codes
 from causalkit.transtee.shapes import ActionShape
 from causalkit.typing import Bools, Floats, Ints
-
-CATEGORICAL = ("binary", "multi")
-AMOUNT = ("continuous", "dose")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +60,16 @@ class ActionCode:
             return tuple(str(level) for level in self.levels[self.columns[0]])
         found: list[str] = []
         for name, kind in zip(self.columns, self.kinds, strict=True):
-            if kind in CATEGORICAL:
+            if kind in ARMS:
                 found += [self._arm(name, level) for level in self._own(name)]
-            elif kind in AMOUNT:
+            elif kind in AMOUNTS:
                 found.append(name)
         return tuple(found)
 
     @property
     def labels(self) -> tuple[Any, ...]:
         """Every arm as the data call it, a number if it is one there; its name where none does."""
-        alone = self.paired or (len(self.columns) == 1 and self.kind in CATEGORICAL)
+        alone = self.paired or (len(self.columns) == 1 and self.kind in ARMS)
         return self.levels[self.columns[0]] if alone else self.arms
 
     def _arm(self, name: str, level: Any) -> str:
@@ -79,7 +77,7 @@ class ActionCode:
 
     def _own(self, name: str) -> tuple[Any, ...]:
         """Levels that have an arm: of several treatments, the control is an empty slot."""
-        return self.levels[name] if self.kind in CATEGORICAL else self.levels[name][1:]
+        return self.levels[name] if self.kind in ARMS else self.levels[name][1:]
 
     @property
     def n_slots(self) -> int:
@@ -102,7 +100,7 @@ class ActionCode:
         else:
             for name, kind in zip(self.columns, self.kinds, strict=True):
                 if kind != "structured":
-                    dosed += [kind in AMOUNT] * (1 if kind in AMOUNT else len(self._own(name)))
+                    dosed += [kind in AMOUNTS] * (1 if kind in AMOUNTS else len(self._own(name)))
         return ActionShape(
             n_arms=len(dosed),
             dosed=tuple(dosed),
@@ -167,7 +165,7 @@ def action_code(data: CausalData) -> ActionCode:
     levels, problems = {}, []
     for name, kind in zip(columns, kinds, strict=True):
         column = data.frame[name]
-        if kind in CATEGORICAL:
+        if kind in ARMS:
             values = column.cat.categories if hasattr(column, "cat") else sorted(column.unique())
             levels[name] = tuple(plain(value) for value in values)
         if kind != "structured" and column.nunique() < 2:
@@ -215,7 +213,7 @@ def encode_actions(code: ActionCode, frame: pd.DataFrame) -> ActionArrays:
         if kind == "structured":
             items = frame[name].to_numpy()
             continue
-        if kind in AMOUNT:
+        if kind in AMOUNTS:
             arms_.append(np.full(len(frame), offset))
             doses_.append(amounts(name, frame))
             active.append(np.ones(len(frame), dtype=bool))

@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from causalkit.data.roles import AMOUNTS, ARMS
 from causalkit.errors import ArgumentError
-from causalkit.transtee.actions import CATEGORICAL, at_doses
+from causalkit.transtee.actions import at_doses
 from causalkit.transtee.effects import dose_grid, predict
 from causalkit.transtee.model import Asked, Model
 from causalkit.typing import Floats
@@ -38,12 +39,12 @@ def best_action(
     code = model.coding.actions
     sign = 1.0 if maximise else -1.0
     rows = np.arange(asked.n)
-    if code.kind in CATEGORICAL:
+    if code.kind in ARMS:
         made = _best_of(model, asked, list(code.levels[code.columns[0]]), "arm", sign)
     elif code.kind == "structured" and len(code.columns) == 1 and asked.library is not None:
         known = [name for name in asked.library.place if name not in asked.library.strange]
         made = _best_of(model, asked, known, "item", sign)
-    elif code.kind in ("continuous", "dose"):
+    elif code.kind in AMOUNTS:
         arms = [None] if code.kind == "continuous" else list(code.levels[code.columns[0]])
         found = [_best_dose(model, asked, arm, grid, memory_budget, sign) for arm in arms]
         values = np.stack([value for _, value in found], axis=1)

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from causalkit.data.roles import AMOUNTS
 from causalkit.errors import ArgumentError
 from causalkit.inference.bands import absolute_ratios, critical_values
 from causalkit.results.intervals import quantile_value
 from causalkit.rng import stream
 from causalkit.transtee.actions import (
-    AMOUNT,
     ActionArrays,
     ActionCode,
     action_axis,
@@ -145,7 +145,7 @@ def _one_of_several(code: ActionCode, arm: Any, others: Mapping[str, Any] | None
         If none is named, it has no doses, or it is not said where the others are held.
     """
     kinds = dict(zip(code.columns, code.kinds, strict=True))
-    dosed = [name for name, kind in kinds.items() if kind in AMOUNT]
+    dosed = [name for name, kind in kinds.items() if kind in AMOUNTS]
     if len(code.columns) == 1 or not dosed:
         raise ArgumentError(
             f"the treatment is {code.kind} and has no dose to vary; use predict(data, "
@@ -177,7 +177,7 @@ def arm_name(model: Model, arm: Any, others: Mapping[str, Any] | None = None) ->
         If there is no such arm, it takes no dose, or the treatment has none to choose.
     """
     code = model.coding.actions
-    if code.kind not in ("continuous", "dose"):
+    if code.kind not in AMOUNTS:
         return _one_of_several(code, arm, others)
     if others is not None:
         raise ArgumentError(

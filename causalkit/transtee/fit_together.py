@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 
 from causalkit.data import CausalData
+from causalkit.data.roles import ARMS
 from causalkit.device import deterministic_algorithms
 from causalkit.errors import ArgumentError, CausalKitWarning
 from causalkit.progress import teller
 from causalkit.rng import as_seed
-from causalkit.transtee.actions import CATEGORICAL
 from causalkit.transtee.alike import check_data, check_estimators, check_lengths
 from causalkit.transtee.conformal import Conformal
 from causalkit.transtee.diagnostics import diagnostics_of
@@ -88,7 +88,7 @@ def _check_interval(interval: str, coding: Coding, datasets: Sequence[CausalData
     kind = coding.actions.kind
     if interval != "conformal":
         return
-    if kind not in CATEGORICAL:
+    if kind not in ARMS:
         raise ArgumentError(
             f"interval='conformal' needs a treatment with arms; this one is {kind}. Use "
             "interval='ensemble'."

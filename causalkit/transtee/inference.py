@@ -7,13 +7,13 @@ import numpy as np
 
 from causalkit.data import CausalData
 from causalkit.data.alignment import in_row_order
+from causalkit.data.roles import AMOUNTS
 from causalkit.device import deterministic_algorithms
 from causalkit.errors import ArgumentError, IdentificationError
 from causalkit.heterogeneity import check_group_units, group_indicators, moderator_frame
 from causalkit.inference.variance import warn_if_few
 from causalkit.provenance import record
 from causalkit.results import EffectResult, effect_from_solutions
-from causalkit.transtee.actions import AMOUNT
 from causalkit.transtee.arm_averages import Groups, arm_averages
 from causalkit.transtee.crossfit import folds_of
 from causalkit.transtee.dose_average import dose_averages
@@ -63,7 +63,7 @@ def average_effects(
     if estimand not in ESTIMANDS[kind]:
         known = ", ".join(repr(one) for one in ESTIMANDS[kind])
         raise ArgumentError(f"estimands of a {kind} treatment are {known}, got {estimand!r}.")
-    along = kind in AMOUNT
+    along = kind in AMOUNTS
     if not along:
         asked = {"arm": arm, "doses": doses, "bandwidth": bandwidth}
         if given := [f"{name}=" for name, value in asked.items() if value is not None]:

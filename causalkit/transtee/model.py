@@ -9,9 +9,9 @@ import pandas as pd
 
 from causalkit.data import CausalData
 from causalkit.data.alignment import in_row_order
+from causalkit.data.roles import ARMS
 from causalkit.errors import ArgumentError, DataError, ExtrapolationWarning, Problem
 from causalkit.transtee.actions import (
-    CATEGORICAL,
     ActionArrays,
     action_frame,
     action_name,
@@ -235,7 +235,7 @@ class Model:
             If it is not.
         """
         code = self.coding.actions
-        if code.kind not in CATEGORICAL:
+        if code.kind not in ARMS:
             raise ArgumentError(
                 f"the treatment is {code.kind}: say under which action, attention(data, "
                 "treatment=...)."
@@ -259,7 +259,7 @@ class Model:
             If there are no levels to compare.
         """
         code = self.coding.actions
-        if code.kind in CATEGORICAL:
+        if code.kind in ARMS:
             levels = list(code.levels[code.columns[0]])
             baseline = levels[0] if baseline is None else baseline
             if treatment is None:

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from causalkit.data.roles import ARMS
 from causalkit.errors import ArgumentError, IdentificationError
 from causalkit.nuisance import Folds
-from causalkit.transtee.actions import CATEGORICAL
 from causalkit.transtee.crossfit import folds_of
 from causalkit.transtee.dose_density import DoseDensity
 from causalkit.transtee.fitting import Coded, Coding
@@ -44,7 +44,7 @@ def overlap_table(
     learners = learners_of(code.kind, learner)
     if code.kind != "continuous" and arm is None:
         return _of_arms(coding, coded, settings, folds_of(coded, settings), learners[0])
-    if code.kind in CATEGORICAL:
+    if code.kind in ARMS:
         raise ArgumentError(
             f"arm= shows the doses of an arm, and the treatment is {code.kind}, without a dose; "
             "leave it out."

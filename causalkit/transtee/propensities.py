@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 
+from causalkit.data.roles import AMOUNTS
 from causalkit.errors import ArgumentError, OverlapWarning
 from causalkit.nuisance import DenseFeatures, Folds, Nuisance
 from causalkit.nuisance.fitter import Fitter
 from causalkit.nuisance.learners import plan
-from causalkit.transtee.actions import AMOUNT
 from causalkit.transtee.fitting import Coded, Coding
 from causalkit.transtee.flat_features import flat_features
 from causalkit.transtee.settings import Settings
@@ -66,7 +66,7 @@ def learners_of(kind: str, propensity: Any) -> tuple[Any, Any]:
         )
     if kind != "continuous":
         plan(pair[0], "probability", argument="propensity")
-    if kind in AMOUNT:
+    if kind in AMOUNTS:
         plan(pair[1], "mean", argument="propensity")
     return pair
 

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from causalkit.data.roles import ARMS
 from causalkit.errors import ArgumentError
-from causalkit.transtee.actions import CATEGORICAL
 from causalkit.transtee.covariates import first_hole
 from causalkit.transtee.fitting import Coding
 from causalkit.typing import Floats
@@ -160,7 +160,7 @@ def _takes(coding: Coding) -> str:
     if kind == "dose":
         return DOSAGE
     only_steps = coding.covariates.sequences and not coding.covariates.names
-    return TEXTS if only_steps and kind in CATEGORICAL else NUMBERS
+    return TEXTS if only_steps and kind in ARMS else NUMBERS
 
 
 def _check_covariates(coding: Coding, recipe: Recipe) -> None:
