@@ -10,7 +10,7 @@ import pandas as pd
 from causalkit.data import calendar
 from causalkit.data.candidate import Candidate, is_category, is_number, plain
 from causalkit.data.checks import STRUCTURE, VALUES, Check, findings, raise_any, repeated_pairs
-from causalkit.data.checks_fit import array_problems, match_keys, nonfinite_shares
+from causalkit.data.checks_fit import MAX_NAN_PIXELS, array_problems, match_keys, nonfinite_shares
 from causalkit.data.images import shared_image_problems
 from causalkit.data.kinds import as_declared, declared_kinds
 from causalkit.data.missing import (
@@ -47,7 +47,7 @@ class Policy:
     on_duplicate: str = "raise"
     freq: calendar.Freq = None
     nested: bool = False
-    max_nan_pixels: float = 0.05
+    max_nan_pixels: float = MAX_NAN_PIXELS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ import pandas as pd
 from causalkit.data.admit import Policy, admit
 from causalkit.data.calendar import Freq
 from causalkit.data.checks import VALUES, Check, absent_column
+from causalkit.data.checks_fit import MAX_NAN_PIXELS
 from causalkit.data.dataset import CausalData
 from causalkit.data.intake import column_names, row_labels, to_pandas
 from causalkit.data.roles import Roles, WeightKind, role_columns
@@ -50,7 +51,7 @@ def from_frame(
     on_duplicate: str = "raise",
     freq: Freq = None,
     nested: bool = False,
-    max_nan_pixels: float = 0.05,
+    max_nan_pixels: float = MAX_NAN_PIXELS,
 ) -> CausalData:
     """Data from a pandas, polars or pyarrow table, or whatever else narwhals reads.
 

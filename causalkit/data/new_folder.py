@@ -11,24 +11,22 @@ from uuid import uuid4
 from causalkit.errors import ArgumentError, cannot_write
 
 
-def free_folder(given: Any, argument: str) -> Path:
+def free_folder(to_zarr: Any) -> Path:
     """Where a new folder may be written, absolute.
 
     Parameters
     ----------
-    given : path
-    argument : str
-        Its name, for the message.
+    to_zarr : path
 
     Raises
     ------
     ArgumentError
         If something is there, and be it a file in a folder.
     """
-    path = Path(given).absolute()
+    path = Path(to_zarr).absolute()
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise ArgumentError(
-            f"{argument}={str(given)!r} exists and is not an empty folder; nothing is overwritten. "
+            f"to_zarr={str(to_zarr)!r} exists and is not an empty folder; nothing is overwritten. "
             "Remove it, or name a new one."
         )
     return path

@@ -62,7 +62,7 @@ class Shelf:
                 )
             return cls(None, chunk, dtype)
         require("zarr", extra="images", needed_by=f"{by}(to_zarr=...)")
-        return cls(free_folder(to_zarr, "to_zarr"), chunk, dtype)
+        return cls(free_folder(to_zarr), chunk, dtype)
 
 
 @dataclass(frozen=True, slots=True)

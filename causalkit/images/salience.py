@@ -351,7 +351,7 @@ def _written(parts: Iterator["xr.Dataset"], to_zarr: Any, dim: str) -> "xr.Datas
     import xarray as xr
 
     require("zarr", extra="images", needed_by="salience(to_zarr=...)")
-    path = free_folder(to_zarr, "to_zarr")
+    path = free_folder(to_zarr)
     with new_folder(path) as folder:
         for number, part in enumerate(parts):
             more: dict[str, Any] = {"append_dim": dim} if number else {}

@@ -224,7 +224,7 @@ def fit_panel(
     if settings.model == "interactive":
         check_interactive(sample, settings.approach)
         if settings.approach != "pooled":
-            sample = interactive_sample(sample, settings)
+            sample = interactive_sample(sample, split=settings.split, n_folds=settings.n_folds)
     design = APPROACHES[settings.approach](sample, settings.options)
     splits = make_folds(
         design.sample,

@@ -10,6 +10,7 @@ from causalkit.data.checks_fit import overlap, single_arm_fold
 from causalkit.data.panel import unit_means
 from causalkit.errors import ArgumentError, IdentificationError, OverlapWarning
 from causalkit.nuisance import CrossFit, Folds, Quality, quality
+from causalkit.nuisance.folds import ExternalFolds
 from causalkit.nuisance.learners import is_classifier
 from causalkit.panel.design import Design
 from causalkit.panel.residuals import (
@@ -138,7 +139,9 @@ def fit_iv(design: Design, folds: Folds, fitting: Fitting) -> ModelFit:
     return ModelFit(design, folds, hats, residuals, {"late": score})
 
 
-def interactive_sample(sample: PanelSample, settings: Any) -> PanelSample:
+def interactive_sample(
+    sample: PanelSample, *, split: str | ExternalFolds, n_folds: int
+) -> PanelSample:
     """Drop units that are always or never treated: with D̄ given they have no comparison."""
     mean = unit_means(sample.d, sample.unit, weights=sample.weights)[:, 0]
     switches = (mean > 0) & (mean < 1)
@@ -147,11 +150,11 @@ def interactive_sample(sample: PanelSample, settings: Any) -> PanelSample:
             f"{sample.treatment_names[0]!r} never changes within a unit; given its unit mean there "
             'is no one to compare with. approach="pooled" compares across units.'
         )
-    if isinstance(settings.split, str) and switches.sum() < settings.n_folds:
+    if isinstance(split, str) and switches.sum() < n_folds:
         raise IdentificationError(
             f"only {int(switches.sum())} of {switches.size} units change their treatment; given "
             "the unit's treatment mean the others have no comparison and are left out, which "
-            f"leaves too few for {settings.n_folds} folds. Use fewer folds, or "
+            f"leaves too few for {n_folds} folds. Use fewer folds, or "
             'approach="pooled".'
         )
     return sample.keep(switches[sample.unit], "unit always or never treated")

@@ -28,7 +28,7 @@ def free_path(to_zarr: Any) -> Path:
         If zarr is not installed.
     """
     require("zarr", extra="images", needed_by="dose_response(to_zarr=...)")
-    return free_folder(to_zarr, "to_zarr")
+    return free_folder(to_zarr)
 
 
 class CurveStore:

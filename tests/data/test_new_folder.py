@@ -40,14 +40,14 @@ def test_a_folder_is_there_after_the_block_and_nothing_beside_it(tmp_path):
 def test_an_empty_folder_gives_way(tmp_path):
     path = tmp_path / "empty"
     path.mkdir()
-    assert free_folder(path, "to_zarr") == path
+    assert free_folder(path) == path
     write(path, "mine")
     assert (path / "text").read_text() == "mine"
 
 
 def test_what_is_there_is_refused_before_and_after_the_work(taken, tmp_path):
     with pytest.raises(ArgumentError, match=r"to_zarr='.*taken' exists.* or name a new one"):
-        free_folder(str(taken), "to_zarr")
+        free_folder(str(taken))
     with pytest.raises(StorageError, match=r"cannot write .*taken: "):
         write(taken, "other")
     assert (taken / "text" if taken.is_dir() else taken).read_text() == "mine"
