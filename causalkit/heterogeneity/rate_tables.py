@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pandas as pd
 
+from causalkit.errors import check_level
 from causalkit.heterogeneity.rate import TARGETS, RateResult
 from causalkit.heterogeneity.rate_inference import SCHEMES, FoldRate, RateTest
-from causalkit.errors import check_level
 from causalkit.results import EffectResult, tidy
 from causalkit.results.intervals import normal_p, quantile_value
 from causalkit.results.numerals import count, decimals, interval, number, p_text, percent
