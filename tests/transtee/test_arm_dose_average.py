@@ -219,9 +219,7 @@ def test_differences_are_those_of_the_terms_with_their_covariance(asked):
         assert found.terms == tuple(f"{every.terms[k]} - {every.terms[place]}" for k in others)
         minus = np.eye(3)[others] - np.eye(3)[place]
         np.testing.assert_allclose(found.estimates, minus @ every.estimates)
-        # Small-sample factors n/(n − k) count two terms and three.
-        scale = (600 - 3) / (600 - 2)
-        np.testing.assert_allclose(found.vcov, scale * minus @ every.vcov @ minus.T)
+        np.testing.assert_allclose(found.vcov, minus @ every.vcov @ minus.T)
         least = np.minimum(every.df_combined[others], every.df_combined[place])
         # Of the parts of the difference; from the terms alone only the least can be told.
         assert (found.df_by_term > 0.999 * least).all()
