@@ -23,6 +23,8 @@ from causalkit.warn import warn
 _SMALL_VARIATION = 0.01
 _ROUNDING = 1e-12  # unit sums beside those of absolute values that are zero
 _SMALL_SHARE = 0.01  # of a residual's variance, between units
+_OUTCOME_LEFT = "outcome residual"
+_LARGE_SHARE = 0.2  # where healthy fits leave a fraction of a percent
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +155,20 @@ def leftover_heterogeneity(
     return Leftover(explained / spread if spread > 0 else float("nan"), test)
 
 
+def warn_of_leftovers(found: Mapping[str, Leftover | None]) -> None:
+    """Warn where a residual that identifies the effect still follows the unit means."""
+    for name, left in found.items():
+        if name == _OUTCOME_LEFT or left is None or left.share < _LARGE_SHARE:
+            continue
+        if left.test.p_value < 0.05:
+            warn(
+                f"unit means explain {left.share:.0%} of the variance of the {name}: unit "
+                'heterogeneity is left in it and may confound the estimate. approach="hybrid" '
+                "takes unit means off the residuals.",
+                IdentificationWarning,
+            )
+
+
 def _unit_clusters(sample: PanelSample, clusters: tuple[Ints, ...]) -> tuple[Ints, ...]:
     for codes in clusters:
         if sample.nests_in(codes):
@@ -228,12 +244,13 @@ def _leftovers(
 
     With instruments the unit effect may stay in the other residuals without harm.
     """
-    kept = dict(zip(sample.treatment_names, residuals.d[:, 0].T, strict=True)) | {"outcome": error}
+    names, columns = sample.treatment_names, residuals.d[:, 0].T
     if residuals.z.shape[2]:
-        kept = dict(zip(sample.instrument_names, residuals.z[:, 0].T, strict=True))
+        names, columns = sample.instrument_names, residuals.z[:, 0].T
+    kept = {f"{name} residual": values for name, values in zip(names, columns, strict=True)}
+    if not residuals.z.shape[2]:
+        kept[_OUTCOME_LEFT] = error
     return {
-        f"{name} residual": leftover_heterogeneity(
-            sample, values, clusters, f"{name} residual unrelated to unit means"
-        )
+        name: leftover_heterogeneity(sample, values, clusters, f"{name} unrelated to unit means")
         for name, values in kept.items()
     }

@@ -15,9 +15,10 @@ from causalkit.inference.variance import warn_if_few
 from causalkit.nuisance.fitter import Fitter
 from causalkit.nuisance.folds import ExternalFolds
 from causalkit.nuisance.given import placed_predictions
-from causalkit.panel.approaches import APPROACHES
+from causalkit.panel.approaches import APPROACHES, WITHIN_BASED
+from causalkit.panel.carriers import Carriers, carriers, check_carriers, row_weights
 from causalkit.panel.clusters import cluster_names, variance_clusters
-from causalkit.panel.diagnostics import panel_diagnostics, spread
+from causalkit.panel.diagnostics import panel_diagnostics, spread, warn_of_leftovers
 from causalkit.panel.identified import (
     check_folds,
     check_instruments,
@@ -103,9 +104,13 @@ class PanelFit:
         diagnostics = dict(self.model.facts)
         design, hats = self.model.design, self.model.hats
         if self.model.residuals is not None:
+            diagnostics["carriers"] = self.carriers(settings, score)
             diagnostics |= panel_diagnostics(
                 design, hats, self.model.residuals, self.clusters, per_repeat
             )
+            # Changes keep a mean by unit, and pooled residuals all that units differ in.
+            if settings.approach in WITHIN_BASED and not design.transformed:
+                warn_of_leftovers(diagnostics["leftover"])
         else:
             diagnostics |= {"learners": dict(hats.chosen), **spread(per_repeat)}
         glance: dict[str, Any] = {}
@@ -125,6 +130,19 @@ class PanelFit:
             provenance=record(seed=settings.seed, wall_s=wall_s),
             glance_extra=glance,
         )
+
+    def carriers(self, settings: Settings, score: LinearScore) -> dict[str, Carriers]:
+        """Clusters, or units without any, that carry the estimates; warns where they are few."""
+        names: tuple[str | None, ...] = cluster_names(settings, self.source.roles) or (None,)
+        codes = self.clusters or (self.sample.unit,)
+        weights = row_weights(score, self.sample).T
+        found = {}
+        for treatment, own in zip(self.sample.treatment_names, weights, strict=True):
+            for name, clusters in zip(names, codes, strict=True):
+                label = treatment if len(names) == 1 else f"{treatment}, by {name}"
+                found[label] = carriers(own, clusters)
+                check_carriers(found[label], treatment, name)
+        return found
 
     def to_result(
         self,

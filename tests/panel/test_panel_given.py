@@ -196,6 +196,7 @@ def test_compare_and_benchmark_use_the_folds_of_the_fit():
     assert abs(change) == pytest.approx(abs(gap), rel=1e-10)
 
 
+@pytest.mark.filterwarnings("ignore::causalkit.errors.IdentificationWarning")
 def test_what_was_given_is_not_benchmarked_against_what_is_learned():
     predictions = {"outcome": np.zeros(N), "treatment": np.zeros(N)}
     fitted = fit(predictions=predictions)
