@@ -11,6 +11,7 @@ import pandas as pd
 
 from causalkit.data.candidate import plain
 from causalkit.data.doses import arms_without_dose, rows_without_dose
+from causalkit.data.leaks import same_up_to_scale
 from causalkit.data.roles import Requires, Roles
 from causalkit.errors import CausalKitWarning, DataError, Problem
 from causalkit.typing import Floats, Ints
@@ -42,6 +43,44 @@ def single_arm_fold(d: Floats, *, fold: int) -> str | None:
         f"[E11-single-arm-fold] the training rows of fold {fold} hold one arm only ({held}); use "
         "fewer folds, or folds stratified by the treatment of the unit."
     )
+
+
+def twins(data: "CausalData", rows: Ints) -> Iterator[Problem]:
+    """E20: a treatment is the outcome, or an instrument another column, up to scale and shift.
+
+    Parameters
+    ----------
+    data : CausalData
+    rows : (m,) int array
+        Rows that count.
+    """
+    named = list(_columns(data, "outcome", rows))
+    for name, values in _columns(data, "treatment", rows):
+        same = [outcome for outcome, column in named if same_up_to_scale(column, values)]
+        if same:
+            message = (
+                f"treatment {name!r} is the same as the outcome {same[0]!r} up to scale, so its "
+                "effect is arithmetic. Name another outcome or treatment."
+            )
+            yield Problem("E20-leak", message, name)
+    named = [*_columns(data, "treatment", rows), *named, *_columns(data, "covariates", rows)]
+    for name, values in _columns(data, "instruments", rows):
+        same = [other for other, column in named if same_up_to_scale(column, values)]
+        if same:
+            message = (
+                f"instrument {name!r} is the same as {same[0]!r} up to scale; an instrument "
+                "must vary given the treatment, the covariates and other instruments, and may "
+                "not be the outcome. Leave one of them out."
+            )
+            yield Problem("E20-leak", message, name)
+        named.append((name, values))
+
+
+def _columns(data: "CausalData", role: str, rows: Ints) -> Iterator[tuple[str, Floats]]:
+    """Names and values of the columns of a role; single precision stays: it tells of rounding."""
+    for name, values in zip(data.matrix_names(role), data.matrix(role)[rows].T, strict=True):
+        single = name in data.frame and data.frame[name].dtype == np.float32
+        yield name, values.astype(np.float32) if single else values
 
 
 def overlap(propensity: Floats, eps: float) -> str | None:

@@ -1,11 +1,9 @@
 """Whether the data can identify an effect with an instrument that may be invalid."""
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from causalkit.data import CausalData
-from causalkit.data.leaks import same_up_to_scale
+from causalkit.data.checks_fit import twins
 from causalkit.errors import (
     ArgumentError,
     DataError,
@@ -17,7 +15,7 @@ from causalkit.iv.sample import IVSample, weighted_rows
 from causalkit.iv.settings import Settings
 from causalkit.nuisance import Folds
 from causalkit.nuisance.learners import takes_missing
-from causalkit.typing import Bools, Floats, Ints
+from causalkit.typing import Bools
 from causalkit.warn import warn
 
 FEW_ROWS = 50
@@ -32,46 +30,22 @@ ONE_SIDED = (
 
 
 def check_instruments(data: CausalData) -> None:
-    """Refuse instruments that do not vary, or that are the treatment or a covariate."""
-    problems = []
+    """Refuse instruments that do not vary, or that are another column; so for the treatment."""
     kept = weighted_rows(data)
-    named = [
-        column
-        for role in ("treatment", "outcome", "covariates")
-        for column in _columns(data, role, kept)
+    z = data.matrix("instruments")[kept]
+    problems = [
+        Problem(
+            "E17-rank",
+            f"instrument {name!r} has the single value {values[0]:g}; it moves nothing. "
+            "Name another, or check the rows that were kept and have weight.",
+            name,
+        )
+        for name, values in zip(data.matrix_names("instruments"), z.T, strict=True)
+        if np.ptp(values) == 0
     ]
-    for name, values in _columns(data, "instruments", kept):
-        if np.ptp(values) == 0:
-            problems.append(
-                Problem(
-                    "E17-rank",
-                    f"instrument {name!r} has the single value {values[0]:g}; it moves nothing. "
-                    "Name another, or check the rows that were kept and have weight.",
-                    name,
-                )
-            )
-            continue
-        twins = [other for other, column in named if same_up_to_scale(column, values)]
-        if twins:
-            problems.append(
-                Problem(
-                    "E20-leak",
-                    f"instrument {name!r} is the same as {twins[0]!r} up to scale; an instrument "
-                    "must vary given the treatment, the covariates and other instruments, and may "
-                    "not be the outcome. Leave one of them out.",
-                    name,
-                )
-            )
-        named.append((name, values))
+    problems += twins(data, kept)
     if problems:
         raise DataError(problems)
-
-
-def _columns(data: CausalData, role: str, kept: Ints) -> Iterator[tuple[str, Floats]]:
-    """Names and values of the columns of a role; single precision stays: it tells of rounding."""
-    for name, values in zip(data.matrix_names(role), data.matrix(role)[kept].T, strict=True):
-        single = name in data.frame and data.frame[name].dtype == np.float32
-        yield name, values.astype(np.float32) if single else values
 
 
 def check_missing(data: CausalData, sample: IVSample, settings: Settings) -> None:

@@ -20,8 +20,8 @@ from causalkit.panel.carriers import Carriers, carriers, check_carriers, row_wei
 from causalkit.panel.clusters import cluster_names, variance_clusters
 from causalkit.panel.diagnostics import panel_diagnostics, spread, warn_of_leftovers
 from causalkit.panel.identified import (
+    check_columns,
     check_folds,
-    check_instruments,
     check_missing,
     check_variation,
 )
@@ -236,8 +236,8 @@ def fit_panel(
     predictions : mapping or None
         Predictions from elsewhere, in the data's row order.
     """
-    check_instruments(data, settings)
     sample = panel_sample(data)
+    check_columns(data, sample, settings)
     check_variation(sample, settings)
     if settings.model == "interactive":
         check_interactive(sample, settings.approach)

@@ -3,7 +3,10 @@
 import numpy as np
 
 from causalkit.data import CausalData
-from causalkit.errors import ArgumentError, IdentificationError, SplitWarning
+from causalkit.data.checks_fit import twins
+from causalkit.data.panel import demean
+from causalkit.errors import ArgumentError, DataError, IdentificationError, SplitWarning
+from causalkit.inference.variance import cluster_sums
 from causalkit.nuisance import Folds
 from causalkit.nuisance.learners import plan
 from causalkit.panel.approaches import WITHIN_BASED
@@ -13,15 +16,20 @@ from causalkit.panel.settings import Settings
 from causalkit.typing import Floats, Ints
 from causalkit.warn import warn
 
+_NO_RANK = 1e-10  # share of the variance of a combination of columns that is rounding
 
-def check_instruments(data: CausalData, settings: Settings) -> None:
-    """Refuse instruments that the model would not use."""
+
+def check_columns(data: CausalData, sample: PanelSample, settings: Settings) -> None:
+    """Refuse instruments that the model would not use, and columns that are another one."""
     if data.roles.instruments and settings.model != "iv":
         raise ArgumentError(
             f"the data name instruments ({', '.join(data.roles.instruments)}), which "
             f'model="{settings.model}" does not use; set model="iv", or take them out with '
             "data.with_roles(instruments=())."
         )
+    problems = list(twins(data, sample.rows))
+    if problems:
+        raise DataError(problems)
 
 
 def check_variation(sample: PanelSample, settings: Settings) -> None:
@@ -31,15 +39,19 @@ def check_variation(sample: PanelSample, settings: Settings) -> None:
             f"the data hold {sample.n_units} unit; a panel estimate needs at least two. Check that "
             "`unit` names the panel unit."
         )
-    if settings.approach not in WITHIN_BASED:
-        return
-    if (sample.lengths() == 1).all():
+    if settings.approach in WITHIN_BASED and (sample.lengths() == 1).all():
         raise IdentificationError(
             "every unit is seen once, so nothing varies within units; check that `unit` names the "
             'panel unit and not the row, or use approach="pooled".'
         )
-    _check_within("treatment", sample.d, sample.treatment_names, sample, settings)
-    _check_within("instrument", sample.z, sample.instrument_names, sample, settings)
+    for what, values, names in (
+        ("treatment", sample.d, sample.treatment_names),
+        ("instrument", sample.z, sample.instrument_names),
+    ):
+        if settings.approach in WITHIN_BASED:
+            _check_within(what, values, names, sample, settings)
+        if names:
+            _check_rank(what, values, names, sample, settings)
 
 
 def _check_within(
@@ -52,6 +64,49 @@ def _check_within(
             f'approach="{settings.approach}" cannot separate it from unit heterogeneity; '
             'approach="pooled" compares across units.'
         )
+
+
+def _check_rank(
+    what: str, values: Floats, names: tuple[str, ...], sample: PanelSample, settings: Settings
+) -> None:
+    """Refuse columns that effects of units and periods determine, alone or with each other.
+
+    A learner that shrinks would share one effect among them at random.
+    """
+    within = settings.approach in WITHIN_BASED
+    unit = sample.unit if within else np.zeros_like(sample.unit)
+    left = demean(values, unit)
+    size = np.linalg.norm(left, axis=0)
+    gram = left.T @ left
+    if settings.period_dummies and sample.period is not None:
+        gram = gram - _of_periods(left, unit, np.unique(sample.period, return_inverse=True)[1])
+    size = np.where(size > 0, size, 1.0)
+    shares, directions = np.linalg.eigh(gram / np.outer(size, size))
+    if shares[0] > _NO_RANK:
+        return
+    among = [name for name, part in zip(names, directions[:, 0], strict=True) if abs(part) > 1e-4]
+    effects = ["a constant", *(["unit effects"] if within else [])]
+    effects += ["period effects"] if settings.period_dummies else []
+    listed = " or ".join(filter(None, (", ".join(effects[:-1]), effects[-1])))
+    if len(among) == 1:
+        raise IdentificationError(
+            f"{what} {among[0]!r} is determined by {listed}, so that nothing of it is left to "
+            "compare. Name another, or leave these effects out."
+        )
+    raise IdentificationError(
+        f"{what}s {', '.join(map(repr, among))} add up to {listed}, as dummies of all categories "
+        "do, so they cannot be told apart. Leave one of them out; it is the reference."
+    )
+
+
+def _of_periods(values: Floats, unit: Ints, period: Ints) -> Floats:
+    """Cross-products of the part of demeaned values that period dummies explain."""
+    n_periods = int(period.max()) + 1
+    cells = np.bincount(unit * n_periods + period, minlength=(int(unit[-1]) + 1) * n_periods)
+    counts = cells.reshape(-1, n_periods).astype(np.float64)
+    dummies = np.diag(counts.sum(axis=0)) - counts.T @ (counts / counts.sum(axis=1, keepdims=True))
+    sums = cluster_sums(values, period)
+    return np.asarray(sums.T @ np.linalg.pinv(dummies, rcond=1e-10, hermitian=True) @ sums)
 
 
 def check_folds(sample: PanelSample, folds: Folds, settings: Settings) -> None:
