@@ -136,7 +136,15 @@ def fit_iv(design: Design, folds: Folds, fitting: Fitting) -> ModelFit:
     _check_variation("treatment", design.sample.treatment_names, design.d, residuals.d)
     _check_variation("instrument", design.sample.instrument_names, design.z, residuals.z)
     score = pliv(residuals.y, residuals.d, residuals.z, weights=design.sample.weights)
-    return ModelFit(design, folds, hats, residuals, {"late": score})
+    return ModelFit(design, folds, hats, residuals, {instrumented_estimand(design.sample): score})
+
+
+def instrumented_estimand(sample: PanelSample) -> str:
+    """Name what instruments identify: an effect on compliers only if both sides are two arms."""
+    d, z = sample.d, sample.z
+    one_each = d.shape[1] == z.shape[1] == 1
+    arms = one_each and np.isin(d, (0.0, 1.0)).all() and np.unique(z).size == 2
+    return "late" if arms else "iv-slope"
 
 
 def interactive_sample(

@@ -41,7 +41,7 @@ class EffectResult:
     influence : (n, k) array or None
         Influence values: ``estimates - truth`` is about their mean.
     estimand : str
-        ``"ate"``, ``"att"``, ``"late"``, ``"gate"``, ...
+        ``"ate"``, ``"att"``, ``"late"``, ``"iv-slope"``, ``"gate"``, ...
     estimator : str
         Who made it, such as ``"PanelDML(approach='cre')"``.
     outcome, treatment : str, tuple of str

@@ -20,6 +20,7 @@ ESTIMANDS = {
     "atc": "average treatment effect on the controls (ATC)",
     "variance-weighted": "variance-weighted average effect",
     "late": "local average treatment effect (LATE)",
+    "iv-slope": "slope by instruments (IV): the effect per unit if it is the same for all",
     "gate": "group average treatment effects (GATE)",
     "gate-differences": "differences between group average treatment effects",
     "blp": "best linear predictor of the effect (BLP)",

@@ -22,7 +22,7 @@ from causalkit.study.resolve import built, estimator_of
 # Names of results that say no more than that they are effects.
 _NAMELESS = frozenset({"", UNNAMED, "average effect", "treatment effect"})
 # What models with an instrument estimate; their one coefficient is the average effect if constant.
-_OF_A_CONSTANT_EFFECT = frozenset({"late", "variance-weighted"})
+_OF_A_CONSTANT_EFFECT = frozenset({"late", "iv-slope", "variance-weighted"})
 # What stands in brackets after these is a dose, group or policy: another one is another number.
 _OF_PLACES = frozenset({"outcome", "adrf", "gate", "blp", "calibration"})
 

@@ -182,7 +182,7 @@ def test_iv_equals_fixed_effects_2sls_with_its_clustered_error(instruments, appr
     peer = IV2SLS(within["y"], within[COVARIATES], within["d"], within[instruments]).fit(
         cov_type="clustered", clusters=frame["unit"], debiased=False
     )
-    assert found.estimand == "late"
+    assert found.estimand == "iv-slope"
     assert found.estimate == pytest.approx(peer.params["d"], rel=1e-9)
     if approach == "within":
         assert found.std_error == pytest.approx(peer.std_errors["d"], rel=1e-9)
@@ -271,3 +271,17 @@ def test_anderson_rubin_inverts_the_test_of_the_reduced_form():
     assert stage.df == (1, n - 1 - n_units)
     with pytest.raises(ArgumentError, match=r'model="iv"'):
         ck.PanelDML(learner="linear").fit(panel()).anderson_rubin()
+
+
+@pytest.mark.filterwarnings("ignore::causalkit.errors.WeakInstrumentWarning")
+def test_only_two_arms_moved_by_two_arms_have_a_local_average_effect():
+    frame = table()
+    frame["offer"] = (frame["z1"] > 0) * 1.0
+    frame["b"] = (frame["b"] + frame["offer"] > 0) * 1.0
+    cases = {("b", "offer"): "late", ("d", "offer"): "iv-slope", ("b", "z1"): "iv-slope"}
+    for (treatment, instruments), estimand in cases.items():
+        data = panel(frame, treatment=treatment, instruments=instruments)
+        result = ck.PanelDML(model="iv", learner="ridge", random_state=0).fit(data).estimate()
+        assert result.estimand == estimand
+        local = "local average treatment effect" in result.summary()
+        assert local is (estimand == "late")

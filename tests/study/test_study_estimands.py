@@ -46,7 +46,7 @@ def test_the_only_truth_is_not_taken_where_there_are_several_truths_or_results()
     assert [one.estimand for one in found] == ["late", "ate"]
 
 
-@pytest.mark.parametrize("own", ["late", "variance-weighted"])
+@pytest.mark.parametrize("own", ["late", "iv-slope", "variance-weighted"])
 def test_an_estimand_that_is_the_average_under_constant_effects_is_held_against_it_and_says_so(own):
     with pytest.warns(CausalKitWarning, match=f"'{own}' and is held against the truth of 'ate'"):
         assert name_of(own, ["ate"]) == "ate"
