@@ -122,7 +122,7 @@ def admit(
         if merged:
             rows = first if rows is None else rows[first]
             dropped |= {"repeats of a (unit, time) pair, averaged": merged}
-    given = Candidate(frame, roles, policy.missing, policy.nested, rows)
+    given = Candidate(frame, roles, policy.missing, policy.nested, rows, dropped=dropped)
     raise_any([*findings(given, checks), *problems])
     periods = _periods(given, policy)
     frame = _without_unused_levels(frame, roles) if rows is not None else frame

@@ -32,6 +32,8 @@ class Candidate:
         Row numbers in the table that the user gave, if rows were left out since.
     known : sequence of str or None
         Columns of the table that the user gave, of which the frame holds those with a role.
+    dropped : dict
+        Rows left out before, by reason.
     memo : dict
         Codes of identifiers, computed once and passed on to the data.
     """
@@ -42,6 +44,7 @@ class Candidate:
     nested: bool = False
     origin: Ints | None = None
     known: Sequence[str] | None = None
+    dropped: dict[str, int] = field(default_factory=dict)
     memo: dict[Any, Any] = field(default_factory=dict)
 
     def codes(self, name: str) -> Ints:

@@ -24,7 +24,7 @@ from causalkit.data.checks_fit import unit_in_clusters
 from causalkit.data.doses import dose_columns, lost_doses, mend_of_dose, no_doses
 from causalkit.data.kinds import wrong_kind
 from causalkit.data.leaks import leaks
-from causalkit.data.missing import keeps_missing
+from causalkit.data.missing import empty_covariates, keeps_missing
 from causalkit.data.roles import WEIGHT_KINDS
 from causalkit.errors import DataError, Problem, did_you_mean
 
@@ -149,9 +149,7 @@ def infinite_values(given: Candidate) -> Iterator[Problem]:
 def constant_columns(given: Candidate) -> Iterator[Problem]:
     """E09 and E10: a treatment or an outcome without variation."""
     if not len(given.frame):
-        message = "the table has no rows (left); check the sample and the policy for missing values"
-        name = given.roles.outcome[0] if given.roles.outcome else None
-        yield Problem("E10-constant-outcome", f"{message}.", name)
+        yield _no_rows(given)
         return
     for role, code in (
         ("treatment", "E09-constant-treatment"),
@@ -166,6 +164,21 @@ def constant_columns(given: Candidate) -> Iterator[Problem]:
                     "needs variation. Check the column or the sample."
                 )
                 yield Problem(code, message, name)
+
+
+def _no_rows(given: Candidate) -> Problem:
+    """E10 for a table without rows, with what took them away."""
+    if not given.dropped:
+        name = given.roles.outcome[0] if given.roles.outcome else None
+        return Problem("E10-constant-outcome", "the table has no rows; check the sample.", name)
+    listed = ", ".join(f"{why} in {count}" for why, count in given.dropped.items())
+    message = (
+        f"no rows are left of {sum(given.dropped.values())}: {listed}. Take the column that is "
+        "missing most out of its role, or keep missing covariates with missing='indicator'."
+    )
+    most = max(given.dropped, key=lambda why: given.dropped[why]).removesuffix(" missing")
+    name = most if most in given.frame.columns else None
+    return Problem("E10-constant-outcome", message, name)
 
 
 def duplicate_unit_time(given: Candidate) -> Iterator[Problem]:
@@ -322,6 +335,7 @@ ENCODING: tuple[Check, ...] = (non_numeric, missing_values, infinite_values, int
 VALUES: tuple[Check, ...] = (
     *ENCODING,
     constant_columns,
+    empty_covariates,
     wrong_kind,
     no_doses,
     duplicate_unit_time,

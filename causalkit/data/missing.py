@@ -5,12 +5,13 @@ rows into training. What cannot be imputed (outcome, treatment, instruments, ide
 leaves its row out, counted and named.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from causalkit.data.candidate import ID_ROLES, plain
+from causalkit.data.candidate import ID_ROLES, Candidate, plain
 from causalkit.data.doses import dose_columns, rows_without_dose
 from causalkit.data.roles import ARMS, Roles, with_kinds
 from causalkit.errors import ArgumentError, ArgumentTypeError, DataError, Problem, unknown_name
@@ -49,6 +50,18 @@ def check_on_duplicate(on_duplicate: str) -> str:
 def keeps_missing(policy: Any) -> bool:
     """Whether missing covariates stay in the data for the estimator to deal with."""
     return not isinstance(policy, str) or policy in ("indicator", "native")
+
+
+def empty_covariates(given: Candidate) -> Iterator[Problem]:
+    """E07: a covariate or modifier without any value, where the policy lets values be missing."""
+    named = [name for role in _IMPUTABLE for name in given.roles.columns(role)]
+    for name in dict.fromkeys(named) if len(given.frame) and keeps_missing(given.missing) else ():
+        if given.frame[name].isna().all():
+            message = (
+                f"column {name!r} is missing in every row, so there is nothing to impute or to "
+                "learn from; take it out of the covariates and modifiers, or check how it was read."
+            )
+            yield Problem("E07-nan-covariate", message, name)
 
 
 def training_fold_imputer(policy: Any) -> Any:

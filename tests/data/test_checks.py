@@ -190,7 +190,7 @@ def test_e09_one_late_row_is_variation_enough():
 
 
 def test_e10_a_table_without_rows_says_so():
-    assert says(only(table().iloc[:0]), "no rows", "policy for missing values")
+    assert says(only(table().iloc[:0]), "no rows", "check the sample")
 
 
 def test_e12_names_the_row_the_unit_and_the_time_that_are_repeated():

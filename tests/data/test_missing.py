@@ -86,7 +86,7 @@ def test_levels_that_only_dropped_rows_had_are_gone():
 
 def test_nothing_left_is_said():
     frame = table().assign(x=np.nan)
-    with pytest.raises(DataError, match=r"no rows \(left\).*policy for missing values"):
+    with pytest.raises(DataError, match="no rows are left of 20: .*x missing in 18"):
         CausalData.from_frame(frame, **ROLES, missing="drop")
 
 
@@ -243,3 +243,22 @@ def test_repeats_are_averaged_but_for_identifiers_and_arms():
 def test_what_has_no_mean_is_not_averaged(columns, message):
     with pytest.raises(DataError, match=message):
         repeated(**columns)
+
+
+@pytest.mark.parametrize("policy", ["indicator", "native", KNNImputer()])
+@pytest.mark.parametrize("role", ["covariates", "modifiers"])
+def test_a_covariate_without_any_value_is_named_where_missing_values_are_let_through(policy, role):
+    frame = table().assign(q=np.nan)
+    roles = {"outcome": "y", "treatment": "d", role: ["x", "q"]}
+    with pytest.raises(DataError, match=r"\[E07.*'q' is missing in every row"):
+        CausalData.from_frame(frame, **roles, missing=policy)
+
+
+def test_rows_that_are_all_left_out_are_counted_by_the_column_that_lacks_them():
+    frame = table().assign(q=np.nan)
+    roles = ROLES | {"covariates": ["x", "q"]}
+    with pytest.raises(DataError, match=r"no rows are left of 20: y missing in 2, x missing in 2,"):
+        CausalData.from_frame(frame, **roles, missing="drop")
+    with pytest.raises(DataError, match="q missing in 16") as caught:
+        CausalData.from_frame(frame, **roles, missing="drop")
+    assert (caught.value.code, caught.value.column) == ("E10-constant-outcome", "q")
