@@ -11,7 +11,7 @@ from causalkit.data.checks import VALUES, Check, absent_column
 from causalkit.data.checks_fit import MAX_NAN_PIXELS
 from causalkit.data.dataset import CausalData
 from causalkit.data.intake import column_names, row_labels, to_pandas
-from causalkit.data.roles import Roles, WeightKind, role_columns
+from causalkit.data.roles import Roles, WeightKind, kinds_by_treatment, role_columns
 from causalkit.data.table_names import check_table_names
 from causalkit.data.truth import Truth, truth_of_rows
 from causalkit.errors import ArgumentError, ArgumentTypeError, DataError
@@ -42,7 +42,7 @@ def from_frame(
     image_key: str | None = None,
     sequence: Columns = (),
     graph: str | None = None,
-    kinds: Columns | None = None,
+    kinds: Columns | Mapping[str, str] | None = None,
     arrays: "xr.Dataset | Mapping[str, xr.DataArray] | None" = None,
     tables: Mapping[str, Any] | None = None,
     truth: Truth | None = None,
@@ -84,7 +84,7 @@ def from_frame(
         then have, in place of ``obs``, a dimension of their own with the keys as its coordinate.
     graph : str, optional
         Name of an edge table in ``tables``.
-    kinds : str or list of str, optional
+    kinds : str, list of str, or mapping of treatment to str, optional
         Kind of each treatment (``"binary"``, ``"multi"``, ``"continuous"``, ``"dose"``,
         ``"structured"``), where the inferred one is wrong: numbers are continuous unless all are 0
         or 1, categories, text and booleans are binary with two levels and multi with more. Two
@@ -149,9 +149,9 @@ def from_frame(
         "image_key": image_key,
         "sequence": sequence,
         "graph": graph,
-        "kinds": kinds,
     }
-    roles = Roles(**{role: role_columns(role, value) for role, value in listed.items()})
+    found = {role: role_columns(role, value) for role, value in listed.items()}
+    roles = Roles(**found, kinds=kinds_by_treatment(kinds, found["treatment"]))
     for role in ("outcome", "treatment"):
         if not roles.columns(role):
             raise ArgumentError(f"name at least one {role} column: {role}=...")

@@ -1,5 +1,6 @@
 """What each column is for, and what an estimator asks of the columns."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
@@ -128,6 +129,25 @@ def role_columns(role: str, value: Any) -> Any:
             f"at most two cluster columns are supported, got {len(found)}: {', '.join(found)}."
         )
     return found
+
+
+def kinds_by_treatment(kinds: Any, treatment: tuple[str, ...]) -> tuple[str, ...]:
+    """Declared kinds in the order of the treatments, also from a mapping of columns to kinds.
+
+    Raises
+    ------
+    ArgumentError
+        If the mapping does not name just the treatments.
+    """
+    if not isinstance(kinds, Mapping):
+        found: tuple[str, ...] = role_columns("kinds", kinds)
+        return found
+    if set(kinds) != set(treatment):
+        raise ArgumentError(
+            f"kinds names {', '.join(map(str, kinds)) or 'nothing'}, and the treatments are "
+            f"{', '.join(treatment)}; give each of these a kind, and no other column."
+        )
+    return tuple(kinds[name] for name in treatment)
 
 
 def infer_kind(values: "pd.Series[Any]") -> str:

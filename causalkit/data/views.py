@@ -12,7 +12,14 @@ from causalkit.data.admit import Policy, admit, rows_of
 from causalkit.data.alignment import in_row_order
 from causalkit.data.candidate import plain
 from causalkit.data.kinds import as_declared
-from causalkit.data.roles import Roles, fits_kind, infer_kind, role_columns, with_kinds
+from causalkit.data.roles import (
+    Roles,
+    fits_kind,
+    infer_kind,
+    kinds_by_treatment,
+    role_columns,
+    with_kinds,
+)
 from causalkit.data.truth import truth_of_rows
 from causalkit.errors import ArgumentError, ArgumentTypeError
 from causalkit.typing import Ints
@@ -111,7 +118,10 @@ def with_roles(data: "CausalData", roles: Mapping[str, Any]) -> "CausalData":
         changed["kinds"] = ()
     if "treatment" in roles or "kinds" in roles:
         changed["inferred"] = False
-    changed |= {name: role_columns(name, value) for name, value in roles.items()}
+    changed |= {name: role_columns(name, value) for name, value in roles.items() if name != "kinds"}
+    if "kinds" in roles:
+        treatment = changed.get("treatment", data.roles.treatment)
+        changed["kinds"] = kinds_by_treatment(roles["kinds"], treatment)
     base = replace(data.roles, **changed)
     left = [name for name in data.frame.columns if name not in base.all_columns()]
     return rebuilt(data, roles=replace(base, extra=(*base.extra, *left)))

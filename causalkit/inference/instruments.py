@@ -122,13 +122,14 @@ def first_stage_f(
     )
 
 
-def warn_if_weak(first_stage: FirstStage, *, treatment: str) -> None:
-    """Warn where instruments are too weak for a Wald interval."""
+def warn_if_weak(first_stage: FirstStage, *, treatment: str, alone: bool = True) -> None:
+    """Warn where instruments are too weak for a Wald interval; robust sets need one treatment."""
+    mend = "Read anderson_rubin() of the estimator" if alone else "Name stronger ones"
     if first_stage.weak:
         warn(
             f"weak instruments for {treatment!r}: effective first-stage F "
             f"{first_stage.effective_f:.3g}, below {first_stage.critical_value:.3g}; the estimate "
-            "may be badly biased and its interval wrong. Read the Anderson-Rubin interval.",
+            f"may be badly biased and its interval wrong. {mend}.",
             WeakInstrumentWarning,
         )
 

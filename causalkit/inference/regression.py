@@ -1,5 +1,7 @@
 """Least squares as a score: coefficients of some regressors with the others partialled out."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from causalkit.errors import IdentificationError
@@ -24,7 +26,12 @@ def partialled(values: Floats, others: Floats, weights: Floats | None) -> Floats
 
 
 def regression_score(
-    y: Floats, d: Floats, others: Floats, weights: Floats | None = None
+    y: Floats,
+    d: Floats,
+    others: Floats,
+    weights: Floats | None = None,
+    *,
+    names: Sequence[str] = (),
 ) -> LinearScore:
     """Score of the coefficients of ``d`` in least squares of ``y`` on ``d`` and ``others``.
 
@@ -35,13 +42,21 @@ def regression_score(
     ----------
     y, d, others : arrays (n,), (n, k), (n, q)
     weights : (n,) array or None
+    names : sequence of str, optional
+        Of ``d``, for messages.
+
+    Raises
+    ------
+    IdentificationError
+        If the other regressors determine a column of ``d``.
     """
     d_res = partialled(d, others, weights)
     gone = np.linalg.norm(d_res, axis=0) <= 1e-9 * np.linalg.norm(d, axis=0)
     if gone.any():
+        column = int(np.flatnonzero(gone)[0])
         raise IdentificationError(
-            f"treatment {int(np.flatnonzero(gone)[0])} is a linear combination of the other "
-            "regressors; remove the covariates that determine it."
+            f"treatment {repr(names[column]) if names else column} is a linear combination of the "
+            "other regressors; remove the covariates or effects that determine it."
         )
     y_res = partialled(y[:, None], others, weights)[:, 0]
     return LinearScore(

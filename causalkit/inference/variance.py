@@ -19,6 +19,9 @@ from causalkit.warn import warn
 Ssc = Literal["none", "G/(G-1)", "G/(G-1)*(n-1)/(n-k)"]
 SSC: tuple[Ssc, ...] = ("none", "G/(G-1)", "G/(G-1)*(n-1)/(n-k)")
 FEW_CLUSTERS = 30
+WITHOUT_BOOTSTRAP = (
+    "Trust no p-value near a bound; name finer clusters if errors are independent between them."
+)
 
 
 def sandwich(
@@ -217,11 +220,15 @@ def count_clusters(codes: Ints) -> int:
     return int(np.count_nonzero(np.bincount(codes)))
 
 
-def warn_if_few(clusters: Sequence[Ints]) -> None:
-    """Warn where the cluster-robust normal approximation is not to be trusted."""
-    mend = 'Use bootstrap(kind="wild").'
-    if len(clusters) > 1:
-        mend = 'Refit with cov_type="clustered" on the scarcer clusters for bootstrap(kind="wild").'
+def warn_if_few(clusters: Sequence[Ints], *, mend: str = WITHOUT_BOOTSTRAP) -> None:
+    """Warn where the cluster-robust normal approximation is not to be trusted.
+
+    Parameters
+    ----------
+    clusters : sequence of (n,) int arrays
+    mend : str, optional
+        What the caller's estimator offers.
+    """
     for codes in clusters:
         count = count_clusters(codes)
         if count < FEW_CLUSTERS:

@@ -143,7 +143,7 @@ def estimate_of(
             f"|ΔV| is below {fit.least:.3g} in {where}: "
             f"{', '.join(fit.sample.instrument_names)} does not move the variance of the treatment "
             "enough for an average effect. Use estimate('variance-weighted') and "
-            "conf_int(kind='anderson-rubin')."
+            "conf_int(kind='anderson-rubin') of the estimator."
         )
     inference = fit.inference(settings, fit.influenced(estimand))
     sample = fit.sample

@@ -194,7 +194,8 @@ def warn_if_weak(found: Strength, accepted: AndersonRubin, instruments: Sequence
         warn(
             f"{name} hardly moves the variance of the treatment (F = "
             f"{found.variance_f.test.statistic:.3g}, below {_WEAK_F:g}): estimates may be badly "
-            "biased and Wald intervals wrong. Read conf_int(kind='anderson-rubin').",
+            "biased and Wald intervals wrong. Read conf_int(kind='anderson-rubin') of the "
+            "estimator.",
             WeakIdentificationWarning,
         )
     elif accepted.shape in ("half-line", "line", "disjoint"):

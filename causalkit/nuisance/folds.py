@@ -124,6 +124,11 @@ def _need(keys: Ints | None, what: str, rule: str) -> Ints:
 
 
 def _enough(n_groups: int, n_folds: int, what: str) -> None:
+    if n_folds > n_groups == 1:
+        raise ArgumentError(
+            f"all rows are of one {what.removesuffix('s')}, which cannot be split into folds; "
+            "check the column, or name a finer one."
+        )
     if n_folds > n_groups:
         raise ArgumentError(
             f"n_folds={n_folds} is more than the number of {what} ({n_groups}). "

@@ -11,7 +11,7 @@ from causalkit.data.alignment import in_row_order
 from causalkit.data.missing import training_fold_imputer
 from causalkit.data.source import Source
 from causalkit.inference.solve import Solution, solve_linear
-from causalkit.inference.variance import warn_if_few
+from causalkit.inference.variance import WITHOUT_BOOTSTRAP, warn_if_few
 from causalkit.nuisance.fitter import Fitter
 from causalkit.nuisance.folds import ExternalFolds
 from causalkit.nuisance.given import placed_predictions
@@ -287,8 +287,18 @@ def fit_panel(
     clusters = variance_clusters(settings, model.design.sample)
     if model.used is not None:
         clusters = tuple(np.unique(codes[model.used], return_inverse=True)[1] for codes in clusters)
-    warn_if_few(clusters)
+    warn_if_few(clusters, mend=_mend_of_few(settings, design.sample, clusters))
     return PanelFit(model, clusters, Source.of(data))
+
+
+def _mend_of_few(settings: Settings, sample: PanelSample, clusters: tuple[Ints, ...]) -> str:
+    """Advice for few clusters: the wild bootstrap, where this fit has one."""
+    one = len(sample.treatment_names) == 1 and settings.dml_procedure == "dml2"
+    if settings.model != "partially-linear" or not one:
+        return WITHOUT_BOOTSTRAP
+    if len(clusters) > 1:
+        return 'Refit with cov_type="clustered" on the scarcer clusters for bootstrap(kind="wild").'
+    return 'Use bootstrap(kind="wild") of the estimator.'
 
 
 def _test_sets(fit: PanelFit) -> list[list[Ints]]:

@@ -121,7 +121,10 @@ def check_folds(sample: PanelSample, folds: Folds, settings: Settings) -> None:
             )
         return
     if settings.approach == "dummies":
-        mend = 'Use split="observation", or approach="cre".'
+        mend = (
+            "Keep a row of every unit in training, and leave out units that are seen once; or use "
+            'approach="cre".'
+        )
         _check_trained("unit", sample.unit, sample, folds, 'approach="dummies"', mend)
     if settings.period_dummies and sample.period is not None:
         who = f'time_effects="{settings.options.time_effects}"'

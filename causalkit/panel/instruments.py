@@ -35,7 +35,7 @@ def strength(
     found: dict[str, dict[str, Any]] = {"first_stage": {}}
     for name, column in zip(names, d.T, strict=True):
         stage = first_stage_f(column, z, **small, **how)
-        warn_if_weak(stage, treatment=name)
+        warn_if_weak(stage, treatment=name, alone=len(names) == 1)
         found["first_stage"][name] = stage
     if z.shape[1] > d.shape[1]:
         try:

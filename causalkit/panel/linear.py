@@ -68,10 +68,14 @@ def _within(sample: PanelSample, values: Floats) -> Floats:
     return np.where(constant, 0.0, moved)
 
 
+def _score(sample: PanelSample, y: Floats, d: Floats, others: Floats) -> LinearScore:
+    return regression_score(y, d, others, sample.weights, names=sample.treatment_names)
+
+
 def simple_ols(sample: PanelSample, time_effects: str | None) -> Companion:
     """Regress y on d alone."""
     others = np.hstack([_constant(sample.n), _period_columns(sample, time_effects)])
-    score = regression_score(sample.y, sample.d, others, sample.weights)
+    score = _score(sample, sample.y, sample.d, others)
     return Companion(sample, score, others)
 
 
@@ -83,7 +87,7 @@ def fixed_effects_only(sample: PanelSample, time_effects: str | None) -> Compani
 def pooled_ols(sample: PanelSample, time_effects: str | None) -> Companion:
     """Regress y on d and x, ignoring the panel."""
     others = np.hstack([_constant(sample.n), sample.x, _period_columns(sample, time_effects)])
-    score = regression_score(sample.y, sample.d, others, sample.weights)
+    score = _score(sample, sample.y, sample.d, others)
     return Companion(sample, score, others)
 
 
@@ -91,7 +95,7 @@ def fixed_effects(sample: PanelSample, time_effects: str | None) -> Companion:
     """Within regression: y on d and x, all as deviations from unit means."""
     others = _within(sample, np.hstack([sample.x, _period_columns(sample, time_effects)]))
     y = _within(sample, sample.y[:, None])[:, 0]
-    score = regression_score(y, _within(sample, sample.d), others, sample.weights)
+    score = _score(sample, y, _within(sample, sample.d), others)
     return Companion(sample, score, others, sample.n_units)
 
 
@@ -111,7 +115,7 @@ def mundlak_ols(sample: PanelSample, time_effects: str | None) -> Companion:
     others = np.hstack(
         [_constant(sample.n), sample.x, _period_columns(sample, time_effects), means]
     )
-    score = regression_score(sample.y, sample.d, others, sample.weights)
+    score = _score(sample, sample.y, sample.d, others)
     return Companion(sample, score, others)
 
 
@@ -137,7 +141,7 @@ def first_differences(sample: PanelSample, time_effects: str | None) -> Companio
         return values[pairs] - values[pairs - 1]
 
     others = np.hstack([_constant(kept.n), change(sample.x), _period_columns(kept, time_effects)])
-    score = regression_score(change(sample.y), change(sample.d), others, kept.weights)
+    score = _score(kept, change(sample.y), change(sample.d), others)
     return Companion(kept, score, others)
 
 

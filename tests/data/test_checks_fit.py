@@ -140,8 +140,8 @@ def test_e01_an_image_that_the_arrays_lack():
         with_images(people(), None)
 
 
-def test_e18_few_clusters_name_their_number_and_the_wild_bootstrap():
-    with pytest.warns(match=r"E18-few-clusters.*only 12 clusters.*wild"):
+def test_e18_few_clusters_name_their_number_and_what_to_do():
+    with pytest.warns(match=r"E18-few-clusters.*only 12 clusters.*finer"):
         warn_if_few([np.arange(12)])
     warn_if_few([np.arange(50)])
 

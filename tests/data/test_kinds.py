@@ -6,7 +6,7 @@ import pytest
 
 from causalkit import CausalData
 from causalkit.data.levels import contrasts
-from causalkit.errors import DataError
+from causalkit.errors import ArgumentError, DataError
 
 ARMS = np.array([1, 3, 3, 1, 1, 3, 1, 3])
 
@@ -102,3 +102,16 @@ def test_arms_that_are_declared_an_amount_are_numbers_again():
     per_unit = data_of(ARMS, "binary").with_roles(kinds="continuous")
     np.testing.assert_array_equal(per_unit.column("treatment"), ARMS)
     assert contrasts(per_unit) == ("dY/dD",)
+
+
+def test_kinds_may_be_given_by_treatment_whatever_their_order():
+    frame = pd.DataFrame({"y": np.arange(6.0), "d": [1, 2] * 3, "e": [0, 1, 2] * 2})
+    roles = {"outcome": "y", "treatment": ["d", "e"]}
+    kinds = {"e": "continuous", "d": "binary"}
+    data = CausalData.from_frame(frame, **roles, kinds=kinds)
+    assert data.roles.kinds == ("binary", "continuous")
+    plain = CausalData.from_frame(frame, **roles)
+    assert plain.with_roles(kinds=kinds).roles.kinds == ("binary", "continuous")
+    assert plain.with_roles(treatment="d", kinds={"d": "binary"}).roles.kinds == ("binary",)
+    with pytest.raises(ArgumentError, match=r"kinds names d, and the treatments are d, e; give"):
+        CausalData.from_frame(frame, **roles, kinds={"d": "binary"})

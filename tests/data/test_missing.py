@@ -86,7 +86,7 @@ def test_levels_that_only_dropped_rows_had_are_gone():
 
 def test_nothing_left_is_said():
     frame = table().assign(x=np.nan)
-    with pytest.raises(DataError, match="no rows are left of 20: .*x missing in 18"):
+    with pytest.raises(DataError, match=r"no rows are left of 20: .*x missing in 18"):
         CausalData.from_frame(frame, **ROLES, missing="drop")
 
 

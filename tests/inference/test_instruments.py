@@ -82,6 +82,8 @@ def test_weak_instruments_warn_and_strong_ones_do_not():
     _, d, z, codes = draw(0.02)
     with pytest.warns(WeakInstrumentWarning, match=r"weak instruments for 'price': .* F"):
         warn_if_weak(first_stage_f(d, z, clusters=[codes]), treatment="price")
+    with pytest.warns(WeakInstrumentWarning, match="Name stronger ones"):
+        warn_if_weak(first_stage_f(d, z, clusters=[codes]), treatment="price", alone=False)
     _, d, z, codes = draw(2.0)
     strong = first_stage_f(d, z, clusters=[codes])
     assert not strong.weak

@@ -117,7 +117,7 @@ def test_folds_by_period_suit_first_differences_whose_first_period_is_gone():
 
 
 def test_unit_dummies_need_every_unit_in_training_whatever_the_folds_are_called():
-    with pytest.raises(ArgumentError, match=r"never saw.*unit of row \d+.*observation"):
+    with pytest.raises(ArgumentError, match=r"never saw.*unit of row \d+.*Keep a row"):
         fit(split=folds_by("unit"), approach="dummies")
 
 

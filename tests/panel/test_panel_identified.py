@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 import causalkit as ck
-from causalkit.errors import DataError, IdentificationError
+from causalkit.errors import ArgumentError, DataError, IdentificationError
+from causalkit.panel.regression import PanelRegression
 
 ROLES = {"outcome": "y", "treatment": "d", "covariates": "x", "unit": "unit", "time": "time"}
 
@@ -79,3 +80,49 @@ def test_a_treatment_that_is_the_outcome_is_refused(model):
     instruments = {"instruments": "z"} if model == "iv" else {}
     with pytest.raises(DataError, match=r"E20-leak.*'d' is the same as the outcome 'y'"):
         fit(table, roles=instruments, model=model)
+
+
+@pytest.mark.parametrize(
+    ("roles", "arguments", "advice"),
+    [
+        ({}, {}, 'bootstrap(kind="wild") of the estimator'),
+        ({}, {"cov_type": "two-way"}, 'cov_type="clustered" on the scarcer clusters'),
+        ({}, {"dml_procedure": "dml1"}, "name finer clusters"),
+        ({"treatment": ["d", "z"]}, {}, "name finer clusters"),
+        ({"instruments": "z"}, {"model": "iv"}, "name finer clusters"),
+        ({"treatment": "a"}, {"model": "interactive"}, "name finer clusters"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::causalkit.errors.CausalKitWarning")
+def test_few_clusters_advise_a_bootstrap_only_where_the_fit_has_it(roles, arguments, advice):
+    few = frame().query("unit < 24")
+    fitted = fit(few, roles=roles, **arguments)
+    told = [text for text in fitted.result_.warnings if "E18" in text]
+    assert told
+    assert all(advice in text for text in told)
+    if "of the estimator" in advice:
+        assert len(fitted.bootstrap(kind="wild", n_boot=99)) == 1
+    elif "scarcer" not in advice:
+        with pytest.raises((ArgumentError, IdentificationError)):
+            fitted.bootstrap(kind="wild", n_boot=99)
+
+
+@pytest.mark.parametrize("method", ["pooled OLS", "fixed effects", "first differences"])
+def test_a_regression_names_the_treatment_that_its_covariates_determine(method):
+    table = frame().assign(w=lambda f: f["d"] - f["x"])
+    data = ck.CausalData.from_frame(table, **(ROLES | {"covariates": ["x", "w"]}))
+    with pytest.raises(IdentificationError, match="treatment 'd' is a linear combination"):
+        PanelRegression(method=method).fit(data)
+
+
+def test_rows_of_one_cluster_are_told_that_they_cannot_be_split():
+    with pytest.raises(ArgumentError, match="all rows are of one cluster, which cannot be split"):
+        fit(frame().assign(land=1), roles={"cluster": "land"})
+
+
+@pytest.mark.filterwarnings("ignore::causalkit.errors.SplitWarning")
+def test_dummies_of_units_seen_once_are_not_told_to_split_by_row_as_they_do():
+    once = frame()[lambda f: (f["unit"] > 0) | (f["time"] == 0)]
+    with pytest.raises(ArgumentError, match="leave out units that are seen once") as caught:
+        fit(once, roles={}, approach="dummies", split="observation")
+    assert 'split="observation"' not in str(caught.value)

@@ -232,7 +232,7 @@ def test_first_stage_is_on_the_result_and_a_weak_one_warns():
     assert not stage.weak
     frame = table()
     frame["w"] = np.random.default_rng(1).standard_normal(len(frame)) + 0.02 * frame["d"]
-    with pytest.warns(ck.errors.WeakInstrumentWarning, match=r"'d'.*Anderson-Rubin"):
+    with pytest.warns(ck.errors.WeakInstrumentWarning, match=r"'d'.*anderson_rubin\(\)"):
         weak = ck.PanelDML(model="iv", learner="linear", random_state=0).fit(
             panel(frame, instruments="w", extra=())
         )
