@@ -110,7 +110,8 @@ def two_stage(bench: Bench) -> tuple[EffectResult, Bools]:
     left = partialled(stacked, bench.exogenous, sample.weights)[:, None, :]
     score = pliv(left[:, :, 0], left[:, :, 1:2], left[:, :, 2:], weights=sample.weights)
     assumes = "that the instrument does not affect the outcome directly, a linear model"
-    return bench.linear(score, name="2SLS", estimand="late", assumes=assumes)
+    estimand = sample.instrumented_estimand
+    return bench.linear(score, name="2SLS", estimand=estimand, assumes=assumes)
 
 
 def liml(bench: Bench) -> tuple[EffectResult, Bools]:
@@ -131,7 +132,8 @@ def liml(bench: Bench) -> tuple[EffectResult, Bools]:
     moved = (a - kappa * partialled(a[:, None], z, sample.weights)[:, 0])[:, None, None]
     score = LinearScore(moved, a[:, None, None], y[:, None])
     assumes = "that no instrument affects the outcome directly, a linear model"
-    return bench.linear(score, name="LIML", estimand="late", assumes=assumes)
+    estimand = sample.instrumented_estimand
+    return bench.linear(score, name="LIML", estimand=estimand, assumes=assumes)
 
 
 def doubly_robust(bench: Bench) -> tuple[EffectResult, Bools]:
@@ -197,7 +199,8 @@ def partially_linear_iv(bench: Bench) -> tuple[EffectResult, Bools]:
     )
     score = pliv(y, a[:, :, None], z, weights=sample.weights)
     assumes = "that the instrument does not affect the outcome directly, a constant effect"
-    return bench.result(score, name="PLIV", estimand="late", assumes=assumes), _all(sample)
+    estimand = sample.instrumented_estimand
+    return bench.result(score, name="PLIV", estimand=estimand, assumes=assumes), _all(sample)
 
 
 def interactive_iv(bench: Bench) -> tuple[EffectResult, Bools]:

@@ -84,3 +84,10 @@ def test_clustered_linear_rows_count_clusters_alone(frame):
     )
     assert found.std_error == pytest.approx(plain.bse[0] * np.sqrt(g / (g - 1)), rel=1e-9)
     assert found.df == g - 1
+
+
+@pytest.mark.filterwarnings("ignore::causalkit.errors.CausalKitWarning")
+def test_slopes_by_instruments_are_local_averages_only_between_two_arms(frame):
+    one, two = rows(frame), rows(frame, instruments=["z", "z2"])
+    assert [one[name].estimand for name in ("2SLS", "PLIV", "LATE (IIVM)")] == ["late"] * 3
+    assert [two[name].estimand for name in ("2SLS", "LIML", "PLIV")] == ["iv-slope"] * 3
