@@ -54,26 +54,29 @@ def twins(data: "CausalData", rows: Ints) -> Iterator[Problem]:
     rows : (m,) int array
         Rows that count.
     """
-    named = list(_columns(data, "outcome", rows))
-    for name, values in _columns(data, "treatment", rows):
-        same = [outcome for outcome, column in named if same_up_to_scale(column, values)]
-        if same:
+    outcomes, treatments = (list(_columns(data, role, rows)) for role in ("outcome", "treatment"))
+    for name, values in treatments:
+        if (twin := _twin(values, outcomes)) is not None:
             message = (
-                f"treatment {name!r} is the same as the outcome {same[0]!r} up to scale, so its "
+                f"treatment {name!r} is the same as the outcome {twin!r} up to scale, so its "
                 "effect is arithmetic. Name another outcome or treatment."
             )
             yield Problem("E20-leak", message, name)
-    named = [*_columns(data, "treatment", rows), *named, *_columns(data, "covariates", rows)]
+    named = [*treatments, *outcomes, *_columns(data, "covariates", rows)]
     for name, values in _columns(data, "instruments", rows):
-        same = [other for other, column in named if same_up_to_scale(column, values)]
-        if same:
+        if (twin := _twin(values, named)) is not None:
             message = (
-                f"instrument {name!r} is the same as {same[0]!r} up to scale; an instrument "
+                f"instrument {name!r} is the same as {twin!r} up to scale; an instrument "
                 "must vary given the treatment, the covariates and other instruments, and may "
                 "not be the outcome. Leave one of them out."
             )
             yield Problem("E20-leak", message, name)
         named.append((name, values))
+
+
+def _twin(values: Floats, named: Sequence[tuple[str, Floats]]) -> str | None:
+    """First of some columns that has the same values up to scale and shift."""
+    return next((name for name, column in named if same_up_to_scale(column, values)), None)
 
 
 def _columns(data: "CausalData", role: str, rows: Ints) -> Iterator[tuple[str, Floats]]:

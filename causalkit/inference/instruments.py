@@ -122,6 +122,18 @@ def first_stage_f(
     )
 
 
+def instrumented_estimand(treatments: Floats, instruments: Floats) -> str:
+    """Name what instruments identify: an effect on compliers only if both sides are two arms.
+
+    Parameters
+    ----------
+    treatments, instruments : arrays (n, k), (n, l)
+    """
+    one_each = treatments.shape[1] == instruments.shape[1] == 1
+    arms = one_each and np.isin(treatments, (0.0, 1.0)).all() and np.unique(instruments).size == 2
+    return "late" if arms else "iv-slope"
+
+
 def warn_if_weak(first_stage: FirstStage, *, treatment: str, alone: bool = True) -> None:
     """Warn where instruments are too weak for a Wald interval; robust sets need one treatment."""
     mend = "Read anderson_rubin() of the estimator" if alone else "Name stronger ones"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from causalkit.errors import IdentificationError
+from causalkit.inference.instruments import instrumented_estimand
 from causalkit.inference.regression import (
     column_rank,
     independent_columns,
@@ -110,7 +111,7 @@ def two_stage(bench: Bench) -> tuple[EffectResult, Bools]:
     left = partialled(stacked, bench.exogenous, sample.weights)[:, None, :]
     score = pliv(left[:, :, 0], left[:, :, 1:2], left[:, :, 2:], weights=sample.weights)
     assumes = "that the instrument does not affect the outcome directly, a linear model"
-    estimand = sample.instrumented_estimand
+    estimand = instrumented_estimand(sample.a[:, None], sample.z)
     return bench.linear(score, name="2SLS", estimand=estimand, assumes=assumes)
 
 
@@ -132,7 +133,7 @@ def liml(bench: Bench) -> tuple[EffectResult, Bools]:
     moved = (a - kappa * partialled(a[:, None], z, sample.weights)[:, 0])[:, None, None]
     score = LinearScore(moved, a[:, None, None], y[:, None])
     assumes = "that no instrument affects the outcome directly, a linear model"
-    estimand = sample.instrumented_estimand
+    estimand = instrumented_estimand(sample.a[:, None], sample.z)
     return bench.linear(score, name="LIML", estimand=estimand, assumes=assumes)
 
 
@@ -199,7 +200,7 @@ def partially_linear_iv(bench: Bench) -> tuple[EffectResult, Bools]:
     )
     score = pliv(y, a[:, :, None], z, weights=sample.weights)
     assumes = "that the instrument does not affect the outcome directly, a constant effect"
-    estimand = sample.instrumented_estimand
+    estimand = instrumented_estimand(sample.a[:, None], sample.z)
     return bench.result(score, name="PLIV", estimand=estimand, assumes=assumes), _all(sample)
 
 

@@ -67,11 +67,6 @@ class IVSample:
         """Whether there is one instrument and it is 0/1."""
         return self.z.shape[1] == 1 and bool(np.isin(self.z, (0.0, 1.0)).all())
 
-    @property
-    def instrumented_estimand(self) -> str:
-        """What a linear model finds by instruments: compliers' effect only between two arms."""
-        return "late" if self.binary_treatment and self.binary_instrument else "iv-slope"
-
     def least_delta_v(self, trim: float) -> float:
         """Bound on |ΔV|: as it stands for a 0/1 treatment, else in units of four variances.
 

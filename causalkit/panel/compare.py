@@ -5,10 +5,10 @@ import numpy as np
 from causalkit.data import CausalData
 from causalkit.errors import CausalKitError
 from causalkit.estimator import Refit
+from causalkit.inference.instruments import instrumented_estimand
 from causalkit.inference.solve import solve_linear
 from causalkit.panel.clusters import cluster_names, variance_clusters
 from causalkit.panel.linear import INSTRUMENTED, LINEAR
-from causalkit.panel.models import instrumented_estimand
 from causalkit.panel.refit import given_nuisances
 from causalkit.panel.result import choices, result_of
 from causalkit.panel.sample import panel_sample
@@ -47,7 +47,7 @@ def companion(data: CausalData, settings: Settings, name: str) -> EffectResult:
         n_absorbed=0 if clusters else regression.n_absorbed,
         terms=sample.treatment_names,
         cluster_names=cluster_names(settings, data.roles),
-        estimand=instrumented_estimand(sample) if name in INSTRUMENTED else "ate",
+        estimand=instrumented_estimand(sample.d, sample.z) if name in INSTRUMENTED else "ate",
         estimator=name,
         outcome=data.roles.outcome[0],
         treatment=data.roles.treatment,

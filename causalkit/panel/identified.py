@@ -79,7 +79,7 @@ def _check_rank(
     size = np.linalg.norm(left, axis=0)
     gram = left.T @ left
     if settings.period_dummies and sample.period is not None:
-        gram = gram - _of_periods(left, unit, np.unique(sample.period, return_inverse=True)[1])
+        gram = gram - _of_periods(left, unit, sample.period_code)
     size = np.where(size > 0, size, 1.0)
     shares, directions = np.linalg.eigh(gram / np.outer(size, size))
     if shares[0] > _NO_RANK:

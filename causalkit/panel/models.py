@@ -9,6 +9,7 @@ import numpy as np
 from causalkit.data.checks_fit import overlap, single_arm_fold
 from causalkit.data.panel import unit_means
 from causalkit.errors import ArgumentError, IdentificationError, OverlapWarning
+from causalkit.inference.instruments import instrumented_estimand
 from causalkit.nuisance import CrossFit, Folds, Quality, quality
 from causalkit.nuisance.folds import ExternalFolds
 from causalkit.nuisance.learners import is_classifier
@@ -136,15 +137,8 @@ def fit_iv(design: Design, folds: Folds, fitting: Fitting) -> ModelFit:
     _check_variation("treatment", design.sample.treatment_names, design.d, residuals.d)
     _check_variation("instrument", design.sample.instrument_names, design.z, residuals.z)
     score = pliv(residuals.y, residuals.d, residuals.z, weights=design.sample.weights)
-    return ModelFit(design, folds, hats, residuals, {instrumented_estimand(design.sample): score})
-
-
-def instrumented_estimand(sample: PanelSample) -> str:
-    """Name what instruments identify: an effect on compliers only if both sides are two arms."""
-    d, z = sample.d, sample.z
-    one_each = d.shape[1] == z.shape[1] == 1
-    arms = one_each and np.isin(d, (0.0, 1.0)).all() and np.unique(z).size == 2
-    return "late" if arms else "iv-slope"
+    estimand = instrumented_estimand(design.sample.d, design.sample.z)
+    return ModelFit(design, folds, hats, residuals, {estimand: score})
 
 
 def interactive_sample(
