@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from click.testing import CliRunner
+from command_line import run
 
 import causalkit as ck
-from causalkit import cli
 
 FOLDER = Path(__file__).parents[1] / "data"
 PAGE = (FOLDER / "README.md").read_text(encoding="utf-8")
@@ -46,7 +45,7 @@ def test_a_file_is_what_its_generator_draws(name):
 def test_a_command_finds_the_truth(command, monkeypatch):
     """Within four standard errors, at every term whose truth is known."""
     monkeypatch.chdir(FOLDER.parent)
-    ran = CliRunner().invoke(cli.main, [*command[1:], "--json"], catch_exceptions=False)
+    ran = run(*command[1:], "--json")
     assert ran.exit_code == 0
     facts = json.loads(ran.stdout)
     truth = drawn(Path(command[2]).name).truth
