@@ -1,6 +1,6 @@
 """Whether the treatment agrees with how it is said to have been assigned."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -93,41 +93,51 @@ def disagreement(given: Assignment) -> Disagreement:
     Rows of a group may have been assigned together: the variance of a sum of T − e is that of sums
     by group, and no less than that of rows apart, which holds where a cell has few groups.
     """
-    cells = list(_cells(given))
-    p_values = [_p_value(given, mine) for _, mine in cells]
-    least = int(np.argmin(p_values))
-    words, mine = cells[least]
+    cells, worst = 0, []
+    for codes, words in _parts(given):
+        p_values = _p_values(given, codes)
+        least = int(np.argmin(p_values))
+        worst.append((float(p_values[least]), codes == least, words))
+        cells += p_values.size
+    p_value, mine, words = min(worst, key=lambda cell: cell[0])
     return Disagreement(
-        p_value=min(1.0, len(cells) * p_values[least]),
-        rows=words,
+        p_value=min(1.0, cells * p_value),
+        rows=words(mine),
         n=int(mine.sum()),
         share=float(given.treatment[mine].mean()),
         propensity=float(given.propensity[mine].mean()),
     )
 
 
-def _cells(given: Assignment) -> Iterator[tuple[str, Bools]]:
+def _parts(given: Assignment) -> Iterator[tuple[Ints, Callable[[Bools], str]]]:
+    """Divisions of the rows: the cell of each row, from 0 on, and words for the rows of a cell."""
     propensity = given.propensity
-    yield "all rows", np.ones(propensity.size, dtype=bool)
-    fifth = propensity_strata(propensity)
+
+    def bounds(mine: Bools) -> str:
+        low, high = propensity[mine].min(), propensity[mine].max()
+        within = f"{low:.3g}" if high - low < _ROUNDING else f"{low:.3g} to {high:.3g}"
+        return f"the rows with a propensity of {within}"
+
+    yield np.zeros(propensity.size, dtype=np.int64), lambda _: "all rows"
+    fifth = np.unique(propensity_strata(propensity), return_inverse=True)[1]
     if fifth.max() > 0:
-        for number in np.unique(fifth):
-            mine = fifth == number
-            low, high = propensity[mine].min(), propensity[mine].max()
-            bounds = f"{low:.3g}" if high - low < _ROUNDING else f"{low:.3g} to {high:.3g}"
-            yield f"the rows with a propensity of {bounds}", np.asarray(mine)
+        yield fifth, bounds
     if given.strata is not None:
-        for number in np.unique(given.strata):
-            mine = np.asarray(given.strata == number)
-            yield f"the rows that share {given.stratum} with row {int(mine.argmax())}", mine
+        yield (
+            np.unique(given.strata, return_inverse=True)[1],
+            lambda mine: f"the rows that share {given.stratum} with row {int(mine.argmax())}",
+        )
 
 
-def _p_value(given: Assignment, mine: Bools) -> float:
-    propensity = given.propensity[mine]
-    total = np.bincount(given.groups[mine], given.treatment[mine] - propensity)
-    apart = float((propensity * (1.0 - propensity)).sum())
-    variance = max(float((total**2).sum()), apart)
-    return float(2.0 * norm.sf(abs(total.sum()) / np.sqrt(variance)))
+def _p_values(given: Assignment, codes: Ints) -> Floats:
+    """Of each cell, ``(cells,)``, from the treatment's share in it."""
+    width = int(given.groups.max()) + 1
+    pairs, pair = np.unique(codes * width + given.groups, return_inverse=True)
+    away = np.bincount(pair, given.treatment - given.propensity)
+    together = np.bincount(pairs // width, away**2)
+    apart = np.bincount(codes, given.propensity * (1.0 - given.propensity))
+    total = np.bincount(pairs // width, away)
+    return np.asarray(2.0 * norm.sf(np.abs(total) / np.sqrt(np.maximum(together, apart))))
 
 
 def warn_if_assigned_by_image(image: Ints, treatment: Floats, propensity: Floats) -> None:

@@ -1,5 +1,6 @@
 """Whether the treatment agrees with its propensity, and whether it went by image."""
 
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -83,6 +84,20 @@ def contradictions():
 def test_propensities_that_the_treatment_contradicts_are_told(words):
     with pytest.warns(RandomizationWarning, match=words):
         check_propensity(contradictions()[words])
+
+
+def test_memory_grows_with_rows_and_not_with_rows_times_strata():
+    n = 10_000
+    rows = np.arange(n)
+    treatment = ((rows % 2 == 0) | (rows == 77)) * 1.0
+    given = Assignment(treatment, np.full(n, 0.5), rows, rows // 2)
+    tracemalloc.start()
+    found = disagreement(given)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (found.rows, found.n) == ("the rows that share stratum with row 76", 2)
+    assert found.p_value == 1.0
+    assert peak < 200 * n  # a mask of the rows for each of the 5,000 strata takes 5,000 n
 
 
 @pytest.mark.parametrize("chance", [0.1, 0.5])
