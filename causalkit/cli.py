@@ -18,6 +18,7 @@ from causalkit.optional import require
 from causalkit.provenance import __version__
 from causalkit.registry import ESTIMATORS, load
 from causalkit.study.commands import sim
+from causalkit.whole_file import whole_file
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -357,7 +358,8 @@ def _write(result: "EffectResult", out: Path) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
         for name, text in files.items():
-            (out / name).write_text(text, encoding="utf-8")
+            with whole_file(out / name) as file:
+                file.write_text(text, encoding="utf-8")
     except OSError as error:
         raise cannot_write(f"into {out}", error) from error
 

@@ -27,6 +27,7 @@ from causalkit.results.plots_checks import plot_residuals, plot_sensitivity
 from causalkit.results.render import Grid, grid_text, wrapped
 from causalkit.results.report import Code, Figure, Heading, Table, Text, html_report
 from causalkit.typing import Floats
+from causalkit.whole_file import whole_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -96,7 +97,8 @@ def run_demo(out_dir: Path, *, echo: Say, progress: Say) -> Path:
     )
     files = {name: text for chapter in chapters for name, text in chapter.files.items()}
     for name, text in {**files, "report.html": page}.items():
-        (out_dir / name).write_text(text, encoding="utf-8")
+        with whole_file(out_dir / name) as file:
+            file.write_text(text, encoding="utf-8")
     return out_dir / "report.html"
 
 

@@ -1,5 +1,6 @@
-"""Three tiny data sets that no test may change (images come with their family)."""
+"""Three tiny data sets that no test may change (images come with their family), a full disk."""
 
+import errno
 import os
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,16 @@ if TYPE_CHECKING:
 
 # Plots are drawn without a display; set before anything imports matplotlib.
 os.environ.setdefault("MPLBACKEND", "Agg")
+
+
+@pytest.fixture
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asks whether a file has reached the disk is told that there is no room."""
+
+    def refuse(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", refuse)
 
 
 @pytest.fixture(scope="session")

@@ -342,3 +342,10 @@ def test_a_folder_that_cannot_be_made_is_named(csv, tmp_path):
     result = run("fit", csv, *LINEAR, *ROLES, "--out", blocked / "under")
     assert result.exit_code == 2
     assert f"cannot write into {blocked / 'under'}" in result.stderr
+
+
+def test_a_full_disk_leaves_the_result_that_was_there(csv, tmp_path, full_disk):
+    (tmp_path / "result.json").write_text("{}", encoding="utf-8")
+    result = run("fit", csv, *LINEAR, *ROLES, "--out", tmp_path)
+    check_refused(result, f"cannot write into {tmp_path}: No space left")
+    assert (tmp_path / "result.json").read_text(encoding="utf-8") == "{}"

@@ -17,6 +17,7 @@ from causalkit.images.support import Reference
 from causalkit.images.transport import TransportMap, transport
 from causalkit.rng import seed_of
 from causalkit.typing import Floats
+from causalkit.whole_file import whole_file
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -213,14 +214,15 @@ class PixelMap(ClusterMap):
         Raises
         ------
         StorageError
-            If the file cannot be written.
+            If the file cannot be written; what was there before stays.
         """
         from causalkit.images.report import effect_report
 
         self._check_fitted()
         page = effect_report(self, self._need_data(data), target=target, title=title, rgb=rgb)
         try:
-            Path(path).write_text(page, encoding="utf-8")
+            with whole_file(Path(path)) as file:
+                file.write_text(page, encoding="utf-8")
         except OSError as error:
             raise cannot_write(path, error) from error
         return Path(path)

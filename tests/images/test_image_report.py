@@ -64,6 +64,15 @@ def test_a_page_that_cannot_be_written_is_named(motif_fit, motif_rct, tmp_path):
         motif_fit.report(tmp_path / "no" / "report.html", motif_rct.blind())
 
 
+def test_a_full_disk_leaves_the_page_that_was_there(motif_fit, motif_rct, tmp_path, full_disk):
+    path = tmp_path / "report.html"
+    path.write_text("of yesterday", encoding="utf-8")
+    with pytest.raises(StorageError, match=r"report\.html: No space left"):
+        motif_fit.report(path, motif_rct.blind())
+    assert path.read_text(encoding="utf-8") == "of yesterday"
+    assert list(tmp_path.iterdir()) == [path]
+
+
 @pytest.mark.slow
 def test_of_effects_alike_it_says_that_chance_may_explain_them(tmp_path):
     rct = ck.generators.image_rct(3, n_images=1200, tau=(0.5, 0.5))

@@ -44,6 +44,11 @@ def test_the_template_is_a_study_that_can_be_planned(tmp_path, monkeypatch):
     assert "exists; name another file" in typed("new", "mine.toml", code=2).output
 
 
+def test_a_full_disk_leaves_no_part_of_the_template(tmp_path, full_disk):
+    assert "No space left" in typed("new", tmp_path / "mine.toml", code=2).output
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_three_lines_of_the_readme_run_as_written(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     typed("new", "study.toml")
