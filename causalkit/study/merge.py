@@ -142,9 +142,9 @@ def _check_declared(one: Store, other: Store) -> None:
 
 def _check_overlap(whole: Store, part: Store) -> int:
     """Number of records that both have; raise if two are not equal."""
-    shared = 0
-    for cell_id in whole.facts()["cells"]:
-        for est_id in whole.facts()["estimators"]:
+    shared, facts = 0, whole.facts()
+    for cell_id in facts["cells"]:
+        for est_id in facts["estimators"]:
             if not (whole.covered(cell_id, est_id) and part.covered(cell_id, est_id)):
                 continue
             one, other = (
@@ -159,7 +159,7 @@ def _check_overlap(whole: Store, part: Store) -> int:
             if not one.equals(other):
                 raise ArgumentError(
                     f"{str(part.folder)!r} holds other records of cell {cell_id}, estimator "
-                    f"{whole.facts()['estimators'][est_id]['label']!r}, replication "
+                    f"{facts['estimators'][est_id]['label']!r}, replication "
                     f"{_first_difference(one, other)}, than the folders before it. The study is "
                     "not reproducible there (an estimator or generator with randomness of its own, "
                     "or other versions); leave that folder out, or run it again."

@@ -246,14 +246,12 @@ class Store:
         **part: Any,
     ) -> pd.DataFrame:
         """Rows of a table; by default those of the cells and estimators of the study."""
-        facts = self.facts()
-        return read_blocks(
-            self.folder,
-            table,
-            cells=facts["cells"] if cells is None else cells,
-            estimators=facts["estimators"] if estimators is None else estimators,
-            **part,
-        )
+        # The manifest of many cells takes far longer to read than a block.
+        if cells is None or estimators is None:
+            facts = self.facts()
+            cells = facts["cells"] if cells is None else cells
+            estimators = facts["estimators"] if estimators is None else estimators
+        return read_blocks(self.folder, table, cells=cells, estimators=estimators, **part)
 
     def _manifest(self) -> dict[str, Any]:
         manifest = _manifest(self.folder)

@@ -15,8 +15,10 @@ import pytest
 from store_cases import canonical_bytes
 from study_toys import FILE, HERE, declared
 
+import causalkit.study.store as store_module
 import causalkit.study.work as work_module
 from causalkit.errors import ArgumentError
+from causalkit.study import merge_results
 from causalkit.study.design import data_stream
 from causalkit.study.store import read_store
 
@@ -288,6 +290,28 @@ def test_time_that_runs_out_ends_the_run_and_not_the_study(tmp_path):
     assert set(study.results().plan["rule"]) == {"budget"}
     rest = replace(study, budget={}).run()
     assert rest.n_new == 40 - report.n_new
+
+
+def test_the_manifest_is_read_as_often_however_many_cells_there_are(tmp_path, monkeypatch):
+    reads = []
+    real = store_module._manifest
+    monkeypatch.setattr(store_module, "_manifest", lambda folder: reads.append(0) or real(folder))
+    counts = []
+    for n_cells in (1, 5):
+        generator = {"name": "study_toys:toy", "grid": {"n": list(range(20, 20 + n_cells))}}
+        study = declared(
+            tmp_path / str(n_cells),
+            generators=[generator],
+            reps={"min": 4, "max": 8, "batch": 4},
+            stop={"bias": 0.01},
+        )
+        study.run()
+        counts.append(len(reads))
+        reads.clear()
+        merge_results([study.results_folder] * 2, out=tmp_path / f"all-{n_cells}")
+        counts.append(len(reads))
+        reads.clear()
+    assert counts[:2] == counts[2:]
 
 
 def test_an_estimator_in_memory_runs_in_this_process(tmp_path):
