@@ -227,7 +227,13 @@ class _Decisions:
         key = (cell.id, spec.id)
         known = self._read.get(key)
         start = 0 if known is None else int(known["rep"].max()) + 1
-        more = self.store.records(cells=[cell.id], estimators=[spec.id], first=start, last=goal - 1)
+        more = self.store.records(
+            cells=[cell.id],
+            estimators=[spec.id],
+            first=start,
+            last=goal - 1,
+            columns=self.rule.columns,
+        )
         records = more if known is None else pd.concat([known, more], ignore_index=True)
         verdict = self.rule.verdict(records, goal)
         if verdict is None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from causalkit.metrics import measure_spec
 from causalkit.study.design import Reps
 from causalkit.study.schedule import goals
 from causalkit.study.stopping import reached
@@ -35,6 +36,12 @@ class StoppingRule:
     def stages(self, limit: int | None = None) -> list[int]:
         """Numbers of replications after which :meth:`verdict` is asked."""
         return goals(self.reps, has_targets=bool(self.targets), limit=limit)
+
+    @property
+    def columns(self) -> list[str]:
+        """Columns of the records that :meth:`verdict` reads."""
+        needed = (name for measure in self.targets for name in measure_spec(measure).needs)
+        return list(dict.fromkeys(["cell_id", "est_id", "estimand", "rep", "status", *needed]))
 
     def verdict(self, records: pd.DataFrame, goal: int) -> str | None:
         """``"failures"``, ``"target"``, ``"max"`` or None.

@@ -8,11 +8,15 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from store_cases import CELLS, SPECS, block_of
 
 from causalkit.errors import ArgumentError
+from causalkit.metrics import MEASURES
 from causalkit.study.design import Reps
 from causalkit.study.ranges import prefix
+from causalkit.study.run import _Decisions
 from causalkit.study.stopping import boundaries, reached
+from causalkit.study.store import Store, write_block
 from causalkit.study.verdict import StoppingRule
 
 RULE = {"level": 0.95, "null": 0.0, "seed": 1}
@@ -180,3 +184,25 @@ def test_without_targets_all_replications_are_run():
     declared = {"reps": Reps(min=100, max=400), "targets": {}, "max_fail_share": 0.2, **RULE}
     assert StoppingRule(**declared).outcome(records, 400) == (400, "max")
     assert StoppingRule(**declared).outcome(records[:350], 350) == (350, "running")
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_a_verdict_reads_no_columns_beside_those_that_it_names(measure):
+    records = records_of(np.random.default_rng(1).normal(0, 1, 40), truth=2.0)
+    records = records.assign(cpu_s=1.0, peak_rss_mb=1.0, peak_gpu_mb=1.0)
+    rule = StoppingRule(Reps(min=40, max=80, batch=40), {measure: 1e9}, 0.5, **RULE)
+    assert rule.verdict(records, 40) == "target"
+    assert rule.verdict(records[rule.columns], 40) == "target"
+
+
+def test_of_replications_not_decided_yet_only_columns_of_the_targets_are_kept(tmp_path):
+    rule = StoppingRule(Reps(min=10, max=30, batch=10), {"mean_estimate": 1e-9}, 0.5, **RULE)
+    decide = _Decisions(Store(tmp_path), rule)
+    for first in (0, 10, 20):
+        write_block(tmp_path, block_of(first, first + 9))
+        verdict = decide(CELLS[0], SPECS[0], first + 10)
+        assert verdict == ("max" if first == 20 else None)
+        for kept in decide._read.values():
+            assert len(kept) == 2 * (first + 10)
+            assert list(kept.columns) == rule.columns
+    assert rule.columns[5:] == ["estimate"]
