@@ -27,6 +27,8 @@ from causalkit.study.store_read import TABLES
 from causalkit.study.true_doses import at_true_doses
 
 _NAN = float("nan")
+# Of a fit that was not begun, or whose process is gone.
+_UNKNOWN = Cost(_NAN, _NAN, _NAN)
 # What must end the study; anything else that a fit raises, SystemExit too, is its failure.
 _ENDS_ALL = (KeyboardInterrupt, GeneratorExit)
 _PLACES = re.compile(r'File "[^"]*[/\\]([^"/\\]+)", line \d+|0x[0-9a-f]+')
@@ -88,7 +90,7 @@ def run_block(job: Job) -> Block:
             blind = data.blind() if isinstance(data, CausalData) else None
             for spec in job.estimators:
                 if isinstance(data, _Trouble):
-                    tables.add_failure(spec, rep, data, Cost(), ("",), "")
+                    tables.add_failure(spec, rep, data, _UNKNOWN, ("",), "")
                     continue
                 assert blind is not None
                 _fit(job, spec, rep, data, data if spec.oracle else blind, watchdog, tables)
@@ -102,7 +104,7 @@ def lost_block(job: Job) -> Block:
     trouble = _Trouble("killed", "", message, "")
     # Drawing the data again for the names of the estimands could kill this process too.
     for spec in job.estimators:
-        tables.add_failure(spec, job.first, trouble, Cost(_NAN, _NAN, _NAN), ("",), "")
+        tables.add_failure(spec, job.first, trouble, _UNKNOWN, ("",), "")
     return tables.block(0.0)
 
 

@@ -31,7 +31,7 @@ class Pilot:
     ----------
     plan : Plan
     costs : DataFrame
-        ``cell_id, cell, estimator, seconds`` per fit, and ``failed``.
+        ``cell_id, cell, estimator, seconds`` per fit, of those that were begun, and ``failed``.
     needed : DataFrame
         ``measure, target, replications, because``; where the pilot was long enough, replications
         that the hardest cell and estimator need.
@@ -57,10 +57,8 @@ class Pilot:
             "estimators": [spec.label for spec in self.plan.estimators],
             "reps_min": self.plan.reps_min,
             "reps_max": self.plan.reps_max,
-            "costs": self.costs.to_dict(orient="records"),
-            "needed": self.needed.astype(object)
-            .where(self.needed.notna(), None)
-            .to_dict(orient="records"),
+            "costs": _rows(self.costs),
+            "needed": _rows(self.needed),
             "hours_min": self.hours(self.plan.reps_min),
             "hours_max": self.hours(self.plan.reps_max),
             "problems": list(self.problems),
@@ -120,6 +118,11 @@ def pilot(study: "Study", *, reps: int = 2, progress: Any = None) -> Pilot:
         workers=study.run_options.workers,
         problems=tuple(problems),
     )
+
+
+def _rows(frame: pd.DataFrame) -> list[dict[Any, Any]]:
+    """Rows of a table for JSON, None where a number is missing."""
+    return frame.astype(object).where(frame.notna(), None).to_dict(orient="records")
 
 
 def _problems(cell: str, made: Plan, failures: pd.DataFrame) -> Iterator[str]:

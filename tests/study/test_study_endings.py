@@ -2,7 +2,7 @@
 
 import pytest
 from click.testing import CliRunner
-from study_toys import HERE, difference, toy
+from study_toys import HERE, difference, slow, toy
 
 from causalkit.cli import main
 from causalkit.generators import generator
@@ -16,6 +16,12 @@ def leaving(rng, *, n: int = 20):
     if rng.standard_normal() < 0:
         raise SystemExit("no more")
     return toy(rng, n=n)
+
+
+@generator("dry", version=1, cite="test")
+def dry(rng):
+    """Never any data."""
+    raise RuntimeError("no data at all")
 
 
 def study_of(tmp_path, name="study_toys:toy", **estimators):
@@ -89,3 +95,12 @@ def test_a_generator_that_fails_is_told_once_and_not_as_that_of_estimators(tmp_p
     assert str(lost["rep"].nunique()) in told.output
     table = study.summarise(measures=["bias"])
     assert list(table["n_failed"]) == [lost["rep"].nunique()] * 2
+
+
+def test_replications_without_data_are_no_fits_of_no_seconds(tmp_path):
+    found = pilot(study_of(tmp_path, "study_toys:broken", slow=lambda data: slow(data)), reps=20)
+    assert 0 < found.costs["failed"].item() < 20
+    assert found.costs["seconds"].item() >= 0.05
+    never = pilot(study_of(tmp_path, f"{__name__}:dry", one=difference), reps=2)
+    assert never.to_dict()["costs"][0]["seconds"] is None
+    assert never.hours(100) == 0.0
