@@ -147,13 +147,19 @@ class ImageStore:
         """Pixels of some images, ``(b, [time,] band, y, x)`` in the order asked for.
 
         Safe to call from several threads.
+
+        Raises
+        ------
+        ArgumentError
+            If a lazy array holds what the type that it says cannot hold.
         """
         part = self.pixels[np.asarray(positions)]
         # One thread: the caller reads ahead already, and schedulers within schedulers stall.
         lazy = part.chunks is not None
         pixels = part.data.compute(scheduler="synchronous") if lazy else part.values
-        # In the byte order of the machine, the only one that torch takes.
-        return pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
+        # In the byte order of the machine, the only one that torch takes, and of the type that the
+        # array says, which of lazy ones is a promise.
+        return _cast(pixels, self.pixels.dtype.newbyteorder("="))
 
     def read_runs(self, positions: Ints) -> Iterator[tuple[Ints, Any]]:
         """Positions and pixels of some images, run by run in stored order."""

@@ -109,14 +109,23 @@ class Images:
     @classmethod
     def of(cls, store: ImageStore, *, most_bytes: int = HELD_BYTES) -> "Images":
         """Images that some row has."""
+        images = cls.unread(store, most_bytes=most_bytes)
+        if images.held is not None:
+            for run, pixels in store.read_runs(store.used()):
+                images.held[images.place[run]] = pixels
+        return images
+
+    @classmethod
+    def unread(cls, store: ImageStore, *, most_bytes: int = HELD_BYTES) -> "Images":
+        """Images that some row has, with room for their pixels where they are to be kept."""
         used = store.used()
         place = np.full(store.n_images, -1, dtype=np.int64)
         place[used] = np.arange(used.size)
         size = store.nbytes // max(1, store.n_images) * used.size
         if size > most_bytes:
             return cls(store, None, place)
-        held = np.concatenate([pixels for _, pixels in store.read_runs(used)])
-        return cls(store, held, place)
+        native = store.pixels.dtype.newbyteorder("=")
+        return cls(store, np.empty((used.size, *store.shape), dtype=native), place)
 
     def take(self, positions: Ints) -> Any:
         """Pixels of some images, in the order asked for."""

@@ -254,11 +254,11 @@ class ImageEffectClusters(PixelMap):
                     connected(store.of_row, *data.clusters()), store.of_row, shares=self.split
                 )
             check_times(store, self.treatment_date, allow_later=self.allow_later_frames)
-            seen = survey(store, progress=self.progress)
+            images = Images.unread(store)
+            seen = survey(store, into=images.held, progress=self.progress)
             check_pixels(seen, store, nan_policy=self.nan_policy)
             units, parts = self._units_in_parts(data, store, seen, settings.plan.seed)
             check_outcome(units.outcome[parts.train], units.treatment[parts.train], self.likelihood)
-            images = Images.of(store)
             if self.orthogonalize:
                 units = orthogonalised(units, parts, self.likelihood, seed=settings.plan.seed)
             tried = [

@@ -114,7 +114,8 @@ def embed_images(
     maker.check(store)
     check_times(store, treatment_date, allow_later=allow_later_frames)
     crops = _crops(crop_sizes, store)
-    seen = survey(store, progress=progress)
+    images = Images.unread(store)
+    seen = survey(store, into=images.held, progress=progress)
     check_pixels(seen, store, nan_policy=nan_policy)
     how = _How(
         maker, temporal, crops, nan_policy, _statistics(maker, bands, seen, store), frame_chunk
@@ -133,7 +134,7 @@ def embed_images(
     values = represent(
         network.to(where),
         Lens(how.bands, nan_policy, where),
-        Images.of(store),
+        images,
         seen.positions,
         batch_size=batch_size,
         precision=lower,

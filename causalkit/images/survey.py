@@ -65,12 +65,14 @@ class Bands:
     sd: Floats
 
 
-def survey(store: ImageStore, *, progress: Any = None) -> Survey:
+def survey(store: ImageStore, *, into: Any = None, progress: Any = None) -> Survey:
     """Look once at every image that a row has, run by run.
 
     Parameters
     ----------
     store : ImageStore
+    into : (m, ...) array, optional
+        Takes the pixels of all these images, in order, so that they need not be read again.
     progress : None, bool or callable
         As everywhere.
 
@@ -91,11 +93,13 @@ def survey(store: ImageStore, *, progress: Any = None) -> Survey:
     first: dict[bytes, int] = {}
     twin = np.empty(positions.size, dtype=np.int64)
     whole = hashlib.blake2b(str(store.pixels.dtype).encode(), digest_size=16)
-    runs = store.runs(positions)
-    advance = teller(progress, "reading images", unit="run", total=len(runs))
+    total = len(store.runs(positions))
+    advance = teller(progress, "reading images", unit="run", total=total)
     at = 0
-    for run, pixels in ahead(_read(store, runs)):
+    for run, pixels in ahead(store.read_runs(positions)):
         here = slice(at, at + run.size)
+        if into is not None:
+            into[here] = pixels
         count[here], mean[here], squares[here] = _moments(pixels)
         for row, image in enumerate(pixels):
             seal = hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest()
@@ -218,11 +222,6 @@ def _band_problems(found: Survey, store: ImageStore) -> Iterator[Problem]:
             f"ds.drop_sel(band={store.band_labels([band])[0]!r})."
         )
         yield Problem("E15-image-nonfinite", message, store.name)
-
-
-def _read(store: ImageStore, runs: list[Ints]) -> Iterator[tuple[Ints, Any]]:
-    for run in runs:
-        yield run, store.read(run)
 
 
 def _moments(pixels: Any) -> tuple[Floats, Floats, Floats]:

@@ -2,6 +2,7 @@
 
 import threading
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -48,12 +49,13 @@ def numbered(m, **shape):
     )
 
 
-def on_disk(tmp_path, m, chunk):
-    numbered_images = xr.Dataset({"image": (("place", "band", "y", "x"), numbered(m))})
+def on_disk(tmp_path, m, chunk, **shape):
+    pixels = numbered(m, **shape)
+    numbered_images = xr.Dataset({"image": (("place", "band", "y", "x"), pixels)})
     numbered_images.assign_coords(place=np.arange(m)).chunk(place=chunk).to_zarr(
         tmp_path / "store.zarr", zarr_format=2
     )
-    data = trial(numbered(m))
+    data = trial(pixels)
     lazy = xr.open_zarr(tmp_path / "store.zarr", chunks=None)[["image"]]
     return CausalData.from_frame(
         data.frame,
@@ -266,6 +268,38 @@ def test_a_survey_holds_little_beside_the_chunk():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 6 * pixels.nbytes
+
+
+@pytest.mark.parametrize("most_bytes", [0, 2**20])
+def test_pixels_are_read_once_where_there_is_room_for_them(tmp_path, monkeypatch, most_bytes):
+    store = ImageStore.of(on_disk(tmp_path, 23, 5))
+    some = replace(store, of_row=np.array([4, 21, 7, 7, 12]))
+    read, real = [], ImageStore.read
+    monkeypatch.setattr(
+        ImageStore, "read", lambda self, at: read.extend(at.tolist()) or real(self, at)
+    )
+    images = Images.unread(some, most_bytes=most_bytes)
+    survey(some, into=images.held)
+    taken = images.take(np.array([21, 4, 12]))
+    np.testing.assert_array_equal(taken[:, 0, 0, 0], [21.0, 4.0, 12.0])
+    assert read == [4, 7, 12, 21] + ([] if most_bytes else [21, 4, 12])
+
+
+def test_images_that_are_kept_take_their_own_size_and_that_of_a_run(tmp_path):
+    store = ImageStore.of(on_disk(tmp_path, 400, 10, y=32, x=32))
+    tracemalloc.start()
+    held = Images.of(store).held
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1.3 * held.nbytes
+
+
+def test_a_lazy_array_that_holds_another_type_than_it_says_is_refused():
+    da = pytest.importorskip("dask.array")
+    lying = da.from_array(numbered(4), chunks=2).map_blocks(lambda x: x + 0.5, dtype="uint8")
+    store = ImageStore.bare(xr.DataArray(lying, dims=("place", "band", "y", "x"), name="image"))
+    with pytest.raises(ArgumentError, match="returned float32 where dtype='uint8' was said"):
+        Images.of(store)
 
 
 @pytest.mark.parametrize("most_bytes", [0, 2**20])
