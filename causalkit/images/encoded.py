@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 
 import numpy as np
+import pandas as pd
 
 from causalkit.data import CausalData
 from causalkit.data.candidate import is_category
 from causalkit.errors import DataError, Problem
-from causalkit.typing import Floats
+from causalkit.typing import Floats, Ints
 
 Levels = Mapping[str, tuple[str, ...]]
 
@@ -61,24 +62,29 @@ def columns_of_fit(
         message = f"the data lack {', '.join(map(repr, lost))}, {need}."
         raise DataError(Problem("E01-missing-column", message, lost[0]))
     matrix = data.matrix(role)
+    place = {name: number for number, name in enumerate(plain)}
+    columns = dict.fromkeys(of_level[name][0] for name in names if name in of_level)
+    codes = {column: _codes(data, column, levels[column]) for column in columns}
     found = np.empty((data.n, len(names)))
     for number, name in enumerate(names):
         if name in of_level:
             column, level = of_level[name]
-            found[:, number] = _indicator(data, column, level, levels[column])
+            code = levels[column].index(level)
+            found[:, number] = np.where(codes[column] < 0, np.nan, codes[column] == code)
         else:
-            found[:, number] = matrix[:, plain.index(name)]
+            found[:, number] = matrix[:, place[name]]
     return found
 
 
-def _indicator(data: CausalData, column: str, level: str, known: tuple[str, ...]) -> Floats:
-    values = data.frame[column]
-    text = values.astype(object).map(str)
-    new = sorted(set(text[values.notna()]) - set(known))
+def _codes(data: CausalData, column: str, known: tuple[str, ...]) -> Ints:
+    """Number of each row's level among those of the fit; -1 where it is missing."""
+    codes, distinct = pd.factorize(data.frame[column])
+    text = list(map(str, distinct.astype(object)))
+    new = sorted(set(text) - set(known))
     if new:
         message = (
             f"column {column!r} has levels that the data of the fit lack: "
             f"{', '.join(map(repr, new[:3]))}. Leave these rows out, or fit to data with them."
         )
         raise DataError(Problem("E03-non-numeric", message, column))
-    return np.where(values.notna(), text == level, np.nan)
+    return np.array([*map(known.index, text), -1], dtype=np.int64)[codes]
