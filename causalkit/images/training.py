@@ -266,25 +266,29 @@ class Loop:
 
     def step(self, batch: Batch) -> float:
         """One step; a batch that does not fit the device is halved, with the same gradient."""
-        while True:
-            try:
-                self.adam.zero_grad(set_to_none=True)
-                fitted = sum(self._backward(part) for part in _split(batch, self.n_parts))
-                break
-            except torch.cuda.OutOfMemoryError:
-                if self.n_parts >= 2**_MOST_HALVINGS:
-                    raise
-                self.n_parts *= 2
-                torch.cuda.empty_cache()
-                warn(
-                    f"a batch of {batch.images.size} images does not fit the device; it is "
-                    f"worked on in {self.n_parts} parts.",
-                    CausalKitWarning,
-                )
+        while (fitted := self._in_parts(batch)) is None:
+            # Only after the except block, as the error holds on to the tensors that it met.
+            torch.cuda.empty_cache()
+            warn(
+                f"a batch of {batch.images.size} images does not fit the device; it is "
+                f"worked on in {self.n_parts} parts.",
+                CausalKitWarning,
+            )
         self.adam.step()
         self.schedule.step()
         self.n_steps += 1
         return fitted
+
+    def _in_parts(self, batch: Batch) -> float | None:
+        """Backward pass; None, and twice as many parts from now on, if one does not fit."""
+        try:
+            self.adam.zero_grad(set_to_none=True)
+            return sum(self._backward(part) for part in _split(batch, self.n_parts))
+        except torch.cuda.OutOfMemoryError:
+            if self.n_parts >= 2**_MOST_HALVINGS:
+                raise
+            self.n_parts *= 2
+            return None
 
     def _backward(self, part: Batch) -> float:
         pixels = self.trial.lens.pixels(part.pixels)

@@ -1,5 +1,7 @@
 """Training: gradients of parts, memory that runs out, losses that are not finite, order of data."""
 
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -125,6 +127,26 @@ def test_a_batch_that_does_not_fit_is_halved(small):
     assert "in 4 parts" in str(told[-1].message)
     whole = fitted(small, augment=False)
     torch.testing.assert_close(found.theta, whole.theta, rtol=1e-3, atol=1e-4)
+
+
+def test_memory_is_given_back_when_nothing_holds_the_batch_that_did_not_fit(small, monkeypatch):
+    trial, parts = small
+    met, alive = [], []
+
+    class Watched(Greedy):
+        def forward(self, image):
+            met.append(weakref.ref(image))
+            return super().forward(image)
+
+    def freed():
+        alive.append(met[-1]() is not None)
+
+    monkeypatch.setattr(torch.cuda, "empty_cache", freed)
+    model = Mixture(n_types=2, n_features=16)
+    with pytest.warns(CausalKitWarning, match="does not fit the device"):
+        train(lambda: Watched(3, 8), model, trial, parts, recipe(augment=False), seed=0)
+    assert alive
+    assert not any(alive)
 
 
 def test_halving_ends(small):
