@@ -203,6 +203,7 @@ def cluster_table(
 
 def warn_of_clusters(found: Evaluation) -> None:
     """Warn of types that hardly occur, and of those too small for an effect."""
+    few = found.too_few()
     for number, share in enumerate(found.types.mean(axis=0)):
         if share < INACTIVE:
             warn(
@@ -210,7 +211,7 @@ def warn_of_clusters(found: Evaluation) -> None:
                 "evaluation rows. Fewer clusters may do.",
                 CausalKitWarning,
             )
-        elif found.too_few()[number]:
+        elif few[number]:
             warn(
                 f"cluster {number + 1} has {found.fewness} among the evaluation rows; its honest "
                 "effect is not reported.",

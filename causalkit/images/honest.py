@@ -82,8 +82,8 @@ class Evaluation:
             assigned = self.assigned[rows]
             found |= np.bincount(assigned, minlength=self.n_types) < LEAST_PER_ARM
             if self.clusters is not None:
-                pairs = np.unique(np.stack([assigned, self.clusters[rows]], axis=1), axis=0)
-                found |= np.bincount(pairs[:, 0], minlength=self.n_types) < LEAST_APART
+                pairs = np.unique(self.clusters[rows] * self.n_types + assigned)
+                found |= np.bincount(pairs % self.n_types, minlength=self.n_types) < LEAST_APART
         return found
 
     @property
