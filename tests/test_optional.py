@@ -7,6 +7,7 @@ import pytest
 
 from causalkit.errors import MissingDependencyError
 from causalkit.images.pretrained_loaders import timm_normalisation, torchgeo_weights
+from causalkit.images.report import effect_report
 from causalkit.optional import require
 from causalkit.study.config import read
 
@@ -51,6 +52,12 @@ def test_encoders_from_elsewhere_name_their_own_package(monkeypatch, package, as
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(MissingDependencyError, match=rf"pip install {package}$"):
         asks()
+
+
+def test_a_report_of_images_names_the_extra_that_draws_its_pictures(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
+    with pytest.raises(MissingDependencyError, match=r"report.*pip install \"\.\[plots\]\""):
+        effect_report(None, None)
 
 
 def test_a_study_file_in_yaml_names_pyyaml(monkeypatch, tmp_path):

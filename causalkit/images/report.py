@@ -10,6 +10,7 @@ from causalkit.data import CausalData
 from causalkit.errors import IdentificationError
 from causalkit.images.doubts import Reading, reading_of
 from causalkit.images.plots_maps import plot_salience
+from causalkit.optional import require
 from causalkit.results.effect import EffectResult
 from causalkit.results.numerals import count, decimals, interval, number, p_text, percent
 from causalkit.results.report import (
@@ -63,8 +64,7 @@ def effect_report(
     str
         One HTML page that needs no other file.
     """
-    from matplotlib import pyplot
-
+    pyplot = require("matplotlib.pyplot", extra="plots", needed_by="report")
     average = fit.estimate("ate")
     words = title or f"Effect of {', '.join(average.treatment)} on {average.outcome}, by place"
     opened = set(pyplot.get_fignums())
