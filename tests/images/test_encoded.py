@@ -83,3 +83,15 @@ def test_predictions_of_some_regions_are_those_among_all(tmp_path):
     np.testing.assert_allclose(
         images.predict_cate(less).values, images.predict_cate(full).values[rows], rtol=1e-6
     )
+
+
+def test_a_level_that_is_missing_stays_missing():
+    frame = trial(x=np.arange(600.0), region=REGIONS).frame
+    frame = frame.assign(region=frame["region"].mask(frame.index % 7 == 0))
+    data = CausalData.from_frame(
+        frame, outcome="y", treatment="t", covariates=["x", "region"], missing="native"
+    )
+    names, levels = data.matrix_names("covariates"), levels_of(data, "covariates")
+    found = columns_of_fit(data, "covariates", names, levels, need=NEED)
+    np.testing.assert_array_equal(found, data.matrix("covariates"))
+    assert np.isnan(found).any(axis=1).sum() == 86
