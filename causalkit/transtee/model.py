@@ -107,26 +107,21 @@ class Model:
         """``network, epoch, train_loss, validation_loss`` on the scale of the network."""
         parts, first = [], 0
         for stack in self.stacks:
-            size = len(stack.members)
-            for epoch, train_loss, valid_loss in stack.history:
-                parts.append(
-                    pd.DataFrame(
-                        {
-                            "network": np.arange(first, first + size),
-                            "epoch": epoch,
-                            "train_loss": train_loss,
-                            "validation_loss": valid_loss,
-                        }
-                    )
+            members = np.arange(first, first + len(stack.members))
+            epochs = np.array([epoch for epoch, _, _ in stack.history], dtype=np.int64)
+            losses = np.array([pair for _, *pair in stack.history]).reshape(-1, 2, members.size)
+            parts.append(
+                pd.DataFrame(
+                    {
+                        "network": np.repeat(members, epochs.size),
+                        "epoch": np.tile(epochs, members.size),
+                        "train_loss": losses[:, 0].T.ravel(),
+                        "validation_loss": losses[:, 1].T.ravel(),
+                    }
                 )
-            first += size
-        if not parts:
-            return pd.DataFrame(columns=["network", "epoch", "train_loss", "validation_loss"])
-        return (
-            pd.concat(parts, ignore_index=True)
-            .dropna()
-            .sort_values(["network", "epoch"], ignore_index=True)
-        )
+            )
+            first += members.size
+        return pd.concat(parts).dropna(ignore_index=True)
 
     def asked(self, data: CausalData) -> Asked:
         """Arrays of the rows of a data set.
