@@ -69,7 +69,7 @@ def arm_averages(
     mu, fold = np.empty((coded.n, len(levels))), np.empty(coded.n, dtype=np.int64)
     actions = [encode_actions(code, action_frame(code, level, 1)) for level in levels]
     for number, (model, test) in enumerate(out_of_fold(coding, coded, settings, folds)):
-        mu[test] = model.outcomes(Asked(coded.covariates.rows(test)), actions).mean(axis=0)
+        mu[test] = model.averaged(Asked(coded.covariates.rows(test)), actions)
         fold[test] = number
     found = arm_chances(coding, coded, settings, folds, learner)
     # As columns of a matrix are called: two arms of 0 and 1 need no level.

@@ -143,7 +143,7 @@ def permutation_importance(
 
     def answers(covariates: Covariates) -> tuple[float, Floats]:
         shuffled = Asked(covariates, asked.library)
-        mu = model.outcomes(shuffled, [received, *treatments, baseline]).mean(axis=0)
+        mu = model.averaged(shuffled, [received, *treatments, baseline])
         loss = np.average((outcome - mu[:, 0]) ** 2, weights=asked.weight)
         return float(loss), mu[:, 1:-1] - mu[:, -1:]
 

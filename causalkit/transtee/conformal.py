@@ -193,7 +193,7 @@ class Conformal:
         )
         valid = member.valid
         asked = Asked(coded.covariates.rows(valid))
-        mean = model.outcomes(asked, [coded.actions.rows(valid)]).mean(axis=0)[:, 0]
+        mean = model.averaged(asked, [coded.actions.rows(valid)])[:, 0]
         chances = propensity(asked.covariates, levels)
         residual = np.abs(coded.y[valid] - mean)
         return cls(Calibration(residual, arm[valid], chances, weight[valid], unit), propensity)
@@ -218,7 +218,7 @@ def conformal_outcome(
     import xarray as xr
 
     action = model.action(treatment, asked)
-    mean = model.outcomes(asked, [action]).mean(axis=0)[:, 0]
+    mean = model.averaged(asked, [action])[:, 0]
     chances = conformal.chances(model, asked)
     calibration = conformal.calibration
     half = widths_by_row(

@@ -148,8 +148,8 @@ def _predicted(
     actions = points.actions()
     for model, test in out_of_fold(coding, coded, settings, folds):
         asked = Asked(coded.covariates.rows(test))
-        own[test] = model.outcomes(asked, [coded.actions.rows(test)]).mean(axis=0)[:, 0]
-        curves[test] = model.outcomes(asked, actions).mean(axis=0)
+        own[test] = model.averaged(asked, [coded.actions.rows(test)])[:, 0]
+        curves[test] = model.averaged(asked, actions)
     return own, curves
 
 
