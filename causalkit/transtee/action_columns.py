@@ -22,8 +22,10 @@ def level_codes(name: str, frame: pd.DataFrame, levels: Sequence[Any]) -> Ints:
         If a level was never seen in training.
     """
     place: dict[Any, int] = {level: position for position, level in enumerate(levels)}
-    found = frame[name].astype(object).map(lambda value: place.get(plain(value), -1))
-    codes = found.to_numpy(dtype=np.int64)
+    number, distinct = pd.factorize(frame[name])
+    known = [place.get(plain(value), -1) for value in distinct.astype(object)]
+    # The number of what is missing is -1: the last.
+    codes = np.array([*known, -1], dtype=np.int64)[number]
     if (codes < 0).any():
         unseen = frame[name][codes < 0].unique()[:5]
         message = (

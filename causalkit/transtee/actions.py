@@ -370,9 +370,10 @@ def check_arm_counts(code: ActionCode, frame: pd.DataFrame) -> Sequence[str]:
     """
     words = []
     for name, levels in code.levels.items():
-        counts = frame[name].astype(object).map(plain).value_counts()
+        rows = frame[name].value_counts()
+        counts = {plain(level): int(count) for level, count in rows.items()}
         for level in levels:
-            count = int(counts.get(level, 0))
+            count = counts.get(level, 0)
             if count < 2:
                 raise DataError(
                     Problem(

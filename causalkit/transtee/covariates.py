@@ -256,8 +256,9 @@ def _codes(
     column: "pd.Series[Any]", name: str, levels: tuple[str, ...], problems: list[Problem]
 ) -> Ints:
     place = {level: position + 1 for position, level in enumerate(levels)}
-    text = column.astype(object).map(lambda value: None if pd.isna(value) else str(value))
-    unseen = sorted(set(text.dropna()) - place.keys())
+    number, distinct = pd.factorize(column)
+    text = list(map(str, distinct.astype(object)))
+    unseen = sorted(set(text) - place.keys())
     if unseen:
         problems.append(
             Problem(
@@ -268,7 +269,8 @@ def _codes(
                 name,
             )
         )
-    return text.map(lambda value: place.get(value, 0)).to_numpy(dtype=np.int64, na_value=0)
+    # The number of what is missing is -1: the last.
+    return np.array([*(place.get(level, 0) for level in text), 0], dtype=np.int64)[number]
 
 
 def _steps(data: CausalData, name: str) -> tuple[Singles, Bools]:
