@@ -69,12 +69,13 @@ def study_report(
     Morris, White & Crowther (2019). Using simulation studies to evaluate statistical methods.
     Statistics in Medicine 38, 2074-2102.
     """
-    parts = [_STYLE, *_opening(results), *_design(results), *_stopping(results)]
+    table = stopping_table(results)
+    parts = [_STYLE, *_opening(results, table), *_design(results), *_stopping(results, table)]
     if len(results.records):
         summary = _summary(results, "complete")
         parts += _performance(results, summary)
         parts += _figures(results, summary)
-        parts += _failures(results)
+        parts += _failures(results, summary)
     parts += _comparison(comparison)
     parts += _origin(results)
     title = results.header.get("name") or "Simulation study"
@@ -112,9 +113,8 @@ def _table(frame: pd.DataFrame, *, name: str, caption: str = "", most: int = _MO
     return said + _fold(f"{name}: {min(len(frame), most):,} rows", body)
 
 
-def _opening(results: Results) -> list[str]:
-    """What was run, in two sentences."""
-    table = stopping_table(results)
+def _opening(results: Results, table: pd.DataFrame) -> list[str]:
+    """What was run, in two sentences, from the table of stopping."""
     failed, run = int(table["Failed"].sum()), int((table["R"] + table["Failed"]).sum())
     share = f" ({100 * failed / run:.1f}%)" if run else ""
     text = (
@@ -134,9 +134,8 @@ def _design(results: Results) -> list[str]:
     return _html(*sections)
 
 
-def _stopping(results: Results) -> list[str]:
+def _stopping(results: Results, table: pd.DataFrame) -> list[str]:
     """Replications of each cell and estimator, and why there are no more."""
-    table = stopping_table(results)
     counts = table["Ended by"].value_counts()
     told = "; ".join(f"{rule}: {count:,}" for rule, count in counts.items())
     text = f"Pairs of cell and estimator by what ended them – {told or 'none yet'}."
@@ -165,7 +164,7 @@ def _figures(results: Results, summary: pd.DataFrame) -> list[str]:
     return [*_html(Heading("Figures")), *drawn, *_html(*missing)]
 
 
-def _failures(results: Results) -> list[str]:
+def _failures(results: Results, complete: pd.DataFrame) -> list[str]:
     """Counts, messages, tracebacks, and what failures do to the numbers."""
     if (results.records["status"] == "ok").all() and results.failures.empty:
         return _html(Heading("Failures"), Text("No replication failed."))
@@ -174,7 +173,9 @@ def _failures(results: Results) -> list[str]:
         table = failures_table(results)
         parts.append(_table(table, name="Failures by message"))
         parts += _tracebacks(results, table)
-    summaries = {name: _summary(results, name) for name in ANALYSES}
+    summaries = {
+        name: complete if name == "complete" else _summary(results, name) for name in ANALYSES
+    }
     text = (
         "Complete cases leave failed replications out, estimator by estimator. Pairwise keeps "
         "replications in which all estimators succeeded. In the worst case a failure neither "

@@ -250,10 +250,11 @@ class Study:
         """
         from causalkit.study.printing import printed
         from causalkit.study.report_tables import USUAL, performance_table
+        from causalkit.study.summary import summarise
 
-        names = list(USUAL if measures is None else measures)
-        summary = self.summarise(measures=names, analysis=analysis)
-        wide = performance_table(self.results(), summary, measures=names)
+        names, results = list(USUAL if measures is None else measures), self.results()
+        summary = summarise(results, measures=names, analysis=analysis)  # type: ignore[arg-type]  # checked there
+        wide = performance_table(results, summary, measures=names)
         title = f"{self.name}: value (Monte-Carlo error)"
         return printed(wide, form, title=title)  # type: ignore[arg-type]  # checked there
 
