@@ -11,14 +11,9 @@ from causalkit.data import CausalData
 from causalkit.data.levels import contrasts
 from causalkit.errors import CausalKitWarning, IdentificationError, check_choice
 from causalkit.estimator import Estimator
-from causalkit.heterogeneity import RateResult
+from causalkit.heterogeneity import RateResult, rank_average_treatment_effect
 from causalkit.heterogeneity.dr import as_column, scores_of
-from causalkit.images.honest import (
-    INACTIVE,
-    Evaluation,
-    honest_effect,
-    honest_rate,
-)
+from causalkit.images.honest import INACTIVE, Evaluation, honest_effect
 from causalkit.images.units import Units
 from causalkit.results import EffectResult
 from causalkit.typing import Floats, Ints
@@ -70,7 +65,16 @@ class EffectMap(Estimator):
         :func:`causalkit.rank_average_treatment_effect`.
         """
         self._check_fitted()
-        return honest_rate(self.evaluation_, target=target, n_boot=n_boot, seed=self.seed_, q=q)
+        found = self.evaluation_
+        return rank_average_treatment_effect(
+            found.score,
+            found.cate,
+            target=target,
+            q=q,
+            n_boot=n_boot,
+            clusters=found.clusters,
+            seed=self.seed_,
+        )
 
     def summary(self) -> str:
         """Honest effects, what the ranking is worth, and the model's own account if it has one."""

@@ -9,9 +9,7 @@ import pandas as pd
 from scipy.stats import rankdata
 
 from causalkit.errors import ArgumentError, CausalKitWarning, IdentificationError, check_choice
-from causalkit.heterogeneity import RateResult, rank_average_treatment_effect
 from causalkit.heterogeneity.calibration import calibration
-from causalkit.heterogeneity.rate import Target
 from causalkit.images.posterior import Posterior
 from causalkit.inference.arguments import check_number
 from causalkit.inference.solve import Solution, solve_linear
@@ -261,27 +259,6 @@ def checked_agreement(found: Evaluation, n_train: int) -> dict[str, float]:
 def are_apart(gap: float, error: float) -> bool:
     """Whether mean predicted effect and honest average differ by more than chance."""
     return abs(gap) > MOST_APART * error
-
-
-def honest_rate(
-    found: Evaluation, *, target: Target, n_boot: int, seed: int, q: Any = None
-) -> RateResult:
-    """What ranking places by the predicted effect is worth, by scores of other rows.
-
-    Raises
-    ------
-    ArgumentError
-        As :func:`~causalkit.rank_average_treatment_effect`.
-    """
-    return rank_average_treatment_effect(
-        found.score,
-        found.cate,
-        target=target,
-        q=q,
-        n_boot=n_boot,
-        clusters=found.clusters,
-        seed=seed,
-    )
 
 
 def effect_spread(posteriors: Sequence[Posterior], correlation: float) -> pd.DataFrame:

@@ -5,7 +5,8 @@ import pytest
 import statsmodels.api as sm
 
 from causalkit.errors import ArgumentError, CausalKitWarning, IdentificationError
-from causalkit.images.honest import Evaluation, honest_effect, honest_rate, quartile_effect
+from causalkit.images.effect_map import EffectMap
+from causalkit.images.honest import Evaluation, honest_effect, quartile_effect
 
 FACTS = {"estimator": "test", "outcome": "y", "treatment": ("t",)}
 
@@ -135,15 +136,23 @@ def test_predictions_that_do_not_vary_cannot_be_calibrated():
     flat = Evaluation(found.rows, found.score, found.treatment, np.ones(600), found.types, None)
     with pytest.raises(IdentificationError, match="do not vary"):
         honest_effect(flat, "calibration", **FACTS)
-    assert honest_rate(flat, target="AUTOC", n_boot=20, seed=0).estimate == 0.0
+    assert ranking(flat).rate(n_boot=20).estimate == 0.0
+
+
+def ranking(found):
+    """An estimator whose models predict so."""
+    fit = EffectMap()
+    fit.evaluation_, fit.seed_ = found, 0
+    fit.result_ = honest_effect(found, "ate", **FACTS)
+    return fit
 
 
 def test_the_ranking_is_clustered_as_the_averages_are():
-    found = evaluation(clusters=True)
-    rate = honest_rate(found, target="QINI", n_boot=50, seed=0)
+    fit = ranking(evaluation(clusters=True))
+    rate = fit.rate("QINI", n_boot=50)
     assert rate.effects.n_clusters == 60
     with pytest.raises(ArgumentError, match="unknown target 'GINI'"):
-        honest_rate(found, target="GINI", n_boot=50, seed=0)
+        fit.rate("GINI", n_boot=50)
 
 
 def with_predictions(cate, score):
