@@ -44,8 +44,8 @@ class Estimated:
     n_obs: int
 
 
-def estimates_of(spec: EstimatorSpec, data: CausalData, seed: int) -> list[Result]:
-    """Fit an estimator, or call a function, and return its results.
+def fit_of(spec: EstimatorSpec, data: CausalData, seed: int) -> tuple[list[Result], Any]:
+    """Fit an estimator, or call a function.
 
     Parameters
     ----------
@@ -55,6 +55,10 @@ def estimates_of(spec: EstimatorSpec, data: CausalData, seed: int) -> list[Resul
     seed : int
         For ``random_state``, where the estimator takes one.
 
+    Returns
+    -------
+    list of results, and the fitted estimator (None for a function)
+
     Raises
     ------
     ArgumentTypeError
@@ -62,11 +66,6 @@ def estimates_of(spec: EstimatorSpec, data: CausalData, seed: int) -> list[Resul
     Exception
         Whatever the estimator raises.
     """
-    return fit_of(spec, data, seed)[0]
-
-
-def fit_of(spec: EstimatorSpec, data: CausalData, seed: int) -> tuple[list[Result], Any]:
-    """Results as :func:`estimates_of`, and the fitted estimator (None for a function)."""
     made = _made(spec, seed)
     if not hasattr(made, "fit"):
         return _results(made(data), spec, len(data)), None

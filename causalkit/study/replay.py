@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from causalkit.data import CausalData
 from causalkit.errors import ArgumentError, check_count, unknown_name
-from causalkit.study.attempt import estimates_of
+from causalkit.study.attempt import fit_of
 from causalkit.study.design import Cell, EstimatorSpec, data_stream, estimator_seed
 from causalkit.study.plan import plan
 from causalkit.study.resolve import generator_of
@@ -89,7 +89,7 @@ def replay(
     seed = estimator_seed(study.seed, found, number, spec)
     try:
         asked = at_true_doses(spec, data.truth)
-        results = estimates_of(asked, data if spec.oracle else data.blind(), seed)
+        results, _ = fit_of(asked, data if spec.oracle else data.blind(), seed)
     except Exception:
         if debug:
             pdb.post_mortem(sys.exc_info()[2])

@@ -17,7 +17,7 @@ from causalkit.data.truth import Truth
 from causalkit.errors import ArgumentError, ArgumentTypeError, DataError
 from causalkit.study import adapters
 from causalkit.study.adapters_common import peer_learner
-from causalkit.study.attempt import estimates_of
+from causalkit.study.attempt import fit_of
 from causalkit.study.design import EstimatorSpec
 
 pytestmark = [
@@ -328,7 +328,7 @@ def test_peers_that_ignore_weights_refuse_them():
 def test_a_study_builds_seeds_and_runs_them_by_name():
     spec = EstimatorSpec("peer", "causalkit.study.adapters:DoubleMLPLR", {"learner": "linear"})
     data = data_of(table(), truth=Truth({"ate": 0.5}))
-    (result,) = estimates_of(spec, data.blind(), 99)
+    (result,), _ = fit_of(spec, data.blind(), 99)
     own = adapters.DoubleMLPLR(learner="linear", random_state=99).fit(data.blind()).estimate()
     assert (result.estimate, result.seed) == (own.estimate, 99)
 
