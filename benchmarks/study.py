@@ -177,7 +177,6 @@ def _million(cells: int, reps: int) -> Results:
                 "label": ["A", "B"],
                 "use": "u",
                 "args": "{}",
-                "position": [0, 1],
             }
         ),
         plan=pd.DataFrame(ids, columns=["cell_id", "est_id"]).assign(n_planned=reps, rule="max"),

@@ -112,15 +112,14 @@ def cells_frame(facts: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def estimators_frame(facts: Mapping[str, Any]) -> pd.DataFrame:
-    """One row per estimator: ``est_id, label, use, args, position``."""
+    """One row per estimator: ``est_id, label, use, args``, in the order of the study."""
     rows = [
         {
             "est_id": key,
             "label": spec["label"],
             "use": spec["use"],
             "args": canonical_json(spec["args"]),
-            "position": position,
         }
-        for position, (key, spec) in enumerate(facts["estimators"].items())
+        for key, spec in facts["estimators"].items()
     ]
-    return pd.DataFrame(rows, columns=["est_id", "label", "use", "args", "position"])
+    return pd.DataFrame(rows, columns=["est_id", "label", "use", "args"])

@@ -252,13 +252,12 @@ def _cells(cells: pd.DataFrame, where: Mapping[str, Any]) -> pd.DataFrame:
 
 def _estimators(known: pd.DataFrame, labels: Sequence[str] | None) -> pd.DataFrame:
     """Estimators by label, in the order asked for, or else that of the study."""
-    ordered = known.sort_values("position", kind="stable")[["est_id", "label"]]
     if labels is None:
-        return ordered.reset_index(drop=True)
+        return known[["est_id", "label"]]
     for label in labels:
-        if label not in set(ordered["label"]):
-            raise unknown_name("estimator", label, ordered["label"])
-    return ordered.set_index("label").loc[list(labels)].reset_index()[["est_id", "label"]]
+        if label not in set(known["label"]):
+            raise unknown_name("estimator", label, known["label"])
+    return known.set_index("label").loc[list(labels)].reset_index()[["est_id", "label"]]
 
 
 def said_left(panels: Sequence[Sequence[Series]], *, most: int, how: str = "in rank") -> str:

@@ -129,8 +129,7 @@ def _from_results(study: Any, measures: list[str], reference: pd.DataFrame) -> _
         (row["generator"], {k: v for k, v in row.items() if k not in CELL_COLUMNS}, row["cell_id"])
         for row in study.cells.to_dict("records")
     ]
-    ordered = study.estimators.sort_values("position", kind="stable")
-    names = dict(zip(ordered["est_id"], ordered["label"], strict=True))
+    names = dict(zip(study.estimators["est_id"], study.estimators["label"], strict=True))
     pairs = zip(study.plan["cell_id"], study.plan["est_id"], strict=True)
     planned = frozenset((cell, names[est]) for cell, est in pairs if est in names)
     kept = [(generator, given(params), cell) for generator, params, cell in cells]

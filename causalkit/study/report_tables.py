@@ -25,8 +25,7 @@ ANALYSES = {"complete": "complete cases", "pairwise": "pairwise", "worst": "wors
 def named(results: Results, frame: pd.DataFrame) -> pd.DataFrame:
     """Frame with ``Cell`` and ``Estimator`` in words first, in the order of the study."""
     cells = dict(zip(results.cells["cell_id"], cell_labels(results.cells), strict=True))
-    ordered = results.estimators.sort_values("position", kind="stable")
-    labels = dict(zip(ordered["est_id"], ordered["label"], strict=True))
+    labels = dict(zip(results.estimators["est_id"], results.estimators["label"], strict=True))
     ranks = [
         frame[key].map({name: rank for rank, name in enumerate(names)}).to_numpy()
         for key, names in (("est_id", labels), ("cell_id", cells))
@@ -138,9 +137,8 @@ def status_table(results: Results) -> pd.DataFrame:
     failed = results.records[results.records["status"] != "ok"]
     once = failed.drop_duplicates(["cell_id", "est_id", "rep"])
     counts = pd.crosstab(once["est_id"], once["status"])
-    ordered = results.estimators.sort_values("position", kind="stable")
-    counts = counts.reindex([est for est in ordered["est_id"] if est in counts.index])
-    labels = dict(zip(ordered["est_id"], ordered["label"], strict=True))
+    labels = dict(zip(results.estimators["est_id"], results.estimators["label"], strict=True))
+    counts = counts.reindex([est for est in labels if est in counts.index])
     counts.insert(0, "Estimator", [labels[est] for est in counts.index])
     return counts.reset_index(drop=True).rename_axis(columns=None)
 

@@ -31,7 +31,7 @@ class Results:
     cells : DataFrame
         ``cell_id, generator, version`` and one column per parameter.
     estimators : DataFrame
-        ``est_id, label, use, args, position``.
+        ``est_id, label, use, args``, in the order of the study.
     plan : DataFrame
         ``cell_id, est_id, n_planned, rule``; the rule says why no more replications are run.
     level, null : float

@@ -84,14 +84,13 @@ def summarise(
     metrics = _metric_names(results)
     names = _chosen(measures, metrics, paired=reference is not None)
     params = _kept(results.cells, by)
-    estimators = results.estimators.sort_values("position", kind="stable", ignore_index=True)
     task = _Task(
         setting=Setting(results.level, results.null, results.seed),
         analysis=analysis,
-        reference=_reference(estimators, reference),
+        reference=_reference(results.estimators, reference),
         contended=results.contended,
         cells=list(results.cells["cell_id"]),
-        estimators=list(estimators["est_id"]),
+        estimators=list(results.estimators["est_id"]),
     )
     specs = [MEASURES[name] for name in names if name in MEASURES]
     groups = task.grouped(
@@ -111,7 +110,7 @@ def summarise(
             n_failed = failed.look_up(own) + own.count(~own.ok)
             parts.append(_part(task, own, [spec], n_failed, places))
     frame = _in_order(pd.concat(parts, ignore_index=True), places)
-    frame = _named(frame, results, estimators, params)
+    frame = _named(frame, results, params)
     if by is not None:
         frame = pooled(frame, list(params.values()))
     frame = noted(frame)
@@ -357,21 +356,16 @@ def _in_order(frame: pd.DataFrame, places: Mapping[str, int]) -> pd.DataFrame:
     return frame.assign(measure=np.array(list(places), dtype=object)[frame["_measure"]])
 
 
-def _named(
-    frame: pd.DataFrame,
-    results: Results,
-    estimators: pd.DataFrame,
-    params: Mapping[str, str],
-) -> pd.DataFrame:
+def _named(frame: pd.DataFrame, results: Results, params: Mapping[str, str]) -> pd.DataFrame:
     """Rows with the names of cells and estimators, and what was planned for them."""
     cell, estimator = frame["_cell"].to_numpy(), frame["_estimator"].to_numpy()
     shown: dict[str, Any] = {"generator": results.cells["generator"].to_numpy()[cell]}
     for name, column in params.items():
         shown[column] = _plain(results.cells[name]).array.take(cell)
-    shown["estimator"] = estimators["label"].to_numpy()[estimator]
+    shown["estimator"] = results.estimators["label"].to_numpy()[estimator]
     shown |= {name: frame[name] for name in ("estimand", "measure", "value", "mcse", "lo", "hi")}
     cell_id = results.cells["cell_id"].to_numpy(dtype=object)[cell]
-    est_id = estimators["est_id"].to_numpy(dtype=object)[estimator]
+    est_id = results.estimators["est_id"].to_numpy(dtype=object)[estimator]
     plan = results.plan.drop_duplicates(["cell_id", "est_id"]).set_index(["cell_id", "est_id"])
     place = plan.index.get_indexer(pd.MultiIndex.from_arrays([cell_id, est_id]))
     seen = (frame["n_ok"] + frame["n_failed"]).to_numpy()

@@ -44,7 +44,7 @@ def results_of(*records, cells=None, metrics=None, plan=None, **more):
         metrics=metrics,
         failures=pd.DataFrame(),
         cells=cells,
-        estimators=pd.DataFrame(table).assign(position=np.arange(len(ids))),
+        estimators=pd.DataFrame(table),
         plan=plan,
         **facts,
     )

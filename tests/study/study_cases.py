@@ -55,7 +55,7 @@ def results_of(*records, cells=None, labels=None, rule="max", **more):
         metrics=pd.DataFrame(columns=METRIC_COLUMNS),
         failures=failures.reindex(columns=FAILURE_COLUMNS),
         cells=cells,
-        estimators=estimators.assign(use="u", args="{}", position=np.arange(len(est_ids))),
+        estimators=estimators.assign(use="u", args="{}"),
         plan=plan.reset_index(name="n_planned").assign(rule=rule),
         **facts,
     )

@@ -332,7 +332,7 @@ def test_several_estimands_must_be_named():
 def test_replications_that_are_not_there_yet_are_not_run():
     results = study(records_of("c1", "a", np.arange(40.0)))
     more = pd.DataFrame({"cell_id": ["c1"], "est_id": ["b"], "n_planned": [0], "rule": "running"})
-    named = pd.DataFrame({"est_id": ["b"], "label": "B", "use": "u", "args": "{}", "position": 1})
+    named = pd.DataFrame({"est_id": ["b"], "label": "B", "use": "u", "args": "{}"})
     results = replace(
         results,
         plan=pd.concat([results.plan, more]),

@@ -109,7 +109,7 @@ def test_columns_and_order_are_those_of_the_study():
     assert list(summary["estimator"]) == ["A", "A", "B", "B"] * 2
     assert list(summary["measure"]) == ["mse", "bias"] * 4
     assert list(summary["grid"].unique()) == ["[1,2]", "[1]"]
-    turned = results.estimators.assign(position=[1, 0])
+    turned = results.estimators.iloc[::-1]
     summary_turned = summarise(dataclasses.replace(results, estimators=turned), measures=["bias"])
     assert list(summary_turned["estimator"]) == ["B", "A"] * 2
     shuffled = dataclasses.replace(results, records=results.records.sample(frac=1, random_state=4))
