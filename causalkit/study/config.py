@@ -19,11 +19,9 @@ from causalkit.errors import (
 from causalkit.inference.arguments import check_number
 from causalkit.optional import require
 from causalkit.study.design import (
-    Budget,
     EstimatorSpec,
     GeneratorGrid,
     Reps,
-    RunOptions,
     plain,
 )
 from causalkit.study.resolve import grid_of_object, import_path
@@ -211,16 +209,6 @@ def reps_of(value: Any) -> Reps:
     if isinstance(value, int) and not isinstance(value, bool):
         return Reps(min=value, max=value, batch=min(value, 100) or 1)
     return one(Reps, value, where="reps")
-
-
-def budget_of(value: Any) -> Budget:
-    """Budget from a table or itself."""
-    return one(Budget, value, where="budget")
-
-
-def run_options_of(value: Any) -> RunOptions:
-    """Run options from a table or themselves."""
-    return one(RunOptions, value, where="run")
 
 
 def grids_of(values: Any) -> tuple[GeneratorGrid, ...]:

@@ -110,8 +110,8 @@ class Study:
         put(self, "generators", config.grids_of(self.generators))
         put(self, "estimators", config.estimators_of(self.estimators))
         put(self, "reps", config.reps_of(self.reps))
-        put(self, "budget", config.budget_of(self.budget))
-        put(self, "run_options", config.run_options_of(self.run_options))
+        put(self, "budget", config.one(Budget, self.budget, where="budget"))
+        put(self, "run_options", config.one(RunOptions, self.run_options, where="run"))
         put(self, "level", check_level(check_number("level", self.level)))
         for key in ("null", "treatment_cost"):
             put(self, key, check_number(key, getattr(self, key)))
