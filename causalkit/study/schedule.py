@@ -132,7 +132,6 @@ class Schedule:
     ) -> None:
         self._template, self._decide = template, decide
         self._stages, self._block, self._workers = list(stages), block, workers
-        self.rules: dict[tuple[str, str], str] = {}
         self._states = {
             cell.id: _CellState(
                 cell,
@@ -215,7 +214,10 @@ class Schedule:
     def _advance(self, state: _CellState) -> None:
         """Take the decisions that are due, and queue the stage that waits for one."""
         while state.active and state.is_complete(self._stages[state.stage]):
-            self._settle(state, self._stages[state.stage])
+            goal = self._stages[state.stage]
+            for key, spec in list(state.active.items()):
+                if self._decide(state.cell, spec, goal) is not None:
+                    del state.active[key]
             state.stage += 1
             if state.stage == len(self._stages):
                 state.active.clear()
@@ -229,16 +231,6 @@ class Schedule:
         elif state.queued and not at_work:
             self._turn.remove(state)
         state.queued = at_work
-
-    def _settle(self, state: _CellState, goal: int) -> None:
-        """Stop the estimators of a cell that are to stop."""
-        for key, spec in list(state.active.items()):
-            rule = self._decide(state.cell, spec, goal)
-            if rule is None and goal == self._stages[-1]:
-                rule = "max"
-            if rule is not None:
-                self.rules[state.cell.id, key] = rule
-                del state.active[key]
 
 
 def _halves(job: Job) -> Iterator[Job]:

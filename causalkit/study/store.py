@@ -42,7 +42,6 @@ class Store:
     folder: Path
     study_file: str | None = field(default=None, repr=False)
     notes: tuple[str, ...] = ()
-    _declared: Mapping[str, Any] | None = field(default=None, repr=False)
 
     def lock(self) -> AbstractContextManager[list[str]]:
         """Hold the folder for this process; see :func:`causalkit.study.lock.locked`."""
@@ -101,9 +100,6 @@ class Store:
 
     def facts(self) -> dict[str, Any]:
         """Facts of the study as the last run declared them."""
-        manifest = _manifest(self.folder)
-        if manifest is None and self._declared is not None:
-            return dict(self._declared)
         return dict(self._manifest()["study"])
 
     def sources(self) -> dict[str, str]:
@@ -304,7 +300,7 @@ def open_store(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise refused(folder, error) from error
-    return Store(folder, toml, notes, facts)
+    return Store(folder, toml, notes)
 
 
 def read_store(folder: str | Path) -> Store:
