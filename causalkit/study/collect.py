@@ -106,14 +106,13 @@ def study_of(folder: str | Path) -> "Study":
 
 def comparison_of(folder: str | Path, reference: str | None = None) -> "Comparison | None":
     """Comparison with the published table that is named here or in the study; None without one."""
-    from causalkit.study.published import compare, read_reference
+    from causalkit.study.published import compare
 
     store = read_store(Path(folder))
     source = reference or store.facts()["reference"]
     if not source:
         return None
-    table = read_reference(config.beside(source, _study_folder(store)))
-    return compare(collect(folder), table)
+    return compare(collect(folder), config.beside(source, _study_folder(store)))
 
 
 def _study_folder(store: Store) -> Path | None:

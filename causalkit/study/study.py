@@ -287,13 +287,13 @@ class Study:
         alpha: float = 0.01,
     ) -> "Comparison":
         """Compare with a published table; see :func:`causalkit.study.published.compare`."""
-        from causalkit.study.published import compare, read_reference
+        from causalkit.study.published import compare
 
         source = reference or self.reference
         if not source:
             raise ArgumentError("name the published table: compare(reference=...).")
-        published = read_reference(config.beside(source, self.folder))
-        return compare(self.results(), published, labels=labels, alpha=alpha)
+        table = config.beside(source, self.folder)
+        return compare(self.results(), table, labels=labels, alpha=alpha)
 
     def replay(
         self, cell: Any, rep: int, estimator: str | None = None, *, debug: bool = False
