@@ -234,7 +234,7 @@ def _unknown_estimands(study: "Study") -> list[str]:
 
 def _unreadable(study: "Study") -> Iterator[str]:
     """What is wrong with the published table, if one is named."""
-    from causalkit.study.published import read_reference
+    from causalkit.study.published_tables import read_reference
 
     if study.reference:
         try:

@@ -14,9 +14,7 @@ from causalkit.results import render
 from causalkit.results.numerals import decimals, number, p_text
 from causalkit.results.render import Grid
 from causalkit.study.published_match import Found, rounding_sd
-from causalkit.study.published_tables import given, param_columns
-from causalkit.study.published_tables import list_references as list_references
-from causalkit.study.published_tables import read_reference as read_reference
+from causalkit.study.published_tables import given, param_columns, read_reference
 from causalkit.study.results import Results
 from causalkit.typing import Floats
 

@@ -19,7 +19,6 @@ from causalkit.study.results import STALE
 from causalkit.study.store_read import block_names, read_blocks, read_texts
 from causalkit.study.store_repair import IDENTITY, MANIFEST, repaired, set_aside
 from causalkit.study.store_write import refused, write_file
-from causalkit.study.store_write import write_block as write_block
 
 _FORMAT = "causalkit study"
 _STUDY_FILE = "study.toml"

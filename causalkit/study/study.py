@@ -267,7 +267,7 @@ class Study:
         analysis: str = "complete",
     ) -> "xr.Dataset":
         """Summary as a Dataset: parameters, estimator, estimand and measure are dimensions."""
-        from causalkit.study.summary import to_xarray
+        from causalkit.study.cube import to_xarray
 
         return to_xarray(
             self.summarise(measures=measures, by=by, reference=reference, analysis=analysis)

@@ -11,7 +11,6 @@ import pandas as pd
 from causalkit.errors import ArgumentError, check_choice, unknown_name
 from causalkit.metrics import MEASURES, MeasureSpec, mean_of
 from causalkit.metrics.measure import LEAST_REPLICATIONS
-from causalkit.study.cube import to_xarray as to_xarray
 from causalkit.study.design import canonical_json
 from causalkit.study.differences import PRECISION, differences, precisions
 from causalkit.study.effects import failed_effects

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from causalkit.study.published import read_reference
+from causalkit.study.published_tables import read_reference
 from causalkit.study.study import Study
 
 FILES = sorted((Path(__file__).parents[2] / "studies").glob("*.toml"))

@@ -11,9 +11,14 @@ from scipy import stats
 import causalkit as ck
 from causalkit.errors import ArgumentError
 from causalkit.metrics import MEASURES
-from causalkit.study.published import compare, holm, list_references, read_reference
+from causalkit.study.published import compare, holm
 from causalkit.study.published_match import rounding_sd
-from causalkit.study.published_tables import param_columns, parameters_of
+from causalkit.study.published_tables import (
+    list_references,
+    param_columns,
+    parameters_of,
+    read_reference,
+)
 from causalkit.study.summary import summarise
 
 BASE = {"estimator": "A", "measure": "bias", "value": 0.1, "reps": 50, "digits": 2, "source": "p 3"}

@@ -14,7 +14,8 @@ from causalkit.study import store as module
 from causalkit.study import store_read
 from causalkit.study.design import Cell, EstimatorSpec
 from causalkit.study.ranges import missing
-from causalkit.study.store import open_store, read_store, write_block
+from causalkit.study.store import open_store, read_store
+from causalkit.study.store_write import write_block
 
 A, B = (spec.id for spec in SPECS)
 C1, C2 = (cell.id for cell in CELLS)

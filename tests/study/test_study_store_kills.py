@@ -12,7 +12,8 @@ from store_cases import CELLS, SPECS, block_of, canonical_bytes, facts_of
 
 from causalkit.errors import StorageError
 from causalkit.study import store_write
-from causalkit.study.store import open_store, write_block
+from causalkit.study.store import open_store
+from causalkit.study.store_write import write_block
 
 A, B = (spec.id for spec in SPECS)
 C1, C2 = (cell.id for cell in CELLS)
@@ -44,7 +45,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from store_cases import block_of
-from causalkit.study.store import write_block
+from causalkit.study.store_write import write_block
 print("ready", flush=True)
 for turn in range(10_000):
     first = 10 * (turn % 50)
@@ -99,7 +100,7 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from store_cases import block_of
 from causalkit.errors import StorageError
-from causalkit.study.store import write_block
+from causalkit.study.store_write import write_block
 write_block(Path(sys.argv[1]), block_of(0, 9, failed=(1,)))
 resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000))
 try:

@@ -9,7 +9,8 @@ import pytest
 from store_cases import CELLS, RECORD_COLUMNS, SPECS, block_of, canonical_bytes, facts_of
 
 from causalkit.errors import StorageError
-from causalkit.study.store import open_store, write_block
+from causalkit.study.store import open_store
+from causalkit.study.store_write import write_block
 
 A, B = (spec.id for spec in SPECS)
 C1, C2 = (cell.id for cell in CELLS)

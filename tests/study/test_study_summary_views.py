@@ -12,7 +12,8 @@ from scipy import stats
 
 from causalkit.errors import ArgumentError
 from causalkit.metrics import MEASURES, wilson
-from causalkit.study.summary import summarise, target_of, to_xarray
+from causalkit.study.cube import to_xarray
+from causalkit.study.summary import summarise, target_of
 
 # ---- a simulated truth -------------------------------------------------------------------------
 
