@@ -7,10 +7,11 @@ from typing import Any, TypeVar
 
 Item = TypeVar("Item")
 _END: Any = object()
+_DEPTH = 2
 
 
-def ahead(items: Iterable[Item], *, depth: int = 2) -> Iterator[Item]:
-    """Same items in the same order, up to ``depth`` of them made before they are asked for.
+def ahead(items: Iterable[Item]) -> Iterator[Item]:
+    """Same items in the same order, up to two of them made before they are asked for.
 
     A thread, not a process: decoding and reading release the interpreter lock, nothing is copied
     between processes, and no store is opened twice. An error in the thread is raised here.
@@ -19,11 +20,10 @@ def ahead(items: Iterable[Item], *, depth: int = 2) -> Iterator[Item]:
     ----------
     items : iterable
         Run through in the thread.
-    depth : int, default 2
     """
     source = iter(items)
     with ThreadPoolExecutor(1, thread_name_prefix="causalkit-read-ahead") as pool:
-        pending = deque(pool.submit(next, source, _END) for _ in range(depth))
+        pending = deque(pool.submit(next, source, _END) for _ in range(_DEPTH))
         while (item := pending.popleft().result()) is not _END:
             pending.append(pool.submit(next, source, _END))
             yield item

@@ -93,7 +93,7 @@ class RandomConv(nn.Module):
     size : int
         Side of a filter.
     generator : torch.Generator
-    centred : bool, default True
+    centred : bool
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class RandomConv(nn.Module):
         size: int,
         generator: torch.Generator,
         *,
-        centred: bool = True,
+        centred: bool,
     ) -> None:
         super().__init__()
         filters = torch.randn((n_filters, bands, size, size), generator=generator)

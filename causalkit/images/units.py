@@ -110,7 +110,6 @@ def take_units(
     store: ImageStore | None,
     propensity: Any,
     spatial_block_km: float | None,
-    covariates: bool = True,
 ) -> Units:
     """Arrays of a data set, checked for what would spoil a trial.
 
@@ -128,16 +127,14 @@ def take_units(
         share, within strata if the data have some.
     spatial_block_km : float or None
         Width of blocks that stay together.
-    covariates : bool
-        Whether the covariates belong to the baseline.
 
     Raises
     ------
     ArgumentError, DataError
     """
     treatment = data.column("treatment")
-    named: tuple[str, ...] = data.matrix_names("covariates") if covariates else ()
-    matrix = data.matrix("covariates") if covariates and named else np.empty((data.n, 0))
+    named: tuple[str, ...] = data.matrix_names("covariates")
+    matrix = data.matrix("covariates") if named else np.empty((data.n, 0))
     problems = list(_coded_by_treatment(matrix, named, treatment, "covariate"))
     # Types and baseline may be read from the modifiers, even if nothing is from the covariates.
     problems += [

@@ -56,8 +56,10 @@ class Found:
         """
         measures = list(dict.fromkeys(reference["measure"]))
         params = {column: own_name(column) for column in param_columns(reference)}
-        make = _from_results if isinstance(study, Results) else _from_summary
-        summary, raw, labels, planned = make(study, measures, reference)
+        if isinstance(study, Results):
+            summary, raw, labels, planned = _from_results(study, measures)
+        else:
+            summary, raw, labels, planned = _from_summary(study, measures, reference)
         defaults = {name: parameters_of(name) or {} for name in {row[0] for row in raw}}
         known = {p for _, own, _ in raw for p in own} | {p for d in defaults.values() for p in d}
         for column, name in params.items():
@@ -118,7 +120,7 @@ _Parts = tuple[
 ]
 
 
-def _from_results(study: Any, measures: list[str], reference: pd.DataFrame) -> _Parts:  # noqa: ARG001
+def _from_results(study: Results, measures: list[str]) -> _Parts:
     """Summary, cells, labels and plan of results."""
     known = {*MEASURES, *study.metrics["metric"]}
     for name in measures:
@@ -136,7 +138,7 @@ def _from_results(study: Any, measures: list[str], reference: pd.DataFrame) -> _
     return summary.assign(_cell=summary["cell_id"]), kept, tuple(names.values()), planned
 
 
-def _from_summary(summary: Any, measures: list[str], reference: pd.DataFrame) -> _Parts:
+def _from_summary(summary: pd.DataFrame, measures: list[str], reference: pd.DataFrame) -> _Parts:
     """The same of a summary, whose columns name only the parameters that vary."""
     absent_ones = [name for name in measures if name not in set(summary["measure"])]
     if absent_ones:

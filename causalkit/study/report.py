@@ -99,18 +99,19 @@ def _fold(title: str, body: str, *, tall: bool = True) -> str:
     return f"<details><summary>{markupsafe.escape(title)}</summary>{inner}</details>"
 
 
-def _table(frame: pd.DataFrame, *, name: str, caption: str = "", most: int = _MOST_ROWS) -> str:
-    """A short table as it is; a long one folded, and beyond ``most`` rows cut, which is said."""
+def _table(frame: pd.DataFrame, *, name: str, caption: str = "") -> str:
+    """A short table as it is; a long one folded, and one too long cut, which is said."""
     if len(frame) <= _OPEN:
         return section_html(Table(frame, caption))
     cut = (
-        f" Shown are the first {most:,} of {len(frame):,} rows; the summary of the study has all."
-        if len(frame) > most
+        f" Shown are the first {_MOST_ROWS:,} of {len(frame):,} rows; "
+        "the summary of the study has all."
+        if len(frame) > _MOST_ROWS
         else ""
     )
-    body = section_html(Table(frame.iloc[:most]))
+    body = section_html(Table(frame.iloc[:_MOST_ROWS]))
     said = section_html(Text(caption + cut)) if caption or cut else ""
-    return said + _fold(f"{name}: {min(len(frame), most):,} rows", body)
+    return said + _fold(f"{name}: {min(len(frame), _MOST_ROWS):,} rows", body)
 
 
 def _opening(results: Results, table: pd.DataFrame) -> list[str]:

@@ -88,7 +88,7 @@ def test_ahead_makes_no_more_than_its_depth():
             made.append(item)
             yield item
 
-    reader = ahead(items(), depth=2)
+    reader = ahead(items())
     for _ in range(3):
         next(reader)
     reader.close()

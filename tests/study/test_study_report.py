@@ -245,7 +245,8 @@ def test_long_tables_fold_and_longer_ones_are_cut_aloud(monkeypatch):
     folded = report._table(frame, name="Rows")
     assert Reader(folded).found["summary"] == ["Rows: 70 rows"]
     assert len(Reader(folded).tables[0]) == 71
-    cut = report._table(frame, name="Rows", most=65)
+    monkeypatch.setattr(report, "_MOST_ROWS", 65)
+    cut = report._table(frame, name="Rows")
     assert "Shown are the first 65 of 70 rows" in cut
     assert len(Reader(cut).tables[0]) == 66
     assert "<details>" not in report._table(frame.head(60), name="Rows")
