@@ -266,20 +266,17 @@ def _part(
         count_failures(table, specs, n_ok=n_ok, n_failed=n_failed)
     truth, truth_mcse = _truths(groups, rows)
     share = n_ok / np.maximum(n_ok + n_failed, 1)
-
-    def weight(spec: MeasureSpec, g: int) -> float:
-        return float(share[g]) if worst and spec.failed_as is not None else 1.0
-
     add_truth_error(
         table,
         specs,
         groups=groups,
         rows=rows,
         truth_mcse=truth_mcse,
-        weight=weight,
+        weight=np.where(counted, share[:, None], 1.0),
         setting=task.setting,
     )
     whole = counted | np.array([spec.rows == "all" for spec in specs], dtype=bool)
+    n_read = np.where(whole, (n_ok + n_failed)[:, None], n_ok[:, None])
     size, width = groups.size, len(specs)
     columns: dict[str, Any] = {
         "_cell": np.repeat(groups.cell, width),
@@ -290,11 +287,11 @@ def _part(
         "mcse": table.mcse.ravel(),
         "lo": table.low.ravel(),
         "hi": table.high.ravel(),
-        "_n": _share_sizes(specs, np.where(whole, (n_ok + n_failed)[:, None], n_ok[:, None])),
+        "_n": _share_sizes(specs, n_read),
         "n_ok": np.repeat(n_ok, width),
         "n_failed": np.repeat(n_failed, width),
         "_notes": _notes(
-            few=np.where(whole, (n_ok + n_failed)[:, None], n_ok[:, None]) < LEAST_REPLICATIONS,
+            few=n_read < LEAST_REPLICATIONS,
             lost=((n_failed > 0) | (n_rows > n_ok))[:, None] & ~whole,
             slow=np.array([task.contended and bool(_TIMES & set(s.needs)) for s in specs]),
             old=(worst & (n_failed > 0))[:, None] & ~whole,
@@ -365,7 +362,7 @@ def _named(frame: pd.DataFrame, results: Results, params: Mapping[str, str]) -> 
     shown |= {name: frame[name] for name in ("estimand", "measure", "value", "mcse", "lo", "hi")}
     cell_id = results.cells["cell_id"].to_numpy(dtype=object)[cell]
     est_id = results.estimators["est_id"].to_numpy(dtype=object)[estimator]
-    plan = results.plan.drop_duplicates(["cell_id", "est_id"]).set_index(["cell_id", "est_id"])
+    plan = results.plan.set_index(["cell_id", "est_id"])
     place = plan.index.get_indexer(pd.MultiIndex.from_arrays([cell_id, est_id]))
     seen = (frame["n_ok"] + frame["n_failed"]).to_numpy()
     known = place >= 0

@@ -67,7 +67,7 @@ def add_truth_error(
     groups: Groups,
     rows: Bools,
     truth_mcse: Floats,
-    weight: Callable[[MeasureSpec, int], float],
+    weight: Floats,
     setting: Setting,
 ) -> None:
     """Add the error of a simulated truth to the MCSEs, in quadrature.
@@ -78,8 +78,8 @@ def add_truth_error(
         Changed in place.
     truth_mcse : (G,) array
         Zero where the truth is exact.
-    weight : callable
-        Share of the measure that the rows make up: below one where failures are counted too.
+    weight : (G, M) array
+        Share of each measure that the rows make up: below one where failures are counted too.
     """
     for g in np.flatnonzero(truth_mcse > 0.0):
         own = np.arange(groups.starts[g], groups.starts[g + 1])
@@ -92,7 +92,7 @@ def add_truth_error(
             slope = truth_slope(spec.name, columns, step=step, level=setting.level)
             if slope != 0.0:
                 found = Measure(float(table.value[g, m]), float(table.mcse[g, m]))
-                slope *= weight(spec, int(g))
+                slope *= float(weight[g, m])
                 table.put((g, m), with_truth_error(found, truth_mcse=step, slope=slope))
 
 
