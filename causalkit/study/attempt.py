@@ -10,6 +10,8 @@ from functools import lru_cache
 from numbers import Real
 from typing import Any
 
+import numpy as np
+
 from causalkit.data import CausalData
 from causalkit.data.truth import Truth
 from causalkit.errors import ArgumentError, ArgumentTypeError, CausalKitWarning
@@ -68,12 +70,12 @@ def fit_of(spec: EstimatorSpec, data: CausalData, seed: int) -> tuple[list[Resul
     """
     made = _made(spec, seed)
     if not hasattr(made, "fit"):
-        return _results(made(data), spec, len(data)), None
+        return _results(made(data), spec, data), None
     answer = made.fit(data)
     fitted = made if answer is None else answer
     if spec.estimands:
         return [fitted.estimate(estimand=name) for name in spec.estimands], fitted
-    return _results(fitted.estimate(), spec, len(data)), fitted
+    return _results(fitted.estimate(), spec, data), fitted
 
 
 def _made(spec: EstimatorSpec, seed: int) -> Any:
@@ -98,28 +100,46 @@ def _takes_seed(found: Any) -> bool:
     return "random_state" in inspect.signature(found).parameters
 
 
-def _results(answer: Any, spec: EstimatorSpec, n: int) -> list[Result]:
-    """One or several results as a list; numbers become point estimates of ``n`` rows."""
-    if isinstance(answer, Real):
-        return [PointEstimate(UNNAMED, float(answer), n)]
+def _results(answer: Any, spec: EstimatorSpec, data: CausalData) -> list[Result]:
+    """One or several answers as a list of results."""
     if isinstance(answer, Mapping):
-        return [
-            PointEstimate(str(name), float(one), n)
-            if isinstance(one, Real)
-            else _checked(one, spec)
-            for name, one in answer.items()
-        ]
-    several = list(answer) if isinstance(answer, Sequence) else [answer]
-    return [_checked(one, spec) for one in several]
+        return [_result(one, str(name), spec, data) for name, one in answer.items()]
+    several = isinstance(answer, Sequence) and not _is_pair(answer)
+    return [_result(one, UNNAMED, spec, data) for one in (answer if several else [answer])]
 
 
-def _checked(one: Any, spec: EstimatorSpec) -> EffectResult:
-    if not isinstance(one, EffectResult):
-        raise ArgumentTypeError(
-            f"estimator {spec.label!r} returned a {type(one).__name__}; it must return an "
-            "EffectResult, or several, or a number without standard error."
+def _is_pair(answer: Any) -> bool:
+    """Whether it is an estimate with its standard error."""
+    return (
+        isinstance(answer, tuple)
+        and len(answer) == 2
+        and all(isinstance(number, Real) for number in answer)
+    )
+
+
+def _result(one: Any, name: str, spec: EstimatorSpec, data: CausalData) -> Result:
+    """A result as it is; a number, with its standard error or without, as a result of that name."""
+    if isinstance(one, EffectResult):
+        return one
+    if isinstance(one, Real):
+        return PointEstimate(name, float(one), len(data))
+    if _is_pair(one):
+        estimate, std_error = one
+        return EffectResult(
+            terms=(name,),
+            estimates=np.array([estimate]),
+            vcov=np.array([[std_error**2]]),
+            estimand=name,
+            estimator=spec.label,
+            outcome=data.roles.outcome[0],
+            treatment=data.roles.treatment,
+            n=len(data),
+            inference=f"standard error as {spec.label!r} returned it",
         )
-    return one
+    raise ArgumentTypeError(
+        f"estimator {spec.label!r} returned a {type(one).__name__}; it must return an "
+        "EffectResult, or several, or a number, or the pair (estimate, standard error)."
+    )
 
 
 def estimated(

@@ -14,7 +14,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 
 import causalkit as ck
 from causalkit.data.truth import Truth
-from causalkit.errors import ArgumentError, ArgumentTypeError, DataError
+from causalkit.errors import ArgumentError, DataError
 from causalkit.study import adapters
 from causalkit.study.adapters_common import peer_learner
 from causalkit.study.attempt import fit_of
@@ -372,29 +372,3 @@ def test_a_given_learner_is_never_fitted_itself():
     made = adapters.DoubleMLIRM(learner="linear", treatment_learner=chance)
     made.fit(data_of(table(binary=True)))
     assert not hasattr(chance, "coef_")
-
-
-# ---- functions ---------------------------------------------------------------------------------
-
-
-def slope(data, *, scale=1.0, random_state=0):
-    """Least squares of y on d without anything else; the seed in place of the error."""
-    y, d = data.column("outcome"), data.column("treatment")
-    return scale * float(y @ d / (d @ d)), float(random_state)
-
-
-def test_a_function_that_returns_a_pair_gets_its_arguments_and_the_seed():
-    frame = table()
-    made = adapters.FromFunction(slope, args={"scale": 2.0}, random_state=7).fit(data_of(frame))
-    wanted = np.linalg.lstsq(frame[["d"]].to_numpy(), frame["y"].to_numpy(), rcond=None)[0][0]
-    result = made.estimate()
-    assert result.estimate == pytest.approx(2 * wanted, rel=1e-12)
-    assert (result.std_error, result.seed, result.estimand) == (7.0, 7, "ate")
-
-
-def test_a_function_that_returns_a_result_keeps_it_and_others_are_refused():
-    inner = adapters.DoubleMLPLR(learner="linear", random_state=3)
-    made = adapters.FromFunction(lambda data: inner.fit(data).estimate()).fit(data_of(table()))
-    assert made.estimate() is inner.estimate()
-    with pytest.raises(ArgumentTypeError, match=r"returned 1.0 \(float\); it must return"):
-        adapters.FromFunction(lambda _: 1.0).fit(data_of(table()))

@@ -6,12 +6,11 @@ from typing import Literal
 
 import numpy as np
 import pytest
-from study_toys import difference
+from sklearn.base import BaseEstimator
 
 import causalkit as ck
 from causalkit.errors import ArgumentError, CausalKitError, StorageError
 from causalkit.study import EstimatorSpec, GeneratorGrid
-from causalkit.study.adapters import FromFunction
 from causalkit.study.config import estimators_of, fits
 from causalkit.study.study import Study
 
@@ -240,8 +239,16 @@ def test_a_study_with_a_none_runs_but_has_no_file(tmp_path):
     assert study.plan().estimators[0].args == {"learner": "linear", "ssc": None}
 
 
+class Shifted(BaseEstimator):
+    def __init__(self, shift):
+        self.shift = shift
+
+    def fit(self, data):
+        return self
+
+
 def test_an_instance_whose_class_needs_an_argument_is_taken():
-    (spec,) = estimators_of({"f": FromFunction(difference)})
+    (spec,) = estimators_of({"f": Shifted(1.0)})
     assert spec.label == "f"
 
 

@@ -1,6 +1,7 @@
-"""Estimators without a standard error."""
+"""Estimators that return numbers, with a standard error or without."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from study_toys import HERE, difference
 
@@ -14,6 +15,15 @@ def number(data):
 
 def named(data):
     return {"ate": np.float64(difference(data).estimate), "att": 0.0}
+
+
+def pair(data):
+    found = difference(data)
+    return found.estimate, found.std_error
+
+
+def named_pair(data):
+    return {"ate": pair(data)}
 
 
 class Fitted:
@@ -35,7 +45,14 @@ def study_of(tmp_path, **more):
         aims="x",
         reps=40,
         generators=[{"name": "study_toys:toy"}],
-        estimators={"full": difference, "number": number, "named": named, "class": Fitted()},
+        estimators={
+            "full": difference,
+            "number": number,
+            "named": named,
+            "class": Fitted(),
+            "pair": pair,
+            "named pair": named_pair,
+        },
         run_options={"backend": "serial", "out": str(tmp_path)},
         folder=HERE,
         **more,
@@ -59,6 +76,19 @@ def test_a_number_is_an_estimate_without_coverage(tmp_path, label):
     ):
         assert np.isnan(table.loc[(label, measure), "value"])
         assert f"no {lacks}" in table.loc[(label, measure), "flag"]
+
+
+@pytest.mark.parametrize("label", ["pair", "named pair"])
+def test_a_pair_of_numbers_is_an_estimate_with_its_standard_error(tmp_path, label):
+    study = study_of(tmp_path)
+    study.run()
+    table = study.summarise(measures=["bias", "model_se", "coverage", "rejection"])
+    table = table.set_index("estimator")[["estimand", "measure", "value", "mcse", "flag"]]
+    pd.testing.assert_frame_equal(
+        table.loc[label].reset_index(drop=True), table.loc["full"].reset_index(drop=True)
+    )
+    (result,) = study.replay({}, 0, label).results
+    assert result.inference == f"standard error as {label!r} returned it"
 
 
 def test_the_name_of_a_number_is_kept_where_it_has_one(tmp_path):
