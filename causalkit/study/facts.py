@@ -9,7 +9,7 @@ import pandas as pd
 from causalkit.errors import ArgumentError
 from causalkit.study.design import Reps, canonical_json, plain
 from causalkit.study.results import CELL_COLUMNS
-from causalkit.study.verdict import StoppingRule
+from causalkit.study.stopping import StoppingRule
 
 if TYPE_CHECKING:
     from causalkit.study.plan import Plan

@@ -20,9 +20,9 @@ from causalkit.study.facts import check_sources, facts_of, stopping_rule
 from causalkit.study.plan import Plan, plan
 from causalkit.study.replay import estimator_named
 from causalkit.study.schedule import Schedule
+from causalkit.study.stopping import StoppingRule
 from causalkit.study.store import Store, open_store
 from causalkit.study.store_write import write_block
-from causalkit.study.verdict import StoppingRule
 from causalkit.study.work import Counters, work
 
 if TYPE_CHECKING:

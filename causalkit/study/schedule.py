@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
-from causalkit.study.design import Cell, EstimatorSpec, Job, Reps
+from causalkit.study.design import Cell, EstimatorSpec, Job
 from causalkit.study.ranges import Range, joined, missing, prefix
-from causalkit.study.stopping import boundaries
 
 # Long enough that a task costs more than its scheduling, short enough that little is lost.
 _TASK_SECONDS = 5.0
@@ -16,25 +15,6 @@ _TASK_SECONDS = 5.0
 
 # Why a cell and estimator should stop after so many replications, or None.
 Decide = Callable[[Cell, EstimatorSpec, int], str | None]
-
-
-def goals(reps: Reps, *, has_targets: bool, limit: int | None = None) -> list[int]:
-    """Numbers of replications after which decisions are taken.
-
-    With targets: after every batch from ``min`` on. Failures are counted after the first batch too.
-
-    Examples
-    --------
-    >>> goals(Reps(min=200, max=450, batch=100), has_targets=True)
-    [100, 200, 300, 400, 450]
-    >>> goals(Reps(min=200, max=450, batch=100), has_targets=False)
-    [100, 450]
-    """
-    last = reps.max if limit is None else min(reps.max, limit)
-    due = {min(reps.batch, last), last}
-    if has_targets:
-        due |= {count for count in boundaries(reps) if count < last}
-    return sorted(due)
 
 
 @dataclass(slots=True)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,104 @@ from causalkit.metrics import measure_spec, rule_mcse
 from causalkit.study.design import Reps
 from causalkit.study.evaluate import Setting, bootstrap_stream
 from causalkit.study.grouped import Groups, group_records
+
+
+@dataclass(frozen=True, slots=True)
+class StoppingRule:
+    """What a study declares about stopping, and what the measures need.
+
+    Attributes
+    ----------
+    reps : Reps
+    targets : mapping of str to float
+        Largest Monte-Carlo error by measure.
+    max_fail_share : float
+        A cell and estimator with a larger share of failures stops; the others go on.
+    level, null : float
+    seed : int
+    """
+
+    reps: Reps
+    targets: Mapping[str, float]
+    max_fail_share: float
+    level: float
+    null: float
+    seed: int
+
+    def stages(self, limit: int | None = None) -> list[int]:
+        """Numbers of replications after which :meth:`verdict` is asked."""
+        return goals(self.reps, has_targets=bool(self.targets), limit=limit)
+
+    @property
+    def columns(self) -> list[str]:
+        """Columns of the records that :meth:`verdict` reads."""
+        needed = (name for measure in self.targets for name in measure_spec(measure).needs)
+        return list(dict.fromkeys(["cell_id", "est_id", "estimand", "rep", "status", *needed]))
+
+    def verdict(self, records: pd.DataFrame, goal: int) -> str | None:
+        """``"failures"``, ``"target"``, ``"max"`` or None.
+
+        Parameters
+        ----------
+        records : DataFrame
+            Of one cell and one estimator: all replications before ``goal`` and perhaps more.
+        goal : int
+            Number of replications to decide on, so that the decision does not depend on what
+            happened to finish first.
+        """
+        seen = records[records["rep"].to_numpy() < goal]
+        failed = seen.loc[seen["status"] != "ok", "rep"].nunique()
+        if failed / goal > self.max_fail_share:
+            return "failures"
+        due = bool(self.targets) and goal >= self.reps.min
+        if due and reached(
+            seen, targets=self.targets, level=self.level, null=self.null, seed=self.seed
+        ):
+            return "target"
+        return "max" if goal >= self.reps.max else None
+
+    def outcome(self, records: pd.DataFrame, available: int) -> tuple[int, str]:
+        """Replications to summarise, and the rule that ended them.
+
+        Parameters
+        ----------
+        records : DataFrame
+            Of one cell and one estimator.
+        available : int
+            Replications that are there without a gap, from the first on.
+
+        Returns
+        -------
+        (int, str)
+            Replications beyond the number have no part in any summary: a stop at a target is
+            then the same however many workers ran ahead.
+        """
+        for goal in self.stages():
+            if goal > available:
+                break
+            rule = self.verdict(records, goal)
+            if rule is not None:
+                return goal, rule
+        return available, "running"
+
+
+def goals(reps: Reps, *, has_targets: bool, limit: int | None = None) -> list[int]:
+    """Numbers of replications after which decisions are taken.
+
+    With targets: after every batch from ``min`` on. Failures are counted after the first batch too.
+
+    Examples
+    --------
+    >>> goals(Reps(min=200, max=450, batch=100), has_targets=True)
+    [100, 200, 300, 400, 450]
+    >>> goals(Reps(min=200, max=450, batch=100), has_targets=False)
+    [100, 450]
+    """
+    last = reps.max if limit is None else min(reps.max, limit)
+    due = {min(reps.batch, last), last}
+    if has_targets:
+        due |= {count for count in boundaries(reps) if count < last}
+    return sorted(due)
 
 
 def boundaries(reps: Reps) -> Iterator[int]:

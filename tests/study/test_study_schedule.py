@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from causalkit.study.design import Cell, EstimatorSpec, Job, Reps
 from causalkit.study.ranges import joined, missing, prefix
-from causalkit.study.schedule import Schedule, goals
+from causalkit.study.schedule import Schedule
+from causalkit.study.stopping import goals
 
 A, B = EstimatorSpec("a", "a"), EstimatorSpec("b", "b")
 CELLS = [Cell("g", 1, {"i": i}) for i in range(3)]

@@ -15,10 +15,9 @@ from causalkit.metrics import MEASURES
 from causalkit.study.design import Reps
 from causalkit.study.ranges import prefix
 from causalkit.study.run import _Decisions
-from causalkit.study.stopping import boundaries, reached
+from causalkit.study.stopping import StoppingRule, boundaries, reached
 from causalkit.study.store import Store
 from causalkit.study.store_write import write_block
-from causalkit.study.verdict import StoppingRule
 
 RULE = {"level": 0.95, "null": 0.0, "seed": 1}
 
