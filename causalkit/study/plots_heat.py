@@ -8,21 +8,12 @@ import pandas as pd
 
 from causalkit.errors import ArgumentError, unknown_name
 from causalkit.results import canvas
-from causalkit.study.plots_pick import (
-    Choice,
-    capped,
-    cell_labels,
-    choose,
-    factors,
-    level_text,
-    levels,
-    one_estimand,
-    span,
-)
+from causalkit.study.plots_pick import Choice, capped, choose, one_estimand
 from causalkit.study.plots_sheet import PANELS, Sheet, finish, panel_title, sheet, tick_places
-from causalkit.study.plots_summary import measured, said_failed_rows, said_missing, words
+from causalkit.study.plots_summary import measured, said_failed_rows, said_missing
 from causalkit.study.results import Results
 from causalkit.study.summary import target_of
+from causalkit.study.words import cell_labels, factors, level_text, levels, span, words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,9 +12,10 @@ from causalkit.metrics import coverage
 from causalkit.results import canvas
 from causalkit.results.intervals import quantile_value
 from causalkit.results.numerals import percent
-from causalkit.study.plots_pick import Series, capped, choose, series_of, span
+from causalkit.study.plots_pick import Series, capped, choose, series_of
 from causalkit.study.plots_sheet import PANELS, finish, panel_title, sheet
 from causalkit.study.results import Results
+from causalkit.study.words import span
 from causalkit.typing import Floats
 
 if TYPE_CHECKING:

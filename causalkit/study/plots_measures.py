@@ -8,11 +8,12 @@ import pandas as pd
 
 from causalkit.errors import ArgumentError
 from causalkit.results import canvas
-from causalkit.study.plots_pick import choose, counted, panel_rows, span
+from causalkit.study.plots_pick import choose, counted, panel_rows
 from causalkit.study.plots_sheet import PANELS, Style, finish, panel_title, sheet, styles
-from causalkit.study.plots_summary import beside, measured, said_failed_rows, said_missing, words
+from causalkit.study.plots_summary import beside, measured, said_failed_rows, said_missing
 from causalkit.study.results import Results
 from causalkit.study.summary import target_of
+from causalkit.study.words import span, words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,19 +9,12 @@ import pandas as pd
 from causalkit.errors import unknown_name
 from causalkit.results import canvas
 from causalkit.results.numerals import number
-from causalkit.study.plots_pick import (
-    choose,
-    factors,
-    is_absent,
-    level_text,
-    levels,
-    one_estimand,
-    span,
-)
+from causalkit.study.plots_pick import choose, one_estimand
 from causalkit.study.plots_sheet import Style, finish, sheet, styles
-from causalkit.study.plots_summary import measured, said_failed_rows, said_missing, words
+from causalkit.study.plots_summary import measured, said_failed_rows, said_missing
 from causalkit.study.results import Results
 from causalkit.study.summary import target_of
+from causalkit.study.words import factors, is_absent, level_text, levels, span, words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,7 +9,8 @@ import pandas as pd
 
 from causalkit.errors import ArgumentError, check_choice, unknown_name
 from causalkit.results import canvas
-from causalkit.study.results import CELL_COLUMNS, Results
+from causalkit.study.results import Results
+from causalkit.study.words import cell_labels, level_text, levels, span
 
 MOST_SERIES = 12
 
@@ -102,53 +103,6 @@ def capped(items: pd.DataFrame, most: int, *, what: str, how: str) -> tuple[pd.D
     )
 
 
-def factors(cells: pd.DataFrame) -> list[str]:
-    """Columns of the cells that vary: the generator if there are several, then parameters."""
-    named = ["generator", *(name for name in cells.columns if name not in (*CELL_COLUMNS, "label"))]
-    if cells.groupby("generator")["version"].nunique().max() > 1:
-        named.insert(1, "version")
-    return [name for name in named if cells[name].map(level_text).nunique() > 1]
-
-
-def level_text(value: Any) -> str:
-    """Level of a factor as text; a dash where the generator has no such parameter."""
-    if is_absent(value):
-        return "–"
-    if isinstance(value, float | np.floating):
-        return f"{value:.12g}"
-    return str(value)
-
-
-def is_absent(value: Any) -> bool:
-    """Whether the generator of a cell has no such parameter."""
-    return value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value))
-
-
-def cell_labels(cells: pd.DataFrame) -> list[str]:
-    """Names of cells by what varies: ``n=100, rho=0.5``; the generator's where nothing does."""
-    varying = factors(cells)
-    labels = []
-    for _, row in cells.iterrows():
-        parts = [
-            str(row[name]) if name == "generator" else f"{name}={level_text(row[name])}"
-            for name in varying
-            if not is_absent(row[name])
-        ]
-        labels.append(", ".join(parts) or str(row["generator"]))
-    return labels
-
-
-def levels(values: Iterable[Any]) -> list[Any]:
-    """Distinct levels of a factor: numbers by size, else in order of appearance; absent last."""
-    seen: dict[str, Any] = {}
-    for value in values:
-        seen.setdefault(level_text(value), value)
-    present = [value for value in seen.values() if not is_absent(value)]
-    if all(isinstance(value, int | float | np.number) for value in present):
-        present.sort()
-    return present + [value for value in seen.values() if is_absent(value)]
-
-
 def one_estimand(choice: Choice) -> tuple[Choice, str]:
     """The first estimand only, and a sentence if there are others."""
     first, *others = choice.estimands
@@ -221,15 +175,6 @@ def series_of(
 def counted(label: str, n_ok: int, n_failed: int) -> str:
     """Name of an estimator with its failures, if any."""
     return f"{label} ({n_failed:,} of {n_ok + n_failed:,} failed)" if n_failed else label
-
-
-def span(counts: Iterable[int]) -> str:
-    """Replications in words: ``R = 1,000``, or the least and the most."""
-    found = sorted(set(counts))
-    if not found:
-        return "R = 0"
-    low, high = found[0], found[-1]
-    return f"R = {low:,}" if low == high else f"R = {low:,} to {high:,}"
 
 
 def _cells(cells: pd.DataFrame, where: Mapping[str, Any]) -> pd.DataFrame:

@@ -9,19 +9,11 @@ import pandas as pd
 from causalkit.errors import ArgumentError, unknown_name
 from causalkit.optional import require
 from causalkit.results import canvas
-from causalkit.study.plots_pick import (
-    Choice,
-    capped,
-    cell_labels,
-    choose,
-    factors,
-    level_text,
-    panel_rows,
-    span,
-)
+from causalkit.study.plots_pick import Choice, capped, choose, panel_rows
 from causalkit.study.plots_sheet import PANELS, finish, panel_title, sheet, styles, tick_places
-from causalkit.study.plots_summary import beside, measured, said_failed_rows, said_missing, words
+from causalkit.study.plots_summary import beside, measured, said_failed_rows, said_missing
 from causalkit.study.results import Results
+from causalkit.study.words import cell_labels, factors, level_text, span, words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

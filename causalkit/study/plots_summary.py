@@ -62,23 +62,6 @@ def measured(
     return kept
 
 
-def words(measure: str) -> str:
-    """Name of a measure in words."""
-    known = {
-        "empirical_se": "Empirical SE",
-        "model_se": "Model SE",
-        "rmse": "RMSE",
-        "mse": "MSE",
-        "mae": "Mean absolute error",
-        "relative_se_error": "Error of the model SE, %",
-        "relative_precision": "Relative precision, %",
-        "mean_wall_s": "Mean wall time, seconds",
-        "mean_cpu_s": "Mean CPU time, seconds",
-        "mean_peak_rss_mb": "Mean peak memory, MB",
-    }
-    return known.get(measure, measure.replace("_", " ").capitalize())
-
-
 def said_failed_rows(frame: pd.DataFrame) -> str:
     """Sentence on failures, by estimator over the cells drawn."""
     once = frame.drop_duplicates(["cell_id", "est_id", "estimand"])

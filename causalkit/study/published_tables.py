@@ -12,6 +12,7 @@ import pandas as pd
 from causalkit.errors import ArgumentError, ArgumentTypeError, did_you_mean, unknown_name
 from causalkit.metrics import MEASURES
 from causalkit.study.resolve import generator_spec
+from causalkit.study.words import is_absent
 
 NEEDED = ("estimator", "measure", "value", "source")
 OPTIONAL = ("generator", "estimand", "reps", "mcse", "digits", "precision")
@@ -122,11 +123,7 @@ def parameters_of(generator: str) -> dict[str, Any] | None:
 
 def given(params: Mapping[Any, Any]) -> dict[str, Any]:
     """Parameters that have a value."""
-    return {
-        str(name): value
-        for name, value in params.items()
-        if not (value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value)))
-    }
+    return {str(name): value for name, value in params.items() if not is_absent(value)}
 
 
 # ---- reading -----------------------------------------------------------------------------------

@@ -10,7 +10,6 @@ import pandas as pd
 
 from causalkit.results.report import Code, Heading, Section, Table, Text, html_report, section_html
 from causalkit.study.grouped import ANALYSES, Analysis
-from causalkit.study.plots_pick import span
 from causalkit.study.report_figures import figures
 from causalkit.study.report_tables import (
     USUAL,
@@ -24,6 +23,7 @@ from causalkit.study.report_tables import (
 from causalkit.study.results import Results
 from causalkit.study.store_write import write_output
 from causalkit.study.summary import summarise
+from causalkit.study.words import span
 
 if TYPE_CHECKING:
     from causalkit.study.published import Comparison

@@ -21,8 +21,8 @@ from causalkit.study.plots import (
     plot_swarm,
     plot_zip,
 )
-from causalkit.study.plots_summary import words
 from causalkit.study.results import Results
+from causalkit.study.words import words
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,8 @@ import pandas as pd
 
 from causalkit.results.numerals import decimals, number
 from causalkit.study.grouped import Analysis
-from causalkit.study.plots_pick import cell_labels
-from causalkit.study.plots_summary import words
 from causalkit.study.results import NO_DATA, Results
+from causalkit.study.words import cell_labels, words
 
 USUAL = ("bias", "empirical_se", "rmse", "model_se", "coverage")
 RULES = {
