@@ -78,11 +78,11 @@ def plot_heatmap(
     frame, ticks = _placed(rows, choice, across, up)
     goal = target_of(measure, level=results.level, null=results.null, truth=float("nan"))
     frame["off"] = False if goal is None else ~_holds(frame, goal)
-    panels = pd.DataFrame({"panel": list(dict.fromkeys(frame["panel"]))})
+    panels = list(dict.fromkeys(frame["panel"]))
     shown, left = capped(
         panels, most_panels, what="panels", how='where={"parameter": value} or estimators=[...]'
     )
-    frame = frame[frame["panel"].isin(shown["panel"])]
+    frame = frame[frame["panel"].isin(shown)]
     count, (n_x, n_y) = len(shown), (len(ticks[0]), len(ticks[1]))
     size = (
         float(np.clip(1.2 + 0.6 * n_x, 5.5 if count == 1 else 2.6, 9.0 if count == 1 else 3.8)),
@@ -93,7 +93,7 @@ def plot_heatmap(
     finite = frame["value"][np.isfinite(frame["value"])]
     ends = [*finite, *([] if goal is None else [goal])]
     scale = float(min(ends)), float(max(ends))
-    for panel, name in zip(drawn.axes, shown["panel"], strict=True):
+    for panel, name in zip(drawn.axes, shown, strict=True):
         panel_title(panel, name)
         image = _tiles(panel, frame[frame["panel"] == name], ticks, scale=scale, figures=legible)
     _colour_bar(drawn, image, name=words(measure), goal=goal)

@@ -129,7 +129,9 @@ def plot_zip(
         f"Coverage of {percent(results.level)} intervals, {counts} "
         "(shaded: 95% Monte-Carlo interval of the coverage)"
     )
-    left = _left_out(len(cells) * wide, most_panels)
+    pairs = range(len(cells) * wide)
+    how = 'where={"parameter": value} and estimators=[...]'
+    _, left = capped(pairs, most_panels, what="pairs of cell and estimator", how=how)
     return finish(drawn, every, title=heading, notes=[*choice.notes, left, *_notes(found, worst)])
 
 
@@ -202,13 +204,6 @@ def _panel(ax: "Axes", one: Zipped, *, centred: bool, level: float) -> None:
     ax.text(
         0.03, 0.04, band, transform=ax.transAxes, fontsize=canvas.SMALL - 0.5, bbox=box, zorder=6
     )
-
-
-def _left_out(count: int, most: int) -> str:
-    """Sentence on panels beyond the cap."""
-    frame = pd.DataFrame(index=range(count))
-    how = 'where={"parameter": value} and estimators=[...]'
-    return capped(frame, most, what="pairs of cell and estimator", how=how)[1]
 
 
 def _notes(found: Sequence[Zipped], worst: float) -> list[str]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,7 @@ from causalkit.study.results import Results
 from causalkit.study.words import cell_labels, level_text, levels, span
 
 MOST_SERIES = 12
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,21 +84,23 @@ def choose(
     canvas.check_drawn(results, Results, what)
     cells = _cells(results.cells, where or {})
     chosen = _estimators(results.estimators, estimators)
-    shown, note = capped(chosen, most_estimators, what="estimators", how="estimators=[...]")
+    shown, note = capped(
+        list(chosen["label"]), most_estimators, what="estimators", how="estimators=[...]"
+    )
     known = tuple(dict.fromkeys(name for name in results.records["estimand"].unique() if name))
     if estimand is not None:
         check_choice("estimand", estimand, known)
     names = known if estimand is None else (estimand,)
-    return Choice(cells, shown, names or ("",), (note,) if note else ())
+    return Choice(cells, chosen.iloc[: len(shown)], names or ("",), (note,) if note else ())
 
 
-def capped(items: pd.DataFrame, most: int, *, what: str, how: str) -> tuple[pd.DataFrame, str]:
-    """The first ``most`` rows, and a sentence if others were left out."""
+def capped(items: Sequence[Item], most: int, *, what: str, how: str) -> tuple[Sequence[Item], str]:
+    """The first ``most`` items, and a sentence if others were left out."""
     if len(items) <= most:
         return items, ""
     left = len(items) - most
     return (
-        items.iloc[:most],
+        items[:most],
         f"Drawn are the first {most} of {len(items):,} {what} in the study's order; {left:,} are "
         f"left out. Choose others by {how}.",
     )
@@ -112,13 +115,11 @@ def one_estimand(choice: Choice) -> tuple[Choice, str]:
     return replace(choice, estimands=(first,)), note
 
 
-def panel_rows(choice: Choice, *, most: int) -> tuple[list[tuple[str, str]], str]:
+def panel_rows(choice: Choice, *, most: int) -> tuple[Sequence[tuple[str, str]], str]:
     """Cell and estimand of each panel, and a sentence if there are more than ``most``."""
     pairs = [(cell, name) for cell in choice.cells["cell_id"] for name in choice.estimands]
-    frame = pd.DataFrame(pairs, columns=["cell_id", "estimand"])
     what = "cells" if len(choice.estimands) == 1 else "pairs of cell and estimand"
-    shown, note = capped(frame, most, what=what, how='where={"parameter": value}')
-    return list(shown.itertuples(index=False, name=None)), note
+    return capped(pairs, most, what=what, how='where={"parameter": value}')
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,13 +83,13 @@ def plot_rate(
     usable = rows[(rows["value"] > 0) & (rows["n"] > 0)]
     if usable.empty:
         raise ArgumentError(f"no positive value of {measure} to draw. {said_missing(rows)}")
-    groups = pd.DataFrame({"panel": list(dict.fromkeys(usable["panel"]))})
+    groups = list(dict.fromkeys(usable["panel"]))
     shown, left = capped(groups, most_panels, what="panels", how='where={"parameter": value}')
-    frame = usable[usable["panel"].isin(shown["panel"])].sort_values("n", kind="stable")
+    frame = usable[usable["panel"].isin(shown)].sort_values("n", kind="stable")
     frame = _with_slopes(frame)
     count = len(shown)
     drawn = sheet(count, ax=ax, size=(3.2, 2.8) if count > 1 else (6.2, 4.2), needed_by="plot_rate")
-    for panel, name in zip(drawn.axes, shown["panel"], strict=True):
+    for panel, name in zip(drawn.axes, shown, strict=True):
         panel_title(panel, name)
         _rates(panel, frame[frame["panel"] == name], choice)
         _log_ticks(panel, np.sort(frame["n"].unique()))

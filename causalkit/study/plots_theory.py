@@ -12,6 +12,7 @@ from causalkit.results import canvas
 from causalkit.study.plots_pick import (
     Choice,
     Series,
+    capped,
     choose,
     panel_rows,
     said_failed,
@@ -165,9 +166,8 @@ def plot_p_values(
         raise ArgumentError(f"upto must lie in (0, 1], got {upto}.")
     choice = choose(results, where=where, estimators=estimators, estimand=estimand)
     pairs, notes = _null_pairs(results, choice)
-    panels = series_of(results, choice, pairs[:most_panels])
-    if len(pairs) > most_panels:
-        notes.append(f"Drawn are the first {most_panels} of {len(pairs):,} such cells.")
+    shown, left = capped(pairs, most_panels, what="such cells", how='where={"parameter": value}')
+    panels = series_of(results, choice, shown)
     if all(one.rows["p_value"].isna().all() for row in panels for one in row):
         raise ArgumentError("no successful replication has a p-value to draw.")
     size = (3.0, 2.7) if len(panels) > 1 else (5.4, 4.6)
@@ -203,6 +203,7 @@ def plot_p_values(
     said = [
         *choice.notes,
         *notes,
+        left,
         said_left(panels, most=most_points),
         said_failed(panels),
         f"Dotted: {alpha:.3g}.",
