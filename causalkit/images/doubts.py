@@ -7,7 +7,7 @@ import numpy as np
 
 from causalkit.heterogeneity import RateResult
 from causalkit.images.balance import UNBALANCED
-from causalkit.images.effect_map import is_by_heart
+from causalkit.images.cluster_map import is_by_heart
 from causalkit.images.honest import are_apart
 from causalkit.images.outcomes import is_misshapen
 

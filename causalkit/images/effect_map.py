@@ -5,7 +5,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import pandas as pd
 
 from causalkit.data import CausalData
 from causalkit.data.levels import contrasts
@@ -13,7 +12,7 @@ from causalkit.errors import CausalKitWarning, IdentificationError, check_choice
 from causalkit.estimator import Estimator
 from causalkit.heterogeneity import RateResult, rank_average_treatment_effect
 from causalkit.heterogeneity.dr import as_column, scores_of
-from causalkit.images.honest import INACTIVE, Evaluation, honest_effect
+from causalkit.images.honest import Evaluation, honest_effect
 from causalkit.images.units import Units
 from causalkit.results import EffectResult
 from causalkit.typing import Floats, Ints
@@ -22,8 +21,6 @@ from causalkit.warn import warn
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Some four standard errors of a mean log density over 400 rows.
-MARGIN = 0.1
 Estimand = Literal["clusters", "soft", "ate", "calibration"]
 
 
@@ -164,88 +161,6 @@ def evaluated(
     if units.clusters is not None:
         clusters = np.unique(units.clusters[rows], return_inverse=True)[1].astype(np.int64)
     return Evaluation(rows, score, treatment, cate, types, clusters, units.cluster_name)
-
-
-def cluster_table(
-    found: Evaluation, effects: EffectResult | None, model: pd.DataFrame
-) -> pd.DataFrame:
-    """Honest effects of the clusters beside the model's own.
-
-    Parameters
-    ----------
-    found : Evaluation
-    effects : EffectResult or None
-        By most probable cluster; None if no cluster has enough units.
-    model : DataFrame
-        Columns ``model_effect``, ``model_conf_low``, ``model_conf_high``, one row per cluster.
-
-    Returns
-    -------
-    DataFrame
-        One row per cluster: ``cluster``, ``n``, ``share``, ``mean_probability``, ``estimate``,
-        ``std_error``, ``conf_low``, ``conf_high`` (honest), the columns of ``model``, ``note``.
-    """
-    names = [f"cluster {number + 1}" for number in range(found.n_types)]
-    counts = np.bincount(found.assigned, minlength=found.n_types)
-    table = pd.DataFrame(
-        {
-            "cluster": names,
-            "n": counts,
-            "share": counts / found.rows.size,
-            "mean_probability": found.types.mean(axis=0),
-        }
-    )
-    columns = ["estimate", "std_error", "conf_low", "conf_high"]
-    honest = pd.DataFrame(np.nan, index=names, columns=columns)
-    if effects is not None:
-        honest.loc[list(effects.terms)] = effects.tidy()[columns].to_numpy()
-    table[columns] = honest.to_numpy()
-    few = found.too_few()
-    table["note"] = np.where(few, f"{found.fewness} at evaluation", "")
-    return pd.concat([table.drop(columns="note"), model, table[["note"]]], axis=1)
-
-
-def warn_of_clusters(found: Evaluation) -> None:
-    """Warn of types that hardly occur, and of those too small for an effect."""
-    few = found.too_few()
-    for number, share in enumerate(found.types.mean(axis=0)):
-        if share < INACTIVE:
-            warn(
-                f"cluster {number + 1} is inactive: its mean probability is {share:.3f} on the "
-                "evaluation rows. Fewer clusters may do.",
-                CausalKitWarning,
-            )
-        elif few[number]:
-            warn(
-                f"cluster {number + 1} has {found.fewness} among the evaluation rows; its honest "
-                "effect is not reported.",
-                CausalKitWarning,
-            )
-
-
-def warn_of_memory(score: float, by_arm: float, advice: str) -> None:
-    """Warn of a model that has learned its training places by heart.
-
-    Parameters
-    ----------
-    score, by_arm : float
-        Mean log density of the selection rows by the model, and by the arm alone.
-    advice : str
-        What to change.
-    """
-    if is_by_heart(score, by_arm):
-        warn(
-            "the model predicts the outcomes of the selection rows worse than their arm alone "
-            f"does, {score:.2f} against {by_arm:.2f} in mean log density: it has learned its "
-            "training places by heart, and its clusters and effects by place mean little. "
-            f"{advice} The honest effects hold all the same.",
-            CausalKitWarning,
-        )
-
-
-def is_by_heart(score: float, by_arm: float) -> bool:
-    """Whether the score of the selection rows is below that of the arm by more than chance."""
-    return score < by_arm - MARGIN
 
 
 def facts_of(data: CausalData, estimator: str, seed: int, **more: Any) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from trial_units import units_of
 
 from causalkit import ImageEffectClusters, generators
 from causalkit.errors import CausalKitWarning
-from causalkit.images.effect_map import MARGIN, warn_of_memory
+from causalkit.images.cluster_map import MARGIN, warn_of_memory
 from causalkit.images.outcomes import arm_score
 from causalkit.images.splits import Parts
 

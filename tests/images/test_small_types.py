@@ -6,7 +6,7 @@ import pytest
 
 from causalkit import CausalData, EmbeddingEffectClusters
 from causalkit.errors import CausalKitWarning
-from causalkit.images.effect_map import cluster_table, warn_of_clusters
+from causalkit.images.cluster_map import cluster_table, warn_of_clusters
 from causalkit.images.honest import Evaluation, honest_effect
 
 N = 600
