@@ -157,7 +157,7 @@ class _How:
         """Encoder of whole images, whatever is random in it the same every time."""
         import torch
 
-        from causalkit.images.members import network_maker
+        from causalkit.images.encoder_network import network_maker
         from causalkit.images.pretrained import Crops
 
         def part(cropped: ImageStore) -> Any:

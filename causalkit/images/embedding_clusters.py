@@ -23,11 +23,11 @@ from causalkit.images.embedding_source import (
     vectors_of,
 )
 from causalkit.images.gaps import filled, fitted_imputer, with_filled
-from causalkit.images.inputs import Standard
 from causalkit.images.model import LatentLevel, Likelihood
 from causalkit.images.outcomes import Design, check_outcome, orthogonalised, standard_outcome
 from causalkit.images.settings import Plan, mixture_choice, plan_of
 from causalkit.images.splits import Parts
+from causalkit.images.standard import Standard
 from causalkit.images.units import Units, take_units
 from causalkit.optional import require
 from causalkit.provenance import record

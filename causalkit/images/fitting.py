@@ -9,10 +9,11 @@ import pandas as pd
 from causalkit.data.images import ImageStore
 from causalkit.images.batches import Images, Lens, Rows
 from causalkit.images.encoders import ImageEncoder
-from causalkit.images.inputs import Layout, Standard
+from causalkit.images.inputs import Layout
 from causalkit.images.outcomes import Design, standard_outcome
 from causalkit.images.settings import Settings
 from causalkit.images.splits import Parts
+from causalkit.images.standard import Standard
 from causalkit.images.support import Reference, thinned
 from causalkit.images.survey import Bands, Survey, check_bands, check_scale
 from causalkit.images.units import Units
@@ -164,7 +165,7 @@ def fit_members(
 
 def maker(estimator: Any, encoder: ImageEncoder, store: ImageStore) -> Any:
     """Function that builds the encoder for images like those of ``store``."""
-    from causalkit.images.members import network_maker
+    from causalkit.images.encoder_network import network_maker
 
     return network_maker(
         encoder,

@@ -19,11 +19,12 @@ from causalkit.images.encoder_digest import encoder_digest, own_parts
 from causalkit.images.encoders import ImageEncoder, resolve_encoder
 from causalkit.images.fitting import Fitted, maker
 from causalkit.images.honest import Evaluation
-from causalkit.images.inputs import Layout, Standard
+from causalkit.images.inputs import Layout
 from causalkit.images.model import Mixture
 from causalkit.images.posterior import Posterior
 from causalkit.images.settings import Settings
 from causalkit.images.splits import Parts
+from causalkit.images.standard import Standard
 from causalkit.images.support import Neighbours, Reference, Whitening
 from causalkit.images.survey import Bands
 from causalkit.module_digest import differing_parts
