@@ -39,7 +39,7 @@ def source_digest(spec: EstimatorSpec) -> str:
     if spec.target is not None:
         return _hash(list(_told(spec.target, ())))
     used = [ESTIMATORS.get(spec.use, spec.use), *_used(spec.args)]
-    digests = [module_digest(name.partition(":")[0]) for name in used]
+    digests = [module_source_digest(name.partition(":")[0]) for name in used]
     return digests[0] if len(digests) == 1 else _hash([digest.encode() for digest in digests])
 
 
@@ -47,7 +47,7 @@ def generator_digest(grid: GeneratorGrid) -> str:
     """Digest of the source of a generator: of its module, or of the object with what it holds."""
     if grid.target is not None:
         return _hash(list(_told(grid.target, ())))
-    return module_digest(grid.name.partition(":")[0])
+    return module_source_digest(grid.name.partition(":")[0])
 
 
 def _used(value: Any) -> Iterator[str]:
@@ -79,7 +79,7 @@ def _told(value: Any, path: tuple[Any, ...]) -> Iterator[bytes]:
 def _parts(value: Any) -> list[Any]:
     """Bytes, and objects that are to be told in their turn."""
     if isinstance(value, types.ModuleType):
-        return [module_digest(value.__name__).encode()]
+        return [module_source_digest(value.__name__).encode()]
     if isinstance(value, types.FunctionType | type):
         return _code_parts(value)
     if isinstance(value, types.MethodType):
@@ -136,7 +136,7 @@ def _named(value: Any) -> list[Any]:
     module = (
         getattr(value, "__module__", None) or type(getattr(value, "__self__", value)).__module__
     )
-    return [value.__qualname__.encode(), module_digest(module).encode()]
+    return [value.__qualname__.encode(), module_source_digest(module).encode()]
 
 
 def _in_session(value: Any) -> bool:
@@ -187,7 +187,7 @@ def _globals(function: types.FunctionType) -> list[Any]:
     ]
 
 
-def module_digest(module: str) -> str:
+def module_source_digest(module: str) -> str:
     """Digest of a module's source; see :func:`source_digest`.
 
     Raises

@@ -13,8 +13,7 @@ from causalkit.transtee.crossfit import folds_of
 from causalkit.transtee.dose_density import DoseDensity
 from causalkit.transtee.fitting import Coded, Coding
 from causalkit.transtee.inference import ESTIMANDS
-from causalkit.transtee.observations import observations
-from causalkit.transtee.points import check_doses_vary, dosed_arm
+from causalkit.transtee.points import check_doses_vary, dosed_arm, observations
 from causalkit.transtee.propensities import arm_chances, learners_of, least_chances
 from causalkit.transtee.settings import Settings
 from causalkit.typing import Floats

@@ -15,7 +15,7 @@ from study_toys import declared
 import causalkit as ck
 from causalkit.errors import ArgumentError
 from causalkit.study.design import EstimatorSpec
-from causalkit.study.sources import module_digest, source_digest
+from causalkit.study.sources import module_source_digest, source_digest
 from causalkit.study.study import Study
 
 
@@ -48,7 +48,7 @@ def test_the_digest_of_a_module_follows_what_it_imports(module):
     digests = []
     for text in ("x = 1\n", "x = 2\n", "x = 1\n"):
         module("lonely_helper", text)
-        digests.append(module_digest("lonely_estimator"))
+        digests.append(module_source_digest("lonely_estimator"))
     assert digests[0] == digests[2] != digests[1]
 
 
@@ -159,12 +159,12 @@ def test_digests_are_the_same_in_another_process():
 def test_code_that_changed_since_it_was_imported_is_refused_until_it_is_reloaded(module):
     module("edited_estimator", "value = 1\n")
     found = importlib.import_module("edited_estimator")
-    before = module_digest("edited_estimator")
+    before = module_source_digest("edited_estimator")
     module("edited_estimator", "value = 2\n")
     with pytest.raises(ArgumentError, match="'edited_estimator' has changed since this session"):
-        module_digest("edited_estimator")
+        module_source_digest("edited_estimator")
     importlib.reload(found)
-    assert module_digest("edited_estimator") != before
+    assert module_source_digest("edited_estimator") != before
 
 
 def test_a_generator_edited_while_it_was_no_part_of_the_study_is_refused(module, tmp_path):
