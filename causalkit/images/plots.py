@@ -104,10 +104,7 @@ def _tiles(
     for cell, picture in zip(cells, pictures, strict=False):
         cell.imshow(picture, cmap="gray", vmin=0.0, vmax=1.0)
     for cell in cells:
-        cell.set_xticks([])
-        cell.set_yticks([])
-        for spine in cell.spines.values():
-            spine.set_visible(False)
+        canvas.bare(cell)
     cells[0].set_ylabel(
         label, rotation=0, ha="right", va="center", fontsize=canvas.SMALL, color=canvas.INK
     )

@@ -93,10 +93,7 @@ def plot_salience(
         cell.set_title(
             canvas.literal(f"{key}: {chance:.2f}"), fontsize=canvas.SMALL, color=canvas.INK
         )
-    bar = figure.colorbar(shown, ax=list(cells[1]), shrink=0.9, aspect=12, pad=0.02)
-    bar.outline.set_visible(False)
-    bar.ax.tick_params(labelsize=canvas.SMALL, color=canvas.GREY, labelcolor=canvas.INK)
-    bar.set_label(value, fontsize=canvas.SMALL, color=canvas.INK)
+    canvas.colour_bar(shown, cells[1], value, aspect=12.0)
     figure.suptitle(
         f"Image: probability of {found.attrs['cluster']}", fontsize=canvas.BODY, x=0.01, ha="left"
     )
@@ -125,11 +122,8 @@ def _overlaid(cells: Any, pictures: Floats, heat: Any) -> Any:
         grey = picture if picture.ndim == 2 else picture.mean(axis=-1)
         below.imshow(grey, cmap="gray", vmin=0.0, vmax=1.0)
         layer = below.imshow(warmth, alpha=0.7, **colours)
-        for cell in (above, below):
-            cell.set_xticks([])
-            cell.set_yticks([])
-            for spine in cell.spines.values():
-                spine.set_visible(False)
+        canvas.bare(above)
+        canvas.bare(below)
     return layer
 
 
@@ -186,7 +180,7 @@ def plot_transport(
         spots = ax.scatter(x[rows], y[rows], c=values[rows], marker=marker, label=name, **shared)
     if _differ(values):
         on = f" on {shown.outcome}" if shown.outcome and value == "effect" else ""
-        _bar(ax, spots, f"{VALUES[value]}{on}")
+        canvas.colour_bar(spots, [ax], f"{VALUES[value]}{on}")
     if mapped:
         # A degree of longitude is shorter away from the equator.
         ax.set_aspect(1.0 / max(0.1, float(np.cos(np.deg2rad(y.mean())))))
@@ -194,10 +188,7 @@ def plot_transport(
     else:
         ax.invert_yaxis()
         ax.set_aspect("equal")
-        ax.set_xticks([])
-        ax.set_yticks([])
-        for spine in ax.spines.values():
-            spine.set_visible(False)
+        canvas.bare(ax)
         canvas.label(ax, x="Places in their order, row by row")
     canvas.head(ax, title=title, legend=True)
     # Colours are for effects alone.
@@ -209,13 +200,6 @@ def plot_transport(
 def _spot(n: int) -> float:
     """Area of a spot, so that many places do not cover each other."""
     return float(np.clip(24_000.0 / n, 4.0, 80.0))
-
-
-def _bar(ax: "Axes", spots: Any, words: str) -> None:
-    bar = ax.get_figure().colorbar(spots, ax=ax, shrink=0.9, aspect=25, pad=0.02)  # type: ignore[union-attr]  # axes have a figure
-    bar.outline.set_visible(False)
-    bar.ax.tick_params(labelsize=canvas.SMALL, color=canvas.GREY, labelcolor=canvas.INK)
-    bar.set_label(canvas.literal(words), fontsize=canvas.BODY, color=canvas.INK)
 
 
 def _differ(values: Floats) -> bool:

@@ -1,6 +1,6 @@
 """Axes to draw on, colours, and the frame of numbers that every picture carries."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -78,6 +78,24 @@ def axes(ax: "Axes | None", *, size: tuple[float, float], needed_by: str) -> "Ax
     ax.tick_params(labelsize=SMALL, color=GREY, labelcolor=INK)
     ax.set_axisbelow(True)
     return ax
+
+
+def bare(ax: "Axes") -> None:
+    """Leave nothing of the axes but what is drawn on them."""
+    ax.set_xticks([])
+    ax.set_yticks([])
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+
+
+def colour_bar(layer: Any, beside: "Sequence[Axes]", name: str, *, aspect: float = 25.0) -> Any:
+    """Named bar of the colours of a layer, beside the axes that share them."""
+    figure: Any = beside[0].get_figure()
+    bar = figure.colorbar(layer, ax=list(beside), shrink=0.9, aspect=aspect, pad=0.02)
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(labelsize=SMALL, color=GREY, labelcolor=INK)
+    bar.set_label(literal(name), fontsize=BODY, color=INK)
+    return bar
 
 
 def label(ax: "Axes", *, x: str = "", y: str = "") -> None:

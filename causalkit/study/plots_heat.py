@@ -9,7 +9,7 @@ import pandas as pd
 from causalkit.errors import ArgumentError, unknown_name
 from causalkit.results import canvas
 from causalkit.study.plots_pick import Choice, capped, choose, one_estimand
-from causalkit.study.plots_sheet import PANELS, Sheet, finish, panel_title, sheet, tick_places
+from causalkit.study.plots_sheet import PANELS, finish, panel_title, sheet, tick_places
 from causalkit.study.plots_summary import measured, said_failed_rows, said_missing
 from causalkit.study.results import Results
 from causalkit.study.summary import target_of
@@ -96,7 +96,9 @@ def plot_heatmap(
     for panel, name in zip(drawn.axes, shown, strict=True):
         panel_title(panel, name)
         image = _tiles(panel, frame[frame["panel"] == name], ticks, scale=scale, figures=legible)
-    _colour_bar(drawn, image, name=words(measure), goal=goal)
+    bar = canvas.colour_bar(image, drawn.axes, words(measure))
+    if goal is not None:
+        bar.ax.axhline(goal, color=canvas.VERMILION, lw=2.0)
     drawn.label(x=across, y=up)
     heading = title or (
         f"{words(measure)}, {span(frame['n_ok'])} "
@@ -228,14 +230,3 @@ def _figure(value: float, scale: tuple[float, float]) -> str:
     largest = max(abs(scale[0]), abs(scale[1]))
     text = f"{value:.3f}" if 0.01 <= largest < 100.0 else f"{value:.2g}"
     return text.replace("-", "−")
-
-
-def _colour_bar(drawn: Sheet, image: Any, *, name: str, goal: float | None) -> None:
-    """One colour bar for all panels, with a line at the target."""
-    figure: Any = drawn.axes[0].figure
-    bar = figure.colorbar(image, ax=list(drawn.axes), shrink=0.9, aspect=25, pad=0.02)
-    bar.set_label(name, fontsize=canvas.BODY, color=canvas.INK)
-    bar.ax.tick_params(labelsize=canvas.SMALL, color=canvas.GREY)
-    bar.outline.set_visible(False)
-    if goal is not None:
-        bar.ax.axhline(goal, color=canvas.VERMILION, lw=2.0)
