@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from causalkit.data.images import ImageStore
 from causalkit.errors import ArgumentError
 from causalkit.images.encoders import ImageEncoder
-from causalkit.images.networks import SequenceEncoder, Temporal, WholeSequenceEncoder
+from causalkit.images.networks import SequenceEncoder, WholeSequenceEncoder
 from causalkit.images.pretrained import Flat, Resized
+from causalkit.images.settings import Temporal
 
 
 def network_maker(

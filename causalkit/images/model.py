@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -10,8 +10,8 @@ from causalkit.typing import Floats
 
 Likelihood = Literal["student_t", "normal", "bernoulli"]
 LatentLevel = Literal["unit", "image"]
-LIKELIHOODS = ("student_t", "normal", "bernoulli")
-LATENT_LEVELS = ("unit", "image")
+LIKELIHOODS = get_args(Likelihood)
+LATENT_LEVELS = get_args(LatentLevel)
 
 TAIL_FLOOR = 2.0  # the variance of a Student-t needs more than two degrees of freedom
 TYPE_NOISE_SD = 0.1

@@ -1,15 +1,13 @@
 """Networks that turn images, and sequences of images, into vectors."""
 
 import math
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from causalkit.errors import ArgumentError
-
-Temporal = Literal["transformer", "concat", "difference", "variance", "mean", "last"]
+from causalkit.images.settings import Temporal
 
 _GROUPS = 4
 _HEADS = 4

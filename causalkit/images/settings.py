@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from numbers import Real
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from causalkit.device import PRECISIONS, autocast_type, resolve_device
 from causalkit.errors import ArgumentError, check_choice, check_count, check_flag, check_folder
@@ -12,7 +12,8 @@ from causalkit.images.survey import NAN_POLICIES
 
 MOST_CLUSTERS = 8
 INFERENCES = ("svi_fullrank", "map")
-TEMPORAL = ("transformer", "concat", "difference", "variance", "mean", "last")
+Temporal = Literal["transformer", "concat", "difference", "variance", "mean", "last"]
+TEMPORAL = get_args(Temporal)
 _WIDTH = 64  # of the features, for the choice of precision
 
 

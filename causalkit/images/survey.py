@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from causalkit.typing import Floats, Ints
 from causalkit.warn import warn
 
 NanPolicy = Literal["error", "mean", "mask"]
-NAN_POLICIES = ("error", "mean", "mask")
+NAN_POLICIES = get_args(NanPolicy)
 _MOMENT_PIXELS = 2**21  # at once, in float64 and some copies
 _FAR = 10.0  # deviations between the means of images and those that an encoder was made with
 _WIDER = 50.0  # ratio of their deviations; bytes and shares of one differ by 255

@@ -2,16 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, get_args
 
 import pandas as pd
 
 from causalkit.errors import check_choice
 from causalkit.optional import require
 from causalkit.provenance import __version__
-
-if TYPE_CHECKING:
-    from causalkit.results.effect import EffectResult
+from causalkit.results.effect import Backend, EffectResult
 
 TIDY = (
     "term",
@@ -54,7 +52,7 @@ GLANCE = {
     "seed": "str",
     "version": "str",
 }
-BACKENDS = ("pandas", "polars", "pyarrow")
+BACKENDS = get_args(Backend)
 STAT_LABELS = {
     "N": "Observations",
     "n_units": "Units",
@@ -66,7 +64,7 @@ STAT_LABELS = {
 }
 
 
-def tidy_frame(result: "EffectResult", *, level: float | None = None) -> pd.DataFrame:
+def tidy_frame(result: EffectResult, *, level: float | None = None) -> pd.DataFrame:
     """One row per term; columns :data:`TIDY`."""
     low, high = result.bounds(level)
     k = len(result.terms)
@@ -92,7 +90,7 @@ def tidy_frame(result: "EffectResult", *, level: float | None = None) -> pd.Data
     )
 
 
-def glance_frame(result: "EffectResult") -> pd.DataFrame:
+def glance_frame(result: EffectResult) -> pd.DataFrame:
     """One row about the fit; columns :data:`GLANCE`, null where one does not apply."""
     known = {
         "estimator": result.estimator,
@@ -117,7 +115,7 @@ def glance_frame(result: "EffectResult") -> pd.DataFrame:
     )
 
 
-def nuisance_rows(result: "EffectResult") -> dict[str, dict[str, Any]]:
+def nuisance_rows(result: EffectResult) -> dict[str, dict[str, Any]]:
     """Diagnostics of each nuisance: ``learner``, ``rmse``, ``r2``, ``r2_within`` as known."""
     chosen = result.diagnostics.get("learners", {})
     found = result.diagnostics.get("nuisances", {})
@@ -145,7 +143,7 @@ def to_backend(frame: pd.DataFrame, backend: str) -> Any:
     return require("polars", extra="big", needed_by="backend='polars'").from_arrow(table)
 
 
-def maketables_coefficients(result: "EffectResult") -> pd.DataFrame:
+def maketables_coefficients(result: EffectResult) -> pd.DataFrame:
     """Coefficient table under the column names that maketables knows."""
     low, high = result.bounds(0.95)
     tidy = tidy_frame(result)
@@ -162,7 +160,7 @@ def maketables_coefficients(result: "EffectResult") -> pd.DataFrame:
     )
 
 
-def maketables_stat(result: "EffectResult", key: str) -> Any:
+def maketables_stat(result: EffectResult, key: str) -> Any:
     """Statistic of the fit by maketables' key; None where it does not apply."""
     if key == "N":
         return result.n
@@ -174,13 +172,13 @@ def maketables_stat(result: "EffectResult", key: str) -> Any:
     return value if isinstance(value, int | float | str) else None
 
 
-def maketables_keys(result: "EffectResult") -> list[str]:
+def maketables_keys(result: EffectResult) -> list[str]:
     """Rows that maketables shows below the coefficients unless told otherwise."""
     counts = [k for k in ("n_units", "n_clusters") if getattr(result, k) is not None]
     return ["N", *counts, "se_type"]
 
 
-def _rmse(result: "EffectResult", names: tuple[str, ...]) -> float | None:
+def _rmse(result: EffectResult, names: tuple[str, ...]) -> float | None:
     """Out-of-fold error of the first nuisance found under one of the names."""
     rows = nuisance_rows(result)
     found = [rows[name].get("rmse") for name in names if name in rows]

@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 SCHEMA = 2
 Backend = Literal["serial", "processes", "dask"]
-BACKENDS: tuple[Backend, ...] = ("serial", "processes", "dask")
+BACKENDS: tuple[Backend, ...] = get_args(Backend)
 
 
 def plain(value: Any, *, where: str) -> Any:

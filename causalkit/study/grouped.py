@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,7 @@ from causalkit.errors import ArgumentError
 from causalkit.typing import Bools, Ints
 
 Analysis = Literal["complete", "pairwise", "worst"]
-ANALYSES: tuple[Analysis, ...] = ("complete", "pairwise", "worst")
+ANALYSES: tuple[Analysis, ...] = get_args(Analysis)
 
 # Numbers of one column that are worked on at a time: few enough to stay in the processor's cache.
 _CHUNK = 1 << 17

@@ -1,6 +1,6 @@
 """Tables of a study as text, Markdown, LaTeX, HTML or CSV."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 import pandas as pd
 
@@ -9,7 +9,7 @@ from causalkit.results.render import grid_html, grid_latex, grid_markdown, grid_
 from causalkit.results.report import frame_grid
 
 Form = Literal["text", "markdown", "latex", "html", "csv"]
-FORMS: tuple[Form, ...] = ("text", "markdown", "latex", "html", "csv")
+FORMS: tuple[Form, ...] = get_args(Form)
 
 
 def printed(frame: pd.DataFrame, form: Form, *, title: str = "") -> str:

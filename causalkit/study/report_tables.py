@@ -18,7 +18,7 @@ RULES = {
     "failures": "stopped: too many failures",
     "running": "not finished",
 }
-ANALYSES = {"complete": "complete cases", "pairwise": "pairwise", "worst": "worst case"}
+_ANALYSES = {"complete": "Complete cases", "pairwise": "Pairwise", "worst": "Worst case"}
 
 
 def named(results: Results, frame: pd.DataFrame) -> pd.DataFrame:
@@ -103,7 +103,7 @@ def analyses_table(
         rows = summary[summary["measure"] == measure].set_index(key)
         text = written(rows["value"], rows["mcse"])
         same = rows["flag"].str.contains("complete-case")
-        parts[ANALYSES[analysis].capitalize()] = text.replace("", "–").mask(same, "–")
+        parts[_ANALYSES[analysis]] = text.replace("", "–").mask(same, "–")
     frame = pd.DataFrame(parts).reset_index()
     failing = set(results.records.loc[results.records["status"] != "ok", "cell_id"])
     return named(results, frame[frame["cell_id"].isin(failing)])

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from causalkit.study.results import Results
     from causalkit.study.run import RunReport
 
-_ADEMP = ("aims", "data_generators", "estimands", "methods", "performance")
-
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
@@ -152,14 +150,14 @@ class Study:
     @property
     def header(self) -> dict[str, str]:
         """Name and ADEMP text; what is not given is said by the declaration itself."""
-        declared = {
+        return {
+            "name": self.name,
             "aims": self.aims,
             "data_generators": self.data_generators or _told_generators(self),
             "estimands": ", ".join(self.estimands) or "all whose truth the generators hold",
             "methods": self.methods or "; ".join(spec.label for spec in self.estimators),
             "performance": self.performance or _told_performance(self),
         }
-        return {"name": self.name} | {key: declared[key] for key in _ADEMP}
 
     def plan(self) -> "Plan":
         """Cells, estimators with their source, replications needed for the targets."""
