@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
+import pandas as pd
 
+from causalkit.data.groups import joined_groups
 from causalkit.errors import ArgumentError, DataError, Problem
 from causalkit.inference.arguments import check_number
 from causalkit.typing import Floats, Ints
@@ -40,20 +40,9 @@ def connected(*labels: Any) -> Ints:
     images overlap, whole chains of them do.
     """
     codes = [np.unique(label, return_inverse=True)[1] for label in labels]
-    if len(codes) == 1:
-        return np.asarray(codes[0], dtype=np.int64)
-    n, at = codes[0].size, 0
-    rows, nodes = [], []
-    for code in codes:
-        rows.append(np.arange(n))
-        nodes.append(n + at + code)
-        at += int(code.max()) + 1
-    edges = coo_array(
-        (np.ones(n * len(codes)), (np.concatenate(rows), np.concatenate(nodes))),
-        shape=(n + at, n + at),
-    )
-    found = connected_components(edges, directed=False)[1][:n]
-    return np.asarray(np.unique(found, return_inverse=True)[1], dtype=np.int64)
+    found = joined_groups(codes)
+    # Parts are drawn by the numbers of groups: where several labels join them, of their first rows.
+    return found if len(codes) == 1 else pd.factorize(found)[0]
 
 
 def spatial_blocks(lon: Floats, lat: Floats, km: float) -> Ints:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from causalkit.data import CausalData
+from causalkit.data.groups import joined_groups
 from causalkit.errors import CausalKitWarning, DataError, Problem
 from causalkit.rng import seed_of, stream
 from causalkit.transtee.settings import Settings
 from causalkit.transtee.split import (
-    joined_groups,
     split_groups,
     split_rows,
     strata_of,

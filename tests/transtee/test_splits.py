@@ -12,7 +12,6 @@ from causalkit.transtee.fitting import code_data, coding_of
 from causalkit.transtee.membership import members_of
 from causalkit.transtee.settings import Settings
 from causalkit.transtee.split import (
-    joined_groups,
     split_groups,
     split_rows,
     strata_of,
@@ -106,11 +105,6 @@ def test_splits_of_rows_are_what_they_were():
     drawing = ck.rng.stream(7, "validation")
     held = [drawing.permutation(np.flatnonzero(strata == k))[: share[k]] for k in range(len(share))]
     assert np.array_equal(split_rows(strata, 0.2, 7)[1], np.sort(np.concatenate(held)))
-
-
-def test_rows_that_share_a_label_are_one_group():
-    found = joined_groups([np.array([0, 0, 1, 2, 3]), np.array([5, 1, 1, 0, 0])])
-    assert found.tolist() == [0, 0, 0, 1, 1]
 
 
 def panel(**roles):
