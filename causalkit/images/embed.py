@@ -16,15 +16,13 @@ from causalkit.images.batches import Images, Lens
 from causalkit.images.encoder_digest import encoder_digest, untold_parts
 from causalkit.images.encoders import ImageEncoder, resolve_encoder
 from causalkit.images.inputs import bare_store
-from causalkit.images.settings import TEMPORAL
+from causalkit.images.settings import TEMPORAL, WIDTH
 from causalkit.images.survey import Bands, NanPolicy, Survey, check_pixels, check_scale, survey
 from causalkit.images.times import check_times, times_of
 from causalkit.optional import require
 
 if TYPE_CHECKING:
     import xarray as xr
-
-_WIDTH = 64  # of the features, for the choice of precision
 
 
 def embed_images(
@@ -124,7 +122,7 @@ def embed_images(
     if cache is not None:
         _check_told(network, maker)
     where = resolve_device(device)
-    lower = autocast_type(precision, where, _WIDTH)
+    lower = autocast_type(precision, where, WIDTH)
     attributes = how.attributes(store, seen, network, lower)
     found = remembered(cache, attributes["digest"], made_of="images", by="embed_images")
     if found is not None:

@@ -14,7 +14,7 @@ MOST_CLUSTERS = 8
 INFERENCES = ("svi_fullrank", "map")
 Temporal = Literal["transformer", "concat", "difference", "variance", "mean", "last"]
 TEMPORAL = get_args(Temporal)
-_WIDTH = 64  # of the features, for the choice of precision
+WIDTH = 64  # of the features, for the choice of precision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +116,7 @@ class Settings:
             mixture=mixture_choice(estimator),
             plan=plan_of(estimator, seed=seed, inferences=INFERENCES),
             device=device,
-            precision=autocast_type(estimator.precision, device, _WIDTH),
+            precision=autocast_type(estimator.precision, device, WIDTH),
             checkpoint=check_folder("checkpoint", estimator.checkpoint),
         )
 
