@@ -148,22 +148,69 @@ def warn_if_assigned_by_image(image: Ints, treatment: Floats, propensity: Floats
     image : (n,) int array
     treatment, propensity : (n,) arrays
     """
-    codes = np.unique(image, return_inverse=True)[1]
+    found = _alike(image, treatment, propensity)
+    if found is not None and found.beyond_chance:
+        warn(
+            f"the treatment is the same for all units in {found.share:.0%} of the images with "
+            f"several units, where units treated apart would be in {found.chance:.0%}; if it was "
+            "assigned to groups of units name them as cluster. Standard errors are clustered by "
+            "image.",
+            SplitWarning,
+        )
+
+
+def treated_share(treatment: Floats, strata: Ints | None, assigned: Ints | None) -> Floats:
+    """Treated share of each row's stratum, where what was assigned as one counts once.
+
+    In a pair of villages of which one was drawn half the villages are treated, whatever the share
+    of their units is. A cluster in which some are treated counts by their share.
+
+    Parameters
+    ----------
+    treatment : (n,) array
+    strata : (n,) int array or None
+    assigned : (n,) int array or None
+        Number of what was treated as one; None: rows apart.
+    """
+    rows = np.zeros(treatment.size, dtype=np.int64) if strata is None else strata
+    if assigned is None:
+        return np.asarray((np.bincount(rows, treatment) / np.bincount(rows))[rows])
+    _, first, cell = np.unique(
+        rows * (assigned.max() + 1) + assigned, return_index=True, return_inverse=True
+    )
+    share = np.bincount(cell, treatment) / np.bincount(cell)
+    of_cell = rows[first]
+    return np.asarray((np.bincount(of_cell, share) / np.bincount(of_cell))[rows])
+
+
+def is_assigned_as_one(labels: Ints, treatment: Floats, strata: Ints | None) -> bool:
+    """Whether units that share a label were treated alike: all of them, or more than by lot."""
+    apart = treated_share(treatment, strata, None).clip(_ROUNDING, 1.0 - _ROUNDING)
+    found = _alike(labels, treatment, apart)
+    return found is not None and (found.share == 1.0 or found.beyond_chance)
+
+
+@dataclass(frozen=True, slots=True)
+class _Alike:
+    """Share of labels of several rows that are all treated or all not, and that by chance."""
+
+    share: float
+    chance: float
+    beyond_chance: bool
+
+
+def _alike(labels: Ints, treatment: Floats, propensity: Floats) -> _Alike | None:
+    """None where no label has several rows."""
+    codes = np.unique(labels, return_inverse=True)[1]
     counts = np.bincount(codes)
     several = counts > 1
     if not several.any():
-        return
+        return None
     treated = np.bincount(codes, treatment)
     alike = ((treated == 0) | (treated == counts))[several]
     chance = np.exp(np.bincount(codes, np.log(propensity)))
     chance = (chance + np.exp(np.bincount(codes, np.log1p(-propensity))))[several]
     spread = float(np.sqrt((chance * (1.0 - chance)).sum()))
     beyond = float(alike.sum() - chance.sum() - 0.5)
-    if alike.mean() > _MOSTLY and beyond > float(norm.isf(_LEVEL)) * spread:
-        warn(
-            f"the treatment is the same for all units in {alike.mean():.0%} of the images with "
-            f"several units, where units treated apart would be in {chance.mean():.0%}; if it was "
-            "assigned to groups of units name them as cluster. Standard errors are clustered by "
-            "image.",
-            SplitWarning,
-        )
+    surely = alike.mean() > _MOSTLY and beyond > float(norm.isf(_LEVEL)) * spread
+    return _Alike(float(alike.mean()), float(chance.mean()), bool(surely))

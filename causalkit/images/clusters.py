@@ -73,9 +73,9 @@ class ImageEffectClusters(PixelMap):
         How units came by their treatment. ``"observational"`` is refused, and says what to use.
     propensity : None, float or str
         Known probability of treatment: a number or the name of a column. None takes the treated
-        share, within strata if there are some. Strata, and propensities that vary, enter the
-        baseline and all scores; strata of fewer than 20 units with a set number of treated ones
-        stay whole and cluster standard errors.
+        share, within strata if there are some; of clusters or images where these were treated as
+        one. Strata, and propensities that vary, enter the baseline and all scores; strata of fewer
+        than 20 units with a set number of treated ones stay whole and cluster standard errors.
     treatment_date : date, optional
         Frames must all be earlier.
     allow_later_frames : bool, default False

@@ -18,7 +18,13 @@ from causalkit.errors import (
     Problem,
 )
 from causalkit.heterogeneity.dr import as_propensity
-from causalkit.images.assignment import Assignment, check_propensity, warn_if_assigned_by_image
+from causalkit.images.assignment import (
+    Assignment,
+    check_propensity,
+    is_assigned_as_one,
+    treated_share,
+    warn_if_assigned_by_image,
+)
 from causalkit.images.encoded import levels_of
 from causalkit.images.small_blocks import whole_blocks
 from causalkit.images.splits import Parts, connected, spatial_blocks, split
@@ -124,7 +130,8 @@ def take_units(
         Holds the coordinates of places.
     propensity : None, float or str
         Known probability of treatment: one number, or the name of a column. None takes the treated
-        share, within strata if the data have some.
+        share, within strata if the data have some; clusters or images whose units are treated
+        alike count once.
     spatial_block_km : float or None
         Width of blocks that stay together.
 
@@ -162,7 +169,9 @@ def take_units(
     # Twins stand for one place: rows of either may share a shock.
     alike = np.unique(image if twins is None else twins, return_inverse=True)[1].astype(np.int64)
     # Checked over all rows here: once they are split, messages would number those of a part.
-    chance = as_propensity(_propensity(data, treatment, propensity), data.n)
+    together = {name: declared[0]} if declared else {}
+    together |= {"image": alike}
+    chance = as_propensity(_propensity(data, treatment, propensity, together), data.n)
     strata = None if data.roles.strata is None else data.codes("strata")
     if propensity is not None:
         name_of_strata = f"their {data.roles.strata!r}"
@@ -274,17 +283,28 @@ def _varying(matrix: Floats, names: tuple[str, ...]) -> tuple[Floats, tuple[str,
     return matrix[:, moves], tuple(n for n, kept in zip(names, moves, strict=True) if kept)
 
 
-def _propensity(data: CausalData, treatment: Floats, given: Any) -> Floats:
+def _propensity(
+    data: CausalData, treatment: Floats, given: Any, together: Mapping[str, Ints]
+) -> Floats:
+    """As given, or the treated share, of the first of ``together`` that was treated as one."""
     if given is None:
-        if data.roles.strata is None:
-            return np.full(data.n, treatment.mean())
-        codes = data.codes("strata")
-        warn(
-            f"the propensity is not given and taken as the treated share of each "
-            f"{data.roles.strata!r}; pass propensity= if the design says otherwise.",
-            CausalKitWarning,
+        strata = None if data.roles.strata is None else data.codes("strata")
+        whole = next(
+            (
+                name
+                for name, labels in together.items()
+                if is_assigned_as_one(labels, treatment, strata)
+            ),
+            None,
         )
-        return np.asarray((np.bincount(codes, treatment) / np.bincount(codes))[codes])
+        if strata is not None:
+            once = "" if whole is None else f", each {whole!r} counted once"
+            warn(
+                f"the propensity is not given and taken as the treated share of each "
+                f"{data.roles.strata!r}{once}; pass propensity= if the design says otherwise.",
+                CausalKitWarning,
+            )
+        return treated_share(treatment, strata, None if whole is None else together[whole])
     if isinstance(given, str):
         if given not in data.frame:
             raise ArgumentError(
