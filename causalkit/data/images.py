@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from causalkit.data.candidate import plain
+from causalkit.data.local_store import check_stores, local_stores
 from causalkit.data.roles import Roles
 from causalkit.errors import ArgumentError, DataError, Problem, check_count
 from causalkit.optional import require
@@ -39,6 +41,8 @@ class ImageStore:
         Position of the image of each row.
     run : int
         Images that are read at once: those of a chunk of the store.
+    folders : tuple of Path
+        Local zarr arrays that the pixels are read from.
     """
 
     name: str
@@ -46,6 +50,7 @@ class ImageStore:
     keys: Any
     of_row: Ints
     run: int
+    folders: tuple[Path, ...] = ()
 
     @classmethod
     def of(cls, data: "CausalData", name: str | None = None) -> "ImageStore":
@@ -78,6 +83,7 @@ class ImageStore:
             )
         chosen = name or named[0]
         pixels = data.arrays[chosen]
+        folders = local_stores(pixels)
         key_dim = key_dimension(pixels)
         pixels = _ordered(pixels, key_dim)
         if key_dim == "obs":
@@ -87,7 +93,7 @@ class ImageStore:
         else:
             keys = pixels[key_dim].values
             of_row = pd.Index(keys).get_indexer(pd.Index(data.frame[str(data.roles.image_key)]))
-        return cls(chosen, pixels, keys, of_row.astype(np.int64), _run_length(pixels))
+        return cls(chosen, pixels, keys, of_row.astype(np.int64), _run_length(pixels), folders)
 
     @classmethod
     def bare(cls, pixels: "xr.DataArray") -> "ImageStore":
@@ -98,11 +104,12 @@ class ImageStore:
         DataError
             If the dimensions are not ``(..., [time,] band, y, x)``.
         """
-        key_dim = key_dimension(pixels)
+        key_dim, folders = key_dimension(pixels), local_stores(pixels)
         ordered = _ordered(pixels, key_dim)
         size = ordered.sizes[key_dim]
         keys = ordered[key_dim].values if key_dim in ordered.coords else np.arange(size)
-        return cls(str(pixels.name), ordered, keys, np.arange(size), _run_length(ordered))
+        run = _run_length(ordered)
+        return cls(str(pixels.name), ordered, keys, np.arange(size), run, folders)
 
     @property
     def n_images(self) -> int:
@@ -152,7 +159,10 @@ class ImageStore:
         ------
         ArgumentError
             If a lazy array holds what the type that it says cannot hold.
+        StorageError
+            If the store was moved or deleted since it was opened.
         """
+        check_stores(self.folders, self.name)
         part = self.pixels[np.asarray(positions)]
         # One thread: the caller reads ahead already, and schedulers within schedulers stall.
         lazy = part.chunks is not None

@@ -210,6 +210,14 @@ def check_scale(given: Bands, found: Bands, store: ImageStore, encoder: str) -> 
 
 def _band_problems(found: Survey, store: ImageStore) -> Iterator[Problem]:
     whole = found.bands(found.positions)
+    if not whole.sd.any():
+        message = (
+            f"every pixel of {store.name!r} is missing or has the value of its band (the first: "
+            f"{whole.mean[0]:g}): the store may be empty, or its chunks gone; read one image to "
+            "see."
+        )
+        yield Problem("E15-image-nonfinite", message, store.name)
+        return
     for number, band in enumerate(store.bands):
         if not found.count[:, number].any():
             state = "missing"

@@ -1,5 +1,6 @@
 """Reading images: ahead, in batches, shuffled, surveyed, standardised."""
 
+import shutil
 import threading
 import tracemalloc
 from dataclasses import replace
@@ -12,7 +13,7 @@ import xarray as xr
 
 from causalkit.data import CausalData
 from causalkit.data.images import ImageStore, lazy_images
-from causalkit.errors import ArgumentError, CausalKitWarning, DataError
+from causalkit.errors import ArgumentError, CausalKitWarning, DataError, StorageError
 from causalkit.images.ahead import ahead
 from causalkit.images.batches import Images, Lens, Rows, batches
 from causalkit.images.survey import Bands, _moments, check_pixels, survey
@@ -218,6 +219,7 @@ def test_twins_and_blanks_are_told():
         (lambda p: p.__setitem__((slice(None), 1), np.nan), "band '1' of 'image' is missing in"),
         (lambda p: p.__setitem__((slice(None), 0), 5.0), "band '0' of 'image' is constant in"),
         (lambda p: p.__setitem__((3, 0, 0, 0), np.inf), r"missing or infinite \(0: 1"),
+        (lambda p: p.__setitem__(slice(None), 0.0), "the store may be empty, or its chunks gone"),
     ],
 )
 def test_pixels_that_cannot_be_used(spoil, message):
@@ -226,6 +228,19 @@ def test_pixels_that_cannot_be_used(spoil, message):
     store = ImageStore.of(trial(pixels))
     with pytest.raises(DataError, match=message):
         check_pixels(survey(store), store, nan_policy="error")
+
+
+@pytest.mark.parametrize("chunks", [None, {}])
+def test_a_store_that_is_gone_is_refused_and_not_read_as_zeros(tmp_path, chunks):
+    data = on_disk(tmp_path, 6, 3)
+    lazy = xr.open_zarr(tmp_path / "store.zarr", chunks=chunks)["image"]
+    stores = ImageStore.of(data), ImageStore.bare(lazy)
+    for store in stores:
+        assert store.read(np.array([5, 2])).max() == 5.0
+    shutil.rmtree(tmp_path / "store.zarr")
+    for store in stores:
+        with pytest.raises(StorageError, match=r"store.zarr/image', which was moved"):
+            store.read(np.array([5, 2]))
 
 
 def test_missing_pixels_become_the_mean_or_a_mask():
