@@ -61,12 +61,14 @@ def plot_clusters(
     grid = figure.add_gridspec(n_rows, tiles + 1, width_ratios=[_TILE] * tiles + [3.4])
     frame = table.copy()
     if store is not None:
-        keys = []
-        for row, positions in enumerate(_typical(found, store, n_images)):
+        typical = _typical(found, store, n_images)
+        # On one scale: what tells the types apart may be their brightness.
+        shades = thumbnails(store, np.concatenate(typical), rgb=rgb)
+        ends = np.cumsum([positions.size for positions in typical])[:-1]
+        for row, pictures in enumerate(np.split(shades, ends)):
             cells = [figure.add_subplot(grid[row, column]) for column in range(n_images)]
-            _tiles(cells, store, positions, rgb, label=_label(table.iloc[row]))
-            keys.append(np.asarray(store.keys)[positions].tolist())
-        frame["images"] = keys
+            _tiles(cells, pictures, label=_label(table.iloc[row]))
+        frame["images"] = [np.asarray(store.keys)[positions].tolist() for positions in typical]
         canvas.below(figure, f"Images: {bands_in_words(store, rgb)}")
     ax = canvas.axes(figure.add_subplot(grid[:, tiles]), size=(3.4, 2.0), needed_by="plot_clusters")
     _bars(ax, frame, labelled=store is None)
@@ -88,19 +90,11 @@ def _typical(found: Evaluation, store: ImageStore, count: int) -> list[Ints]:
 
 
 def _label(row: "pd.Series[Any]") -> str:
-    return f"{row['cluster']}\n{percent(round(float(row['share']), 2))}"
+    return f"{row['cluster']}\n{float(row['share']):.0%}"
 
 
-def _tiles(
-    cells: list[Any],
-    store: ImageStore,
-    positions: Ints,
-    rgb: Sequence[str] | None,
-    *,
-    label: str,
-) -> None:
+def _tiles(cells: list[Any], pictures: Floats, *, label: str) -> None:
     """One row of thumbnails, the first with a label on its left."""
-    pictures = thumbnails(store, positions, rgb=rgb)
     for cell, picture in zip(cells, pictures, strict=False):
         cell.imshow(picture, cmap="gray", vmin=0.0, vmax=1.0)
     for cell in cells:

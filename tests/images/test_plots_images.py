@@ -2,6 +2,7 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
@@ -9,6 +10,8 @@ import causalkit as ck
 from causalkit.data.images import ImageStore
 from causalkit.errors import ArgumentError, ArgumentTypeError, ExtrapolationWarning
 from causalkit.images import plot_salience
+from causalkit.images.honest import Evaluation
+from causalkit.images.plots import _typical, plot_clusters
 from causalkit.images.plots_maps import plot_transport
 from causalkit.images.thumbnails import bands_in_words, thumbnails
 
@@ -85,10 +88,25 @@ def test_clusters_without_images_are_bars_and_other_data_are_refused(motif_fit):
         motif_fit.plot_clusters(ck.generators.image_rct(5, n_images=1200))
 
 
-def test_an_image_that_units_share_is_shown_once():
-    from causalkit.images.honest import Evaluation
-    from causalkit.images.plots import _typical
+def test_types_that_differ_in_brightness_are_shown_so():
+    """Stretched each by itself, both rows would run from black to white."""
+    rng = np.random.default_rng(0)
+    bright = np.repeat([0.0, 100.0], 3)
+    pixels = bright[:, None, None, None] + rng.uniform(0.0, 10.0, (6, 1, 4, 4))
+    types = np.where(np.arange(6) < 3, 0.9, 0.1)[:, None] * [1.0, -1.0] + [0.0, 1.0]
+    found = Evaluation(np.arange(6), np.zeros(6), np.zeros(6), np.zeros(6), types, None)
+    table = pd.DataFrame({"cluster": ["cluster 1", "cluster 2"], "share": [0.435, 0.565]})
+    table[["estimate", "conf_low", "conf_high"]] = 0.0
+    table[["model_effect", "model_conf_low", "model_conf_high"]] = 0.0
+    figure = plot_clusters(table, found, store_of(pixels, ["v"]), n_images=3, rgb=None, outcome="y")
+    shown = [ax.images[0].get_array() for ax in figure.axes if ax.images]
+    assert max(picture.max() for picture in shown[:3]) < 0.2
+    assert min(picture.min() for picture in shown[3:]) > 0.8
+    labels = [ax.get_ylabel() for ax in figure.axes if ax.get_ylabel()]
+    assert labels == ["cluster 1\n44%", "cluster 2\n56%"]  # as the report's table has them
 
+
+def test_an_image_that_units_share_is_shown_once():
     store = store_of(np.zeros((4, 1, 2, 2)), ["v"])
     object.__setattr__(store, "of_row", np.array([3, 3, 3, 1, 0, 2]))
     types = np.array([[0.9, 0.1], [0.9, 0.1], [0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.1, 0.9]])
