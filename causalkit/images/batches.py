@@ -9,7 +9,7 @@ import numpy as np
 from causalkit.data.images import ImageStore
 from causalkit.images.ahead import ahead
 from causalkit.images.survey import Bands
-from causalkit.typing import Ints
+from causalkit.typing import Bools, Ints
 
 _BUFFER_RUNS = 8  # runs among which images are mixed, at most
 _BUFFER_BYTES = 2**28
@@ -215,7 +215,7 @@ class Lens:
         """Pixels as a float32 tensor, each band about its mean in units of its deviation.
 
         Missing pixels become the mean of their band; under ``"mask"`` a last band says where they
-        are.
+        are. Frames without any, of sequences that have others, are NaN: see :func:`without_gaps`.
         """
         import torch
 
@@ -231,7 +231,17 @@ class Lens:
             return found
         there = torch.isfinite(found)
         found = torch.where(there, found, torch.zeros_like(found))
+        if found.dim() == 5:
+            seen = there.flatten(2).any(dim=2)
+            gone = ~seen & seen.any(dim=1, keepdim=True)
+            found = found.masked_fill(gone[..., None, None, None], torch.nan)
         if self.nan_policy == "mean":
             return found
         missing = (~there).any(dim=-3, keepdim=True).to(torch.float32)
         return torch.cat([found, missing], dim=-3)
+
+    def refused(self, raw: Any) -> Bools:
+        """Images ``(b,)`` with missing pixels, for which the policy has no rule."""
+        if self.nan_policy != "error" or raw.dtype.kind != "f":
+            return np.zeros(raw.shape[0], dtype=bool)
+        return np.asarray(~np.isfinite(raw).all(axis=tuple(range(1, raw.ndim))))

@@ -22,7 +22,13 @@ from causalkit.images.outcomes import check_outcome, orthogonalised
 from causalkit.images.pixel_map import PixelMap
 from causalkit.images.settings import Settings
 from causalkit.images.splits import Parts, check_room, connected
-from causalkit.images.survey import NanPolicy, Survey, check_pixels, survey
+from causalkit.images.survey import (
+    NanPolicy,
+    Survey,
+    check_pixels,
+    survey,
+    warn_of_empty_frames,
+)
 from causalkit.images.times import check_times
 from causalkit.images.units import Units, take_units
 from causalkit.optional import require
@@ -66,7 +72,7 @@ class ImageEffectClusters(PixelMap):
         does not know the treatment: less noise for the mixture and for honest effects.
     temporal : str, default "difference"
         For sequences: ``"transformer"``, ``"concat"``, ``"difference"``, ``"variance"``,
-        ``"mean"`` or ``"last"``.
+        ``"mean"`` or ``"last"``. Frames without pixels are left out, but by ``"concat"``.
     image : str, optional
         Which image variable, if there are several.
     design : "randomized"
@@ -257,6 +263,8 @@ class ImageEffectClusters(PixelMap):
             images = Images.unread(store)
             seen = survey(store, into=images.held, progress=self.progress)
             check_pixels(seen, store, nan_policy=self.nan_policy)
+            whole = any(encoder.sequence for encoder in encoders)
+            warn_of_empty_frames(seen, store, sequence=whole, temporal=self.temporal)
             units, parts = self._units_in_parts(data, store, seen, settings.plan.seed)
             check_outcome(units.outcome[parts.train], units.treatment[parts.train], self.likelihood)
             if self.orthogonalize:

@@ -17,7 +17,15 @@ from causalkit.images.encoder_digest import encoder_digest, untold_parts
 from causalkit.images.encoders import ImageEncoder, resolve_encoder
 from causalkit.images.inputs import bare_store
 from causalkit.images.settings import TEMPORAL, WIDTH
-from causalkit.images.survey import Bands, NanPolicy, Survey, check_pixels, check_scale, survey
+from causalkit.images.survey import (
+    Bands,
+    NanPolicy,
+    Survey,
+    check_pixels,
+    check_scale,
+    survey,
+    warn_of_empty_frames,
+)
 from causalkit.images.times import check_times, times_of
 from causalkit.optional import require
 
@@ -50,7 +58,8 @@ def embed_images(
     data : CausalData, or xarray Dataset or DataArray of images
     encoder : "random" or ImageEncoder, default "random"
     temporal : {"difference", "concat", "variance", "mean", "last"}, default "difference"
-        Rule over the frames of sequences, but for an encoder of whole sequences.
+        Rule over the frames of sequences, but for an encoder of whole sequences. Frames without
+        pixels are left out, but by ``"concat"``.
     crop_sizes : sequence of int, optional
         Sides of centred crops, each encoded; their vectors are joined.
     image : str, optional
@@ -80,7 +89,8 @@ def embed_images(
     (place, feature) DataArray
         Keys of the images as coordinate. Attributes say how it was made: ``encoder``,
         ``encoder_digest``, ``outcome_free``, ``trained_on``, ``digest``, ``bands``,
-        ``band_mean``, ``band_sd``, ``crop_sizes``, ``temporal``, ``times``, ``nan_policy``.
+        ``band_mean``, ``band_sd``, ``crop_sizes``, ``temporal``, ``times``, ``nan_policy``, and
+        ``empty_frames`` where frames have no pixels.
 
     Raises
     ------
@@ -115,6 +125,7 @@ def embed_images(
     images = Images.unread(store)
     seen = survey(store, into=images.held, progress=progress)
     check_pixels(seen, store, nan_policy=nan_policy)
+    warn_of_empty_frames(seen, store, sequence=maker.sequence, temporal=temporal)
     how = _How(
         maker, temporal, crops, nan_policy, _statistics(maker, bands, seen, store), frame_chunk
     )
@@ -197,6 +208,8 @@ class _How:
             "times": list(times_of(store)),
             "nan_policy": self.nan_policy,
         }
+        if seen.empty.any():
+            found["empty_frames"] = int(seen.empty.sum())
         whole = repr((found, keys, store.shape, str(lower), seen.digest))
         return found | {"digest": hashlib.sha256(whole.encode()).hexdigest()}
 

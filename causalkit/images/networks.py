@@ -143,6 +143,8 @@ def pooled(answers: Tensor) -> Tensor:
 class SequenceEncoder(nn.Module):
     """One encoder for every frame, then a rule over time: ``(b, time, band, y, x)`` to ``(b, d)``.
 
+    Frames that hold NaN have no pixels, and every rule but ``"concat"`` leaves them out.
+
     Parameters
     ----------
     frame : Module
@@ -188,13 +190,15 @@ class SequenceEncoder(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Vector of each sequence."""
-        flat = images.flatten(0, 1)
+        there = ~images.isnan().flatten(2).any(dim=2)
+        present = None if there.all() else there
+        flat = without_gaps(images).flatten(0, 1)
         found = torch.cat([self._encoded(part) for part in torch.split(flat, self.frame_chunk)])
         found = found.reshape(*images.shape[:2], -1)
         if self.over_time is not None:
-            pooled_over_time: Tensor = self.over_time(found, self.get_buffer("years"))
+            pooled_over_time: Tensor = self.over_time(found, self.get_buffer("years"), present)
             return pooled_over_time
-        return over_time(found, self.temporal, self.get_buffer("years"))
+        return over_time(found, self.temporal, self.get_buffer("years"), present)
 
     def _encoded(self, frames: Tensor) -> Tensor:
         return _called(self.frame, frames, recompute=self.recompute)
@@ -223,7 +227,7 @@ class WholeSequenceEncoder(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Vector of each sequence."""
         together = max(1, self.frame_chunk // images.shape[1])
-        parts = torch.split(images, together)
+        parts = torch.split(without_gaps(images), together)
         return torch.cat([_called(self.whole, part, recompute=self.recompute) for part in parts])
 
 
@@ -233,8 +237,24 @@ def _called(module: nn.Module, images: Tensor, *, recompute: bool) -> Tensor:
     return found
 
 
-def over_time(found: Tensor, temporal: str, years: Tensor) -> Tensor:
-    """Aggregate ``(b, time, d)`` by a rule without parameters."""
+def without_gaps(images: Tensor) -> Tensor:
+    """Frames without pixels as images of the mean of each band, as single missing pixels are."""
+    return torch.where(images.isnan(), 0.0, images)
+
+
+def over_time(found: Tensor, temporal: str, years: Tensor, present: Tensor | None = None) -> Tensor:
+    """Aggregate ``(b, time, d)`` by a rule without parameters.
+
+    Parameters
+    ----------
+    found : (b, time, d) Tensor
+    temporal : str
+    years : (time,) Tensor
+    present : (b, time) Tensor, optional
+        Which frames to go by, at least one of each sequence; ``"concat"`` takes all.
+    """
+    if present is not None and temporal != "concat":
+        return _over_some(found, temporal, years, present)
     mean = found.mean(dim=1)
     if temporal == "last":
         return found[:, -1]
@@ -248,18 +268,42 @@ def over_time(found: Tensor, temporal: str, years: Tensor) -> Tensor:
     return mean
 
 
+def _over_some(found: Tensor, temporal: str, years: Tensor, present: Tensor) -> Tensor:
+    """The same rules over the frames that are there; a single one varies and changes by nothing."""
+    weight = present[..., None].to(found.dtype)
+    count = weight.sum(dim=1)
+    mean = (found * weight).sum(dim=1) / count
+    frame = torch.arange(found.shape[1], device=found.device)
+    latest = torch.where(present, frame, -1).cummax(dim=1).values
+    if temporal == "last":
+        return found[torch.arange(found.shape[0], device=found.device), latest[:, -1]]
+    if temporal == "variance":
+        squares = ((found - mean[:, None]).square() * weight).sum(dim=1)
+        return torch.cat([mean, squares / (count - 1.0).clamp(min=1.0)], dim=1)
+    if temporal == "difference":
+        before, follows = latest[:, :-1].clamp(min=0), present[:, 1:] & (latest[:, :-1] >= 0)
+        change = found[:, 1:] - found.gather(1, before[..., None].expand_as(found[:, 1:]))
+        steps = change / (years[1:] - years[before])[..., None] * follows[..., None]
+        return torch.cat([mean, steps.sum(dim=1) / (count - 1.0).clamp(min=1.0)], dim=1)
+    return mean
+
+
 class BandMoments(nn.Module):
     """Mean and standard deviation of each band: ``(b, [time,] band, y, x)`` to ``(b, 2 band)``.
 
     Over all pixels and frames as an encoder sees them: a missing pixel is the mean of its band, and
-    the mask, where there is one, a band.
+    the mask, where there is one, a band. Frames without pixels are left out.
     """
 
     def forward(self, image: Tensor) -> Tensor:
         """Means of each image's bands, then their deviations."""
         dims = [dim for dim in range(1, image.dim()) if dim != image.dim() - 3]
-        mean = image.mean(dim=dims, keepdim=True)
-        sd = (image - mean).square().mean(dim=dims).sqrt()
+        gone = image.isnan().flatten(-3).any(dim=-1)[..., None, None, None]
+        average = torch.mean
+        if gone.any():
+            image, average = image.masked_fill(gone, torch.nan), torch.nanmean
+        mean = average(image, dim=dims, keepdim=True)
+        sd = average((image - mean).square(), dim=dims).sqrt()
         return torch.cat([mean.flatten(1), sd], dim=1)
 
 
@@ -275,11 +319,15 @@ class QueryPooling(nn.Module):
         self.attend = nn.MultiheadAttention(width, heads, batch_first=True)
         self.query = nn.Parameter(0.02 * torch.randn(1, 1, width))
 
-    def forward(self, found: Tensor, years: Tensor) -> Tensor:
-        """``(b, time, d)`` to ``(b, d)``."""
-        moved = self.layer(found + date_waves(years, found.shape[-1]).to(found.dtype))
+    def forward(self, found: Tensor, years: Tensor, present: Tensor | None = None) -> Tensor:
+        """``(b, time, d)`` to ``(b, d)``, of the frames that are present if not all are."""
+        gone = None if present is None else ~present
+        dated = found + date_waves(years, found.shape[-1]).to(found.dtype)
+        moved = self.layer(dated, src_key_padding_mask=gone)
         query = self.query.expand(found.shape[0], -1, -1)
-        answer: Tensor = self.attend(query, moved, moved, need_weights=False)[0][:, 0]
+        answer: Tensor = self.attend(
+            query, moved, moved, key_padding_mask=gone, need_weights=False
+        )[0][:, 0]
         return answer
 
 

@@ -67,6 +67,9 @@ def represent_all(
         network.eval()
     parts: list[list[Floats]] = [[] for _ in networks]
     for which, raw in images.in_order(positions, batch_size):
+        refused = lens.refused(raw)
+        if refused.any():
+            raise not_finite(images, which[refused], raw[refused])
         pixels = lens.pixels(raw)
         for found, network in zip(parts, networks, strict=True):
             values = forward(network, pixels, precision).cpu().numpy().astype(np.float64)

@@ -137,10 +137,10 @@ def _batches(fitted: Fitted, store: ImageStore, wish: Wish) -> Iterator["xr.Data
     views = [_View.of(member, wish, fitted.lens.device) for member in fitted.members]
     images = Images.of(store)
     for positions, raw in images.in_order(store.used(), wish.batch_size):
-        pixels = fitted.lens.pixels(raw)
-        wrong = ~torch.isfinite(pixels).flatten(1).all(dim=1).cpu().numpy()
+        wrong = fitted.lens.refused(raw)
         if wrong.any():
             raise not_finite(images, positions[wrong], raw[wrong])
+        pixels = fitted.lens.pixels(raw)
         gradient, chance = _asked_gradient(views, pixels, len(store.bands), wish)
         shown = gradient[..., : len(store.bands), :, :]  # a band for missing pixels stays out
         found: dict[str, Any] = {

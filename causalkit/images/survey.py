@@ -37,6 +37,8 @@ class Survey:
         The first image with the same pixels: its own number where there is none.
     digest : str
         Of all pixels, in order.
+    empty : (m,) int array
+        Frames without a finite pixel, of sequences that have other frames.
     """
 
     positions: Ints
@@ -46,6 +48,7 @@ class Survey:
     n_pixels: int
     twin: Ints
     digest: str
+    empty: Ints
 
     def bands(self, positions: Ints) -> "Bands":
         """Mean and standard deviation of each band over some of the images, in float64."""
@@ -91,7 +94,7 @@ def survey(store: ImageStore, *, into: Any = None, progress: Any = None) -> Surv
     bands = store.pixels.sizes["band"]
     count, mean, squares = (np.zeros((positions.size, bands)) for _ in range(3))
     first: dict[bytes, int] = {}
-    twin = np.empty(positions.size, dtype=np.int64)
+    twin, empty = (np.zeros(positions.size, dtype=np.int64) for _ in range(2))
     whole = hashlib.blake2b(str(store.pixels.dtype).encode(), digest_size=16)
     total = len(store.runs(positions))
     advance = teller(progress, "reading images", unit="run", total=total)
@@ -101,6 +104,7 @@ def survey(store: ImageStore, *, into: Any = None, progress: Any = None) -> Surv
         if into is not None:
             into[here] = pixels
         count[here], mean[here], squares[here] = _moments(pixels)
+        empty[here] = _empty_frames(pixels)
         for row, image in enumerate(pixels):
             seal = hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest()
             whole.update(seal)
@@ -109,7 +113,7 @@ def survey(store: ImageStore, *, into: Any = None, progress: Any = None) -> Surv
         if advance is not None:
             advance(f"{at} of {positions.size} images")
     n_pixels = int(np.prod(store.shape, dtype=np.int64)) // bands
-    return Survey(positions, count, mean, squares, n_pixels, twin, whole.hexdigest())
+    return Survey(positions, count, mean, squares, n_pixels, twin, whole.hexdigest(), empty)
 
 
 def check_pixels(found: Survey, store: ImageStore, *, nan_policy: str) -> None:
@@ -155,6 +159,33 @@ def check_pixels(found: Survey, store: ImageStore, *, nan_policy: str) -> None:
             f"{_first(store, found.positions[again])}); they stay in one part of the split.",
             CausalKitWarning,
         )
+
+
+def warn_of_empty_frames(
+    found: Survey, store: ImageStore, *, sequence: bool, temporal: str
+) -> None:
+    """Warn of frames without pixels, where nothing can leave them out.
+
+    Parameters
+    ----------
+    found : Survey
+    store : ImageStore
+    sequence : bool
+        Whether the encoder takes sequences whole.
+    temporal : str
+        Rule over time, of other encoders.
+    """
+    some = found.empty > 0
+    if not some.any() or not (sequence or temporal == "concat"):
+        return
+    what = "an encoder of whole sequences" if sequence else "temporal='concat'"
+    mend = "fill them in" if sequence else "other rules leave them out"
+    warn(
+        f"{int(found.empty.sum())} frames of {int(some.sum())} images of {store.name!r} have no "
+        f"pixels (first: {_first(store, found.positions[some])}), and {what} takes them for "
+        f"images of the mean of each band: {mend}.",
+        CausalKitWarning,
+    )
 
 
 def check_bands(bands: Bands, store: ImageStore) -> None:
@@ -250,6 +281,14 @@ def _moments_at_once(pixels: Any) -> tuple[Floats, Floats, Floats]:
     mean = values.sum(axis=2) / np.maximum(count, 1.0)
     squares = (np.where(finite, values - mean[:, :, None], 0.0) ** 2).sum(axis=2)
     return count, mean, squares
+
+
+def _empty_frames(pixels: Any) -> Any:
+    """Frames of each image without a finite pixel; 0 if it has no other."""
+    if pixels.ndim < 5 or pixels.dtype.kind != "f":
+        return 0
+    gone = ~np.isfinite(pixels).any(axis=(-3, -2, -1))
+    return np.where(gone.all(axis=1), 0, gone.sum(axis=1))
 
 
 def _first(store: ImageStore, positions: Ints) -> str:
