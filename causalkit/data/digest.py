@@ -17,12 +17,7 @@ def content_digest(data: "CausalData") -> str:
     Arrays that are not in memory count by name, type and shape only. Rows in another order, or
     numbers in another type, are other content.
     """
-    seal = hashlib.sha256()
-    seal.update(repr((data.roles, str(data.missing), data.freq)).encode())
-    _add_frame(seal, data.frame)
-    for name, table in sorted(data.tables.items()):
-        seal.update(name.encode())
-        _add_frame(seal, table)
+    seal = _of_tables(data)
     if data.arrays is not None:
         for key in sorted(map(str, data.arrays.variables)):
             variable = data.arrays[key].variable
@@ -30,6 +25,21 @@ def content_digest(data: "CausalData") -> str:
             if variable._in_memory:
                 seal.update(_bytes(np.asarray(variable.values)))
     return seal.hexdigest()
+
+
+def table_digest(data: "CausalData") -> str:
+    """SHA-256 of roles, policies, columns and tables: equal wherever arrays are kept."""
+    return _of_tables(data).hexdigest()
+
+
+def _of_tables(data: "CausalData") -> "hashlib._Hash":
+    seal = hashlib.sha256()
+    seal.update(repr((data.roles, str(data.missing), data.freq)).encode())
+    _add_frame(seal, data.frame)
+    for name, table in sorted(data.tables.items()):
+        seal.update(name.encode())
+        _add_frame(seal, table)
+    return seal
 
 
 def _add_frame(seal: Any, frame: pd.DataFrame) -> None:

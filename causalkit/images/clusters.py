@@ -20,6 +20,7 @@ from causalkit.images.gaps import with_filled
 from causalkit.images.model import LatentLevel, Likelihood
 from causalkit.images.outcomes import check_outcome, orthogonalised
 from causalkit.images.pixel_map import PixelMap
+from causalkit.images.seal import Seal
 from causalkit.images.settings import Settings
 from causalkit.images.splits import Parts, check_room, connected
 from causalkit.images.survey import (
@@ -278,6 +279,7 @@ class ImageEffectClusters(PixelMap):
             self.encoder_ = encoders[best]
             self._set_fitted(tried[best], parts, settings.plan.seed)
             names = [encoder.name for encoder in encoders]
+            self._seal = Seal.of(data, store)
             self._evaluate_pixels(units, images, dict(zip(names, scores, strict=True)))
             self._facts = facts_of(
                 data,

@@ -12,6 +12,7 @@ from causalkit.images.batches import Images
 from causalkit.images.cluster_map import ClusterMap
 from causalkit.images.fitting import Fitted
 from causalkit.images.inputs import restricted, target_of
+from causalkit.images.seal import Seal
 from causalkit.images.splits import Parts
 from causalkit.images.support import Reference
 from causalkit.images.transport import TransportMap, transport
@@ -30,6 +31,7 @@ class PixelMap(ClusterMap):
     image: str | None
     _fitted: Fitted
     _reference: Reference
+    _seal: Seal
 
     def salience(
         self,
@@ -174,7 +176,7 @@ class PixelMap(ClusterMap):
         from causalkit.images.plots import plot_clusters
 
         self._check_fitted()
-        store = None if data is None else ImageStore.of(self._need_data(data), self.image)
+        store = None if data is None else self._store_of_fit(data, ".plot_clusters")
         return plot_clusters(
             self.cluster_effects(),
             self.evaluation_,
@@ -219,7 +221,8 @@ class PixelMap(ClusterMap):
         from causalkit.images.report import effect_report
 
         self._check_fitted()
-        page = effect_report(self, self._need_data(data), target=target, title=title, rgb=rgb)
+        self._store_of_fit(data, ".report")
+        page = effect_report(self, data, target=target, title=title, rgb=rgb)
         try:
             with whole_file(Path(path)) as file:
                 file.write_text(page, encoding="utf-8")
@@ -267,6 +270,13 @@ class PixelMap(ClusterMap):
 
         found: Self = load(cls, Path(path), encoder=encoder, device=device)
         return found
+
+    def _store_of_fit(self, data: Any, method: str) -> ImageStore:
+        """Images of the data of the fit, passed again; others are refused."""
+        self._check_data(data, method=method)
+        store = ImageStore.of(data, self.image)
+        self._seal.check(data, store)
+        return store
 
     def _set_fitted(self, fitted: Fitted, parts: Parts, seed: int) -> None:
         self._fitted = fitted

@@ -22,6 +22,7 @@ from causalkit.images.honest import Evaluation
 from causalkit.images.inputs import Layout
 from causalkit.images.model import Mixture
 from causalkit.images.posterior import Posterior
+from causalkit.images.seal import Seal
 from causalkit.images.settings import Settings
 from causalkit.images.splits import Parts
 from causalkit.images.standard import Standard
@@ -33,7 +34,7 @@ from causalkit.registry import class_path
 from causalkit.results import EffectResult
 from causalkit.tensorfile import of_part, read_fit, save_fit
 
-SCHEMA = 8
+SCHEMA = 9
 _PLAIN = (bool, int, float, str)
 _CNN = re.compile(r"cnn-(\d+)")
 _FILTERS = re.compile(r"filters-(\d+)x(\d+)")
@@ -73,6 +74,7 @@ def save(estimator: Any, folder: Path) -> None:
         "levels": fitted.standard.levels,
         "layout": asdict(fitted.layout),
         "cluster_name": estimator.evaluation_.cluster_name,
+        "data": asdict(estimator._seal),
         "result": estimator.result_.to_dict(),
     }
     tensors |= _as_tensors(arrays)
@@ -168,6 +170,7 @@ def _loaded(
     estimator.diagnostics_ = dict(estimator.result_.diagnostics)
     names = (*_FACTS, "contrast", "diagnostics", "provenance", "warnings")
     estimator._facts = {name: getattr(estimator.result_, name) for name in names}
+    estimator._seal = Seal(facts["data"]["table"], tuple(facts["data"]["images"]))
     estimator._data = None
     return estimator
 
