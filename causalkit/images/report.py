@@ -191,13 +191,22 @@ def _map(fit: "PixelMap", target: Any, reading: Reading, *, mine: bool) -> list[
         places = fit.transport(target)
     except IdentificationError as error:
         return [Heading("Where"), Text(f"There is no map: {error}")]
-    average = places.average()
     whose = "the places of the trial" if mine else "the places asked about"
+    n_places = int(places.places.sizes[places.dim])
+    outside = int(places.places["extrapolating"].sum())
     about = (
-        f"Predicted for {whose} ({count(places.places.sizes[places.dim])}), each once however many "
-        f"units it has: on average {_told(average)}. "
-        f"{places.share_outside:.0%} of them look unlike those that the model was trained on."
+        f"Predicted by the model for {whose} ({count(n_places)}), each once however many units it "
+        f"has: on average {_told(places.average())}."
     )
+    if 0 < outside < n_places:
+        about = (
+            f"Predicted by the model for {whose}, each once however many units it has. On average "
+            f"over the {count(n_places - outside)} of {count(n_places)} that look like those that "
+            f"it was trained on: {_told(places.average(over='supported'))}. Over all, with "
+            f"{count(outside)} for which it should not be relied on: {_told(places.average())}."
+        )
+    elif outside:
+        about += " None looks like those that it was trained on: do not rely on it."
     what = "The predicted effect is the same everywhere"
     if reading.rate is not None:
         what = "Predicted effect by place"

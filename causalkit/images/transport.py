@@ -8,7 +8,12 @@ import numpy as np
 import pandas as pd
 
 from causalkit.data.images import ImageStore
-from causalkit.errors import ExtrapolationWarning, check_choice, check_level
+from causalkit.errors import (
+    ExtrapolationWarning,
+    IdentificationError,
+    check_choice,
+    check_level,
+)
 from causalkit.images.batches import Images
 from causalkit.images.fitting import Fitted
 from causalkit.images.inputs import Target
@@ -61,6 +66,8 @@ class TransportMap:
         Average effect over the places in every joint posterior draw.
     unit_draws : (S,) array
         The same over their units.
+    supported_draws : (S,) array
+        The same over the places that are not ``extrapolating``; NaN if there are none.
     level : float
         Of the intervals.
     assumes : str
@@ -72,6 +79,7 @@ class TransportMap:
     places: "xr.Dataset"
     draws: Floats
     unit_draws: Floats
+    supported_draws: Floats
     level: float
     assumes: str = ASSUMES
     outcome: str = ""
@@ -91,7 +99,7 @@ class TransportMap:
         delta: float = 0.0,
         *,
         level: float | None = None,
-        over: Literal["places", "units"] = "places",
+        over: Literal["places", "units", "supported"] = "places",
     ) -> "pd.Series[float]":
         """Average effect over the places, from joint draws: one draw serves all places.
 
@@ -101,19 +109,34 @@ class TransportMap:
             Add this many posterior standard deviations of each place to its effect.
         level : float, optional
             Of the interval; default is that of the map.
-        over : {"places", "units"}, default "places"
-            Whether every place counts once, or by its units. Of bare images they are the same.
+        over : {"places", "units", "supported"}, default "places"
+            Whether every place counts once, or by its units, or once and only if it is like the
+            places of the trial, which is not ``extrapolating``. Of bare images the first two are
+            the same.
 
         Returns
         -------
         Series
             ``delta``, ``estimate``, ``std_error``, ``conf_low``, ``conf_high``.
+
+        Raises
+        ------
+        IdentificationError
+            Of ``"supported"`` places if there are none.
         """
         wanted = check_level(self.level if level is None else level)
-        check_choice("over", over, ("places", "units"))
-        weights = self._units if over == "units" else None
+        check_choice("over", over, ("places", "units", "supported"))
+        draws, weights = self.draws, np.ones(self.places["effect"].shape)
+        if over == "units":
+            draws, weights = self.unit_draws, self._units
+        elif over == "supported":
+            draws, weights = self.supported_draws, 1.0 - self.places["extrapolating"].values
+            if not weights.any():
+                raise IdentificationError(
+                    "no place is like those of the trial: all are extrapolating. Read "
+                    "average(), which is the model's guess."
+                )
         spread = float(np.average(self.places["std_error"].values, weights=weights))
-        draws = self.draws if over == "places" else self.unit_draws
         draws = draws + check_number("delta", delta) * spread
         low, high = interval(draws, wanted)
         return pd.Series(
@@ -221,14 +244,15 @@ def transport(
     image, place = target.places
     far = reference.percentile(posteriors[0].features(by_image[0]), moments)[image]
     features = [found[image] for found in by_image]
-    counts = np.bincount(place)
-    effects, types, total, of_units, at = [], [], [], [], 0
+    counts, inside = np.bincount(place), (far <= EDGE) * 1.0
+    effects, types, total, of_units, supported, at = [], [], [], [], [], 0
     for drawn in draws_by_place(posteriors, features, target.covariates, place):
         effects.append(effects_in(drawn.effects, level=level))
         types.append(types_in(drawn.types, level=level))
         total.append(drawn.effects.sum(axis=1))
         size = drawn.effects.shape[1]
         of_units.append(drawn.effects @ counts[at : at + size])
+        supported.append(drawn.effects @ inside[at : at + size])
         at += size
     effect, of_types = Predicted.joined(effects), Predicted.joined(types)
     dim, labels = target.place_labels
@@ -256,7 +280,11 @@ def transport(
         attrs={"assumes": ASSUMES, "level": level},
     )
     answer = TransportMap(
-        places, np.sum(total, axis=0) / labels.size, np.sum(of_units, axis=0) / place.size, level
+        places,
+        np.sum(total, axis=0) / labels.size,
+        np.sum(of_units, axis=0) / place.size,
+        np.sum(supported, axis=0) / (inside.sum() or np.nan),
+        level,
     )
     if answer.share_outside > _MANY:
         warn(
@@ -299,14 +327,17 @@ def _page(shown: TransportMap) -> Page:
     )
     size = int(shown.places.sizes[shown.dim])
     outside = percent(round(shown.share_outside, 3))
-    average = shown.average(over="units")
-    told = number(average["estimate"], digits), number(average["std_error"], digits)
-    units = (
-        f"{count(int(shown._units.sum()))}, over which the effect averages {told[0]} ({told[1]})"
-    )
+    supported = size - int(shown.places["extrapolating"].sum())
+
+    def over(which: Any, n: int) -> str:
+        average = shown.average(over=which)
+        told = number(average["estimate"], digits), number(average["std_error"], digits)
+        return f"{count(n)}, over which the effect averages {told[0]} ({told[1]})"
+
     facts = (
         ("Places", count(size)),
-        *([("Units", units)] if "units" in shown.places else []),
+        *([("Units", over("units", int(shown._units.sum())))] if "units" in shown.places else []),
+        *([("Like the trial's", over("supported", supported))] if 0 < supported < size else []),
         (
             "Outside",
             f"{outside} of the places, further out than 99 % of the trial's evaluation images",

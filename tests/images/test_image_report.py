@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import causalkit as ck
-from causalkit.errors import ArgumentError, StorageError
+from causalkit.errors import ArgumentError, ExtrapolationWarning, StorageError
+from causalkit.images.report import _told
 
 
 class Words(HTMLParser):
@@ -71,6 +72,26 @@ def test_a_full_disk_leaves_the_page_that_was_there(motif_fit, motif_rct, tmp_pa
         motif_fit.report(path, motif_rct.blind())
     assert path.read_text(encoding="utf-8") == "of yesterday"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_average_by_the_model_is_first_that_of_places_like_those_of_the_trial(
+    motif_fit, motif_rct, tmp_path
+):
+    arrays = motif_rct.arrays.copy(deep=True)
+    arrays["image"][:7] += 100.0
+    with pytest.warns(ExtrapolationWarning):
+        places = motif_fit.transport(arrays["image"][:60])
+    with pytest.warns(ExtrapolationWarning):
+        path = motif_fit.report(
+            tmp_path / "report.html", motif_rct.blind(), target=arrays["image"][:60]
+        )
+    text = Words(path.read_text(encoding="utf-8")).text
+    like, whole = _told(places.average(over="supported")), _told(places.average())
+    outside = int(places.places["extrapolating"].sum())
+    where = text[text.index("Predicted by the model for the places asked about") :]
+    assert f"over the {60 - outside} of 60 that look like those" in where
+    assert where.index(like) < where.index(f"Over all, with {outside} for which")
+    assert f"should not be relied on: {whole}" in where
 
 
 @pytest.mark.slow

@@ -40,9 +40,7 @@ def test_the_average_covers_the_truth_and_comes_from_joint_draws(motif_fit, targ
     # One fit: its interval covers with probability .95, and four standard errors nearly always.
     assert abs(average["estimate"] - target.truth.cate.mean()) < 4 * average["std_error"]
     assert average["conf_low"] < average["estimate"] < average["conf_high"]
-    posterior = motif_fit.members_[0].posterior
-    raw = motif_fit._fitted.features(_images(target), np.arange(600))[0]
-    draws = posterior.cate(posterior.types(raw), raw, np.zeros((600, 0)))
+    draws = _draws(motif_fit, target)
     np.testing.assert_allclose(average["std_error"], draws.mean(axis=1).std(ddof=1), rtol=1e-5)
     np.testing.assert_allclose(shown.places["effect"], draws.mean(axis=0), rtol=1e-5)
     # Places taken one by one would make the average look far surer than it is.
@@ -87,6 +85,13 @@ def test_probabilities_have_the_spread_of_the_posterior_draws(motif_fit, target,
     np.testing.assert_array_equal(frame["probability_conf_high cluster 2"], second)
 
 
+def _draws(fit, target):
+    """Effects at 600 places, ``(S, 600)``."""
+    posterior = fit.members_[0].posterior
+    raw = fit._fitted.features(_images(target), np.arange(600))[0]
+    return posterior.cate(posterior.types(raw), raw, np.zeros((600, 0)))
+
+
 def _images(data):
     from causalkit.images.batches import Images
 
@@ -119,6 +124,23 @@ def test_places_carry_what_a_map_needs(shown, target):
     text = " ".join(shown.summary().split())
     assert "Effects depend on place only through the image" in text
     assert "<table>" in shown._repr_html_()
+
+
+def test_places_like_those_of_the_trial_have_an_average_of_their_own(motif_fit, shown, target):
+    far = shown.places["extrapolating"].values
+    assert 0 < far.sum() < 600
+    draws = _draws(motif_fit, target)[:, ~far]
+    like = shown.average(over="supported")
+    assert like["estimate"] == pytest.approx(draws.mean(), rel=1e-5)
+    assert like["std_error"] == pytest.approx(draws.mean(axis=1).std(ddof=1), rel=1e-5)
+    moved = shown.average(1.0, over="supported")["estimate"] - like["estimate"]
+    assert moved == pytest.approx(shown.places["std_error"].values[~far].mean())
+    text = " ".join(shown.summary().split())
+    assert f"Like the trial's: {(~far).sum()}, over which the effect averages" in text
+    with pytest.warns(ExtrapolationWarning):
+        nowhere = motif_fit.transport(target.arrays["image"] + 100.0)
+    with pytest.raises(IdentificationError, match="no place is like those of the trial"):
+        nowhere.average(over="supported")
 
 
 def test_places_of_data_are_its_images_each_once(motif_fit, target, shown):
