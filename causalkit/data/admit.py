@@ -13,6 +13,7 @@ from causalkit.data.checks import STRUCTURE, VALUES, Check, findings, raise_any,
 from causalkit.data.checks_fit import MAX_NAN_PIXELS, array_problems, match_keys, nonfinite_shares
 from causalkit.data.images import shared_image_problems
 from causalkit.data.kinds import as_declared, declared_kinds
+from causalkit.data.levels import warn_of_turned_arms
 from causalkit.data.missing import (
     average_repeats,
     check_on_duplicate,
@@ -154,6 +155,7 @@ def _as_categories(frame: pd.DataFrame, roles: Roles) -> pd.DataFrame:
         # Text that differs from row to row names rows, not arms; E03 will say so.
         if values.nunique() <= max(2, len(values) // 2):
             changed[name] = values.astype("category")
+            warn_of_turned_arms(name, changed[name].cat.categories)
     return _without_unused_levels(frame.assign(**changed) if changed else frame, roles)
 
 

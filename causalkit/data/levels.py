@@ -5,10 +5,19 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from causalkit.errors import DataError, Problem
+from causalkit.errors import CausalKitWarning, DataError, Problem
+from causalkit.warn import warn
 
 if TYPE_CHECKING:
     from causalkit.data.dataset import CausalData
+
+# What an arm without treatment is called.
+_CONTROLS = frozenset(
+    [
+        *("control", "controls", "comparison", "placebo", "sham", "none", "no", "nothing", "off"),
+        *("without", "untreated", "not treated", "no treatment", "usual", "usual care"),
+    ]
+)
 
 
 def match_levels(
@@ -88,6 +97,28 @@ def unseen_problem(name: str, unseen: Any) -> Problem:
         "on_new_levels='baseline' to treat them as the first level, or 'nan' as missing."
     )
     return Problem("E25-unknown-level", message, name)
+
+
+def warn_of_turned_arms(name: str, levels: Any) -> None:
+    """Warn where the order of text makes the treated arm of what is called a control.
+
+    Parameters
+    ----------
+    name : str
+        Of the treatment.
+    levels : sequence of str
+        In sorted order.
+    """
+    called = [str(level).strip().casefold() in _CONTROLS for level in levels]
+    if called == [False, True]:
+        first, second = levels
+        warn(
+            f"treatment {name!r} is text, of which the second level in sorted order counts as "
+            f"treated: effects are those of {second!r} against {first!r}. If {second!r} is the "
+            f"control, say so: df[{name!r}] = pd.Categorical(df[{name!r}], "
+            f"[{second!r}, {first!r}]).",
+            CausalKitWarning,
+        )
 
 
 def contrasts(data: "CausalData") -> tuple[str, ...]:

@@ -99,15 +99,19 @@ def _told(row: "pd.Series[Any]") -> str:
 
 def _opening(average: EffectResult, fit: "PixelMap", data: CausalData) -> str:
     row = average.tidy().iloc[0]
-    contrast = "" if average.contrast[0] == "1 vs 0" else f" ({average.contrast[0]})"
+    what = ", ".join(average.treatment)
+    arms = data.frame[average.treatment[0]].dtype
+    if isinstance(arms, pd.CategoricalDtype):
+        control, treated = map(str, arms.categories)
+        what = f"{what} {treated!r} instead of {control!r}"
     low, high = float(row["conf_low"]), float(row["conf_high"])
     found = "it raises it" if low > 0.0 else "it lowers it"
     if low <= 0.0 <= high:
         found = "the data do not tell whether it raises or lowers it"
     return (
         f"On average over {count(average.n)} units that no model was trained on, of "
-        f"{count(len(data))} in the trial, {', '.join(average.treatment)}{contrast} changes "
-        f"{average.outcome} by {_told(row)}: {found}. {_types(fit)}"
+        f"{count(len(data))} in the trial, {what} changes {average.outcome} by {_told(row)}: "
+        f"{found}. {_types(fit)}"
     )
 
 

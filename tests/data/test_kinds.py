@@ -1,5 +1,7 @@
 """Declared kinds of treatments: two numbers are two arms, and a wrong kind is refused by name."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -28,6 +30,29 @@ def test_two_values_declared_binary_are_zero_and_one_in_order(low, high):
     zero_one = low == 0 and high == 1
     assert contrasts(data) == ("1 vs 0" if zero_one else f"{high} vs {low}",)
     assert data.matrix_names("treatment") == ("d" if zero_one else f"d={high}",)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "told"),
+    [
+        ("cash", "none", True),
+        ("drug", "placebo", True),
+        ("control", "treated", False),
+        ("no", "none", False),
+        ("a", "b", False),
+    ],
+)
+def test_text_whose_order_makes_a_control_the_treated_arm_is_told(first, second, told):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        data = data_of(np.where(ARMS == 3, first, second))
+        data.subset(np.arange(6))  # once
+    assert contrasts(data) == (f"{second} vs {first}",)
+    assert len(caught) == told
+    if told:
+        assert f"effects are those of {second!r} against {first!r}" in str(caught[0].message)
+    arms = pd.Categorical(np.where(ARMS == 3, first, second), [second, first])
+    assert contrasts(data_of(arms)) == (f"{first} vs {second}",)
 
 
 def test_numbers_whose_kind_is_not_declared_stay_per_unit():

@@ -268,7 +268,8 @@ def test_places_along_a_dimension_that_the_answer_has_are_refused(trial):
 def test_effects_name_the_levels_that_they_compare():
     data = generators.embedding_rct(0, n=600).blind()
     arm = data.frame[data.roles.treatment[0]]
-    text = data.assign(**{arm.name: np.where(arm == 1, "cash", "none")})
+    with pytest.warns(CausalKitWarning, match=r"effects are those of 'none' against 'cash'\."):
+        text = data.assign(**{arm.name: np.where(arm == 1, "cash", "none")})
     settings = {"likelihood": "normal", "inference": "map", "random_state": 0}
     fit = EmbeddingEffectClusters(**settings).fit(text)
     plain = EmbeddingEffectClusters(**settings).fit(data)

@@ -5,11 +5,12 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import causalkit as ck
 from causalkit.errors import ArgumentError, ExtrapolationWarning, StorageError
-from causalkit.images.report import _told
+from causalkit.images.report import _opening, _told
 
 
 class Words(HTMLParser):
@@ -43,6 +44,16 @@ def test_effects_of_clusters_and_of_all_are_those_of_the_results(page, motif_fit
         assert f"{row['estimate']:.2f} (95% interval [{row['conf_low']:.2f}" in page.text
     assert "it raises it" in page.text
     assert "Cash in Kalangala" in page.text
+
+
+def test_the_first_sentence_names_both_arms(motif_rct, motif_fit):
+    arms = pd.Categorical(np.where(motif_rct.frame["t"] == 1, "cash", "none"), ["none", "cash"])
+    data = motif_rct.blind().assign(t=arms)
+    said = _opening(motif_fit.estimate("ate"), motif_fit, data)
+    assert "in the trial, t 'cash' instead of 'none' changes y by" in said
+    assert "in the trial, t changes y by" in _opening(
+        motif_fit.estimate("ate"), motif_fit, motif_rct.blind()
+    )
 
 
 def test_it_shows_clusters_targeting_pixels_and_a_map_and_says_what_it_cannot(page, motif_fit):
