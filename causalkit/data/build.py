@@ -115,7 +115,8 @@ def from_frame(
     nested : bool, default False
         Claim that every unit lies in one cluster, and check it.
     max_nan_pixels : float, default 0.05
-        Largest share of image values that may be missing; below it a mask goes along.
+        Largest share of image values that may be missing. Images in memory are counted here, and
+        below it a mask goes along; those of a store when an estimator first reads them.
 
     Raises
     ------
@@ -270,6 +271,7 @@ def built(
         dropped=passed.dropped,
         dropped_ids=passed.dropped_ids,
         freq=policy.freq,
+        max_nan_pixels=policy.max_nan_pixels,
         labels=labels if labels is None or passed.rows is None else labels[passed.rows],
         _admitted=True,
         **facts,

@@ -192,7 +192,7 @@ def array_problems(
 ) -> Iterator[Problem]:
     """E01 for absent variables, E15 for images of which too much is not finite.
 
-    Images that are not in memory are not read for this.
+    Images that are not in memory are not read for this; estimators count when they read them.
     """
     for name in (*roles.image, *roles.sequence):
         shared = roles.image_key is not None and name in roles.image
@@ -202,11 +202,17 @@ def array_problems(
             yield Problem("E01-missing-column", message, name)
     for name, share in nonfinite_shares(arrays, roles).items():
         if share > max_nan_pixels:
-            message = (
-                f"{share:.1%} of the values of {name!r} are not finite (at most "
-                f"{max_nan_pixels:.0%}); fill clouds and borders, or raise max_nan_pixels."
-            )
-            yield Problem("E15-image-nonfinite", message, name)
+            yield gaps_problem(name, share, max_nan_pixels)
+
+
+def gaps_problem(name: str, share: float, most: float) -> Problem:
+    """E15 for images that lack more of their values than may be missing."""
+    message = (
+        f"{share:.1%} of the values of {name!r} are missing or infinite, and at most {most:.0%} "
+        "may be; fill clouds and borders, or let more be missing: "
+        "CausalData.from_frame(..., max_nan_pixels=...)."
+    )
+    return Problem("E15-image-nonfinite", message, name)
 
 
 def nonfinite_shares(arrays: "xr.Dataset", roles: Roles) -> dict[str, float]:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from causalkit.data import calendar, views
 from causalkit.data.admit import Policy, admit
-from causalkit.data.checks_fit import check_needs
+from causalkit.data.checks_fit import MAX_NAN_PIXELS, check_needs
 from causalkit.data.encode import encode, encoded_names, frozen
 from causalkit.data.held import HeldFrame, Tables
 from causalkit.data.intake import to_pandas
@@ -48,12 +48,11 @@ class CausalData:
         For simulated data; :meth:`blind` removes it.
     spec : FormulaSpec or None
         How a formula was encoded, for :meth:`like`.
-    missing : str or imputer
-        Policy for missing covariates.
-    dropped : mapping of str to int
-        Rows left out at construction, by reason.
-    dropped_ids : tuple
-        What they were: (unit, time), unit or row number.
+    missing, max_nan_pixels : str or imputer, float
+        Policy for missing covariates, and the largest share of image values that may be missing.
+    dropped, dropped_ids : mapping of str to int, tuple
+        Rows left out at construction, by reason, and what they were: (unit, time), unit or row
+        number.
     freq : str, number or None
         Calendar step of ``time``.
     name, citation, published : str, str or None, mapping
@@ -84,6 +83,7 @@ class CausalData:
     citation: str | None = None
     published: Mapping[str, Any] = field(default_factory=dict)
     labels: "pd.Index[Any] | None" = None
+    max_nan_pixels: float = MAX_NAN_PIXELS
     _admitted: bool = False
     _memo: dict[Any, Any] = field(default_factory=dict, init=False)
 
@@ -95,7 +95,7 @@ class CausalData:
         passed = admit(
             to_pandas(self.frame, self.roles.all_columns()),
             self.roles,
-            Policy(missing=self.missing, freq=self.freq),
+            Policy(missing=self.missing, freq=self.freq, max_nan_pixels=self.max_nan_pixels),
             arrays=self.arrays,
         )
         put(self, "frame", passed.frame)

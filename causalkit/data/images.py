@@ -43,6 +43,8 @@ class ImageStore:
         Images that are read at once: those of a chunk of the store.
     folders : tuple of Path
         Local zarr arrays that the pixels are read from.
+    max_nan_pixels : float
+        Largest share of pixel values that may be missing.
     """
 
     name: str
@@ -51,6 +53,7 @@ class ImageStore:
     of_row: Ints
     run: int
     folders: tuple[Path, ...] = ()
+    max_nan_pixels: float = 1.0
 
     @classmethod
     def of(cls, data: "CausalData", name: str | None = None) -> "ImageStore":
@@ -93,7 +96,8 @@ class ImageStore:
         else:
             keys = pixels[key_dim].values
             of_row = pd.Index(keys).get_indexer(pd.Index(data.frame[str(data.roles.image_key)]))
-        return cls(chosen, pixels, keys, of_row.astype(np.int64), _run_length(pixels), folders)
+        of_row, run = of_row.astype(np.int64), _run_length(pixels)
+        return cls(chosen, pixels, keys, of_row, run, folders, data.max_nan_pixels)
 
     @classmethod
     def bare(cls, pixels: "xr.DataArray") -> "ImageStore":

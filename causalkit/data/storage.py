@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 SCHEMA = 1
 _FORMAT = "causalkit data"
 _FACTS = ("missing", "freq", "dropped", "dropped_ids", "name", "citation", "published")
+_LATER = {"max_nan_pixels"}  # facts that folders of before do not have
 _TRUTH_ARRAYS = (
     *("cate", "mu0", "mu1", "propensity", "best_dose"),
     *("valid_instruments", "cluster_labels", "image_box"),
@@ -121,7 +122,7 @@ def _facts(data: CausalData) -> dict[str, Any]:
             "could keep. Save dataclasses.replace(data, missing='native'), and put the imputer "
             "back after loading in the same way."
         )
-    plain = {name: to_plain(getattr(data, name), what=name) for name in _FACTS}
+    plain = {name: to_plain(getattr(data, name), what=name) for name in (*_FACTS, *_LATER)}
     return {
         "format": _FORMAT,
         "schema": SCHEMA,
@@ -210,7 +211,7 @@ def _read(folder: Path, facts: dict[str, Any]) -> CausalData:
         else _read_arrays(folder / "arrays.zarr", facts["in_memory"]),
         truth=truth,
         spec=_spec(facts["formula"], folder),
-        **{name: from_plain(facts[name]) for name in _FACTS},
+        **{name: from_plain(facts[name]) for name in (*_FACTS, *(_LATER & facts.keys()))},
         _admitted=True,
     )
 

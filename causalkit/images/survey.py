@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from causalkit.data.checks_fit import gaps_problem
 from causalkit.data.images import ImageStore
 from causalkit.errors import ArgumentError, CausalKitWarning, DataError, Problem, check_choice
 from causalkit.images.ahead import ahead
@@ -122,12 +123,15 @@ def check_pixels(found: Survey, store: ImageStore, *, nan_policy: str) -> None:
     Raises
     ------
     DataError
-        If pixels are missing under ``nan_policy="error"``, or a band is missing or constant
-        throughout.
+        If pixels are missing under ``nan_policy="error"``, or more than the data allow, or a band
+        is missing or constant throughout.
     """
     check_choice("nan_policy", nan_policy, NAN_POLICIES)
     problems = list(_band_problems(found, store))
     gone = found.n_pixels - found.count
+    share = float(gone.mean()) / found.n_pixels
+    if share > store.max_nan_pixels and not problems:
+        problems.append(gaps_problem(store.name, share, store.max_nan_pixels))
     if nan_policy == "error" and gone.any() and not problems:
         counts = ", ".join(
             f"{band}: {int(number)}"

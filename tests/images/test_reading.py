@@ -230,6 +230,30 @@ def test_pixels_that_cannot_be_used(spoil, message):
         check_pixels(survey(store), store, nan_policy="error")
 
 
+@pytest.mark.parametrize("kept", ["memory", "store", "loaded"])
+def test_the_share_of_missing_pixels_is_limited_wherever_images_are_kept(tmp_path, kept):
+    """A ninth of them; images in memory are counted when the data are built."""
+    pixels = varied()
+    pixels[:, :, 0, 0] = np.nan
+    images = trial(pixels).arrays[["image"]]
+    roles = {"outcome": "y", "treatment": "t", "image": "image", "image_key": "place"}
+    if kept != "memory":
+        images.to_zarr(tmp_path / "store.zarr", zarr_format=2)
+        images = xr.open_zarr(tmp_path / "store.zarr", chunks=None)
+
+    def looked_at(most):
+        data = CausalData.from_frame(trial(pixels).frame, arrays=images, **roles, **most)
+        if kept == "loaded":
+            data.save(tmp_path / "data")
+            data = CausalData.load(tmp_path / "data")
+        store = ImageStore.of(data)
+        check_pixels(survey(store), store, nan_policy="mask")
+
+    with pytest.raises(DataError, match=r"11.1% .*at most 5%.*from_frame\(..., max_nan_pixels="):
+        looked_at({})
+    looked_at({"max_nan_pixels": 0.2})
+
+
 @pytest.mark.parametrize("chunks", [None, {}])
 def test_a_store_that_is_gone_is_refused_and_not_read_as_zeros(tmp_path, chunks):
     data = on_disk(tmp_path, 6, 3)
