@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from causalkit.data.candidate import plain
+from causalkit.data.fill_values import with_gaps
 from causalkit.data.local_store import check_stores, local_stores
 from causalkit.data.roles import Roles
 from causalkit.errors import ArgumentError, DataError, Problem, check_count
@@ -86,9 +87,8 @@ class ImageStore:
             )
         chosen = name or named[0]
         pixels = data.arrays[chosen]
-        folders = local_stores(pixels)
-        key_dim = key_dimension(pixels)
-        pixels = _ordered(pixels, key_dim)
+        folders, key_dim = local_stores(pixels), key_dimension(pixels)
+        pixels = _ordered(with_gaps(pixels), key_dim)
         if key_dim == "obs":
             unit = data.roles.unit
             keys = np.arange(data.n) if unit is None else data.frame[unit].to_numpy()
@@ -109,7 +109,7 @@ class ImageStore:
             If the dimensions are not ``(..., [time,] band, y, x)``.
         """
         key_dim, folders = key_dimension(pixels), local_stores(pixels)
-        ordered = _ordered(pixels, key_dim)
+        ordered = _ordered(with_gaps(pixels), key_dim)
         size = ordered.sizes[key_dim]
         keys = ordered[key_dim].values if key_dim in ordered.coords else np.arange(size)
         run = _run_length(ordered)

@@ -11,6 +11,7 @@ from causalkit.data.checks_fit import gaps_problem
 from causalkit.data.images import ImageStore
 from causalkit.errors import ArgumentError, CausalKitWarning, DataError, Problem, check_choice
 from causalkit.images.ahead import ahead
+from causalkit.images.far_values import extremes, far_value
 from causalkit.progress import teller
 from causalkit.typing import Floats, Ints
 from causalkit.warn import warn
@@ -40,6 +41,8 @@ class Survey:
         Of all pixels, in order.
     empty : (m,) int array
         Frames without a finite pixel, of sequences that have other frames.
+    ends : (m, 4, band) array
+        Of :func:`~causalkit.images.far_values.extremes`.
     """
 
     positions: Ints
@@ -50,6 +53,7 @@ class Survey:
     twin: Ints
     digest: str
     empty: Ints
+    ends: Floats
 
     def bands(self, positions: Ints) -> "Bands":
         """Mean and standard deviation of each band over some of the images, in float64."""
@@ -94,6 +98,7 @@ def survey(store: ImageStore, *, into: Any = None, progress: Any = None) -> Surv
     positions = store.used()
     bands = store.pixels.sizes["band"]
     count, mean, squares = (np.zeros((positions.size, bands)) for _ in range(3))
+    ends = np.empty((positions.size, 4, bands))
     first: dict[bytes, int] = {}
     twin, empty = (np.zeros(positions.size, dtype=np.int64) for _ in range(2))
     whole = hashlib.blake2b(str(store.pixels.dtype).encode(), digest_size=16)
@@ -109,12 +114,13 @@ def survey(store: ImageStore, *, into: Any = None, progress: Any = None) -> Surv
         for row, image in enumerate(pixels):
             seal = hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest()
             whole.update(seal)
+            ends[at + row] = extremes(image)
             twin[at + row] = first.setdefault(seal, at + row)
         at += run.size
         if advance is not None:
             advance(f"{at} of {positions.size} images")
     n_pixels = int(np.prod(store.shape, dtype=np.int64)) // bands
-    return Survey(positions, count, mean, squares, n_pixels, twin, whole.hexdigest(), empty)
+    return Survey(positions, count, mean, squares, n_pixels, twin, whole.hexdigest(), empty, ends)
 
 
 def check_pixels(found: Survey, store: ImageStore, *, nan_policy: str) -> None:
@@ -149,6 +155,7 @@ def check_pixels(found: Survey, store: ImageStore, *, nan_policy: str) -> None:
         )
     if problems:
         raise DataError(problems)
+    _warn_of_codes(found, store)
     blank = (found.squares == 0.0).all(axis=1)
     if blank.any():
         warn(
@@ -241,6 +248,22 @@ def check_scale(given: Bands, found: Bands, store: ImageStore, encoder: str) -> 
             f"has {found.mean[band]:.3g} and {found.sd[band]:.3g}: other units. Rescale the "
             "pixels, or give mean= and sd= in units of the store."
         )
+
+
+def _warn_of_codes(found: Survey, store: ImageStore) -> None:
+    """Warn of bands in which many pixels share one value far from the others."""
+    for number, band in enumerate(store.bands):
+        columns = (part[:, number] for part in (found.count, found.mean, found.squares))
+        far = far_value(found.ends[:, :, number], *columns)
+        if far is not None:
+            warn(
+                f"{far.share:.1%} of the pixels of {store.name!r} are {far.value:g} in band "
+                f"{band!r}, {far.deviations:.0f} standard deviations from all others: it may "
+                "stand for missing pixels, and is taken for a shade. If it does, say so and take "
+                f"nan_policy='mean' or 'mask': ds[{store.name!r}].attrs['nodata'] = {far.value:g}.",
+                CausalKitWarning,
+            )
+            return
 
 
 def _band_problems(found: Survey, store: ImageStore) -> Iterator[Problem]:
