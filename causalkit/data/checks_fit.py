@@ -230,6 +230,7 @@ def nonfinite_shares(arrays: "xr.Dataset", roles: Roles) -> dict[str, float]:
     return shares
 
 
+_FEW_ARMS = 10
 _UNREAD = {
     "text": "make numbers of them with ck.embed_texts, a sequence or covariates",
     "sequence": "TransTEE reads them; or summarise them in covariates",
@@ -272,7 +273,7 @@ def _unmet(data: "CausalData", requires: Requires, by: str) -> Iterator[Problem]
                 f'CausalData.from_frame(..., {role}="...").'
             )
             yield Problem("E01-missing-column", message, role)
-    yield from _wrong_kinds(roles, requires, by)
+    yield from _wrong_kinds(data, requires, by)
     limits = (("outcome", requires.max_outcomes), ("treatment", requires.max_treatments))
     for role, limit in limits:
         columns = roles.columns(role)
@@ -298,14 +299,24 @@ def _unmet(data: "CausalData", requires: Requires, by: str) -> Iterator[Problem]
         yield from _gaps(data.frame, roles.covariates, by)
 
 
-def _wrong_kinds(roles: Roles, requires: Requires, by: str) -> Iterator[Problem]:
-    for name, kind in zip(roles.treatment, roles.kinds, strict=True):
-        if kind not in requires.treatment_kinds:
-            message = (
-                f"{by} takes a treatment that is {' or '.join(requires.treatment_kinds)}; {name!r} "
-                f"is {kind}. Recode it, or pass kinds=... if the kind was inferred wrongly."
+def _wrong_kinds(data: "CausalData", requires: Requires, by: str) -> Iterator[Problem]:
+    for name, kind in zip(data.roles.treatment, data.roles.kinds, strict=True):
+        if kind in requires.treatment_kinds:
+            continue
+        mend = "Recode it, or pass kinds=... if the kind was inferred wrongly."
+        two_arms = requires.treatment_kinds == ("binary",) and kind != "structured"
+        arms = sorted(map(plain, data.frame[name].dropna().unique())) if two_arms else []
+        if 2 < len(arms) <= _FEW_ARMS:
+            mend = (
+                f"Its values are {', '.join(map(repr, arms))}: if they are arms, compare two at a "
+                f"time, data.filter(data.frame[{name!r}].isin({arms[:2]!r}))"
+                ".with_roles(kinds='binary')."
             )
-            yield Problem("E24-treatment-kind", message, name)
+        message = (
+            f"{by} takes a treatment that is {' or '.join(requires.treatment_kinds)}; {name!r} is "
+            f"{kind}. {mend}"
+        )
+        yield Problem("E24-treatment-kind", message, name)
 
 
 def _no_dose(data: "CausalData", requires: Requires, by: str) -> Iterator[Problem]:

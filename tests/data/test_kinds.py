@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from causalkit import CausalData
+from causalkit.data import Requires
 from causalkit.data.levels import contrasts
 from causalkit.errors import ArgumentError, DataError
 
@@ -140,3 +141,22 @@ def test_kinds_may_be_given_by_treatment_whatever_their_order():
     assert plain.with_roles(treatment="d", kinds={"d": "binary"}).roles.kinds == ("binary",)
     with pytest.raises(ArgumentError, match=r"kinds names d, and the treatments are d, e; give"):
         CausalData.from_frame(frame, **roles, kinds={"d": "binary"})
+
+
+@pytest.mark.parametrize("arms", [[0, 1, 2], [0, 2, 4], ["a", "b", "c"]])
+def test_estimators_of_two_arms_say_how_to_compare_two_of_several(arms):
+    data = data_of(np.array(arms)[np.arange(9) % 3])
+    needs = Requires(roles=("outcome", "treatment"), treatment_kinds=("binary",))
+    with pytest.raises(DataError, match="if they are arms, compare two at a time") as told:
+        data.require(needs, by="Est")
+    said = str(told.value)
+    call = said[said.index("data.filter") : said.rindex(".")]
+    two = eval(call, {"data": data})
+    two.require(needs, by="Est")
+    assert set(two.frame["d"]) == set(arms[:2])
+
+
+def test_doses_are_not_listed_as_arms():
+    data = data_of(np.linspace(0.0, 1.0, 12))
+    with pytest.raises(DataError, match=r"'d' is continuous\. Recode it, or pass kinds="):
+        data.require(Requires(treatment_kinds=("binary",)), by="Est")
