@@ -13,7 +13,6 @@ from causalkit.images.honest import INACTIVE, Evaluation, checked_agreement, hon
 from causalkit.images.outcomes import arm_score, warn_of_shape
 from causalkit.images.posterior import Posterior
 from causalkit.images.predict import check_uncertain, interval, mean_effect, mean_types, predicted
-from causalkit.images.splits import Parts
 from causalkit.images.units import Units
 from causalkit.results import EffectResult
 from causalkit.typing import Floats
@@ -33,7 +32,6 @@ class ClusterMap(EffectMap):
     n_clusters_: int
     choice_: pd.DataFrame | None
     members_: tuple[Any, ...]
-    parts_: Parts
     _type_effects: Floats  # of every draw and type, (S, K), members pooled
     _when_learned_by_heart: ClassVar[str]
 

@@ -13,6 +13,7 @@ from causalkit.estimator import Estimator
 from causalkit.heterogeneity import RateResult, rank_average_treatment_effect
 from causalkit.heterogeneity.dr import as_column, scores_of
 from causalkit.images.honest import Evaluation, honest_effect
+from causalkit.images.splits import Parts
 from causalkit.images.units import Units
 from causalkit.results import EffectResult
 from causalkit.typing import Floats, Ints
@@ -25,9 +26,10 @@ Estimand = Literal["clusters", "soft", "ate", "calibration"]
 
 
 class EffectMap(Estimator):
-    """Effects that differ by place; a subclass sets ``evaluation_`` and ``_facts`` in ``fit``."""
+    """Effects that differ by place; a subclass sets ``evaluation_``, ``parts_`` and ``_facts``."""
 
     evaluation_: Evaluation
+    parts_: Parts
     seed_: int
     diagnostics_: Mapping[str, Any]
     _facts: dict[str, Any]
@@ -60,9 +62,19 @@ class EffectMap(Estimator):
 
         Evaluated by doubly robust scores of rows that no model was fitted to; see
         :func:`causalkit.rank_average_treatment_effect`.
+
+        Raises
+        ------
+        IdentificationError
+            If the predictions do not vary.
         """
         self._check_fitted()
         found = self.evaluation_
+        if np.ptp(found.cate) == 0.0:
+            raise IdentificationError(
+                "the predicted effects do not vary between evaluation rows: no place comes before "
+                "another, and there is no ranking to evaluate. Read estimate('ate')."
+            )
         return rank_average_treatment_effect(
             found.score,
             found.cate,
@@ -71,6 +83,8 @@ class EffectMap(Estimator):
             n_boot=n_boot,
             clusters=found.clusters,
             seed=self.seed_,
+            ids=found.rows,
+            training_ids=np.concatenate([self.parts_.train, self.parts_.select]),
         )
 
     def summary(self) -> str:

@@ -95,6 +95,8 @@ class ImageCausalForest(EffectMap):
     evaluation_ : Evaluation
     embeddings_ : DataArray or None
         Made in ``fit``, if none were given.
+    parts_ : Parts
+        Rows of each part.
     seed_ : int
     diagnostics_ : mapping
 
@@ -192,7 +194,7 @@ class ImageCausalForest(EffectMap):
                 propensity=self.propensity,
                 spatial_block_km=None,
             )
-            parts = units.parts(self.split, seed=self.seed_)
+            parts = self.parts_ = units.parts(self.split, seed=self.seed_)
             train = np.sort(np.concatenate([parts.train, parts.select]))
             units = with_filled(units, data, train)
             units = with_blocks(units, parts, seed=self.seed_)

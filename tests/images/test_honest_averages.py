@@ -1,5 +1,7 @@
 """Honest averages of scores: by type, over all, by calibration and by quartile."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import statsmodels.api as sm
@@ -7,6 +9,7 @@ import statsmodels.api as sm
 from causalkit.errors import ArgumentError, CausalKitWarning, IdentificationError
 from causalkit.images.effect_map import EffectMap
 from causalkit.images.honest import Evaluation, honest_effect, quartile_effect
+from causalkit.images.splits import Parts
 
 FACTS = {"estimator": "test", "outcome": "y", "treatment": ("t",)}
 
@@ -136,13 +139,25 @@ def test_predictions_that_do_not_vary_cannot_be_calibrated():
     flat = Evaluation(found.rows, found.score, found.treatment, np.ones(600), found.types, None)
     with pytest.raises(IdentificationError, match="do not vary"):
         honest_effect(flat, "calibration", **FACTS)
-    assert ranking(flat).rate(n_boot=20).estimate == 0.0
+    with pytest.raises(IdentificationError, match="no place comes before another"):
+        ranking(flat).rate(n_boot=20)
+
+
+def test_rows_that_were_learned_from_are_not_ranked():
+    fit = ranking(evaluation())
+    assert fit.rate(n_boot=20).notes == (
+        "None of the 600 rows was among those that the ranking was learned from.",
+    )
+    fit.parts_ = replace(fit.parts_, select=fit.evaluation_.rows[:2])
+    with pytest.raises(ArgumentError, match="2 ids are among training_ids"):
+        fit.rate(n_boot=20)
 
 
 def ranking(found):
     """An estimator whose models predict so."""
     fit = EffectMap()
     fit.evaluation_, fit.seed_ = found, 0
+    fit.parts_ = Parts(np.arange(1000, 1600), np.arange(1600, 1700), found.rows)
     fit.result_ = honest_effect(found, "ate", **FACTS)
     return fit
 
