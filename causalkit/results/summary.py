@@ -214,7 +214,8 @@ def _provenance(result: "EffectResult") -> tuple[Part, ...]:
     versions = result.provenance.get("versions", {})
     facts = [f"{name} {versions[name]}" for name in ("causalkit", "python") if name in versions]
     wall = result.provenance.get("wall_s")
-    facts += [] if wall is None else [f"fitted in {wall:.2g} s"]
+    if wall is not None:
+        facts.append(f"fitted in {f'{wall:.2g}' if wall < 10.0 else f'{wall:,.0f}'} s")
     return (Part(text=f"{', '.join(facts)}."),) if facts else ()
 
 

@@ -1,7 +1,7 @@
 """What a summary says, in which words, within 80 columns."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -76,6 +76,15 @@ def test_the_summary_says_everything_that_is_known(make):
     ):
         assert part in text, part
     assert "theta by repeat" not in text  # one split: it would only repeat the estimate
+
+
+@pytest.mark.parametrize(
+    ("wall", "said"), [(0.0123, "0.012"), (9.7, "9.7"), (150.4, "150"), (5e4, "50,000")]
+)
+def test_the_time_of_a_fit_is_no_power_of_ten(make, wall, said):
+    result = full(make)
+    result = replace(result, provenance=dict(result.provenance) | {"wall_s": wall})
+    assert f"fitted in {said} s." in result.summary()
 
 
 def test_the_coefficient_row_is_printed_with_the_digits_its_error_supports(make):
