@@ -93,7 +93,8 @@ def plot_salience(
         cell.set_title(
             canvas.literal(f"{key}: {chance:.2f}"), fontsize=canvas.SMALL, color=canvas.INK
         )
-    canvas.colour_bar(shown, cells[1], value, aspect=12.0)
+    bar = canvas.colour_bar(shown, cells[1], value, aspect=12.0)
+    bar.ax.set_facecolor("0.5")  # where colours fade the picture shows through
     figure.suptitle(
         f"Image: probability of {found.attrs['cluster']}", fontsize=canvas.BODY, x=0.01, ha="left"
     )
@@ -114,17 +115,28 @@ def _overlaid(cells: Any, pictures: Floats, heat: Any) -> Any:
     signed = float(heat.min()) < 0.0
     # The largest few pixels would leave the rest dark.
     top = float(np.quantile(np.abs(heat), 0.995)) or 1.0
-    colours: dict[str, Any] = {"cmap": "RdBu_r" if signed else "inferno"}
+    colours: dict[str, Any] = {"cmap": _fading("RdBu_r" if signed else "inferno", signed=signed)}
     colours |= {"vmin": -top if signed else 0.0, "vmax": top}
     layer = None
     for above, below, picture, warmth in zip(*cells, pictures, heat, strict=True):
         above.imshow(picture, cmap="gray", vmin=0.0, vmax=1.0)
         grey = picture if picture.ndim == 2 else picture.mean(axis=-1)
         below.imshow(grey, cmap="gray", vmin=0.0, vmax=1.0)
-        layer = below.imshow(warmth, alpha=0.7, **colours)
+        layer = below.imshow(warmth, **colours)
         canvas.bare(above)
         canvas.bare(below)
     return layer
+
+
+def _fading(name: str, *, signed: bool) -> Any:
+    """Colours that are opaque from half of the scale on, as in the bar whatever lies below."""
+    import matplotlib
+    from matplotlib.colors import ListedColormap
+
+    shares = np.linspace(-1.0 if signed else 0.0, 1.0, 256)
+    colours = matplotlib.colormaps[name](np.linspace(0.0, 1.0, 256))
+    colours[:, 3] = np.minimum(1.0, 2.0 * np.abs(shares))
+    return ListedColormap(colours)
 
 
 def _peaks(heat: "xr.DataArray", keys: list[Any], chances: Floats, dim: str) -> pd.DataFrame:

@@ -173,6 +173,29 @@ def test_of_the_salience_of_a_sequence_the_last_frame_is_drawn():
     np.testing.assert_array_equal(layers[0].get_array(), heat[1, -1])
 
 
+@pytest.mark.parametrize(("signed", "name"), [(False, "inferno"), (True, "RdBu_r")])
+def test_salience_has_the_colours_of_its_bar_on_dark_and_bright_pictures(signed, name):
+    """Laid over at one opacity they were darker on dark pictures."""
+    heat = np.zeros((2, 4, 4))
+    heat[:, 0], heat[:, 1] = 1.0, -1.0 if signed else 0.6
+    pixels = np.stack([np.full((1, 4, 4), 0.0), np.full((1, 4, 4), 9.0)])
+    value = "direction" if signed else "magnitude"
+    found = xr.Dataset(
+        {value: (("place", "y", "x"), heat), "probability": ("place", [0.2, 0.9])},
+        coords={"place": [0, 1]},
+        attrs={"image": "image", "cluster": "cluster 2"},
+    )
+    given = xr.DataArray(pixels, dims=("place", "band", "y", "x"), name="image")
+    figure = plot_salience(found, given, value=value)
+    layers = [ax.images[1] for ax in figure.axes if len(ax.images) == 2]
+    full = plt.get_cmap(name)
+    for layer in layers:
+        shown = layer.cmap(layer.norm(heat[0, :3, 0]))
+        wanted = [full(1.0), full(0.0) if signed else full(0.6), (*full(0.5 * signed)[:3], 0.0)]
+        np.testing.assert_allclose(shown, wanted, atol=0.02)
+        assert layer.get_alpha() is None
+
+
 def test_maps_mark_places_outside_the_training_images(motif_fit):
     shifted = ck.generators.image_rct(1, n_images=120, design="shifted").arrays["image"]
     with pytest.warns(ExtrapolationWarning):
