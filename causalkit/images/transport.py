@@ -174,6 +174,21 @@ class TransportMap:
         """Units of each place, one if there are none."""
         return np.broadcast_to(self.places.get("units", 1), self.places["effect"].shape)
 
+    def tidy(self, *, level: float | None = None) -> pd.DataFrame:
+        """Average effects over the places, over those like the trial's, and over units if known.
+
+        Returns
+        -------
+        DataFrame
+            ``term`` (``"places"``, ``"supported"``, ``"units"``), ``estimate``, ``std_error``,
+            ``conf_low``, ``conf_high``. Places themselves are in :meth:`to_frame`.
+        """
+        terms: list[Literal["places", "units", "supported"]] = ["places"]
+        terms += ["supported"] if self.share_outside < 1.0 else []
+        terms += ["units"] if "units" in self.places else []
+        rows = [self.average(level=level, over=term).drop("delta") for term in terms]
+        return pd.DataFrame(rows, index=pd.Index(terms, name="term")).reset_index()
+
     def to_frame(self) -> pd.DataFrame:
         """Places as a table; probabilities in columns ``probability cluster 1`` and so on."""
         single = self.places.drop_dims("cluster")

@@ -132,6 +132,10 @@ def test_places_like_those_of_the_trial_have_an_average_of_their_own(motif_fit, 
     draws = _draws(motif_fit, target)[:, ~far]
     like = shown.average(over="supported")
     assert like["estimate"] == pytest.approx(draws.mean(), rel=1e-5)
+    rows = shown.tidy()
+    assert rows.columns.tolist() == ["term", "estimate", "std_error", "conf_low", "conf_high"]
+    assert rows["term"].tolist() == ["places", "supported"]
+    assert rows["estimate"].tolist() == [shown.average()["estimate"], like["estimate"]]
     assert like["std_error"] == pytest.approx(draws.mean(axis=1).std(ddof=1), rel=1e-5)
     moved = shown.average(1.0, over="supported")["estimate"] - like["estimate"]
     assert moved == pytest.approx(shown.places["std_error"].values[~far].mean())
