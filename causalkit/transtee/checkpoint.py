@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from causalkit.transtee.settings import Settings
     from causalkit.transtee.stack import Member
 
-SCHEMA = 3
+SCHEMA = 4
 _ARRAYS = ("best_loss", "best_epoch", "last_epoch", "stopped", "lr_scale")
 
 

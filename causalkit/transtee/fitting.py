@@ -32,6 +32,7 @@ from causalkit.transtee.families import STANDARDISED, check_outcome
 from causalkit.transtee.few_doses import warn_of_arms_as_doses
 from causalkit.transtee.items import ItemScales, Library, library_of
 from causalkit.transtee.layout import Layout
+from causalkit.transtee.linear_start import with_linear_start
 from causalkit.transtee.membership import groups_of, with_validation
 from causalkit.transtee.objective import NetObjective, Network
 from causalkit.transtee.own_modules import OwnModule
@@ -281,6 +282,7 @@ def _trained(
         torch.Generator().manual_seed(seed_of(member.seed, "initial")) for member in members
     ]
     flat = layout.initial(generators).to(device)
+    scales = with_linear_start(flat, network, scales, data, members)
     valid = np.stack([member.valid + offsets[member.data] for member in members])
     objective = NetObjective(
         network=network,

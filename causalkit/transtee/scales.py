@@ -32,7 +32,8 @@ class Scales:
     y_origin : (M,) tensor
         Likewise of the outcome.
     y_centre, y_spread : (M,) tensors
-        Of the outcome; 0 and 1 if its family is not standardised.
+        Of the outcome; 0 and 1 if its family is not standardised. Where it has a linear part, the
+        spread is what the start of that leaves; see :mod:`causalkit.transtee.linear_start`.
     low, width : (M, K + 1) tensors
         Range of the doses of each arm; 0 and 1 where it takes none.
     step_centre, step_spread : (M, F) tensors
