@@ -2,9 +2,10 @@
 
 import warnings
 from dataclasses import dataclass, replace
+from functools import wraps
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from sklearn.base import BaseEstimator, clone
 
@@ -22,6 +23,28 @@ from causalkit.registry import class_path
 from causalkit.results import EffectResult
 from causalkit.tensorfile import class_of_folder
 from causalkit.whole_file import whole_file
+
+if TYPE_CHECKING:
+    # To a reader of types it is what it is on a class.
+    WithArguments = classmethod
+else:
+
+    class WithArguments(classmethod):
+        """A class method that has, called on an estimator, the arguments of that."""
+
+        def __get__(self, instance: Any, owner: Any = None) -> Any:
+            """The method, for a class or an estimator of it."""
+            method = super().__get__(None, owner)
+            if instance is None:
+                return method
+
+            @wraps(method)
+            def of_instance(*args: Any, **arguments: Any) -> Any:
+                if arguments.get("estimators") is not None:
+                    return method(*args, **arguments)
+                return method(*args, **(instance.get_params(deep=False) | arguments))
+
+            return of_instance
 
 
 class Estimator(BaseEstimator):  # type: ignore[misc]

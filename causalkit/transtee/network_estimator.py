@@ -12,6 +12,7 @@ from causalkit.errors import (
     check_flag,
     check_level,
 )
+from causalkit.estimator import WithArguments
 from causalkit.optional import require
 from causalkit.rng import as_seed
 from causalkit.transtee import effects
@@ -74,7 +75,7 @@ class NetworkEstimator(AverageEstimator):
         """
         return self.fit_many([data], estimators=[self])[0]
 
-    @classmethod
+    @WithArguments
     def fit_many(
         cls,
         datasets: Sequence[CausalData],
@@ -97,7 +98,8 @@ class NetworkEstimator(AverageEstimator):
             One for each data set, equal but for ``random_state``; default ``cls(**arguments)``,
             whose seeds are ``random_state`` for the first data set, plus one for the next, ...
         **arguments
-            Of the constructor, where no estimators are given.
+            Of the constructor, where no estimators are given; called on an estimator, those that
+            differ from its own.
 
         Returns
         -------

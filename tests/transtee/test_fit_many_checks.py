@@ -25,6 +25,17 @@ def of_arms(arms, dtype=None):
     )
 
 
+def test_an_estimator_trains_many_with_its_own_arguments():
+    sets = [arms_data(), arms_data()]
+    few = SMALL | {"max_epochs": 1}
+    by_class = ck.TransTEE.fit_many(sets, **few, dropout=0.1)
+    by_estimator = ck.TransTEE(**few).fit_many(sets, dropout=0.1)
+    assert [fit.get_params() for fit in by_estimator] == [fit.get_params() for fit in by_class]
+    assert by_estimator[1].random_state == by_estimator[0].random_state + 1
+    given = [ck.TransTEE(**few) for _ in sets]
+    assert ck.TransTEE(d_model=64).fit_many(sets, estimators=given) == given
+
+
 def test_every_data_set_is_trained_on_its_items_or_refused():
     first = data_of(mol_vectors=vectors())
     moved = vectors().assign(f=-vectors()["f"])
