@@ -1,9 +1,10 @@
-"""TransTEE beside other networks: doses of arms, articles with a dose, texts, and graphs.
+"""TransTEE beside other networks: doses of arms, articles with a dose, texts, graphs.
 
     python benchmarks/transtee_rivals.py dosage      # three arms with a dose, some fifty minutes
     python benchmarks/transtee_rivals.py news        # word counts and a dose, ten minutes
     python benchmarks/transtee_rivals.py texts       # sentences on people, eight minutes
-    python benchmarks/transtee_rivals.py graphs      # small-world graphs, fifty minutes
+    python benchmarks/transtee_rivals.py graphs      # small-world graphs, half an hour
+    python benchmarks/transtee_rivals.py molecules   # molecules, half an hour
 
 All but the release are trained alike: standardised outcomes, AdamW, four networks, early stopping
 on rows of their own. Rates and decays of the rivals, but on graphs, are chosen by validation loss
@@ -27,7 +28,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from transtee_graph_rivals import WAYS, epochs_of, graphs
+from transtee_graph_rivals import DRAWN, epochs_of, graphs
 from transtee_rivals_page import AUTO, OURS, RELEASE, TUNED_ON, page
 
 import causalkit as ck
@@ -37,7 +38,7 @@ from causalkit.transtee.released import ReleasedTransTEE
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "evidence" / "transtee_rivals.md"
 KEPT = Path(__file__).parent / "results" / "transtee_rivals.json"
 DOSES = np.linspace(0.01, 0.99, 65)
-DRAWS = {"dosage": 5, "news": 3, "texts": 20, "graphs": 6}
+DRAWS = {"dosage": 5, "news": 3, "texts": 20, "graphs": 6, "molecules": 4}
 RATES, DECAYS = (5e-4, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2), (1e-2, 1.0)
 
 
@@ -166,8 +167,8 @@ def compared(design: Design, draw: int, estimators: dict[str, Any]) -> dict[str,
 
 def completed(part: str, draw: int, chosen: dict[str, Any], kept: dict[str, Any]) -> dict[str, Any]:
     """What was not kept yet of a draw."""
-    if part == "graphs":
-        return {} if kept.keys() >= WAYS.keys() else graphs(draw, kept)
+    if part in DRAWN:
+        return graphs(part, draw, kept)
     ways = networks(DESIGNS[part], chosen)
     wanted = {label: way for label, way in ways.items() if label not in kept}
     return compared(DESIGNS[part], draw, wanted) if wanted else {}
