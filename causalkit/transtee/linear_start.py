@@ -33,19 +33,19 @@ def with_linear_start(
     data: "Sequence[Coded]",
     members: "Sequence[Member]",
 ) -> "Scales":
-    """Start the slopes of every member at a fit to its training rows, in ``flat (M, size)``.
+    """Start the level of every member at a fit to its training rows, in ``flat (M, size)``.
 
     Returns
     -------
     Scales
-        Outcomes are counted in units of what the slopes leave of them. Without a linear part, or
+        Outcomes are counted in units of what the level leaves of them. Without a linear part, or
         with outcomes that are not standardised, nothing is changed.
     """
     import torch
 
-    if "slopes.bias" not in network.layout.blocks or network.family not in STANDARDISED:
+    if "linear.level" not in network.layout.blocks or network.family not in STANDARDISED:
         return scales
-    slopes = network.layout.unpack(flat)["slopes.bias"]
+    level = network.layout.unpack(flat)["linear.level"]
     origin, centre, spread = (
         getattr(scales, name).cpu().numpy().astype(np.float64)
         for name in ("origin", "centre", "spread")
@@ -57,7 +57,7 @@ def with_linear_start(
         weight = None if one.weight is None else one.weight[rows]
         found, remains = linear_start(np.nan_to_num(x), one.y[rows], weight)
         left[place] = remains or left[place]
-        slopes[place] = torch.as_tensor(found) / left[place]
+        level[place] = torch.as_tensor(found) / left[place]
     return replace(scales, y_spread=left)
 
 

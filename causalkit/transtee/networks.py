@@ -7,8 +7,8 @@ then to the memory.
 
 Zhang, Zhang, Lipton, Li & Xing (2022), arXiv:2202.01336; one token per covariate with weights of
 its own, an encoder without norms, a pre-norm decoder and a normalised last layer are ours. Under
-structured treatments the outcome has a linear part in the covariates, whose slopes depend on the
-treatment: the product effect of Kaddour, Zhu, Liu, Kusner & Silva (2021), arXiv:2106.01939.
+structured treatments the outcome has a linear part in the covariates, some scores of which the
+treatment weighs: the product effect of Kaddour, Zhu, Liu, Kusner & Silva (2021), arXiv:2106.01939.
 """
 
 import warnings
@@ -147,9 +147,9 @@ def decode(
         tokens = tokens + dropped(_feed_forward(p, f"{name}.feed", normed), drop)
     pooled = _pooled(tokens, actions.active)
     out = apply_linear(p, "head.out", apply_norm(p, "head.norm", pooled))[..., 0]
-    if "slopes.weight" not in p or memory.numeric is None or actions.items is None:
+    if "linear.level" not in p or memory.numeric is None or actions.items is None:
         return out
-    return out + _linear_part(apply_linear(p, "slopes", actions.items), memory.numeric)
+    return out + _linear_part(p, actions.items, memory.numeric)
 
 
 def fold_decoder(p: "dict[str, Tensor]", shape: NetShape) -> None:
@@ -159,13 +159,20 @@ def fold_decoder(p: "dict[str, Tensor]", shape: NetShape) -> None:
     fold_norm(p, "head.norm", "head.out")
 
 
-def _linear_part(slopes: "Tensor", numeric: "Tensor") -> "Tensor":
-    """Products ``(M, B, G)`` of slopes ``(M, B or 1, G, p)`` and covariates ``(M, B, p)``."""
+def _linear_part(p: Params, items: "Tensor", numeric: "Tensor") -> "Tensor":
+    """Part ``(M, B, G)`` that is linear in covariates ``(M, B, p)``, by tokens of treatments.
+
+    The same level under all treatments, and scores of the covariates that treatments
+    ``(M, B or 1, G, d)`` weigh.
+    """
     from causalkit.transtee.products import member_products
 
-    if slopes.shape[1] == 1:
-        return member_products(numeric, slopes[:, 0].transpose(1, 2))
-    return (slopes * numeric[:, :, None]).sum(dim=-1)
+    level = member_products(numeric, p["linear.level"][:, :, None])
+    scores = member_products(numeric, p["linear.scores"])
+    weights = apply_linear(p, "linear.weights", items)
+    if weights.shape[1] == 1:
+        return level + member_products(scores, weights[:, 0].transpose(1, 2))
+    return level + (weights * scores[:, :, None]).sum(dim=-1)
 
 
 def action_tokens(p: Params, shape: ActionShape, actions: Actions) -> "Tensor":

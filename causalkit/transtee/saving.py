@@ -28,7 +28,7 @@ from causalkit.transtee.settings import Settings
 from causalkit.transtee.shapes import ActionShape, NetShape, TableShape
 from causalkit.transtee.stack import Member, Stack
 
-SCHEMA = 9
+SCHEMA = 10
 
 
 def save(estimator: Any, folder: Path) -> None:

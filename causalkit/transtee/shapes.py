@@ -13,6 +13,8 @@ ACTION_SD = 0.5
 TOKEN_SIZE = 1.0
 N_ROUNDS = 3
 MOST_ROWS = 4096
+# Of the covariates, in the linear part of the outcome under structured treatments.
+N_SCORES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +145,22 @@ class NetShape:
             blocks |= norm(f"{name}.norm", d) | _feed_forward_blocks(name, d, self.width_ff)
         blocks |= norm("head.norm", d) | linear("head.out", d, 1)
         if self.actions.item_features and self.table.n_numeric:
-            blocks |= linear("slopes", d, self.table.n_numeric, sd=0.0)
+            blocks |= _linear_blocks(self.table.n_numeric, d)
         return Layout(blocks)
+
+
+def _linear_blocks(p: int, d: int) -> dict[str, Parameter]:
+    """Of the linear part: one slope of each covariate, and a few scores that treatments weigh.
+
+    A slope of each covariate for every direction of the encoded treatment would be p·d numbers that
+    are learned one by one: of 200 genes, networks would learn the noise.
+    """
+    rank = min(p, N_SCORES)
+    return {
+        "linear.level": Parameter((p,)),
+        "linear.scores": Parameter((p, rank), "normal", 1.0 / math.sqrt(p), decays=True),
+        **linear("linear.weights", d, rank, sd=0.0),
+    }
 
 
 def _covariate_blocks(shape: NetShape) -> dict[str, Parameter]:

@@ -296,21 +296,23 @@ def test_structured_treatments_have_slopes_that_depend_on_the_treatment():
     )
     layout = shape.layout()
     p = layout.unpack(layout.initial([torch.Generator().manual_seed(seed) for seed in (0, 1)]))
-    assert not torch.cat([p["slopes.weight"].flatten(), p["slopes.bias"].flatten()]).any()
+    assert not any(p[f"linear.{name}"].any() for name in ("level", "weights.weight"))
     x, items = rows(5), torch.randn(2, 1, 3, 8, generator=torch.Generator().manual_seed(2))
     memory, asked = encode(p, shape, x), Actions(items=items)
     plain = decode(p, shape, memory, asked)
     g = torch.Generator().manual_seed(3)
-    p["slopes.weight"], p["slopes.bias"] = (
-        torch.randn(2, *size, generator=g) for size in ((8, 4), (4,))
+    for name, size in (("level", (4,)), ("weights.weight", (8, 4)), ("weights.bias", (4,))):
+        p[f"linear.{name}"] = torch.randn(2, *size, generator=g)
+    slopes = torch.einsum("mgd,mdr->mgr", items[:, 0], p["linear.weights.weight"])
+    slopes = torch.einsum(
+        "mgr,mpr->mgp", slopes + p["linear.weights.bias"][:, None], p["linear.scores"]
     )
-    slopes = torch.einsum("mgd,mdp->mgp", items[:, 0], p["slopes.weight"])
-    slopes = slopes + p["slopes.bias"][:, None]
+    slopes = slopes + p["linear.level"][:, None]
     moved = decode(p, shape, memory, asked)
     torch.testing.assert_close(moved - plain, torch.einsum("mbp,mgp->mbg", x.numeric, slopes))
     each = Actions(items=items.expand(-1, 5, -1, -1))
     torch.testing.assert_close(decode(p, shape, memory, each), moved)
-    assert "slopes.weight" not in network()[1]
+    assert "linear.level" not in network()[1]
 
 
 @pytest.mark.slow

@@ -40,7 +40,7 @@ def test_the_folder_holds_text_and_tensors_without_rows_of_the_data(arms_fit, tm
     arms_fit.save(tmp_path)
     facts = json.loads((tmp_path / "config.json").read_text())
     assert {path.name for path in tmp_path.iterdir()} == {"config.json", facts["weights"]}
-    assert facts["schema"] == 9
+    assert facts["schema"] == 10
     assert facts["versions"]["torch"] == torch.__version__
     tensors = torch.load(tmp_path / facts["weights"], weights_only=True)
     assert not any(len(values) == 240 and values.is_floating_point() for values in tensors.values())
