@@ -95,13 +95,13 @@ class Networks:
     def __init__(self, mean):
         self.mean = mean
 
-    def outcomes(self, asked, actions):
+    def averaged(self, asked, actions):
         x = asked.covariates.numeric[:, 0].astype(float)
         found = [
             np.broadcast_to(self.mean(x, one.arms[:, 0] == 1, one.doses[:, 0]), x.shape)
             for one in actions
         ]
-        return np.column_stack(found)[None]
+        return np.column_stack(found)
 
 
 def right_mean(x, up, t):
