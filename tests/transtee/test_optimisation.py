@@ -122,6 +122,7 @@ def test_norms_biases_and_embeddings_do_not_decay():
     assert all(not mask[name].any() for name in mask.keys() - decaying)
     # Matrices of linear maps; tokens of numeric covariates are looked up by column, as levels are.
     maps = {name for name in blocks if name.endswith(".weight")} - {"table.weight"}
+    maps.add("linear.scores")
     assert decaying == maps
     kept = {"arm", "table.bias", "table.level1", "sequence0.position", "head.norm.scale"}
     assert kept | {"dose.scale", "memory.shift", "head.out.bias"} <= mask.keys() - decaying
