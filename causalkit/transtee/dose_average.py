@@ -18,7 +18,7 @@ from causalkit.transtee.few_doses import warn_between
 from causalkit.transtee.fitting import Coded, Coding
 from causalkit.transtee.model import Asked
 from causalkit.transtee.points import Points, check_doses_vary, doses_seen, rows_and_doses
-from causalkit.transtee.propensities import arm_chances, clipped
+from causalkit.transtee.propensities import arm_chances, clipped, warn_if_few_count
 from causalkit.transtee.settings import Settings
 from causalkit.typing import Floats, Ints
 
@@ -68,6 +68,7 @@ def dose_averages(
         chance, mu = chances[:, place], np.take(curves, at, axis=1)
         rows, t = rows_and_doses(coded, place)
         if place not in known:
+            warn_if_few_count(1.0 / chance, rows, code.arms[place], multiplicity=coded.multiplicity)
             part = mean_of_arm(coded.y, rows, mu=mu, propensity=chance, **shared)
         else:
             density = known[place]

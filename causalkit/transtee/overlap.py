@@ -15,7 +15,12 @@ from causalkit.transtee.fitting import Coded, Coding
 from causalkit.transtee.inference import ESTIMANDS
 from causalkit.transtee.observations import observations
 from causalkit.transtee.points import check_doses_vary, dosed_arm
-from causalkit.transtee.propensities import arm_chances, learners_of, least_chances
+from causalkit.transtee.propensities import (
+    arm_chances,
+    effective_rows,
+    learners_of,
+    least_chances,
+)
 from causalkit.transtee.settings import Settings
 from causalkit.typing import Floats
 
@@ -67,7 +72,7 @@ def _of_arms(
             {
                 "arm": name,
                 "rows": int((arm == code).sum()),
-                "effective_rows": float(weight.sum() ** 2 / (weight**2).sum()),
+                "effective_rows": effective_rows(weight),
                 **{key: float(np.quantile(chance, at)) for key, at in QUANTILES.items()},
                 "below": float((chance < least[code]).mean()),
             }

@@ -12,11 +12,12 @@ from causalkit.nuisance.learners import plan
 from causalkit.transtee.fitting import Coded, Coding
 from causalkit.transtee.flat_features import flat_features
 from causalkit.transtee.settings import Settings
-from causalkit.typing import Floats, Ints
+from causalkit.typing import Bools, Floats, Ints
 from causalkit.warn import warn
 
 CLIP = 0.01
 OF_SHARE = 0.1
+FEW_EFFECTIVE, EFFECTIVE_SHARE = 20.0, 0.2
 _NEVER = 1e-12
 
 
@@ -116,3 +117,37 @@ def clipped(
             OverlapWarning,
         )
     return np.asarray(np.clip(chances, least, 1.0))
+
+
+def effective_rows(inverse: Floats, multiplicity: Floats | None = None) -> float:
+    """Rows of one weight whose mean would have the variance of the weighted one (Kish)."""
+    times = np.ones(inverse.size) if multiplicity is None else multiplicity
+    return float((times @ inverse) ** 2 / (times @ inverse**2))
+
+
+def warn_if_few_count(
+    inverse: Floats, received: Bools, name: Any, *, multiplicity: Floats | None = None
+) -> None:
+    """Warn where a few rows of an arm carry its average, the others counting for next to nothing.
+
+    Parameters
+    ----------
+    inverse : (n,) array
+        Weights of rows in the arm.
+    received : (n,) bool array
+        Who got the arm.
+    name : level
+    multiplicity : (n,) array, optional
+        Rows that each row stands for.
+    """
+    times = None if multiplicity is None else multiplicity[received]
+    rows = received.sum() if times is None else times.sum()
+    worth = effective_rows(inverse[received], times)
+    if worth < min(FEW_EFFECTIVE, EFFECTIVE_SHARE * rows):
+        warn(
+            f"[E19-overlap] the {rows:g} rows of arm {name!r} count for {worth:.1f} once weighted "
+            "by inverse propensities: few carry its average, and its error may be too small. See "
+            "overlap(); take a smoother propensity, such as propensity='linear', or leave out rows "
+            "that are unlike any of the arm.",
+            OverlapWarning,
+        )
