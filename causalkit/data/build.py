@@ -74,7 +74,8 @@ def from_frame(
         One or two columns within which errors may be dependent.
     weights, weight_kind : str, optional
         ``"sampling"`` is inverse inclusion probability, ``"frequency"`` counts identical rows,
-        ``"precision"`` is inverse variance.
+        ``"precision"`` is inverse variance: fits are weighted by it, and averages over rows by
+        `TransTEE` are not; `PanelDML` and `InvalidIV` weight their moments by it as by the others.
     strata, text, extra : str or list of str, optional
         Randomisation blocks, text columns, and columns that go along unused.
     image, sequence : str or list of str, optional

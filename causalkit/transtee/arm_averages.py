@@ -83,19 +83,19 @@ def arm_averages(
         "contrast": words,
         "diagnostics": {"range of propensities": (float(found.min()), float(found.max()))},
     }
-    counted: dict[str, Any] = {"weight": coded.weight, "multiplicity": coded.multiplicity}
+    counted: dict[str, Any] = {"weight": coded.mean_weight, "multiplicity": coded.multiplicity}
     if estimand in ("att", "atc"):
         given: dict[str, Any] = {"mu": mu, "chances": found, "names": levels, **counted}
         by = [
             _score_among(coded.y, arm, (place, base), target=estimand, **given) for place in others
         ]
-        return terms, _solved(by, coded.weight), facts
+        return terms, _solved(by, coded.mean_weight), facts
     chances = clipped(found, arm, **counted)
     for place, level in enumerate(levels):
         warn_if_few_count(
             1.0 / chances[:, place], arm == place, level, multiplicity=coded.multiplicity
         )
-    scores = arm_means(coded.y, arm, mu=mu, propensity=chances, weight=coded.weight)
+    scores = arm_means(coded.y, arm, mu=mu, propensity=chances, weight=coded.mean_weight)
     contrasts, effects = scores[:, others] - scores[:, [base]], mu[:, others] - mu[:, [base]]
     if estimand == "calibration":
         parts = ("average effect", "slope")
@@ -103,7 +103,7 @@ def arm_averages(
         facts |= {"notes": (*ASSUMES, *CALIBRATION), "contrast": ("",) * len(parts) * len(terms)}
         return (
             tuple(f"{term}: {part}" for term in terms for part in parts),
-            calibration(contrasts, effects, fold, weight=coded.weight),
+            calibration(contrasts, effects, fold, weight=coded.mean_weight),
             facts,
         )
     if estimand == "gate":
@@ -113,14 +113,14 @@ def arm_averages(
         several = len(terms) > 1
         return (
             tuple(f"{term}, {name}" if several else name for term in terms for name in names),
-            _solved(_within(contrasts, basis), coded.weight),
+            _solved(_within(contrasts, basis), coded.mean_weight),
             facts,
         )
-    plug_in = dict(zip(terms, np.average(effects, axis=0, weights=coded.weight), strict=True))
+    plug_in = dict(zip(terms, np.average(effects, axis=0, weights=coded.mean_weight), strict=True))
     listed = ", ".join(f"{term} {value:.4g}" for term, value in plug_in.items())
     facts["notes"] = (*ASSUMES, f"Plug-in mean of the networks, no interval: {listed}.")
     facts["diagnostics"]["plug-in"] = {term: float(value) for term, value in plug_in.items()}
-    return terms, _solved(_within(contrasts, np.ones((coded.n, 1))), coded.weight), facts
+    return terms, _solved(_within(contrasts, np.ones((coded.n, 1))), coded.mean_weight), facts
 
 
 def _within(contrasts: Floats, groups: Floats) -> list[LinearScore]:

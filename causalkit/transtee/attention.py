@@ -148,7 +148,8 @@ def permutation_importance(
         return float(loss), mu[:, 1:-1] - mu[:, -1:]
 
     base, effect = answers(asked.covariates)
-    every = None if asked.weight is None else np.broadcast_to(asked.weight[:, None], effect.shape)
+    weight = asked.mean_weight
+    every = None if weight is None else np.broadcast_to(weight[:, None], effect.shape)
     rows: list[dict[str, Any]] = []
     for place, name in enumerate(model.coding.covariates.names):
         losses, moves = [], []

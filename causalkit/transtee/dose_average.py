@@ -45,7 +45,7 @@ def dose_averages(
     """
     code = coding.actions
     shared: dict[str, Any] = {
-        "weight": coded.weight,
+        "weight": coded.mean_weight,
         "multiplicity": coded.multiplicity,
         "clusters": clusters,
     }
@@ -53,7 +53,10 @@ def dose_averages(
     chances, facts = np.ones((coded.n, 1)), dict[str, Any]()
     if code.kind != "continuous":
         found = arm_chances(coding, coded, settings, folds, learners[0])
-        rows_weighted: dict[str, Any] = {"weight": coded.weight, "multiplicity": coded.multiplicity}
+        rows_weighted: dict[str, Any] = {
+            "weight": coded.mean_weight,
+            "multiplicity": coded.multiplicity,
+        }
         chances = clipped(found, coded.actions.arms[:, 0], **rows_weighted)
         facts["range of propensities"] = (float(found.min()), float(found.max()))
     known = {
@@ -88,7 +91,7 @@ def dose_averages(
                 )
         theta[at], fit_df[at] = part.theta, part.fit_df
         by_mean[:, at], by_fit[:, at] = part.own, part.of_fit
-    plug_in = np.average(curves, axis=0, weights=coded.weight)
+    plug_in = np.average(curves, axis=0, weights=coded.mean_weight)
     by_arm = {code.arms[place]: width for place, width in widths.items()}
     facts["bandwidth"] = widths[0] if code.kind == "continuous" else by_arm
     facts["plug-in"] = dict(zip(points.names, plug_in.tolist(), strict=True))

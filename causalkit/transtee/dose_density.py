@@ -59,7 +59,7 @@ class DoseDensity:
         """Fit the mean on folds of the rows of an arm, and the density to its residuals."""
         rows, dose = rows_and_doses(coded, place)
         features = DenseFeatures(flat_features(coded.covariates, coding.covariates.shape.levels))
-        fitter = Fitter(seed=settings.seed, weights=coded.weight)
+        fitter = Fitter(seed=settings.seed, weights=coded.mean_weight)
         name, own = "dose", None
         if not rows.all():
             name, own = f"dose of arm{place}", rows
@@ -67,12 +67,12 @@ class DoseDensity:
         centre = fitter.run([nuisance], folds)[name][:, 0]
         residual = (dose - centre)[rows]
         weight, counts = (
-            None if one is None else one[rows] for one in (coded.weight, coded.multiplicity)
+            None if one is None else one[rows] for one in (coded.mean_weight, coded.multiplicity)
         )
         kde = _kernel_density(residual, weight, counts)
         reach = 4.0 * float(np.sqrt(kde.covariance[0, 0]))
         points = np.linspace(residual.min() - reach, residual.max() + reach, N_DENSITY)
-        return cls(dose, centre, rows, points, kde(points), coded.weight, coded.multiplicity)
+        return cls(dose, centre, rows, points, kde(points), coded.mean_weight, coded.multiplicity)
 
     def received(self, of: str = "") -> Floats:
         """π(T | X) at the doses received, not below a thousandth of the largest; warns of less."""

@@ -1,4 +1,4 @@
-"""Rows as the observations that they stand for."""
+"""Rows as the observations that they stand for, in number and in means."""
 
 from typing import Any
 
@@ -12,3 +12,12 @@ def observations(values: Any, multiplicity: Floats | None) -> Any:
     if multiplicity is None:
         return values
     return np.repeat(values, multiplicity.astype(int), axis=0)
+
+
+def mean_weight(weight: Floats | None, kind: str | None) -> Floats | None:
+    """Weights by which a mean counts rows: none if they are precisions.
+
+    An inverse variance says how well an outcome is known and not how many the row stands for: a
+    mean weighted by it would be the effect among those whose outcomes are known well.
+    """
+    return None if kind == "precision" else weight

@@ -64,7 +64,7 @@ def _of_arms(
     chances = observations(arm_chances(coding, coded, settings, folds, learner), coded.multiplicity)
     arm = observations(coded.actions.arms[:, 0], coded.multiplicity)
     lines = []
-    least = least_chances(coded.actions.arms[:, 0], len(coding.actions.labels), coded.weight)
+    least = least_chances(coded.actions.arms[:, 0], len(coding.actions.labels), coded.mean_weight)
     for code, name in enumerate(coding.actions.labels):
         chance = chances[:, code]
         weight = 1.0 / np.maximum(chance[arm == code], least[code])

@@ -31,7 +31,7 @@ def arm_chances(
     """
     arm, n_arms = coded.actions.arms[:, 0], len(coding.actions.arms)
     features = DenseFeatures(flat_features(coded.covariates, coding.covariates.shape.levels))
-    fitter = Fitter(seed=settings.seed, weights=coded.weight)
+    fitter = Fitter(seed=settings.seed, weights=coded.mean_weight)
     asked = range(1, n_arms) if n_arms == 2 else range(n_arms)
     found = fitter.run(
         [
@@ -44,7 +44,7 @@ def arm_chances(
     if n_arms == 2:
         chances = np.hstack([1.0 - chances, chances])
     else:
-        chances = np.maximum(chances, _NEVER * arm_shares(arm, n_arms, coded.weight))
+        chances = np.maximum(chances, _NEVER * arm_shares(arm, n_arms, coded.mean_weight))
     return np.asarray(chances / chances.sum(axis=1, keepdims=True))
 
 

@@ -136,7 +136,7 @@ def test_where_every_arm_is_excluded_the_shares_of_the_arms_stand_in(monkeypatch
     shape = Bunch(shape=Bunch(levels=()))
     found = propensities.arm_chances(
         Bunch(actions=Bunch(arms="abc"), covariates=shape),
-        Bunch(actions=Bunch(arms=arm[:, None]), covariates=None, weight=None),
+        Bunch(actions=Bunch(arms=arm[:, None]), covariates=None, mean_weight=None),
         Bunch(seed=0),
         None,
         "linear",
