@@ -249,12 +249,12 @@ class Study:
         analysis : {"complete", "pairwise", "worst"}
         """
         from causalkit.study.printing import printed
-        from causalkit.study.report_tables import USUAL, performance_table
+        from causalkit.study.report_tables import USUAL, performance_table, performance_title
 
         names = list(USUAL if measures is None else measures)
-        summary = self.summarise(measures=names, analysis=analysis)
-        wide = performance_table(self.results(), summary, measures=names)
-        title = f"{self.name}: value (Monte-Carlo error)"
+        summary, results = self.summarise(measures=names, analysis=analysis), self.results()
+        wide = performance_table(results, summary, measures=names)
+        title = performance_title(results, summary)
         return printed(wide, form, title=title)  # type: ignore[arg-type]  # checked there
 
     def to_xarray(
