@@ -1,10 +1,11 @@
 """Averages of a fitted network estimator, whether its data can tell them, and held-out losses."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from causalkit.errors import IdentificationError
+from causalkit.errors import IdentificationError, check_count
 from causalkit.estimator import Estimator
 from causalkit.results import EffectResult
 from causalkit.transtee.fitting import code_data
@@ -26,6 +27,7 @@ class AverageEstimator(Estimator):
 
     model_: Model
     doses: Any
+    n_folds: int
     outcome: str
     _settings: Settings
 
@@ -97,7 +99,7 @@ class AverageEstimator(Estimator):
             used,
             coding,
             code_data(coding, used),
-            self._settings,
+            self._of_averages(),
             estimand,
             arm=arm,
             doses=doses,
@@ -147,8 +149,12 @@ class AverageEstimator(Estimator):
         used = self._need_data(data)
         coding = self.model_.coding
         return overlap_table(
-            coding, code_data(coding, used), self._settings, learner=propensity, arm=arm
+            coding, code_data(coding, used), self._of_averages(), learner=propensity, arm=arm
         )
+
+    def _of_averages(self) -> Settings:
+        """Settings of the fit, with the folds of now: nothing that was fitted depends on them."""
+        return replace(self._settings, n_folds=check_count("n_folds", self.n_folds, least=2))
 
     def loss(self, data: "CausalData") -> FactualLoss:
         """Loss of predicted mean outcomes of rows under the actions that they received.
