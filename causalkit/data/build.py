@@ -12,7 +12,7 @@ from causalkit.data.checks_fit import MAX_NAN_PIXELS
 from causalkit.data.dataset import CausalData
 from causalkit.data.intake import column_names, row_labels, to_pandas
 from causalkit.data.roles import Roles, WeightKind, kinds_by_treatment, role_columns
-from causalkit.data.table_names import check_table_names
+from causalkit.data.table_names import check_arrays_named, check_table_names
 from causalkit.data.truth import Truth, truth_of_rows
 from causalkit.errors import ArgumentError, ArgumentTypeError, DataError
 
@@ -158,6 +158,8 @@ def from_frame(
             raise ArgumentError(f"name at least one {role} column: {role}=...")
     beside = tables_given(tables, graph)
     check_table_names(beside, roles)
+    found_arrays = None if arrays is None else arrays_given(arrays)
+    check_arrays_named(() if found_arrays is None else found_arrays.data_vars, roles)
     policy = Policy(
         missing=missing,
         on_duplicate=on_duplicate,
@@ -170,7 +172,7 @@ def from_frame(
         roles,
         policy,
         known=column_names(df),
-        arrays=None if arrays is None else arrays_given(arrays),
+        arrays=found_arrays,
         tables=beside,
         truth=truth,
         name=name,
