@@ -72,7 +72,7 @@ def arm_averages(
     for number, (model, test) in enumerate(out_of_fold(coding, coded, settings, folds)):
         mu[test] = model.outcomes(Asked(coded.covariates.rows(test)), actions).mean(axis=0)
         fold[test] = number
-    found = arm_chances(coding, coded, settings, folds, learner)
+    found, learned = arm_chances(coding, coded, settings, folds, learner)
     # As columns of a matrix are called: two arms of 0 and 1 need no level.
     named = set(levels) != {0, 1}
     terms = tuple(f"{column}={levels[place]}" if named else column for place in others)
@@ -81,7 +81,10 @@ def arm_averages(
         "n_together": 1,
         "notes": ASSUMES,
         "contrast": words,
-        "diagnostics": {"range of propensities": (float(found.min()), float(found.max()))},
+        "diagnostics": {
+            "range of propensities": (float(found.min()), float(found.max())),
+            "propensity": learned,
+        },
     }
     counted: dict[str, Any] = {"weight": coded.mean_weight, "multiplicity": coded.multiplicity}
     if estimand in ("att", "atc"):

@@ -52,7 +52,7 @@ def dose_averages(
     widths = _widths(coded, folds, points, bandwidth)
     chances, facts = np.ones((coded.n, 1)), dict[str, Any]()
     if code.kind != "continuous":
-        found = arm_chances(coding, coded, settings, folds, learners[0])
+        found, facts["propensity"] = arm_chances(coding, coded, settings, folds, learners[0])
         rows_weighted: dict[str, Any] = {
             "weight": coded.mean_weight,
             "multiplicity": coded.multiplicity,

@@ -61,7 +61,8 @@ def overlap_table(
 def _of_arms(
     coding: Coding, coded: Coded, settings: Settings, folds: Folds, learner: Any
 ) -> pd.DataFrame:
-    chances = observations(arm_chances(coding, coded, settings, folds, learner), coded.multiplicity)
+    found, _ = arm_chances(coding, coded, settings, folds, learner)
+    chances = observations(found, coded.multiplicity)
     arm = observations(coded.actions.arms[:, 0], coded.multiplicity)
     lines = []
     least = least_chances(coded.actions.arms[:, 0], len(coding.actions.labels), coded.mean_weight)
@@ -91,7 +92,7 @@ def _of_doses(
     check_doses_vary(coding.actions, coded, folds, place)
     chance = np.ones(coded.n)
     if coding.actions.kind != "continuous":
-        chance = arm_chances(coding, coded, settings, folds, learners[0])[:, place]
+        chance = arm_chances(coding, coded, settings, folds, learners[0])[0][:, place]
     known = DoseDensity.of(coding, coded, settings, folds, learners[1], place)
     dose, centre, own, chance = (
         observations(values, coded.multiplicity)

@@ -1,5 +1,6 @@
 """How likely every arm was for every row, by models that did not see it."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -23,12 +24,14 @@ _NEVER = 1e-12
 
 def arm_chances(
     coding: Coding, coded: Coded, settings: Settings, folds: Folds, learner: Any
-) -> Floats:
-    """Cross-fitted P(A = k | X) as ``(n, K)``, rows summing to one.
+) -> tuple[Floats, Mapping[str, str]]:
+    """P(A = k | X) as ``(n, K)``, rows summing to one, cross-fitted or known; what learned it.
 
     Of more than two arms each is learned against all others. A tree may exclude every one of them
     for some row; that says nothing of which, and the shares of the arms stand in.
     """
+    if isinstance(learner, np.ndarray):
+        return learner, dict.fromkeys(coding.actions.labels, "known")
     arm, n_arms = coded.actions.arms[:, 0], len(coding.actions.arms)
     features = DenseFeatures(flat_features(coded.covariates, coding.covariates.shape.levels))
     fitter = Fitter(seed=settings.seed, weights=coded.mean_weight)
@@ -45,7 +48,8 @@ def arm_chances(
         chances = np.hstack([1.0 - chances, chances])
     else:
         chances = np.maximum(chances, _NEVER * arm_shares(arm, n_arms, coded.mean_weight))
-    return np.asarray(chances / chances.sum(axis=1, keepdims=True))
+    told = {coding.actions.labels[k]: found.chosen[f"arm{k}"] for k in asked}
+    return np.asarray(chances / chances.sum(axis=1, keepdims=True)), told
 
 
 def learners_of(kind: str, propensity: Any) -> tuple[Any, Any]:
@@ -65,7 +69,7 @@ def learners_of(kind: str, propensity: Any) -> tuple[Any, Any]:
             "propensity of arms with doses is a name, or two learners, (classifier of the arm, "
             f"regressor of the dose), got {propensity!r}."
         )
-    if kind != "continuous":
+    if kind != "continuous" and not isinstance(pair[0], np.ndarray):
         plan(pair[0], "probability", argument="propensity")
     if kind in AMOUNTS:
         plan(pair[1], "mean", argument="propensity")

@@ -10,6 +10,7 @@ from test_inference import FAST, linear_design
 import causalkit as ck
 from causalkit.errors import OverlapWarning
 from causalkit.inference.solve import solve_linear
+from causalkit.nuisance.crossfit import CrossFit
 from causalkit.transtee import arm_averages
 from causalkit.transtee.arm_averages import _score_among
 from causalkit.transtee.propensities import clipped, least_chances
@@ -78,10 +79,10 @@ def test_averages_divide_by_no_less_than_the_bound(four, monkeypatch, estimand):
     chances[np.arange(20), arm[:20]] = 1e-5
     groups = np.resize(["x", "y"], arm.size) if estimand == "gate" else None
     ask = {"estimand": estimand, "groups": groups, "propensity": LogisticRegression()}
-    monkeypatch.setattr(arm_averages, "arm_chances", lambda *_: chances)
+    monkeypatch.setattr(arm_averages, "arm_chances", lambda *_: (chances, {}))
     with pytest.warns(OverlapWarning, match=r"4\.0% of the rows"):
         found = four.estimate(**ask)
-    monkeypatch.setattr(arm_averages, "arm_chances", lambda *_: np.maximum(chances, 0.01))
+    monkeypatch.setattr(arm_averages, "arm_chances", lambda *_: (np.maximum(chances, 0.01), {}))
     peer = four.estimate(**ask)
     np.testing.assert_array_equal(found.estimates, peer.estimates)
     np.testing.assert_array_equal(found.vcov, peer.vcov)
@@ -94,11 +95,11 @@ def test_an_arm_whose_average_few_rows_carry_is_named(four, monkeypatch, estiman
     chances = np.full((arm.size, 4), 0.25)
     chances[arm == 0, 0] = 0.9
     chances[np.flatnonzero(arm == 0)[:2], 0] = 0.01
-    monkeypatch.setattr(arm_averages, "arm_chances", lambda *_: chances)
+    monkeypatch.setattr(arm_averages, "arm_chances", lambda *_: (chances, {}))
     rows = (arm == 0).sum()
     with pytest.warns(OverlapWarning, match=rf"the {rows} rows of arm 0 count for .*='linear'"):
         found = four.estimate(estimand, propensity=LogisticRegression())
-    monkeypatch.setattr(arm_averages, "arm_chances", lambda *_: np.full((arm.size, 4), 0.25))
+    monkeypatch.setattr(arm_averages, "arm_chances", lambda *_: (np.full((arm.size, 4), 0.25), {}))
     plain = four.estimate(estimand, propensity=LogisticRegression())
     assert sum("once weighted" in told for told in found.warnings) >= 1
     assert not any("once weighted" in told for told in plain.warnings)
@@ -124,7 +125,8 @@ def test_where_every_arm_is_excluded_the_shares_of_the_arms_stand_in(monkeypatch
             pass
 
         def run(self, nuisances, _):
-            return {one.name: np.zeros((8, 1)) for one in nuisances}
+            zeros = {one.name: np.zeros((8, 1)) for one in nuisances}
+            return CrossFit(zeros, dict.fromkeys(zeros, "nothing"))
 
     class Bunch:
         def __init__(self, **given):
@@ -134,8 +136,8 @@ def test_where_every_arm_is_excluded_the_shares_of_the_arms_stand_in(monkeypatch
     monkeypatch.setattr(propensities, "Fitter", Nothing)
     monkeypatch.setattr(propensities, "flat_features", lambda *_: np.zeros((8, 1)))
     shape = Bunch(shape=Bunch(levels=()))
-    found = propensities.arm_chances(
-        Bunch(actions=Bunch(arms="abc"), covariates=shape),
+    found, _ = propensities.arm_chances(
+        Bunch(actions=Bunch(arms="abc", labels="abc"), covariates=shape),
         Bunch(actions=Bunch(arms=arm[:, None]), covariates=None, mean_weight=None),
         Bunch(seed=0),
         None,
