@@ -14,6 +14,7 @@ from causalkit.transtee.actions import action_frame, encode_actions
 from causalkit.transtee.crossfit import out_of_fold
 from causalkit.transtee.fitting import Coded, Coding
 from causalkit.transtee.model import Asked
+from causalkit.transtee.observations import mean_weight
 from causalkit.transtee.points import place_of_arm
 from causalkit.transtee.propensities import arm_chances, clipped, warn_if_few_count
 from causalkit.transtee.settings import Settings
@@ -86,19 +87,19 @@ def arm_averages(
             "propensity": learned,
         },
     }
-    counted: dict[str, Any] = {"weight": coded.mean_weight, "multiplicity": coded.multiplicity}
+    counted: dict[str, Any] = {"weight": mean_weight(coded), "multiplicity": coded.multiplicity}
     if estimand in ("att", "atc"):
         given: dict[str, Any] = {"mu": mu, "chances": found, "names": levels, **counted}
         by = [
             _score_among(coded.y, arm, (place, base), target=estimand, **given) for place in others
         ]
-        return terms, _solved(by, coded.mean_weight), facts
+        return terms, _solved(by, mean_weight(coded)), facts
     chances = clipped(found, arm, **counted)
     for place, level in enumerate(levels):
         warn_if_few_count(
             1.0 / chances[:, place], arm == place, level, multiplicity=coded.multiplicity
         )
-    scores = arm_means(coded.y, arm, mu=mu, propensity=chances, weight=coded.mean_weight)
+    scores = arm_means(coded.y, arm, mu=mu, propensity=chances, weight=mean_weight(coded))
     contrasts, effects = scores[:, others] - scores[:, [base]], mu[:, others] - mu[:, [base]]
     if estimand == "calibration":
         parts = ("average effect", "slope")
@@ -106,7 +107,7 @@ def arm_averages(
         facts |= {"notes": (*ASSUMES, *CALIBRATION), "contrast": ("",) * len(parts) * len(terms)}
         return (
             tuple(f"{term}: {part}" for term in terms for part in parts),
-            calibration(contrasts, effects, fold, weight=coded.mean_weight),
+            calibration(contrasts, effects, fold, weight=mean_weight(coded)),
             facts,
         )
     if estimand == "gate":
@@ -116,14 +117,14 @@ def arm_averages(
         several = len(terms) > 1
         return (
             tuple(f"{term}, {name}" if several else name for term in terms for name in names),
-            _solved(_within(contrasts, basis), coded.mean_weight),
+            _solved(_within(contrasts, basis), mean_weight(coded)),
             facts,
         )
-    plug_in = dict(zip(terms, np.average(effects, axis=0, weights=coded.mean_weight), strict=True))
+    plug_in = dict(zip(terms, np.average(effects, axis=0, weights=mean_weight(coded)), strict=True))
     listed = ", ".join(f"{term} {value:.4g}" for term, value in plug_in.items())
     facts["notes"] = (*ASSUMES, f"Plug-in mean of the networks, no interval: {listed}.")
     facts["diagnostics"]["plug-in"] = {term: float(value) for term, value in plug_in.items()}
-    return terms, _solved(_within(contrasts, np.ones((coded.n, 1))), coded.mean_weight), facts
+    return terms, _solved(_within(contrasts, np.ones((coded.n, 1))), mean_weight(coded)), facts
 
 
 def _within(contrasts: Floats, groups: Floats) -> list[LinearScore]:

@@ -14,6 +14,7 @@ from causalkit.transtee.covariates import Covariates
 from causalkit.transtee.fitting import Coded
 from causalkit.transtee.held_out import losses
 from causalkit.transtee.model import Asked, Model
+from causalkit.transtee.observations import mean_weight
 from causalkit.transtee.predicting import attention_weights
 from causalkit.typing import Floats
 
@@ -151,7 +152,7 @@ def permutation_importance(
         return float(loss), mu[:, 1:-1] - mu[:, -1:]
 
     base, effect = answers(asked.covariates)
-    weight = asked.mean_weight
+    weight = mean_weight(asked)
     every = None if weight is None else np.broadcast_to(weight[:, None], effect.shape)
     rows: list[dict[str, Any]] = []
     code = model.coding.covariates

@@ -17,6 +17,7 @@ from causalkit.transtee.dose_scores import MeanOutcomes, curve_at, mean_of_arm
 from causalkit.transtee.few_doses import warn_between
 from causalkit.transtee.fitting import Coded, Coding
 from causalkit.transtee.model import Asked
+from causalkit.transtee.observations import mean_weight
 from causalkit.transtee.points import Points, check_doses_vary, doses_seen, rows_and_doses
 from causalkit.transtee.propensities import arm_chances, clipped, warn_if_few_count
 from causalkit.transtee.settings import Settings
@@ -45,7 +46,7 @@ def dose_averages(
     """
     code = coding.actions
     shared: dict[str, Any] = {
-        "weight": coded.mean_weight,
+        "weight": mean_weight(coded),
         "multiplicity": coded.multiplicity,
         "clusters": clusters,
     }
@@ -54,7 +55,7 @@ def dose_averages(
     if code.kind != "continuous":
         found, facts["propensity"] = arm_chances(coding, coded, settings, folds, learners[0])
         rows_weighted: dict[str, Any] = {
-            "weight": coded.mean_weight,
+            "weight": mean_weight(coded),
             "multiplicity": coded.multiplicity,
         }
         chances = clipped(found, coded.actions.arms[:, 0], **rows_weighted)
@@ -91,7 +92,7 @@ def dose_averages(
                 )
         theta[at], fit_df[at] = part.theta, part.fit_df
         by_mean[:, at], by_fit[:, at] = part.own, part.of_fit
-    plug_in = np.average(curves, axis=0, weights=coded.mean_weight)
+    plug_in = np.average(curves, axis=0, weights=mean_weight(coded))
     by_arm = {code.arms[place]: width for place, width in widths.items()}
     facts["bandwidth"] = widths[0] if code.kind == "continuous" else by_arm
     facts["plug-in"] = dict(zip(points.names, plug_in.tolist(), strict=True))

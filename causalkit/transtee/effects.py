@@ -20,6 +20,7 @@ from causalkit.transtee.actions import (
 )
 from causalkit.transtee.curve_store import free_path, new_store, opened
 from causalkit.transtee.model import Asked, Model, outside
+from causalkit.transtee.observations import mean_weight
 from causalkit.transtee.points import dosed_arm
 from causalkit.transtee.spread import Spread
 from causalkit.typing import Floats
@@ -210,7 +211,7 @@ def dose_response(
     doses, actions = dose_grid(model, asked, arm, grid, others)
     ends = model.doses[arm_name(model, arm, others)]
     total, seen = np.zeros((model.n_members, len(doses))), 0
-    weight = asked.mean_weight
+    weight = mean_weight(asked)
     share = None if weight is None else weight / weight.mean()
     rows: list[Floats] = []
 

@@ -34,7 +34,6 @@ from causalkit.transtee.items import ItemScales, Library, library_of
 from causalkit.transtee.layout import Layout
 from causalkit.transtee.membership import groups_of, with_validation
 from causalkit.transtee.objective import NetObjective, Network
-from causalkit.transtee.observations import mean_weight
 from causalkit.transtee.own_modules import OwnModule
 from causalkit.transtee.scales import Scales, learn_scales, origin_of
 from causalkit.transtee.settings import Settings
@@ -79,11 +78,6 @@ class Coded:
     def doses_taken(self) -> Floats:
         """Doses ``(n, m)`` in the user's units, NaN where the arm takes none."""
         return np.where(self.code.takes_dose(self.actions.arms), self.actions.doses, np.nan)
-
-    @property
-    def mean_weight(self) -> Floats | None:
-        """Weights by which means count rows, and what else is of the rows and no outcome."""
-        return mean_weight(self.weight, self.weight_kind)
 
     @property
     def multiplicity(self) -> Floats | None:

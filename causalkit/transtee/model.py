@@ -20,7 +20,6 @@ from causalkit.transtee.actions import (
 from causalkit.transtee.covariates import Covariates, check_steps, encode_covariates
 from causalkit.transtee.fitting import Coding
 from causalkit.transtee.items import Library, check_item_steps, library_of
-from causalkit.transtee.observations import mean_weight
 from causalkit.transtee.predicting import MEMORY_BUDGET, mean_outcomes
 from causalkit.transtee.stack import Stack
 from causalkit.transtee.unknown import check_holes
@@ -55,11 +54,6 @@ class Asked:
     def n(self) -> int:
         """Rows."""
         return len(self.covariates.numeric)
-
-    @property
-    def mean_weight(self) -> Floats | None:
-        """Weights by which means count the rows."""
-        return mean_weight(self.weight, self.weight_kind)
 
 
 def by_row(data: CausalData, action: Any) -> Any:

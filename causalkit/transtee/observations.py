@@ -1,6 +1,6 @@
 """Rows as the observations that they stand for, in number and in means."""
 
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -14,10 +14,22 @@ def observations(values: Any, multiplicity: Floats | None) -> Any:
     return np.repeat(values, multiplicity.astype(int), axis=0)
 
 
-def mean_weight(weight: Floats | None, kind: str | None) -> Floats | None:
+class Weighted(Protocol):
+    """Rows with weights, or None, and what those mean."""
+
+    @property
+    def weight(self) -> Floats | None:
+        """Weights ``(n,)``."""
+
+    @property
+    def weight_kind(self) -> str | None:
+        """What they mean."""
+
+
+def mean_weight(rows: Weighted) -> Floats | None:
     """Weights by which a mean counts rows: none if they are precisions.
 
     An inverse variance says how well an outcome is known and not how many the row stands for: a
     mean weighted by it would be the effect among those whose outcomes are known well.
     """
-    return None if kind == "precision" else weight
+    return None if rows.weight_kind == "precision" else rows.weight

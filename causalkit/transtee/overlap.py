@@ -13,7 +13,7 @@ from causalkit.transtee.crossfit import folds_of
 from causalkit.transtee.dose_density import DoseDensity
 from causalkit.transtee.fitting import Coded, Coding
 from causalkit.transtee.inference import ESTIMANDS
-from causalkit.transtee.observations import observations
+from causalkit.transtee.observations import mean_weight, observations
 from causalkit.transtee.points import check_doses_vary, dosed_arm
 from causalkit.transtee.propensities import (
     arm_chances,
@@ -65,7 +65,7 @@ def _of_arms(
     chances = observations(found, coded.multiplicity)
     arm = observations(coded.actions.arms[:, 0], coded.multiplicity)
     lines = []
-    least = least_chances(coded.actions.arms[:, 0], len(coding.actions.labels), coded.mean_weight)
+    least = least_chances(coded.actions.arms[:, 0], len(coding.actions.labels), mean_weight(coded))
     for code, name in enumerate(coding.actions.labels):
         chance = chances[:, code]
         weight = 1.0 / np.maximum(chance[arm == code], least[code])

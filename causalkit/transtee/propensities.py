@@ -12,6 +12,7 @@ from causalkit.nuisance.fitter import Fitter
 from causalkit.nuisance.learners import plan
 from causalkit.transtee.fitting import Coded, Coding
 from causalkit.transtee.flat_features import flat_features
+from causalkit.transtee.observations import mean_weight
 from causalkit.transtee.settings import Settings
 from causalkit.typing import Bools, Floats, Ints
 from causalkit.warn import warn
@@ -34,7 +35,7 @@ def arm_chances(
         return learner, dict.fromkeys(coding.actions.labels, "known")
     arm, n_arms = coded.actions.arms[:, 0], len(coding.actions.arms)
     features = DenseFeatures(flat_features(coded.covariates, coding.covariates.shape.levels))
-    fitter = Fitter(seed=settings.seed, weights=coded.mean_weight)
+    fitter = Fitter(seed=settings.seed, weights=mean_weight(coded))
     asked = range(1, n_arms) if n_arms == 2 else range(n_arms)
     found = fitter.run(
         [
@@ -47,7 +48,7 @@ def arm_chances(
     if n_arms == 2:
         chances = np.hstack([1.0 - chances, chances])
     else:
-        chances = np.maximum(chances, _NEVER * arm_shares(arm, n_arms, coded.mean_weight))
+        chances = np.maximum(chances, _NEVER * arm_shares(arm, n_arms, mean_weight(coded)))
     told = {coding.actions.labels[k]: found.chosen[f"arm{k}"] for k in asked}
     return np.asarray(chances / chances.sum(axis=1, keepdims=True)), told
 

@@ -138,7 +138,7 @@ def test_where_every_arm_is_excluded_the_shares_of_the_arms_stand_in(monkeypatch
     shape = Bunch(shape=Bunch(levels=()))
     found, _ = propensities.arm_chances(
         Bunch(actions=Bunch(arms="abc", labels="abc"), covariates=shape),
-        Bunch(actions=Bunch(arms=arm[:, None]), covariates=None, mean_weight=None),
+        Bunch(actions=Bunch(arms=arm[:, None]), covariates=None, weight=None, weight_kind=None),
         Bunch(seed=0),
         None,
         "linear",
