@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 
 from causalkit.errors import ArgumentError, IdentificationError, check_choice
-from causalkit.typing import Floats, Ints
+from causalkit.typing import Bools, Floats, Ints
 
 Target = Literal["ate", "att", "atc"]
 TARGETS: tuple[Target, ...] = ("ate", "att", "atc")
@@ -186,7 +186,9 @@ def aipw(
     return LinearScore(ones, (~treated)[:, :, None].astype(np.float64), response)
 
 
-def arm_means(y: Floats, arm: Ints, *, mu: Floats, propensity: Floats) -> Floats:
+def arm_means(
+    y: Floats, arm: Ints, *, mu: Floats, propensity: Floats, weight: Floats | None = None
+) -> Floats:
     """Augmented inverse-probability scores of the mean outcome of every arm, ``(n, K)``.
 
     Parameters
@@ -196,12 +198,45 @@ def arm_means(y: Floats, arm: Ints, *, mu: Floats, propensity: Floats) -> Floats
         Arm received, 0, ..., K − 1.
     mu, propensity : (n, K) arrays
         Cross-fitted E[Y | A = k, X] and P(A = k | X).
+    weight : (n,) array, optional
+        Row weights of the means.
 
     Returns
     -------
     (n, K) array
-        μ_k + 1{A = k}(Y − μ_k)/e_k, whose mean is E[Y(k)]; the difference of two columns is the
-        score of :func:`aipw`.
+        Their mean is E[Y(k)], see :func:`arm_mean`.
+
+    Raises
+    ------
+    IdentificationError
+        If someone received what their propensity excludes.
+    """
+    return np.column_stack(
+        [
+            arm_mean(y, arm == k, mu=mu[:, k], propensity=propensity[:, k], weight=weight)
+            for k in range(mu.shape[1])
+        ]
+    )
+
+
+def arm_mean(
+    y: Floats, received: Bools, *, mu: Floats, propensity: Floats, weight: Floats | None = None
+) -> Floats:
+    """Normalised augmented inverse-probability scores of the mean outcome of one arm, ``(n,)``.
+
+    Parameters
+    ----------
+    y, mu, propensity : (n,) arrays
+        Outcome, and cross-fitted E[Y | arm, X] and P(arm | X).
+    received : (n,) bool array
+        Who got the arm.
+    weight : (n,) array, optional
+
+    Returns
+    -------
+    (n,) array
+        μ + r + h (Y − μ − r), with h and r of :func:`normalised` for the inverse propensities of
+        those who got the arm. A score less the mean of all is the influence of its row.
 
     Raises
     ------
@@ -210,18 +245,43 @@ def arm_means(y: Floats, arm: Ints, *, mu: Floats, propensity: Floats) -> Floats
 
     References
     ----------
-    Robins, Rotnitzky & Zhao (1994); Cattaneo (2010), Journal of Econometrics 155:138.
+    Robins, Rotnitzky & Zhao (1994); Cattaneo (2010), Journal of Econometrics 155:138. Robins, Sued,
+    Lei-Gomez & Rotnitzky (2007), Statistical Science 22:544, for the normalised form.
     """
-    rows = np.arange(y.size)
-    chance = propensity[rows, arm]
-    if not (chance > 0).all():
+    excluded = received & ~(propensity > 0)
+    if excluded.any():
         raise IdentificationError(
-            f"{int((chance <= 0).sum())} rows received an arm whose propensity is 0 for them; clip "
+            f"{int(excluded.sum())} rows received an arm whose propensity is 0 for them; clip "
             "propensities, or leave out the rows."
         )
-    found = mu.copy()
-    found[rows, arm] += (y - mu[rows, arm]) / chance
-    return found
+    inverse = np.divide(1.0, propensity, out=np.zeros(y.size), where=received)
+    share, mean = normalised(y - mu, inverse, weight)
+    return np.asarray(mu + mean + share * (y - mu - mean))
+
+
+def normalised(
+    residual: Floats, inverse: Floats, weight: Floats | None = None
+) -> tuple[Floats, float]:
+    """Inverse propensities brought to a mean of one, and the mean of residuals by them (Hájek).
+
+    Theirs is a mean of one only if propensities are right. Left as they are, a few that are too
+    small move an average by as much as outcomes are mispredicted, times what the mean is too large
+    by: far beyond every residual.
+
+    Parameters
+    ----------
+    residual : (n,) array
+    inverse : (n,) array
+        Inverse propensities, zero for rows that did not get the arm.
+    weight : (n,) array, optional
+        Row weights of both means.
+
+    Returns
+    -------
+    (n,) array and float
+    """
+    share = inverse / np.average(inverse, weights=weight)
+    return share, float(np.average(share * residual, weights=weight))
 
 
 def late(

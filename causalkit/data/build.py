@@ -12,7 +12,7 @@ from causalkit.data.checks_fit import MAX_NAN_PIXELS
 from causalkit.data.dataset import CausalData
 from causalkit.data.intake import column_names, row_labels, to_pandas
 from causalkit.data.roles import Roles, WeightKind, kinds_by_treatment, role_columns
-from causalkit.data.table_names import check_table_names
+from causalkit.data.table_names import check_arrays_named, check_table_names
 from causalkit.data.truth import Truth, truth_of_rows
 from causalkit.errors import ArgumentError, ArgumentTypeError, DataError
 
@@ -74,7 +74,8 @@ def from_frame(
         One or two columns within which errors may be dependent.
     weights, weight_kind : str, optional
         ``"sampling"`` is inverse inclusion probability, ``"frequency"`` counts identical rows,
-        ``"precision"`` is inverse variance.
+        ``"precision"`` is inverse variance: fits are weighted by it, and averages over rows by
+        `TransTEE` are not; `PanelDML` and `InvalidIV` weight their moments by it as by the others.
     strata, text, extra : str or list of str, optional
         Randomisation blocks, text columns, and columns that go along unused.
     image, sequence : str or list of str, optional
@@ -158,6 +159,8 @@ def from_frame(
             raise ArgumentError(f"name at least one {role} column: {role}=...")
     beside = tables_given(tables, graph)
     check_table_names(beside, roles)
+    found_arrays = None if arrays is None else arrays_given(arrays)
+    check_arrays_named(() if found_arrays is None else found_arrays.data_vars, roles)
     policy = Policy(
         missing=missing,
         on_duplicate=on_duplicate,
@@ -170,7 +173,7 @@ def from_frame(
         roles,
         policy,
         known=column_names(df),
-        arrays=None if arrays is None else arrays_given(arrays),
+        arrays=found_arrays,
         tables=beside,
         truth=truth,
         name=name,

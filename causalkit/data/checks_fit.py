@@ -235,6 +235,7 @@ _UNREAD = {
     "text": "make numbers of them with ck.embed_texts, a sequence or covariates",
     "sequence": "TransTEE reads them; or summarise them in covariates",
     "graph": "TransTEE reads it; or summarise it in covariates",
+    "instruments": "InvalidIV and PanelDML(model='iv') read them",
     "image": "estimators of causalkit.images read them; or summarise them in covariates",
 }
 
@@ -254,7 +255,7 @@ def check_needs(data: "CausalData", requires: Requires, by: str) -> None:
         names = data.roles.columns(role)
         # A sequence beside texts is what was made of them.
         told = role == "text" and "sequence" in requires.reads and data.roles.sequence
-        if names and role not in requires.reads and not told:
+        if names and role not in (*requires.reads, *requires.roles) and not told:
             warn(
                 f"{by} does not read {role} {', '.join(map(repr, names))}: it estimates as if "
                 f"that were not there. If it matters, {mend}; if not, drop it with "

@@ -1,4 +1,4 @@
-"""Which tables beside the data are read, by their names."""
+"""Which tables and arrays beside the data are read, by their names."""
 
 from collections.abc import Iterable
 
@@ -27,6 +27,23 @@ def check_table_names(names: Iterable[str], roles: Roles) -> None:
     problems = [_unread(str(name), roles, read) for name in names if name not in read]
     if problems:
         raise DataError(problems)
+
+
+def check_arrays_named(names: Iterable[object], roles: Roles) -> None:
+    """Refuse arrays that no role names, so that nothing would read them.
+
+    Raises
+    ------
+    DataError
+    """
+    given = sorted(map(str, names))
+    if not given or roles.image or roles.image_key or roles.sequence:
+        return
+    message = (
+        f"nothing reads the arrays {', '.join(map(repr, given))}: name one, as "
+        f"sequence={given[0]!r} or image={given[0]!r}, or leave them out."
+    )
+    raise DataError(Problem("E01-missing-column", message, given[0]))
 
 
 def _read_names(roles: Roles) -> list[str]:

@@ -47,7 +47,7 @@ def group_indicators(groups: Any, n: int, *, name: str) -> tuple[Floats, tuple[s
     if len(levels) > MOST_GROUPS:
         raise ArgumentError(
             f"{name!r} has {len(levels)} different values, which is too many for groups (the most "
-            f"is {MOST_GROUPS}); {_CUT}, or use blp."
+            f"is {MOST_GROUPS}); {_CUT}."
         )
     indicators = np.zeros((n, len(levels)))
     indicators[np.arange(n), codes] = 1.0

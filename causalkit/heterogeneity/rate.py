@@ -335,6 +335,8 @@ def _columns(priorities: Any, n: int) -> tuple[list[Floats], tuple[str, ...]]:
     heads = getattr(priorities, "columns", None)
     known = [f"ranking {k + 1}" for k in range(table.shape[1])] if heads is None else list(heads)
     names = tuple(str(name) for name in known)
+    if len(set(names)) < len(names):
+        raise ArgumentError(f"priorities has two columns {names[0]!r}; give each its own name.")
     columns = zip(names, table.T, strict=True)
     return [as_column(f"priorities[{name!r}]", column, n) for name, column in columns], names
 

@@ -30,10 +30,10 @@ class Boosting:
         it would outside of this library, so that predictions are exactly its own.
     parameters : dict
         LightGBM parameters. The default grows trees as XGBoost does by default: 64 leaves, single
-        rows as leaves, ridge penalty 1. Without ``max_bin`` there are up to 4,095 bins, fewer if
-        there are many features: 255 quantile bins are wide exactly in the tails, where nonlinear
-        confounding is strongest, and double the error of tree-based Mundlak nuisances in u-shaped
-        designs.
+        rows as leaves (of a probability, see :meth:`of`), ridge penalty 1. Without ``max_bin``
+        there are up to 4,095 bins, fewer if there are many features: 255 quantile bins are wide
+        exactly in the tails, where nonlinear confounding is strongest, and double the error of
+        tree-based Mundlak nuisances in u-shaped designs.
     """
 
     max_rounds: int = 500
@@ -48,6 +48,19 @@ class Boosting:
             "min_data_in_bin": 1,
         }
     )
+
+    @classmethod
+    def of(cls, kind: Literal["mean", "probability"]) -> "Boosting":
+        """Default of a mean or a probability.
+
+        The leaf of a probability holds rows with a Σ p(1 − p) of one, as by default in XGBoost:
+        four, or a hundred where p is .01. Single rows would bring the probability of what few
+        received down to nothing wherever none of them was.
+        """
+        made = cls()
+        if kind == "mean":
+            return made
+        return cls(parameters=made.parameters | {"min_child_weight": 1.0})
 
 
 def from_sklearn(model: Any) -> Boosting:
@@ -104,7 +117,7 @@ class BoostingFit:
     predictions : (len(test),) array
         Out-of-fold predictions.
     losses : dict of int to float
-        Sum of validation losses by inner fold, at the chosen number of rounds.
+        Sum of validation losses by inner fold, at the number of rounds that the others choose.
     rounds : int
         Trees.
     model : lightgbm.Booster
@@ -138,7 +151,9 @@ def fit_boosting(binned: Binned, settings: Boosting, job: BoostingJob) -> Boosti
 
     The number of rounds minimises the summed validation loss over ``n_tune`` inner folds of the
     training set; the final model is refitted on all of it. None if a rival's losses on those
-    folds are smaller, since the refit would not be used.
+    folds are smaller, since the refit would not be used. The loss of a fold that is compared is
+    that at the rounds which the other folds choose: the least of a curve is less than the loss that
+    it leads to, by most where there is little to learn.
     """
     objective = "regression" if job.kind == "mean" else "binary"
     parameters = settings.parameters | _fixed(settings, job.seed, job.train.size, job.threads)
@@ -192,7 +207,7 @@ def _part(binned: Binned, job: BoostingJob, rows: Ints) -> Any:
 def _tune(
     binned: Binned, settings: Boosting, parameters: dict[str, Any], job: BoostingJob
 ) -> tuple[int, dict[int, float]]:
-    """Find the rounds with the least validation loss, and that loss by inner fold."""
+    """Find the rounds with the least validation loss, and the loss by inner fold to compare."""
     lightgbm = require("lightgbm", extra="", needed_by="learner='boosting'")
     inner = job.inner[job.train]
     present = np.unique(inner)
@@ -229,7 +244,11 @@ def _tune(
     # Curves end where each fold stopped; beyond its end a fold's best loss stands in.
     longest = max(curve.size for curve in curves)
     padded = [np.append(c, np.full(longest - c.size, c.min())) for c in curves]
-    total = sum(size * curve for size, curve in zip(sizes, padded, strict=True))
-    best = int(np.argmin(total))
-    losses = {f: s * float(c[best]) for f, s, c in zip(used, sizes, padded, strict=True)}
-    return best + 1, losses
+    scaled = np.array([size * curve for size, curve in zip(sizes, padded, strict=True)])
+    total = scaled.sum(axis=0)
+    others = total - scaled if len(scaled) > 1 else scaled
+    losses = {
+        fold: float(own[int(np.argmin(rest))])
+        for fold, own, rest in zip(used, scaled, others, strict=True)
+    }
+    return int(np.argmin(total)) + 1, losses

@@ -94,13 +94,14 @@ def plan(learner: str | Learner, kind: Kind, *, argument: str = "learner") -> Pl
 
 def _named(name: str, kind: Kind) -> Plan:
     if name == "boosting":
-        return Plan(name, boosting=Boosting(), own_terms=True)
+        return Plan(name, boosting=Boosting.of(kind), own_terms=True)
     if name == "forest":
         return Plan(name, models=((name, _forest(kind)),), own_terms=True)
     if name == "auto":
         candidates = ("lasso", "ridge")
         wide = kind == "mean"
-        return Plan(name, penalties=candidates, boosting=Boosting(), own_terms=True, wide=wide)
+        boosting = Boosting.of(kind)
+        return Plan(name, penalties=candidates, boosting=boosting, own_terms=True, wide=wide)
     return Plan(name, penalties=(name,))
 
 

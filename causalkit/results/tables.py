@@ -314,7 +314,7 @@ def _notes(shown: ResultTable) -> tuple[str, ...]:
     estimands = {r.estimand for r in shown.results}
     terms = {term for result in shown.results for term in result.terms}
     shared = [f"Effect of {terms.pop()}."] if shown.layout == "rows" and len(terms) == 1 else []
-    shared += [f"Outcome: {outcomes.pop()}."] if len(outcomes) == 1 else []
+    shared += [f"Outcome: {outcomes.pop()}."] if len(outcomes) == 1 and any(outcomes) else []
     if shown.layout == "rows":
         same = [(label, cells[0]) for label, cells in _facts(shown) if len(set(cells)) == 1]
         shared += [f"{label}: {value}." for label, value in same]

@@ -176,9 +176,8 @@ def _of_effects(
 ) -> tuple[Mapping[str, float], _Trouble | None]:
     """Metrics of predicted effects, NaN and the reason where they fail; the estimate stands."""
     try:
-        judged = watchdog.run(
-            lambda: effect_metrics(fitted, truth, shown, treatment_cost=job.treatment_cost), Cost()
-        )
+        setting = {"treatment_cost": job.treatment_cost, "level": job.level}
+        judged = watchdog.run(lambda: effect_metrics(fitted, truth, shown, **setting), Cost())
     except (OverTime, OverMemory) as error:
         trouble = replace(_beyond(error, job, "effect()"), status="effects")
     except _ENDS_ALL:

@@ -179,7 +179,7 @@ def summary(
     """Show bias, RMSE, coverage and more, each with its Monte-Carlo error."""
     from causalkit.study.collect import collect
     from causalkit.study.printing import printed
-    from causalkit.study.report_tables import USUAL, performance_table
+    from causalkit.study.report_tables import USUAL, performance_table, performance_title
     from causalkit.study.summary import summarise
 
     results = collect(folder)
@@ -187,14 +187,15 @@ def summary(
     found = summarise(
         results, measures=chosen, by=list(by) or None, reference=reference, analysis=analysis
     )
-    is_wide = not (is_long or by or reference)
+    # Differences in full, with what they rest on, are for a screen or a program to read.
+    is_wide = not (is_long or by or (reference and form in ("text", "csv")))
     if as_json or (form == "text" and not is_wide):
         return _show(found, as_json=as_json)
     title = results.header["name"]
     if is_wide:
+        title = performance_title(results, found)
         names = list(dict.fromkeys(found["measure"]))
         found = performance_table(results, found, measures=names)
-        title += ": value (Monte-Carlo error)"
     if form != "text":
         return click.echo(printed(found, form, title=title), nl=False)
     click.echo(f"{title}\n")

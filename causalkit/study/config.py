@@ -260,7 +260,7 @@ def _from_object(label: str, target: Any) -> EstimatorSpec:
         return EstimatorSpec(label, target)
     owner = target if hasattr(target, "__qualname__") else type(target)
     use, importable = import_path(owner)
-    args = _settings(target) if owner is not target else {}
+    args = _settings(label, target) if owner is not target else {}
     try:
         args = plain(args, where=f"estimator {label!r}")
     except ArgumentTypeError:
@@ -270,11 +270,13 @@ def _from_object(label: str, target: Any) -> EstimatorSpec:
     return EstimatorSpec(label, use, args, target=None if importable else target)
 
 
-def _settings(instance: Any) -> dict[str, Any]:
+def _settings(label: str, instance: Any) -> dict[str, Any]:
     """Parameters of an estimator that were given; the seed is the study's."""
     if not hasattr(instance, "get_params"):
         raise ArgumentTypeError(
-            f"{instance!r} is neither a function, a class nor an estimator with get_params."
+            f"estimator {label!r}: an instance of {type(instance).__name__} is neither a function, "
+            "a class nor an estimator with get_params(), which every replication needs to make it "
+            "anew; derive the class from sklearn.base.BaseEstimator, or name the class itself."
         )
     defaults = {
         name: item.default for name, item in inspect.signature(type(instance)).parameters.items()

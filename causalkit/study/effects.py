@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -65,7 +66,12 @@ def without_effects() -> dict[str, float]:
 
 
 def effect_metrics(
-    fitted: Any, truth: Truth, blind: CausalData, *, treatment_cost: float = 0.0
+    fitted: Any,
+    truth: Truth,
+    blind: CausalData,
+    *,
+    treatment_cost: float = 0.0,
+    level: float = 0.95,
 ) -> Judged:
     """Effects by row against the true ones: errors, calibration, ranking, policy and intervals.
 
@@ -81,6 +87,8 @@ def effect_metrics(
         What the estimator saw.
     treatment_cost : float
         Of treating a unit: a policy treats where the effect is larger.
+    level : float
+        Of the intervals, where ``effect`` takes it.
 
     Returns
     -------
@@ -92,7 +100,8 @@ def effect_metrics(
     ArgumentError
         If the effects are not one finite number for each row, and arm.
     """
-    predicted = fitted.effect(blind)
+    asked = {"level": level} if "level" in signature(fitted.effect).parameters else {}
+    predicted = fitted.effect(blind, **asked)
     columns = predicted if _has_columns(predicted) else {"effect": predicted}
     if "effect" not in columns:
         raise ArgumentError(

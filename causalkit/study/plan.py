@@ -205,6 +205,11 @@ def _checked(spec: EstimatorSpec, problems: list[str]) -> EstimatorSpec:
     where = f"estimator {spec.label!r}"
     try:
         found = estimator_of(spec)
+        if hasattr(found, "effect") and not hasattr(found, "estimate"):
+            raise ArgumentError(
+                "it has effect() and no estimate(), which gives the number that a replication "
+                "keeps; add it, or use a function of the data that fits and returns that number."
+            )
         if spec.target is None:
             _bind(found, built(plain(spec.args, where=where)))
         return replace(spec, source_digest=source_digest(spec))

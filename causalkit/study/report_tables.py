@@ -76,7 +76,10 @@ def told_stale(results: Results) -> str:
 def performance_table(
     results: Results, summary: pd.DataFrame, *, measures: Sequence[str]
 ) -> pd.DataFrame:
-    """One row per cell, estimator and estimand; measures as value (Monte-Carlo error)."""
+    """One row per cell, estimator and estimand; measures as value (Monte-Carlo error).
+
+    A summary with a reference has the differences from it beside them.
+    """
     key = ["cell_id", "est_id", "estimand"]
     rows = summary[summary["measure"].isin(measures)]
     head = rows.groupby(key, sort=False).agg(R=("n_ok", "max"), Failed=("n_failed", "max"))
@@ -84,6 +87,9 @@ def performance_table(
         some = rows[rows["measure"] == name].set_index(key)
         if len(some):
             head[words(name)] = written(some["value"], some["mcse"]).reindex(head.index)
+        if "difference" in some and some["difference"].notna().any():
+            texts = written(some["difference"], some["difference_mcse"])
+            head[f"{words(name)}, difference"] = texts.reindex(head.index, fill_value="")
     flags = rows.groupby(key, sort=False)["flag"].agg(_flags)
     if flags.any():
         head["Flag"] = flags
@@ -91,6 +97,14 @@ def performance_table(
     if table["estimand"].nunique() == 1:
         return table.drop(columns="estimand")
     return table.rename(columns={"estimand": "Estimand"})
+
+
+def performance_title(results: Results, summary: pd.DataFrame) -> str:
+    """Title of :func:`performance_table`, with what its columns leave out: estimand and level."""
+    names = summary["estimand"].unique()
+    estimand = f"; estimand {names[0]}" if len(names) == 1 else ""
+    name, level = results.header["name"], f"{100 * results.level:g}"
+    return f"{name}: value (Monte-Carlo error){estimand}; intervals of {level} %"
 
 
 def analyses_table(

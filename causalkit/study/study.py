@@ -247,13 +247,13 @@ class Study:
         analysis : {"complete", "pairwise", "worst"}
         """
         from causalkit.study.printing import printed
-        from causalkit.study.report_tables import USUAL, performance_table
+        from causalkit.study.report_tables import USUAL, performance_table, performance_title
         from causalkit.study.summary import summarise
 
         names, results = list(USUAL if measures is None else measures), self.results()
         summary = summarise(results, measures=names, analysis=analysis)  # type: ignore[arg-type]  # checked there
         wide = performance_table(results, summary, measures=names)
-        title = f"{self.name}: value (Monte-Carlo error)"
+        title = performance_title(results, summary)
         return printed(wide, form, title=title)  # type: ignore[arg-type]  # checked there
 
     def to_xarray(

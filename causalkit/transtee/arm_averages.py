@@ -1,5 +1,6 @@
 """Average effects of arms against a baseline arm, by doubly robust scores."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -8,13 +9,14 @@ from causalkit.heterogeneity import check_group_arms
 from causalkit.heterogeneity.calibration import calibration, joined
 from causalkit.inference.solve import Solution, solve_linear
 from causalkit.nuisance import Folds
-from causalkit.scores import LinearScore, aipw, arm_means
+from causalkit.scores import LinearScore, arm_means, normalised
 from causalkit.transtee.actions import action_frame, encode_actions
 from causalkit.transtee.crossfit import out_of_fold
 from causalkit.transtee.fitting import Coded, Coding
 from causalkit.transtee.model import Asked
+from causalkit.transtee.observations import mean_weight
 from causalkit.transtee.points import place_of_arm
-from causalkit.transtee.propensities import arm_chances, clipped
+from causalkit.transtee.propensities import arm_chances, clipped, warn_if_few_count
 from causalkit.transtee.settings import Settings
 from causalkit.typing import Floats, Ints
 
@@ -71,7 +73,7 @@ def arm_averages(
     for number, (model, test) in enumerate(out_of_fold(coding, coded, settings, folds)):
         mu[test] = model.averaged(Asked(coded.covariates.rows(test)), actions)
         fold[test] = number
-    found = arm_chances(coding, coded, settings, folds, learner)
+    found, learned = arm_chances(coding, coded, settings, folds, learner)
     # As columns of a matrix are called: two arms of 0 and 1 need no level.
     named = set(levels) != {0, 1}
     terms = tuple(f"{column}={levels[place]}" if named else column for place in others)
@@ -80,14 +82,24 @@ def arm_averages(
         "n_together": 1,
         "notes": ASSUMES,
         "contrast": words,
-        "diagnostics": {"range of propensities": (float(found.min()), float(found.max()))},
+        "diagnostics": {
+            "range of propensities": (float(found.min()), float(found.max())),
+            "propensity": learned,
+        },
     }
-    counted: dict[str, Any] = {"weight": coded.weight, "multiplicity": coded.multiplicity}
+    counted: dict[str, Any] = {"weight": mean_weight(coded), "multiplicity": coded.multiplicity}
     if estimand in ("att", "atc"):
-        given: dict[str, Any] = {"mu": mu, "chances": found, "target": estimand, **counted}
-        by = [_score_among(coded.y, arm, (place, base), **given) for place in others]
-        return terms, _solved(by, coded.weight), facts
-    scores = arm_means(coded.y, arm, mu=mu, propensity=clipped(found, arm, **counted))
+        given: dict[str, Any] = {"mu": mu, "chances": found, "names": levels, **counted}
+        by = [
+            _score_among(coded.y, arm, (place, base), target=estimand, **given) for place in others
+        ]
+        return terms, _solved(by, mean_weight(coded)), facts
+    chances = clipped(found, arm, **counted)
+    for place, level in enumerate(levels):
+        warn_if_few_count(
+            1.0 / chances[:, place], arm == place, level, multiplicity=coded.multiplicity
+        )
+    scores = arm_means(coded.y, arm, mu=mu, propensity=chances, weight=mean_weight(coded))
     contrasts, effects = scores[:, others] - scores[:, [base]], mu[:, others] - mu[:, [base]]
     if estimand == "calibration":
         parts = ("average effect", "slope")
@@ -95,7 +107,7 @@ def arm_averages(
         facts |= {"notes": (*ASSUMES, *CALIBRATION), "contrast": ("",) * len(parts) * len(terms)}
         return (
             tuple(f"{term}: {part}" for term in terms for part in parts),
-            calibration(contrasts, effects, fold, weight=coded.weight),
+            calibration(contrasts, effects, fold, weight=mean_weight(coded)),
             facts,
         )
     if estimand == "gate":
@@ -105,14 +117,14 @@ def arm_averages(
         several = len(terms) > 1
         return (
             tuple(f"{term}, {name}" if several else name for term in terms for name in names),
-            _solved(_within(contrasts, basis), coded.weight),
+            _solved(_within(contrasts, basis), mean_weight(coded)),
             facts,
         )
-    plug_in = dict(zip(terms, np.average(effects, axis=0, weights=coded.weight), strict=True))
+    plug_in = dict(zip(terms, np.average(effects, axis=0, weights=mean_weight(coded)), strict=True))
     listed = ", ".join(f"{term} {value:.4g}" for term, value in plug_in.items())
     facts["notes"] = (*ASSUMES, f"Plug-in mean of the networks, no interval: {listed}.")
     facts["diagnostics"]["plug-in"] = {term: float(value) for term, value in plug_in.items()}
-    return terms, _solved(_within(contrasts, np.ones((coded.n, 1))), coded.weight), facts
+    return terms, _solved(_within(contrasts, np.ones((coded.n, 1))), mean_weight(coded)), facts
 
 
 def _within(contrasts: Floats, groups: Floats) -> list[LinearScore]:
@@ -133,6 +145,7 @@ def _score_among(
     mu: Floats,
     chances: Floats,
     target: Any,
+    names: Sequence[Any],
     weight: Floats | None = None,
     multiplicity: Floats | None = None,
 ) -> LinearScore:
@@ -140,29 +153,27 @@ def _score_among(
 
     Only the ratio of the two propensities counts there, that of a treatment with these two arms,
     and it is what is kept away from 0: two arms may both be rare, and no less alike for that.
+    Those who did not receive the arm that is averaged over are weighted by that ratio, normalised
+    so that they count for as much as those who did.
     """
-    one, base = pair
-    rows = np.flatnonzero((arm == one) | (arm == base))
-    treated = arm[rows] == one
-    both = chances[rows][:, [base, one]]
+    own, other = pair if target == "att" else pair[::-1]
+    rows = np.flatnonzero((arm == own) | (arm == other))
+    among = arm[rows] == own
+    counts, times = (None if one is None else one[rows] for one in (weight, multiplicity))
+    both = chances[rows][:, [other, own]]
     both = clipped(
         both / both.sum(axis=1, keepdims=True),
-        treated.astype(np.int64),
-        weight=None if weight is None else weight[rows],
-        multiplicity=None if multiplicity is None else multiplicity[rows],
+        among.astype(np.int64),
+        weight=counts,
+        multiplicity=times,
     )
-    score = aipw(
-        y[rows],
-        treated.astype(np.float64),
-        mu0=mu[rows][:, [base]],
-        mu1=mu[rows][:, [one]],
-        propensity=both[:, 1:] / both.sum(axis=1, keepdims=True),
-        target=target,
-    )
-
-    def spread(values: Floats) -> Floats:
-        full = np.zeros((y.size, *values.shape[1:]))
-        full[rows] = values
-        return full
-
-    return LinearScore(spread(score.instrument), spread(score.regressor), spread(score.response))
+    ratio = np.where(among, 0.0, both[:, 1] / both[:, 0])
+    warn_if_few_count(ratio, ~among, names[other], multiplicity=times)
+    residual = y[rows] - mu[rows, other]
+    share, mean = normalised(residual, ratio, counts)
+    share *= np.average(among, weights=counts)
+    score = np.zeros((2, y.size, 1))
+    score[0, rows, 0] = among
+    score[1, rows, 0] = (among - share) * (residual - mean) * (1.0 if own == pair[0] else -1.0)
+    one = np.ones((y.size, 1, 1))
+    return LinearScore(one, score[0][:, :, None], score[1])

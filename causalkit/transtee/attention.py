@@ -11,7 +11,10 @@ from causalkit.errors import ArgumentError, check_choice
 from causalkit.rng import stream
 from causalkit.transtee.actions import ActionArrays, action_axis
 from causalkit.transtee.covariates import Covariates
+from causalkit.transtee.fitting import Coded
+from causalkit.transtee.held_out import losses
 from causalkit.transtee.model import Asked, Model
+from causalkit.transtee.observations import mean_weight
 from causalkit.transtee.predicting import attention_weights
 from causalkit.typing import Floats
 
@@ -121,8 +124,8 @@ def permutation_importance(
     model: Model,
     asked: Asked,
     *,
-    outcome: Floats,
-    received: ActionArrays,
+    family: str,
+    coded: Coded,
     treatments: list[ActionArrays],
     baseline: ActionArrays,
     attended: "xr.DataArray | None",
@@ -131,7 +134,8 @@ def permutation_importance(
 ) -> pd.DataFrame:
     """Change of factual loss and of effects when a covariate is shuffled between rows.
 
-    The change of effects is the root of its mean square over rows, by their weights, and
+    A sequence or graph is shuffled as a whole; its attention is that of all of its tokens. The
+    change of effects is the root of its mean square over rows, by their weights, and
     treatments.
 
     Returns
@@ -143,28 +147,31 @@ def permutation_importance(
 
     def answers(covariates: Covariates) -> tuple[float, Floats]:
         shuffled = Asked(covariates, asked.library)
-        mu = model.averaged(shuffled, [received, *treatments, baseline])
-        loss = np.average((outcome - mu[:, 0]) ** 2, weights=asked.weight)
+        mu = model.averaged(shuffled, [coded.actions, *treatments, baseline])
+        loss = np.average(losses(family, mu[:, 0], coded), weights=asked.weight)
         return float(loss), mu[:, 1:-1] - mu[:, -1:]
 
     base, effect = answers(asked.covariates)
-    every = None if asked.weight is None else np.broadcast_to(asked.weight[:, None], effect.shape)
+    weight = mean_weight(asked)
+    every = None if weight is None else np.broadcast_to(weight[:, None], effect.shape)
     rows: list[dict[str, Any]] = []
-    for place, name in enumerate(model.coding.covariates.names):
-        losses, moves = [], []
+    code = model.coding.covariates
+    whole = [*code.sequences, *([] if code.graph is None else [code.graph.column])]
+    for place, name in enumerate([*code.names, *whole]):
+        rises, moves = [], []
         for repeat in range(n_repeats):
             order = stream(seed, "shuffle", place, repeat).permutation(asked.n)
             loss, moved = answers(_shuffled(asked.covariates, place, order))
-            losses.append(loss - base)
+            rises.append(loss - base)
             moves.append(np.sqrt(np.average((moved - effect) ** 2, weights=every)))
         rows.append(
             {
                 "covariate": name,
-                "loss_increase": float(np.mean(losses)),
+                "loss_increase": float(np.mean(rises)),
                 "effect_change": float(np.mean(moves)),
                 "attention": np.nan
                 if attended is None
-                else float(attended.sel(covariate=name).mean()),
+                else _attention_of(name, attended, whole=name in whole),
             }
         )
     frame = pd.DataFrame(rows)
@@ -176,13 +183,35 @@ def permutation_importance(
     return frame
 
 
+def _attention_of(name: str, attended: "xr.DataArray", *, whole: bool) -> float:
+    """Mean attention of a column, or of all tokens of a sequence or graph, named name[step]."""
+    tokens = [
+        token
+        for token in attended["covariate"].values.tolist()
+        if token == name or (whole and token.startswith(f"{name}["))
+    ]
+    return float(attended.sel(covariate=tokens).sum("covariate").mean())
+
+
 def _shuffled(covariates: Covariates, place: int, order: Any) -> Covariates:
-    """Covariates with one column of the table in another order."""
-    numeric, codes = covariates.numeric, covariates.codes
+    """Covariates with one column of the table, one sequence or the graph in another order."""
+    numeric, codes, sequences = covariates.numeric, covariates.codes, covariates.sequences
     if place < numeric.shape[1]:
         numeric = numeric.copy()
         numeric[:, place] = numeric[order, place]
-    else:
+        return replace(covariates, numeric=numeric)
+    place -= numeric.shape[1]
+    if place < codes.shape[1]:
         codes = codes.copy()
-        codes[:, place - numeric.shape[1]] = codes[order, place - numeric.shape[1]]
-    return replace(covariates, numeric=numeric, codes=codes)
+        codes[:, place] = codes[order, place]
+        return replace(covariates, codes=codes)
+    place -= codes.shape[1]
+    if place < len(sequences):
+        other = covariates.rows(order)
+        return replace(
+            covariates,
+            sequences=(*sequences[:place], other.sequences[place], *sequences[place + 1 :]),
+            masks=(*covariates.masks[:place], other.masks[place], *covariates.masks[place + 1 :]),
+        )
+    assert covariates.graphs is not None
+    return replace(covariates, graphs=covariates.graphs.rows(order))

@@ -1,15 +1,17 @@
 """Averages of a fitted network estimator, whether its data can tell them, and held-out losses."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from causalkit.errors import IdentificationError
+from causalkit.errors import IdentificationError, check_count
 from causalkit.estimator import Estimator
 from causalkit.results import EffectResult
 from causalkit.transtee.fitting import code_data
 from causalkit.transtee.held_out import FactualLoss, factual_loss
 from causalkit.transtee.inference import average_effects
+from causalkit.transtee.known_chances import known_chances
 from causalkit.transtee.model import Model
 from causalkit.transtee.overlap import overlap_table
 from causalkit.transtee.settings import Settings
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from causalkit.data import CausalData
-    from causalkit.typing import Learner
+    from causalkit.transtee.known_chances import Propensity
 
 
 class AverageEstimator(Estimator):
@@ -26,6 +28,7 @@ class AverageEstimator(Estimator):
 
     model_: Model
     doses: Any
+    n_folds: int
     outcome: str
     _settings: Settings
 
@@ -37,7 +40,7 @@ class AverageEstimator(Estimator):
         groups: Any = None,
         arm: Any = None,
         doses: Any = None,
-        propensity: "str | Learner | tuple[str | Learner, str | Learner]" = "auto",
+        propensity: "Propensity" = "auto",
         bandwidth: float | None = None,
         data: "CausalData | None" = None,
     ) -> EffectResult:
@@ -62,9 +65,11 @@ class AverageEstimator(Estimator):
         doses : array, optional
             Where to estimate the mean outcome; of every arm with a dose, if no arm is named.
             Default those of the estimator, or quartiles, in each arm those of its own rows.
-        propensity : str or scikit-learn estimator, default "auto"
+        propensity : learner, pair or known propensities, default "auto"
             Learner of P(arm | X), or of the mean of the dose; of arms with doses a name for both,
-            or two, ``(classifier, regressor)``.
+            or two, ``(classifier, regressor)``. Known of a trial, of two arms the propensity of the
+            second as a number, a column of the data or an array; of any a mapping of arms to these,
+            or an ``(n, arms)`` array.
         bandwidth : float, optional
             Of the local quadratic of residuals along the dose; default sd(T) n^(−1/5), in each arm
             that of its rows.
@@ -97,13 +102,13 @@ class AverageEstimator(Estimator):
             used,
             coding,
             code_data(coding, used),
-            self._settings,
+            self._of_averages(),
             estimand,
             arm=arm,
             doses=doses,
             baseline=baseline,
             groups=groups,
-            propensity=propensity,
+            propensity=known_chances(propensity, used, code),
             bandwidth=bandwidth,
         )
 
@@ -111,7 +116,7 @@ class AverageEstimator(Estimator):
         self,
         *,
         arm: Any = None,
-        propensity: "str | Learner | tuple[str | Learner, str | Learner]" = "auto",
+        propensity: "Propensity" = "auto",
         data: "CausalData | None" = None,
     ) -> "pd.DataFrame":
         """How likely every arm, or every range of doses, was for the rows; nothing is trained anew.
@@ -120,8 +125,8 @@ class AverageEstimator(Estimator):
         ----------
         arm : level, optional
             Of arms with doses, the one whose doses are shown; default none: the arms themselves.
-        propensity : str, scikit-learn estimator or pair, default "auto"
-            Learner of P(arm | X), or of the mean of the dose, on the folds of :meth:`estimate`.
+        propensity : learner, pair or known propensities, default "auto"
+            As in :meth:`estimate`, learned on its folds.
         data : CausalData, optional
             The training data again, for a loaded estimator.
 
@@ -146,9 +151,14 @@ class AverageEstimator(Estimator):
         self._check_fitted()
         used = self._need_data(data)
         coding = self.model_.coding
+        learner = known_chances(propensity, used, coding.actions)
         return overlap_table(
-            coding, code_data(coding, used), self._settings, learner=propensity, arm=arm
+            coding, code_data(coding, used), self._of_averages(), learner=learner, arm=arm
         )
+
+    def _of_averages(self) -> Settings:
+        """Settings of the fit, with the folds of now: nothing that was fitted depends on them."""
+        return replace(self._settings, n_folds=check_count("n_folds", self.n_folds, least=2))
 
     def loss(self, data: "CausalData") -> FactualLoss:
         """Loss of predicted mean outcomes of rows under the actions that they received.

@@ -17,8 +17,9 @@ from causalkit.transtee.dose_scores import MeanOutcomes, curve_at, mean_of_arm
 from causalkit.transtee.few_doses import warn_between
 from causalkit.transtee.fitting import Coded, Coding
 from causalkit.transtee.model import Asked
+from causalkit.transtee.observations import mean_weight
 from causalkit.transtee.points import Points, check_doses_vary, doses_seen, rows_and_doses
-from causalkit.transtee.propensities import arm_chances, clipped
+from causalkit.transtee.propensities import arm_chances, clipped, warn_if_few_count
 from causalkit.transtee.settings import Settings
 from causalkit.typing import Floats, Ints
 
@@ -45,15 +46,18 @@ def dose_averages(
     """
     code = coding.actions
     shared: dict[str, Any] = {
-        "weight": coded.weight,
+        "weight": mean_weight(coded),
         "multiplicity": coded.multiplicity,
         "clusters": clusters,
     }
     widths = _widths(coded, folds, points, bandwidth)
     chances, facts = np.ones((coded.n, 1)), dict[str, Any]()
     if code.kind != "continuous":
-        found = arm_chances(coding, coded, settings, folds, learners[0])
-        rows_weighted: dict[str, Any] = {"weight": coded.weight, "multiplicity": coded.multiplicity}
+        found, facts["propensity"] = arm_chances(coding, coded, settings, folds, learners[0])
+        rows_weighted: dict[str, Any] = {
+            "weight": mean_weight(coded),
+            "multiplicity": coded.multiplicity,
+        }
         chances = clipped(found, coded.actions.arms[:, 0], **rows_weighted)
         facts["range of propensities"] = (float(found.min()), float(found.max()))
     known = {
@@ -68,6 +72,7 @@ def dose_averages(
         chance, mu = chances[:, place], np.take(curves, at, axis=1)
         rows, t = rows_and_doses(coded, place)
         if place not in known:
+            warn_if_few_count(1.0 / chance, rows, code.arms[place], multiplicity=coded.multiplicity)
             part = mean_of_arm(coded.y, rows, mu=mu, propensity=chance, **shared)
         else:
             density = known[place]
@@ -87,7 +92,7 @@ def dose_averages(
                 )
         theta[at], fit_df[at] = part.theta, part.fit_df
         by_mean[:, at], by_fit[:, at] = part.own, part.of_fit
-    plug_in = np.average(curves, axis=0, weights=coded.weight)
+    plug_in = np.average(curves, axis=0, weights=mean_weight(coded))
     by_arm = {code.arms[place]: width for place, width in widths.items()}
     facts["bandwidth"] = widths[0] if code.kind == "continuous" else by_arm
     facts["plug-in"] = dict(zip(points.names, plug_in.tolist(), strict=True))

@@ -12,6 +12,7 @@ from causalkit.nuisance import DenseFeatures, Folds, Nuisance
 from causalkit.nuisance.fitter import Fitter
 from causalkit.transtee.fitting import Coded, Coding
 from causalkit.transtee.flat_features import flat_features
+from causalkit.transtee.observations import mean_weight
 from causalkit.transtee.points import rows_and_doses
 from causalkit.transtee.settings import Settings
 from causalkit.typing import Bools, Floats
@@ -59,7 +60,7 @@ class DoseDensity:
         """Fit the mean on folds of the rows of an arm, and the density to its residuals."""
         rows, dose = rows_and_doses(coded, place)
         features = DenseFeatures(flat_features(coded.covariates, coding.covariates.shape.levels))
-        fitter = Fitter(seed=settings.seed, weights=coded.weight)
+        fitter = Fitter(seed=settings.seed, weights=mean_weight(coded))
         name, own = "dose", None
         if not rows.all():
             name, own = f"dose of arm{place}", rows
@@ -67,12 +68,12 @@ class DoseDensity:
         centre = fitter.run([nuisance], folds)[name][:, 0]
         residual = (dose - centre)[rows]
         weight, counts = (
-            None if one is None else one[rows] for one in (coded.weight, coded.multiplicity)
+            None if one is None else one[rows] for one in (mean_weight(coded), coded.multiplicity)
         )
         kde = _kernel_density(residual, weight, counts)
         reach = 4.0 * float(np.sqrt(kde.covariance[0, 0]))
         points = np.linspace(residual.min() - reach, residual.max() + reach, N_DENSITY)
-        return cls(dose, centre, rows, points, kde(points), coded.weight, coded.multiplicity)
+        return cls(dose, centre, rows, points, kde(points), mean_weight(coded), coded.multiplicity)
 
     def received(self, of: str = "") -> Floats:
         """π(T | X) at the doses received, not below a thousandth of the largest; warns of less."""

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from causalkit.inference.variance import degrees_of_freedom, sandwich
-from causalkit.scores import arm_means
+from causalkit.scores import arm_mean
 from causalkit.transtee.local_fit import DEGREE, local_polynomial
 from causalkit.typing import Bools, Floats, Ints
 
@@ -173,9 +173,7 @@ def mean_of_arm(
     weight, multiplicity, clusters
         As in :func:`curve_at`.
     """
-    # Of two arms, this one and all others, whose column is not read.
-    chances, means = (np.column_stack([np.ones(y.size), own]) for own in (propensity, mu[:, 0]))
-    score = arm_means(y, rows.astype(np.int64), mu=means, propensity=chances)[:, [1]]
+    score = arm_mean(y, rows, mu=mu[:, 0], propensity=propensity, weight=weight)[:, None]
     share = np.ones((y.size, 1)) if weight is None else (weight / weight.mean())[:, None]
     theta = (share * score).mean(axis=0)
     own = share * (score - theta)

@@ -20,6 +20,7 @@ from causalkit.transtee.actions import (
 )
 from causalkit.transtee.curve_store import free_path, new_store, opened
 from causalkit.transtee.model import Asked, Model, outside
+from causalkit.transtee.observations import mean_weight
 from causalkit.transtee.points import dosed_arm
 from causalkit.transtee.spread import Spread
 from causalkit.typing import Floats
@@ -203,14 +204,15 @@ def dose_response(
 ) -> "xr.Dataset":
     """Average curve with a band over networks, and the curve of every row.
 
-    ``adrf`` is the mean over rows, by their weights if the data have some; with several networks
-    ``std_error`` is from its spread over them, ``conf_low`` and ``conf_high`` hold at each dose,
-    ``band_low`` and ``band_high`` for the whole curve at once.
+    ``adrf`` is the mean over rows, by their weights if those are no precisions; with several
+    networks ``std_error`` is from its spread over them, ``conf_low`` and ``conf_high`` hold at each
+    dose, ``band_low`` and ``band_high`` for the whole curve at once.
     """
     doses, actions = dose_grid(model, asked, arm, grid, others)
     ends = model.doses[arm_name(model, arm, others)]
     total, seen = np.zeros((model.n_members, len(doses))), 0
-    share = None if asked.weight is None else asked.weight / asked.weight.mean()
+    weight = mean_weight(asked)
+    share = None if weight is None else weight / weight.mean()
     rows: list[Floats] = []
 
     def averages(keep: "Callable[[Floats], None] | None") -> "xr.Dataset":

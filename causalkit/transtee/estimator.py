@@ -1,7 +1,6 @@
 """TransTEE: one network for treatment effects of any treatment."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -11,7 +10,7 @@ from causalkit.data import CausalData
 from causalkit.errors import check_count
 from causalkit.rng import RandomState
 from causalkit.transtee import attention as looking
-from causalkit.transtee.fitting import code_data
+from causalkit.transtee.held_out import observed
 from causalkit.transtee.network_estimator import NetworkEstimator
 
 if TYPE_CHECKING:
@@ -253,9 +252,12 @@ class TransTEE(NetworkEstimator):
     ) -> pd.DataFrame:
         """What shuffling each covariate does to the factual loss and to the effects.
 
+        A sequence or graph is one covariate, shuffled as a whole.
+
         Parameters
         ----------
         data : CausalData
+            With outcomes and treatments.
         treatment : action, or list of actions
             Compared with ``baseline``; default every level against the first.
         baseline : action
@@ -266,9 +268,16 @@ class TransTEE(NetworkEstimator):
         DataFrame
             ``covariate, loss_increase, effect_change, attention``, the last two over all
             treatments;
-            ``attrs["rank_correlation"]`` compares attention with both.
+            ``attrs["rank_correlation"]`` compares attention with both. The loss is that of
+            :meth:`loss`.
+
+        Raises
+        ------
+        DataError, ArgumentError
+            If the rows are not like those of training, or have no outcomes or treatments.
         """
         model, asked = self._model(), self._asked(data)
+        coded = observed(model, asked, data, self.outcome)
         treatment, baseline = model.contrasts(
             treatment, baseline, by="permutation_importance(data, treatment=[...], "
         )
@@ -283,8 +292,8 @@ class TransTEE(NetworkEstimator):
         return looking.permutation_importance(
             model,
             asked,
-            outcome=data.column("outcome"),
-            received=code_data(replace(model.coding, library=asked.library), data).actions,
+            family=self.outcome,
+            coded=coded,
             treatments=treatments,
             baseline=model.action(baseline, asked),
             attended=attended,

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from causalkit.data import CausalData
-from causalkit.errors import IdentificationError
+from causalkit.errors import ArgumentError, IdentificationError
 from causalkit.inference.solve import solve_linear
 from causalkit.inference.variance import sandwich
 from causalkit.scores import LinearScore
@@ -39,14 +39,33 @@ class FactualLoss:
 
 def factual_loss(model: Model, asked: Asked, data: CausalData, family: str) -> FactualLoss:
     """Loss of every row of a data set with outcomes and treatments."""
-    coded = code_data(replace(model.coding, library=asked.library), data)
-    check_outcome(family, coded.y)
-    by_row = _losses(family, model.averaged(asked, [coded.actions])[:, 0], coded)
+    coded = observed(model, asked, data, family)
+    by_row = losses(family, model.averaged(asked, [coded.actions])[:, 0], coded)
     mean, error = _mean(by_row, coded)
     return FactualLoss(mean, error, by_row)
 
 
-def _losses(family: str, mu: Floats, coded: Coded) -> Floats:
+def observed(model: Model, asked: Asked, data: CausalData, family: str) -> Coded:
+    """Rows with what they received and what came of it.
+
+    Raises
+    ------
+    DataError, ArgumentError
+        If they have no outcomes or treatments, or outcomes that the family cannot have.
+    """
+    roles = data.roles
+    if not roles.outcome or not roles.treatment:
+        raise ArgumentError(
+            "a factual loss needs outcomes and treatments, and these rows have none; give them "
+            "to data.like(...) as columns, or use effect() or predict()."
+        )
+    coded = code_data(replace(model.coding, library=asked.library), data)
+    check_outcome(family, coded.y)
+    return coded
+
+
+def losses(family: str, mu: Floats, coded: Coded) -> Floats:
+    """Loss ``(n,)`` of predicted mean outcomes, in the units of :class:`FactualLoss`."""
     y = coded.y
     if family == "bernoulli":
         chance = np.clip(mu, _LEAST, 1.0 - _LEAST)

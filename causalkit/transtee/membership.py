@@ -98,6 +98,8 @@ def _parts(coded: "Coded", rows: Ints, fraction: float, seed: int) -> tuple[Ints
     if coded.groups is not None:
         groups = np.unique(coded.groups[rows], return_inverse=True)[1]
         strata = strata_of_groups(arms, doses, groups)
+        if strata.size < 2:
+            raise _one_group(int(np.unique(coded.groups).size))
 
     def draw(seed: int) -> tuple[Ints, Ints]:
         if coded.groups is None:
@@ -107,6 +109,18 @@ def _parts(coded: "Coded", rows: Ints, fraction: float, seed: int) -> tuple[Ints
         return rows[train], rows[valid]
 
     return drawn_with_arms(coded, rows, draw, lambda parts: [parts[0]], seed)
+
+
+def _one_group(total: int) -> DataError:
+    """Error for rows to learn from of which no unit or cluster is left to validate on."""
+    what = "all rows belong to one unit or cluster, so that none is left to validate on."
+    if total > 1:
+        mend = f"use more folds, up to n_folds={total}" if total > 2 else "two are too few for that"
+        what = (
+            f"a training fold holds one of the {total} units or clusters alone, so that none is "
+            f"left to validate on; {mend}."
+        )
+    return DataError(Problem("E18-few-clusters", what))
 
 
 def drawn_with_arms(

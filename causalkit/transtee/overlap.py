@@ -13,8 +13,14 @@ from causalkit.transtee.crossfit import folds_of
 from causalkit.transtee.dose_density import DoseDensity
 from causalkit.transtee.fitting import Coded, Coding
 from causalkit.transtee.inference import ESTIMANDS
-from causalkit.transtee.points import check_doses_vary, dosed_arm, observations
-from causalkit.transtee.propensities import arm_chances, learners_of, least_chances
+from causalkit.transtee.observations import mean_weight, observations
+from causalkit.transtee.points import check_doses_vary, dosed_arm
+from causalkit.transtee.propensities import (
+    arm_chances,
+    effective_rows,
+    learners_of,
+    least_chances,
+)
 from causalkit.transtee.settings import Settings
 from causalkit.typing import Floats
 
@@ -55,10 +61,11 @@ def overlap_table(
 def _of_arms(
     coding: Coding, coded: Coded, settings: Settings, folds: Folds, learner: Any
 ) -> pd.DataFrame:
-    chances = observations(arm_chances(coding, coded, settings, folds, learner), coded.multiplicity)
+    found, _ = arm_chances(coding, coded, settings, folds, learner)
+    chances = observations(found, coded.multiplicity)
     arm = observations(coded.actions.arms[:, 0], coded.multiplicity)
     lines = []
-    least = least_chances(coded.actions.arms[:, 0], len(coding.actions.labels), coded.weight)
+    least = least_chances(coded.actions.arms[:, 0], len(coding.actions.labels), mean_weight(coded))
     for code, name in enumerate(coding.actions.labels):
         chance = chances[:, code]
         weight = 1.0 / np.maximum(chance[arm == code], least[code])
@@ -66,7 +73,7 @@ def _of_arms(
             {
                 "arm": name,
                 "rows": int((arm == code).sum()),
-                "effective_rows": float(weight.sum() ** 2 / (weight**2).sum()),
+                "effective_rows": effective_rows(weight),
                 **{key: float(np.quantile(chance, at)) for key, at in QUANTILES.items()},
                 "below": float((chance < least[code]).mean()),
             }
@@ -85,7 +92,7 @@ def _of_doses(
     check_doses_vary(coding.actions, coded, folds, place)
     chance = np.ones(coded.n)
     if coding.actions.kind != "continuous":
-        chance = arm_chances(coding, coded, settings, folds, learners[0])[:, place]
+        chance = arm_chances(coding, coded, settings, folds, learners[0])[0][:, place]
     known = DoseDensity.of(coding, coded, settings, folds, learners[1], place)
     dose, centre, own, chance = (
         observations(values, coded.multiplicity)

@@ -10,6 +10,7 @@ from causalkit.nuisance import Folds
 from causalkit.transtee.actions import ActionArrays, ActionCode, action_frame, encode_actions
 from causalkit.transtee.few_doses import values_given
 from causalkit.transtee.fitting import Coded
+from causalkit.transtee.observations import observations
 from causalkit.typing import Bools, Floats, Ints
 
 QUARTILES = (0.25, 0.5, 0.75)
@@ -117,13 +118,6 @@ def doses_seen(coded: Coded, place: int) -> Floats:
     rows, t = rows_and_doses(coded, place)
     counts = None if coded.multiplicity is None else coded.multiplicity[rows]
     return np.asarray(observations(t[rows], counts))
-
-
-def observations(values: Any, multiplicity: Floats | None) -> Any:
-    """Values ``(n, ...)`` of rows, each as often as its count ``(n,)`` says."""
-    if multiplicity is None:
-        return values
-    return np.repeat(values, multiplicity.astype(int), axis=0)
 
 
 def check_doses_vary(code: ActionCode, coded: Coded, folds: Folds, place: int) -> None:

@@ -1,5 +1,6 @@
 """How likely every arm was for every row, by models that did not see it."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,26 +12,30 @@ from causalkit.nuisance.fitter import Fitter
 from causalkit.nuisance.learners import plan
 from causalkit.transtee.fitting import Coded, Coding
 from causalkit.transtee.flat_features import flat_features
+from causalkit.transtee.observations import mean_weight
 from causalkit.transtee.settings import Settings
-from causalkit.typing import Floats, Ints
+from causalkit.typing import Bools, Floats, Ints
 from causalkit.warn import warn
 
 CLIP = 0.01
 OF_SHARE = 0.1
+FEW_EFFECTIVE, EFFECTIVE_SHARE = 20.0, 0.2
 _NEVER = 1e-12
 
 
 def arm_chances(
     coding: Coding, coded: Coded, settings: Settings, folds: Folds, learner: Any
-) -> Floats:
-    """Cross-fitted P(A = k | X) as ``(n, K)``, rows summing to one.
+) -> tuple[Floats, Mapping[str, str]]:
+    """P(A = k | X) as ``(n, K)``, rows summing to one, cross-fitted or known; what learned it.
 
     Of more than two arms each is learned against all others. A tree may exclude every one of them
     for some row; that says nothing of which, and the shares of the arms stand in.
     """
+    if isinstance(learner, np.ndarray):
+        return learner, dict.fromkeys(coding.actions.labels, "known")
     arm, n_arms = coded.actions.arms[:, 0], len(coding.actions.arms)
     features = DenseFeatures(flat_features(coded.covariates, coding.covariates.shape.levels))
-    fitter = Fitter(seed=settings.seed, weights=coded.weight)
+    fitter = Fitter(seed=settings.seed, weights=mean_weight(coded))
     asked = range(1, n_arms) if n_arms == 2 else range(n_arms)
     found = fitter.run(
         [
@@ -43,8 +48,9 @@ def arm_chances(
     if n_arms == 2:
         chances = np.hstack([1.0 - chances, chances])
     else:
-        chances = np.maximum(chances, _NEVER * arm_shares(arm, n_arms, coded.weight))
-    return np.asarray(chances / chances.sum(axis=1, keepdims=True))
+        chances = np.maximum(chances, _NEVER * arm_shares(arm, n_arms, mean_weight(coded)))
+    told = {coding.actions.labels[k]: found.chosen[f"arm{k}"] for k in asked}
+    return np.asarray(chances / chances.sum(axis=1, keepdims=True)), told
 
 
 def learners_of(kind: str, propensity: Any) -> tuple[Any, Any]:
@@ -64,7 +70,7 @@ def learners_of(kind: str, propensity: Any) -> tuple[Any, Any]:
             "propensity of arms with doses is a name, or two learners, (classifier of the arm, "
             f"regressor of the dose), got {propensity!r}."
         )
-    if kind != "continuous":
+    if kind != "continuous" and not isinstance(pair[0], np.ndarray):
         plan(pair[0], "probability", argument="propensity")
     if kind in AMOUNTS:
         plan(pair[1], "mean", argument="propensity")
@@ -116,3 +122,37 @@ def clipped(
             OverlapWarning,
         )
     return np.asarray(np.clip(chances, least, 1.0))
+
+
+def effective_rows(inverse: Floats, multiplicity: Floats | None = None) -> float:
+    """Rows of one weight whose mean would have the variance of the weighted one (Kish)."""
+    times = np.ones(inverse.size) if multiplicity is None else multiplicity
+    return float((times @ inverse) ** 2 / (times @ inverse**2))
+
+
+def warn_if_few_count(
+    inverse: Floats, received: Bools, name: Any, *, multiplicity: Floats | None = None
+) -> None:
+    """Warn where a few rows of an arm carry its average, the others counting for next to nothing.
+
+    Parameters
+    ----------
+    inverse : (n,) array
+        Weights of rows in the arm.
+    received : (n,) bool array
+        Who got the arm.
+    name : level
+    multiplicity : (n,) array, optional
+        Rows that each row stands for.
+    """
+    times = None if multiplicity is None else multiplicity[received]
+    rows = received.sum() if times is None else times.sum()
+    worth = effective_rows(inverse[received], times)
+    if worth < min(FEW_EFFECTIVE, EFFECTIVE_SHARE * rows):
+        warn(
+            f"[E19-overlap] the {rows:g} rows of arm {name!r} count for {worth:.1f} once weighted "
+            "by inverse propensities: few carry its average, and its error may be too small. See "
+            "overlap(); take a smoother propensity, such as propensity='linear', or leave out rows "
+            "that are unlike any of the arm.",
+            OverlapWarning,
+        )

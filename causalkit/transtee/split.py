@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from causalkit.errors import DataError, Problem
 from causalkit.rng import stream
 from causalkit.typing import Floats, Ints
 
@@ -74,22 +73,11 @@ def split_groups(groups: Ints, strata: Ints, fraction: float, seed: int) -> tupl
     groups : (n,) int array
         Coded 0..G-1.
     strata : (G,) int array
+        G is at least two.
     fraction : float
         Share of groups for validation.
     seed : int
-
-    Raises
-    ------
-    DataError
-        If there are fewer than two groups.
     """
-    if strata.size < 2:
-        raise DataError(
-            Problem(
-                "E18-few-clusters",
-                "all rows belong to one unit or cluster, so that none is left to validate on.",
-            )
-        )
     # Strata of groups may be many and small. Equal steps from a random start through all groups,
     # stratum by stratum, hold out each with the same chance and of each stratum its share.
     rng, n, total = stream(seed, "validation"), strata.size, _count(fraction, strata.size)

@@ -241,6 +241,25 @@ def test_texts_that_an_estimator_does_not_read_are_named(estimator):
         estimator.fit(data.with_roles(text=None))
 
 
+def test_instruments_that_an_estimator_does_not_read_are_named():
+    data = ck.generators.invalid_iv(0, n=100).blind()
+    told = r"does not read instruments .*InvalidIV and PanelDML\(model='iv'\) read them"
+    with pytest.warns(CausalKitWarning, match=told):
+        data.require(ck.TransTEE.requires, by="TransTEE")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*does not read")
+        data.require(ck.InvalidIV.requires, by="InvalidIV")
+
+
+def test_arrays_that_no_role_names_are_refused():
+    values = xr.DataArray(np.zeros((4, 3, 2)), dims=("obs", "step", "feature"))
+    frame = pd.DataFrame({"y": np.arange(4.0), "t": [0, 1, 0, 1], "x": [1.0, 5.0, 2.0, 2.0]})
+    how = {"outcome": "y", "treatment": "t", "covariates": "x", "arrays": {"visits": values}}
+    with pytest.raises(DataError, match=r"nothing reads the arrays 'visits'.*sequence='visits'"):
+        ck.CausalData.from_frame(frame, **how)
+    assert ck.CausalData.from_frame(frame, **how, sequence="visits").roles.sequence
+
+
 def test_texts_beside_a_sequence_that_is_read_are_told_by_it():
     data = ck.generators.text_concept(0, n=60).blind()
     assert data.roles.text

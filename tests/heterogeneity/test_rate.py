@@ -256,3 +256,9 @@ def test_the_picture_shows_the_curve_its_band_and_both_rankings():
 def test_the_picture_asks_for_what_a_ranking_is_worth():
     with pytest.raises(ArgumentTypeError, match=r"rank_average_treatment_effect\(\) gives; got"):
         plot_toc(pd.DataFrame({"q": [0.5]}))
+
+
+def test_two_rankings_of_one_name_are_refused():
+    both = pd.DataFrame(np.arange(40.0).reshape(20, 2), columns=["a", "a"])
+    with pytest.raises(ArgumentError, match="two columns 'a'; give each its own name"):
+        ck.rank_average_treatment_effect(np.arange(20.0), both)

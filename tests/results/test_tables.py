@@ -5,6 +5,7 @@ import pickle
 import numpy as np
 import pytest
 
+import causalkit as ck
 from causalkit.errors import ArgumentError, ArgumentTypeError
 from causalkit.results import ResultTable, table
 
@@ -139,3 +140,10 @@ def test_bad_input_is_explained(make):
         table([make(), make()], names=["a", "a"])
     with pytest.raises(ArgumentError, match="at least one result"):
         table([])
+
+
+def test_a_result_without_an_outcome_has_no_empty_note_of_it():
+    rng = np.random.default_rng(0)
+    worth = ck.rank_average_treatment_effect(rng.standard_normal(60), np.arange(60.0), seed=0)
+    page = str(table([worth.as_effects()]))
+    assert "Outcome:" not in page

@@ -350,6 +350,21 @@ def test_what_an_estimator_says_of_rows_instruments_and_doses_is_judged_by_the_t
     assert reported_metrics([result], data) == {"own": 7.0}
 
 
+def test_intervals_of_effects_are_asked_for_at_the_level_of_the_study():
+    data = toy(np.random.default_rng(0), n=4)
+    effects = np.array([1.0, 2.0, 3.0, 4.0])
+    known = dataclasses.replace(data, truth=Truth({"ate": 2.5}, cate=effects))
+
+    class Fitted:
+        def effect(self, seen, *, level=0.95):
+            low = effects + (0.1 if level < 0.95 else 0.0)
+            return {"effect": effects, "conf_low": low, "conf_high": effects + 1.0}
+
+    for level, covered in ((0.95, 1.0), (0.9, 0.0)):
+        found = effect_metrics(Fitted(), known.truth, known.blind(), level=level)
+        assert found.numbers["cate_coverage"] == covered
+
+
 def test_effects_by_row_are_ranked_and_their_intervals_judged():
     data = toy(np.random.default_rng(0), n=4)
     effects = np.array([1.0, 2.0, 3.0, 4.0])

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from causalkit.errors import ArgumentError
+from causalkit.errors import ArgumentError, ArgumentTypeError
 from causalkit.generators import generator
 from causalkit.study.resolve import built
 from causalkit.study.study import Study
@@ -127,3 +127,19 @@ def test_a_parameter_named_as_a_column_of_the_results_is_refused(monkeypatch):
     study = declared(generators=[{"name": f"{__name__}:columns", "grid": {"version": [1, 2]}}])
     with pytest.raises(ArgumentError, match="parameter version would hide the column version"):
         study.plan()
+
+
+class Mine:
+    def fit(self, data):
+        return self
+
+    def effect(self, data):
+        return data.column("treatment")
+
+
+def test_an_estimator_that_no_replication_could_use_is_refused_before_any():
+    with pytest.raises(ArgumentError, match=r"estimator 'mine': it has effect\(\) and no estimate"):
+        declared(estimators={"mine": Mine}).plan()
+    told = r"estimator 'mine': an instance of Mine is neither .*BaseEstimator, or name the class"
+    with pytest.raises(ArgumentTypeError, match=told):
+        declared(estimators={"mine": Mine()})

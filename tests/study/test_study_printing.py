@@ -2,6 +2,7 @@
 
 import io
 import re
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -11,6 +12,7 @@ from study_toys import HERE
 from causalkit.cli import main
 from causalkit.errors import ArgumentError
 from causalkit.study.printing import FORMS, printed
+from causalkit.study.report_tables import performance_title
 from causalkit.study.study import Study
 
 
@@ -52,6 +54,38 @@ def test_the_command_prints_what_python_gives(study, form):
     if form != "text":
         assert told.output == study.table(form=form)
     assert "Bias" in told.output
+
+
+def test_titles_name_the_estimand_and_the_level_that_no_column_does(study):
+    told = "print_me: value (Monte-Carlo error); estimand ate; intervals of 95 %"
+    assert told in " ".join(study.table(["coverage"]).split())
+    assert told.replace("%", r"\%") in study.table(["coverage"], form="latex").replace(r"\_", "_")
+    results = replace(study.results(), level=0.9)
+    summary = study.summarise(measures=["bias"])
+    both = pd.concat([summary, summary.assign(estimand="att")])
+    assert performance_title(results, both).endswith("error); intervals of 90 %")
+
+
+def test_differences_from_a_reference_stand_beside_the_measure(tmp_path):
+    made = Study(
+        name="two",
+        seed=4,
+        aims="x",
+        reps=30,
+        generators=[{"name": "study_toys:toy", "grid": {"n": [10]}}],
+        estimators=[
+            {"label": "a", "use": "study_toys:difference"},
+            {"label": "b", "use": "study_toys:jittered"},
+        ],
+        run_options={"backend": "serial", "out": str(tmp_path)},
+        folder=HERE,
+    )
+    made.run()
+    ask = ["sim", "summary", str(made.results_folder), "--measure", "bias", "--reference", "a"]
+    page = CliRunner().invoke(main, [*ask, "--format", "markdown"]).output
+    assert "Bias, difference" in page
+    assert "cell_id" not in page
+    assert "difference_mcse" in CliRunner().invoke(main, [*ask, "--format", "csv"]).output
 
 
 def test_long_tables_have_forms_too(study):

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from normalised_averages import effect_among, influence
 from scipy import stats
 from sklearn.linear_model import LogisticRegression
 from test_inference import FAST, linear_design
@@ -16,7 +17,6 @@ from causalkit.errors import (
 )
 from causalkit.inference.solve import solve_linear
 from causalkit.inference.variance import sandwich
-from causalkit.scores import aipw
 from causalkit.transtee import arm_averages
 from causalkit.transtee.arm_averages import _score_among
 
@@ -38,15 +38,25 @@ def three():
     return ck.TransTEE(**FAST, random_state=0).fit(linear_design(4, levels=3))
 
 
-def test_scores_among_two_arms_are_those_of_a_binary_treatment():
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("target", ["att", "atc"])
+def test_scores_among_two_arms_are_normalised_with_the_influence_of_that(target, weighted):
     rng = np.random.default_rng(0)
-    y, arm = rng.standard_normal(60), rng.integers(0, 2, 60)
-    mu, e = rng.standard_normal((60, 2)), rng.uniform(0.2, 0.8, (60, 1))
-    for target in ("att", "atc"):
-        found = _score_among(y, arm, (1, 0), mu=mu, chances=np.hstack([1 - e, e]), target=target)
-        peer = aipw(y, arm * 1.0, mu0=mu[:, [0]], mu1=mu[:, [1]], propensity=e, target=target)
-        np.testing.assert_allclose(found.response, peer.response, rtol=1e-12)
-        np.testing.assert_array_equal(found.regressor, peer.regressor)
+    y, arm = rng.standard_normal(60), rng.integers(0, 3, 60)
+    mu, chances = rng.standard_normal((60, 3)), rng.dirichlet([5, 5, 5], 60)
+    weight = rng.uniform(0.5, 2.0, 60) if weighted else np.ones(60)
+    score = _score_among(
+        y, arm, (2, 0), mu=mu, chances=chances, target=target, names="abc", weight=weight
+    )
+    own, other, sign = (2, 0, 1.0) if target == "att" else (0, 2, -1.0)
+
+    def estimate(share):
+        ratio = chances[:, own] / chances[:, other]
+        return sign * effect_among(y, arm == own, arm == other, mu[:, other], ratio, share)
+
+    (found,) = solve_linear(score, weights=weight)
+    assert found.theta[0] == pytest.approx(estimate(weight), rel=1e-10)
+    np.testing.assert_allclose(found.influence[:, 0], influence(estimate, weight), atol=1e-6)
 
 
 @pytest.mark.parametrize("wrong", ["outcomes", "propensities"])
@@ -74,6 +84,7 @@ def test_one_wrong_nuisance_does_no_harm_among_those_of_an_arm(wrong, target, am
             mu=np.zeros((600, 3)) if wrong == "outcomes" else mu,
             chances=np.full((600, 3), 1 / 3) if wrong == "propensities" else chances,
             target=target,
+            names=range(3),
         )
         (found,) = solve_linear(score)
         error = float(np.sqrt(sandwich(found.influence)[0, 0]))

@@ -27,7 +27,7 @@ from transtee_designs import SMALL
 import causalkit as ck
 from causalkit.inference.solve import solve_linear
 from causalkit.inference.variance import sandwich
-from causalkit.scores import aipw
+from causalkit.scores import LinearScore, arm_means
 from causalkit.transtee import dose_average
 from causalkit.transtee.dose_scores import curve_at, mean_of_arm
 
@@ -168,8 +168,10 @@ def test_means_of_two_arms_without_a_dose_differ_by_the_average_effect():
         mean_of_arm(y, d == k, mu=mu[:, [k]], propensity=p, weight=weight)
         for k, p in enumerate((1.0 - e, e))
     ]
-    score = aipw(y, d.astype(float), mu0=mu[:, [0]], mu1=mu[:, [1]], propensity=e[:, None])
-    (peer,) = solve_linear(score, weights=weight)
+    chances = np.column_stack([1.0 - e, e])
+    each = arm_means(y, d, mu=mu, propensity=chances, weight=weight) @ np.array([[-1.0], [1.0]])
+    one = np.ones((60, 1, 1))
+    (peer,) = solve_linear(LinearScore(one, one, each), weights=weight)
     np.testing.assert_allclose(mean[1].theta - mean[0].theta, peer.theta, rtol=1e-12)
     np.testing.assert_allclose(mean[1].influence - mean[0].influence, peer.influence, rtol=1e-9)
 

@@ -4,12 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from normalised_averages import effect_among, influence
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from transtee_designs import SMALL, arms_frame
 
 import causalkit as ck
 from causalkit.errors import OverlapWarning
-from causalkit.scores import aipw
+from causalkit.scores import arm_means
 from causalkit.transtee import arm_averages, diagnostics, dose_average
 from causalkit.transtee.diagnostics import factual_r2, treatment_left
 from causalkit.transtee.fitting import code_data
@@ -115,8 +116,8 @@ def test_other_averages_with_counts_are_those_of_the_rows_repeated(estimand, rol
 
 
 @pytest.mark.parametrize("estimand", ["att", "atc", "gate"])
-def test_sampling_weights_are_those_of_a_weighted_mean_of_scores(estimand, one_network):
-    """Σ w y / Σ w x, x the rows that are averaged over, and its influence by hand."""
+def test_sampling_weights_are_those_of_weighted_means(estimand, one_network):
+    """Normalised weighted means by hand, and their influence."""
     frame = arms_frame()
     frame["w"] = np.exp(0.5 * frame["c"])
     labels = np.where(frame["b"] > 0.8, "high", "low")
@@ -125,21 +126,29 @@ def test_sampling_weights_are_those_of_a_weighted_mean_of_scores(estimand, one_n
     fit = ck.TransTEE(**BRIEF).fit(data)
     one_network(fit)
     found = fit.estimate(estimand, groups=groups, propensity=KnownChance())
-    chance = KnownChance().predict_proba(frame[COLUMNS].to_numpy())[:, [1]]
-    mu = [np.asarray(fit.predict(data, treatment=k))[:, None] for k in (0, 1)]
+    chance = np.clip(KnownChance().predict_proba(frame[COLUMNS].to_numpy()), 0.01, 1.0)
+    mu = np.column_stack([np.asarray(fit.predict(data, treatment=k)) for k in (0, 1)])
     y, t, w = (frame[name].to_numpy(dtype=float) for name in ("y", "t", "w"))
-    target = "ate" if estimand == "gate" else estimand
-    chance = np.clip(np.hstack([1.0 - chance, chance]), 0.01, 1.0)
-    chance = chance[:, 1:] / (chance.sum(axis=1, keepdims=True) if estimand != "gate" else 1.0)
-    score = aipw(y, t, mu0=mu[0], mu1=mu[1], propensity=chance, target=target)
-    among = {"att": [t == 1], "atc": [t == 0], "gate": [labels == "high", labels == "low"]}
-    for place, rows in enumerate(among[estimand]):
-        counts = rows if estimand == "gate" else np.ones(t.size, dtype=bool)
-        mean = (w * counts) @ score.response[:, 0] / (w @ rows)
-        influence = t.size * w * (counts * score.response[:, 0] - mean * rows) / (w @ rows)
+    n = t.size
+    if estimand != "gate":
+        own, other = (1, 0) if estimand == "att" else (0, 1)
+        sign = 1.0 if estimand == "att" else -1.0
+
+        def among(share):
+            ratio = chance[:, own] / chance[:, other]
+            return sign * effect_among(y, t == own, t == other, mu[:, other], ratio, share)
+
+        assert found.estimate == pytest.approx(among(w), rel=1e-5)
+        variance = n / (n - 1) * (influence(among, w) ** 2).sum() / n**2
+        assert found.std_error == pytest.approx(np.sqrt(variance), rel=1e-5)
+        return
+    each = arm_means(y, t.astype(int), mu=mu, propensity=chance, weight=w)
+    score = each[:, 1] - each[:, 0]
+    for place, rows in enumerate([labels == "high", labels == "low"]):
+        mean = np.average(score[rows], weights=w[rows])
         assert found.estimates[place] == pytest.approx(mean, rel=1e-5)
-        n = counts.sum()
-        variance = n / (n - 1) * (influence**2).sum() / t.size**2
+        own = rows.sum() * (w * (score - mean))[rows] / w[rows].sum()
+        variance = (own**2).sum() / rows.sum() / (rows.sum() - 1)
         assert found.std_errors[place] == pytest.approx(np.sqrt(variance), rel=1e-5)
 
 

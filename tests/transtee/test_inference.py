@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from normalised_averages import influence, mean_outcome
 from sklearn.linear_model import LogisticRegression
 
 import causalkit as ck
@@ -35,13 +36,46 @@ def linear_design(seed, n=500, levels=2):
     )
 
 
-def test_scores_of_arms_are_those_of_a_binary_treatment():
+@pytest.mark.parametrize("weighted", [False, True])
+def test_scores_of_arms_are_normalised_with_the_influence_of_that(weighted):
     rng = np.random.default_rng(0)
-    y, arm = rng.standard_normal(60), rng.integers(0, 2, 60)
-    mu, e = rng.standard_normal((60, 2)), rng.uniform(0.2, 0.8, 60)
+    y, arm = rng.standard_normal(60), rng.integers(0, 3, 60)
+    mu, chances = rng.standard_normal((60, 3)), rng.uniform(0.2, 0.8, (60, 3))
+    weight = rng.uniform(0.5, 2.0, 60) if weighted else np.ones(60)
+    found = arm_means(y, arm, mu=mu, propensity=chances, weight=weight)
+    for k in range(3):
+
+        def estimate(share, k=k):
+            return mean_outcome(y, arm == k, mu[:, k], chances[:, k], share)
+
+        mean = np.average(found[:, k], weights=weight)
+        assert mean == pytest.approx(estimate(weight), rel=1e-10)
+        own = weight / weight.mean() * (found[:, k] - mean)
+        np.testing.assert_allclose(own, influence(estimate, weight), atol=1e-6)
+
+
+def test_normalised_scores_of_true_propensities_are_those_of_a_binary_treatment():
+    """Cells where the arm's share is the propensity: inverses have a mean of one already."""
+    arm = np.tile([0, 1, 1, 1], 10)
+    rng = np.random.default_rng(0)
+    y, mu = rng.standard_normal(40), rng.standard_normal((40, 2))
+    for k in range(2):  # residuals of mean zero in the arm
+        y[arm == k] -= (y - mu[:, k])[arm == k].mean()
+    e = np.full(40, 0.75)
     found = arm_means(y, arm, mu=mu, propensity=np.column_stack([1.0 - e, e]))
     peer = aipw(y, arm.astype(float), mu0=mu[:, [0]], mu1=mu[:, [1]], propensity=e[:, None])
-    np.testing.assert_allclose(found[:, 1] - found[:, 0], peer.response[:, 0], rtol=1e-12)
+    np.testing.assert_allclose(found[:, 1] - found[:, 0], peer.response[:, 0], rtol=1e-10)
+
+
+def test_propensities_too_small_by_a_factor_move_no_average():
+    """A constant in every inverse cancels; left in, it would multiply what μ gets wrong."""
+    rng = np.random.default_rng(1)
+    y, arm = 5.0 + rng.standard_normal(80), np.arange(80) % 2
+    chances = np.full((80, 2), 0.5)
+    right = arm_means(y, arm, mu=np.zeros((80, 2)), propensity=chances)
+    wrong = arm_means(y, arm, mu=np.zeros((80, 2)), propensity=chances * [1.0, 0.1])
+    np.testing.assert_allclose(wrong, right, rtol=1e-10)
+    assert right.mean(axis=0) == pytest.approx([y[arm == k].mean() for k in range(2)])
 
 
 def test_the_estimate_names_arms_and_shows_the_plug_in():
@@ -52,6 +86,14 @@ def test_the_estimate_names_arms_and_shows_the_plug_in():
     assert "Plug-in mean of the networks, no interval" in " ".join(found.notes)
     assert found.n_folds == 2
     assert found.std_errors.shape == (2,)
+
+
+def test_folds_may_be_set_after_the_fit():
+    fit = ck.TransTEE(**FAST | {"max_epochs": 2}, random_state=0).fit(linear_design(0))
+    two = fit.estimate(propensity=LogisticRegression())
+    three = fit.set_params(n_folds=3).estimate(propensity=LogisticRegression())
+    assert (two.n_folds, three.n_folds) == (2, 3)
+    assert three.estimate != two.estimate
 
 
 def test_clusters_reach_the_variance():

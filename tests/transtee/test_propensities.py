@@ -2,13 +2,15 @@
 
 import numpy as np
 import pytest
+from normalised_averages import effect_among
 from sklearn.linear_model import LogisticRegression
 from sklearn.tree import DecisionTreeClassifier
 from test_inference import FAST, linear_design
 
 import causalkit as ck
 from causalkit.errors import OverlapWarning
-from causalkit.scores import aipw
+from causalkit.inference.solve import solve_linear
+from causalkit.nuisance.crossfit import CrossFit
 from causalkit.transtee import arm_averages
 from causalkit.transtee.arm_averages import _score_among
 from causalkit.transtee.propensities import clipped, least_chances
@@ -43,19 +45,15 @@ def test_arms_are_as_alike_when_both_are_rare():
     chances = np.column_stack([0.004 * (1.0 - e), 0.004 * e, np.full(300, 0.996)])
     pair = arm < 2
     for target in ("att", "atc"):
-        found = _score_among(y, arm, (1, 0), mu=mu, chances=chances, target=target)
-        peer = aipw(
-            y[pair],
-            arm[pair] * 1.0,
-            mu0=mu[pair][:, [0]],
-            mu1=mu[pair][:, [1]],
-            propensity=e[pair, None],
-            target=target,
-        )
-        np.testing.assert_allclose(found.response[pair], peer.response, rtol=1e-9)
+        how = {"mu": mu, "target": target, "names": range(3)}
+        found = _score_among(y, arm, (1, 0), chances=chances, **how)
+        common = np.column_stack([1.0 - e, e, np.zeros(300)])
+        peer = _score_among(y, arm, (1, 0), chances=common, **how)
+        np.testing.assert_allclose(found.response, peer.response, rtol=1e-9)
         assert not found.response[~pair].any()
 
 
+@pytest.mark.filterwarnings("ignore:.*once weighted by inverse")
 @pytest.mark.parametrize("target", ["att", "atc"])
 def test_the_ratio_of_two_arms_is_kept_away_from_zero(target):
     rng = np.random.default_rng(1)
@@ -64,19 +62,16 @@ def test_the_ratio_of_two_arms_is_kept_away_from_zero(target):
     e[:2] = [1.0, 0.0]  # what rows 0 and 1 received is excluded
     both = np.column_stack([1.0 - e, e])
     bounded = np.clip(both, 0.01, 1.0)
+    how = {"mu": mu, "target": target, "names": range(2)}
     with pytest.warns(OverlapWarning, match=r"1\.0% of the rows"):
-        found = _score_among(y, arm, (1, 0), mu=mu, chances=both, target=target)
-    peer = aipw(
-        y,
-        arm * 1.0,
-        mu0=mu[:, [0]],
-        mu1=mu[:, [1]],
-        propensity=(bounded[:, 1] / bounded.sum(axis=1))[:, None],
-        target=target,
-    )
-    np.testing.assert_allclose(found.response, peer.response, rtol=1e-12)
+        score = _score_among(y, arm, (1, 0), chances=both, **how)
+    own, other, sign = (1, 0, 1.0) if target == "att" else (0, 1, -1.0)
+    ratio = bounded[:, own] / bounded[:, other]
+    peer = sign * effect_among(y, arm == own, arm == other, mu[:, other], ratio, np.ones(200))
+    assert solve_linear(score)[0].theta[0] == pytest.approx(peer, rel=1e-12)
 
 
+@pytest.mark.filterwarnings("ignore:.*once weighted by inverse")
 @pytest.mark.parametrize("estimand", ["ate", "gate", "calibration"])
 def test_averages_divide_by_no_less_than_the_bound(four, monkeypatch, estimand):
     arm = four._data.column("treatment").astype(int)
@@ -84,14 +79,30 @@ def test_averages_divide_by_no_less_than_the_bound(four, monkeypatch, estimand):
     chances[np.arange(20), arm[:20]] = 1e-5
     groups = np.resize(["x", "y"], arm.size) if estimand == "gate" else None
     ask = {"estimand": estimand, "groups": groups, "propensity": LogisticRegression()}
-    monkeypatch.setattr(arm_averages, "arm_chances", lambda *_: chances)
+    monkeypatch.setattr(arm_averages, "arm_chances", lambda *_: (chances, {}))
     with pytest.warns(OverlapWarning, match=r"4\.0% of the rows"):
         found = four.estimate(**ask)
-    monkeypatch.setattr(arm_averages, "arm_chances", lambda *_: np.maximum(chances, 0.01))
+    monkeypatch.setattr(arm_averages, "arm_chances", lambda *_: (np.maximum(chances, 0.01), {}))
     peer = four.estimate(**ask)
     np.testing.assert_array_equal(found.estimates, peer.estimates)
     np.testing.assert_array_equal(found.vcov, peer.vcov)
     assert found.diagnostics["range of propensities"] == (1e-5, 0.25)
+
+
+@pytest.mark.parametrize("estimand", ["ate", "att"])
+def test_an_arm_whose_average_few_rows_carry_is_named(four, monkeypatch, estimand):
+    arm = four._data.column("treatment").astype(int)
+    chances = np.full((arm.size, 4), 0.25)
+    chances[arm == 0, 0] = 0.9
+    chances[np.flatnonzero(arm == 0)[:2], 0] = 0.01
+    monkeypatch.setattr(arm_averages, "arm_chances", lambda *_: (chances, {}))
+    rows = (arm == 0).sum()
+    with pytest.warns(OverlapWarning, match=rf"the {rows} rows of arm 0 count for .*='linear'"):
+        found = four.estimate(estimand, propensity=LogisticRegression())
+    monkeypatch.setattr(arm_averages, "arm_chances", lambda *_: (np.full((arm.size, 4), 0.25), {}))
+    plain = four.estimate(estimand, propensity=LogisticRegression())
+    assert sum("once weighted" in told for told in found.warnings) >= 1
+    assert not any("once weighted" in told for told in plain.warnings)
 
 
 @pytest.mark.filterwarnings("ignore::causalkit.errors.CausalKitWarning")
@@ -114,7 +125,8 @@ def test_where_every_arm_is_excluded_the_shares_of_the_arms_stand_in(monkeypatch
             pass
 
         def run(self, nuisances, _):
-            return {one.name: np.zeros((8, 1)) for one in nuisances}
+            zeros = {one.name: np.zeros((8, 1)) for one in nuisances}
+            return CrossFit(zeros, dict.fromkeys(zeros, "nothing"))
 
     class Bunch:
         def __init__(self, **given):
@@ -124,9 +136,9 @@ def test_where_every_arm_is_excluded_the_shares_of_the_arms_stand_in(monkeypatch
     monkeypatch.setattr(propensities, "Fitter", Nothing)
     monkeypatch.setattr(propensities, "flat_features", lambda *_: np.zeros((8, 1)))
     shape = Bunch(shape=Bunch(levels=()))
-    found = propensities.arm_chances(
-        Bunch(actions=Bunch(arms="abc"), covariates=shape),
-        Bunch(actions=Bunch(arms=arm[:, None]), covariates=None, weight=None),
+    found, _ = propensities.arm_chances(
+        Bunch(actions=Bunch(arms="abc", labels="abc"), covariates=shape),
+        Bunch(actions=Bunch(arms=arm[:, None]), covariates=None, weight=None, weight_kind=None),
         Bunch(seed=0),
         None,
         "linear",

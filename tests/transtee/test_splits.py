@@ -149,3 +149,17 @@ def test_networks_on_bootstrapped_clusters_of_other_sizes_answer_together():
     fit = ck.TransTEE(**(SMALL | {"n_ensemble": 3, "max_epochs": 2}), bootstrap=True).fit(data)
     assert fit.effect(data)["std_error"].notnull().all()
     assert isinstance(fit.history_, pd.DataFrame)
+
+
+@pytest.mark.filterwarnings("ignore::causalkit.errors.CausalKitWarning")
+def test_a_training_fold_of_one_cluster_is_refused_with_the_folds_that_would_do():
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"y": rng.standard_normal(60), "x": rng.standard_normal(60)})
+    frame = frame.assign(t=np.arange(60) % 2, c=np.arange(60) // 20)
+    roles = {"outcome": "y", "treatment": "t", "covariates": "x", "cluster": "c"}
+    fit = ck.TransTEE(**SMALL | {"max_epochs": 1}).fit(ck.CausalData.from_frame(frame, **roles))
+    with pytest.raises(DataError, match=r"one of the 3 units or clusters.*up to n_folds=3"):
+        fit.estimate(propensity="linear")
+    assert fit.set_params(n_folds=3).estimate(propensity="linear").n_clusters == 3
+    with pytest.raises(DataError, match="all rows belong to one unit or cluster"):
+        ck.TransTEE(**SMALL).fit(ck.CausalData.from_frame(frame.assign(c=1), **roles))
