@@ -205,8 +205,10 @@ def graphs(part: str, draw: int, kept: Container[str]) -> dict[str, dict[str, fl
 
 
 def measured(hat: Any, truth: Any, propensity: Any, new: Any) -> dict[str, float]:
-    every, some = (
-        ck.metrics.wpehe(hat[rows], truth[rows], propensity=propensity[rows], k=LIKELIEST)
-        for rows in (np.ones(len(new), dtype=bool), new)
-    )
-    return {"WPEHE@6": every, "WPEHE@6, a graph never seen": some}
+    """Over all rows, and over those with a new graph, if there are any."""
+    parts = {"WPEHE@6": np.ones(len(new), dtype=bool), "WPEHE@6, a graph never seen": new}
+    return {
+        name: ck.metrics.wpehe(hat[rows], truth[rows], propensity=propensity[rows], k=LIKELIEST)
+        for name, rows in parts.items()
+        if rows.any()
+    }

@@ -86,7 +86,8 @@ def table(part: str, draws: Draws) -> list[str]:
     ]
     for name in names(draws):
         some = having(draws, name)
-        cells = [spread(column(some, name, measure)) for measure in MEASURES[part]]
+        found = [column(some, name, measure) for measure in MEASURES[part]]
+        cells = [spread(one[np.isfinite(one)]) for one in found]
         for cost in ("seconds", "epochs"):
             known = column(some, name, cost)
             known = known[np.isfinite(known)]
