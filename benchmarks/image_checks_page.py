@@ -275,8 +275,8 @@ def choice(counts: dict[str, dict[str, int]]) -> list[str]:
         *lines,
         "",
         *told(
-            f"From pixels, where one choice takes minutes, designs have as few as {few} data sets "
-            "(of five that the script would run): not enough to say how often it is right."
+            f"From pixels, where one choice takes minutes, designs have {few} data sets or more: "
+            "not enough to say how often it is right."
         ),
         "",
         *told(
