@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import pandas as pd
 from sklearn.base import clone
 
-from causalkit.data import CausalData, Requires
+from causalkit.data import CausalData
 from causalkit.estimator import Estimator, Refit
 from causalkit.inference.anderson_rubin import AndersonRubin
 from causalkit.inference.hypotheses import HypothesisTest
@@ -17,7 +17,7 @@ from causalkit.panel import followup, heterogeneity
 from causalkit.panel.compare import compare
 from causalkit.panel.fit import PanelFit, fit_panel
 from causalkit.panel.refit import benchmark, one_by_one
-from causalkit.panel.settings import Settings
+from causalkit.panel.settings import NEEDS, Settings
 from causalkit.results import EffectResult, ResultTable
 from causalkit.rng import RandomState, as_seed
 from causalkit.typing import Floats, Learner
@@ -122,7 +122,7 @@ class PanelDML(Estimator):
     True
     """
 
-    requires = Requires(roles=("unit",), treatment_kinds=("binary", "continuous"), allows_nan=False)
+    requires = NEEDS
 
     def __init__(
         self,

@@ -1,5 +1,6 @@
 """Linear panel regressions as estimators of their own, for studies that compare with them."""
 
+from dataclasses import replace
 from typing import ClassVar, Literal, Self
 
 from causalkit.data import CausalData, Requires
@@ -37,7 +38,7 @@ class PanelRegression(Estimator):
     0.5
     """
 
-    requires: ClassVar[Requires] = PanelDML.requires
+    requires: ClassVar[Requires] = replace(PanelDML.requires, reads=())
 
     def __init__(
         self,

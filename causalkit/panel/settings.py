@@ -30,6 +30,13 @@ PROCEDURES = ("dml2", "dml1")
 DEFAULT_TRIM = 0.01
 DEFAULT_BASIS = "cubic"
 _WITHOUT_MEANS = ("pooled", "late_within", "within", "fd", "dummies")
+# Instruments are read, or refused with the model that would.
+NEEDS = Requires(
+    roles=("unit",),
+    treatment_kinds=("binary", "continuous"),
+    allows_nan=False,
+    reads=("instruments",),
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,8 @@ def fitted(treatment, kinds=None):
 
 def test_text_is_compared_in_its_order_and_says_so():
     plain = fitted(lambda a: a)
-    text = fitted(lambda a: np.where(a == 1, "drug", "placebo"))
+    with pytest.warns(CausalKitWarning, match="If 'placebo' is the control, say so"):
+        text = fitted(lambda a: np.where(a == 1, "drug", "placebo"))
     assert plain.contrast == ("1 vs 0",)
     assert text.contrast == ("placebo vs drug",)
     assert text.estimate == pytest.approx(-plain.estimate, rel=1e-9)
