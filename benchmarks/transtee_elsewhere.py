@@ -9,7 +9,8 @@ from typing import Any
 AFTER = (
     "By the recipe of their own (first table), DRNet and VCNet come nearer to the numbers of the "
     "released code than trained as TransTEE is; TransTEE is below either.",
-    "Not compared on any design here: other networks on graphs of molecules.",
+    "Beside other networks on doses of arms, texts, articles, graphs and molecules: "
+    "[transtee_rivals.md](transtee_rivals.md).",
 )
 
 
