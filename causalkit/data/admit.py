@@ -155,7 +155,9 @@ def _as_categories(frame: pd.DataFrame, roles: Roles) -> pd.DataFrame:
         # Text that differs from row to row names rows, not arms; E03 will say so.
         if values.nunique() <= max(2, len(values) // 2):
             changed[name] = values.astype("category")
-            warn_of_turned_arms(name, changed[name].cat.categories)
+            # Of several arms none is treated: effects name what they compare.
+            if kinds.get(name) in (None, "binary"):
+                warn_of_turned_arms(name, changed[name].cat.categories)
     return _without_unused_levels(frame.assign(**changed) if changed else frame, roles)
 
 

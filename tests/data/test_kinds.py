@@ -160,3 +160,10 @@ def test_doses_are_not_listed_as_arms():
     data = data_of(np.linspace(0.0, 1.0, 12))
     with pytest.raises(DataError, match=r"'d' is continuous\. Recode it, or pass kinds="):
         data.require(Requires(treatment_kinds=("binary",)), by="Est")
+
+
+def test_arms_of_which_none_is_the_treated_one_are_not_warned_of():
+    frame = pd.DataFrame({"y": np.arange(6.0), "t": ["drug", "none"] * 3})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        CausalData.from_frame(frame, outcome="y", treatment="t", kinds=("multi",))
