@@ -18,7 +18,7 @@ from causalkit.optional import require
 from causalkit.provenance import __version__
 from causalkit.registry import ESTIMATORS, load
 from causalkit.study.commands import sim
-from causalkit.whole_file import whole_file
+from causalkit.whole_file import write_whole
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -358,8 +358,7 @@ def _write(result: "EffectResult", out: Path) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
         for name, text in files.items():
-            with whole_file(out / name) as file:
-                file.write_text(text, encoding="utf-8")
+            write_whole(out / name, text)
     except OSError as error:
         raise cannot_write(f"into {out}", error) from error
 

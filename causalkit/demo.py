@@ -27,7 +27,7 @@ from causalkit.results.plots_checks import plot_residuals, plot_sensitivity
 from causalkit.results.render import Grid, grid_text, wrapped
 from causalkit.results.report import Code, Figure, Heading, Table, Text, html_report
 from causalkit.typing import Floats
-from causalkit.whole_file import whole_file
+from causalkit.whole_file import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -97,8 +97,7 @@ def run_demo(out_dir: Path, *, echo: Say, progress: Say) -> Path:
     )
     files = {name: text for chapter in chapters for name, text in chapter.files.items()}
     for name, text in {**files, "report.html": page}.items():
-        with whole_file(out_dir / name) as file:
-            file.write_text(text, encoding="utf-8")
+        write_whole(out_dir / name, text)
     return out_dir / "report.html"
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from causalkit.errors import StorageError, cannot_write
 from causalkit.folder_turns import one_by_one
-from causalkit.whole_file import whole_file
+from causalkit.whole_file import whole_file, write_whole
 
 # Nobody else's file is called by 32 digits of its content, or hidden by what a killed save began.
 _WEIGHTS = re.compile(r"weights-[0-9a-f]{32}\.pt")
@@ -46,8 +46,8 @@ def _replace(folder: Path, tensors: dict[str, Any], facts: dict[str, Any]) -> No
     former = [path for path in folder.iterdir() if _is_replaced(path.name)]
     with whole_file(folder / weights) as file, file.open("wb") as stream:
         torch.save(plain, stream)
-    with whole_file(folder / "config.json") as file:
-        file.write_text(json.dumps(facts | {"digest": digest, "weights": weights}, indent=1))
+    known = facts | {"digest": digest, "weights": weights}
+    write_whole(folder / "config.json", json.dumps(known, indent=1))
     for path in former:
         if path.name != weights:
             path.unlink(missing_ok=True)

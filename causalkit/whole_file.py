@@ -25,3 +25,9 @@ def whole_file(path: Path) -> Iterator[Path]:
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write text to a file that is there once it is whole."""
+    with whole_file(path) as file:
+        file.write_text(text, encoding="utf-8")

@@ -18,7 +18,7 @@ from causalkit.images.support import Reference
 from causalkit.images.transport import TransportMap, transport
 from causalkit.rng import seed_of
 from causalkit.typing import Floats
-from causalkit.whole_file import whole_file
+from causalkit.whole_file import write_whole
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -224,8 +224,7 @@ class PixelMap(ClusterMap):
         self._store_of_fit(data, ".report")
         page = effect_report(self, data, target=target, title=title, rgb=rgb)
         try:
-            with whole_file(Path(path)) as file:
-                file.write_text(page, encoding="utf-8")
+            write_whole(Path(path), page)
         except OSError as error:
             raise cannot_write(path, error) from error
         return Path(path)

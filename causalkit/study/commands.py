@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from causalkit.errors import ArgumentError, cannot_write
-from causalkit.whole_file import whole_file
+from causalkit.whole_file import write_whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,8 +42,7 @@ def new(path: Path, *, seed: int) -> None:
     text = files("causalkit.study").joinpath("template.toml").read_text(encoding="utf-8")
     filled = text.format(name=name, seed=seed, file=path.name, results=f"results/{name}")
     try:
-        with whole_file(path) as file:
-            file.write_text(filled, encoding="utf-8")
+        write_whole(path, filled)
     except OSError as error:
         raise cannot_write(path, error) from error
     click.echo(f"wrote {path}; next: causalkit sim check {path}")
