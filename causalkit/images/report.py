@@ -198,16 +198,17 @@ def _map(fit: "PixelMap", target: Any, reading: Reading, *, mine: bool) -> list[
     whose = "the places of the trial" if mine else "the places asked about"
     n_places = int(places.places.sizes[places.dim])
     outside = int(places.places["extrapolating"].sum())
+    over_all = _told(places.average())
     about = (
         f"Predicted by the model for {whose} ({count(n_places)}), each once however many units it "
-        f"has: on average {_told(places.average())}."
+        f"has: on average {over_all}."
     )
     if 0 < outside < n_places:
         about = (
             f"Predicted by the model for {whose}, each once however many units it has. On average "
             f"over the {count(n_places - outside)} of {count(n_places)} that look like those that "
             f"it was trained on: {_told(places.average(over='supported'))}. Over all, with "
-            f"{count(outside)} for which it should not be relied on: {_told(places.average())}."
+            f"{count(outside)} for which it should not be relied on: {over_all}."
         )
     elif outside:
         about += " None looks like those that it was trained on: do not rely on it."

@@ -87,27 +87,31 @@ def arm_averages(
             "propensity": learned,
         },
     }
-    counted: dict[str, Any] = {"weight": mean_weight(coded), "multiplicity": coded.multiplicity}
+    weight = mean_weight(coded)
+    counted: dict[str, Any] = {"weight": weight, "multiplicity": coded.multiplicity}
     if estimand in ("att", "atc"):
         given: dict[str, Any] = {"mu": mu, "chances": found, "names": levels, **counted}
         by = [
             _score_among(coded.y, arm, (place, base), target=estimand, **given) for place in others
         ]
-        return terms, _solved(by, mean_weight(coded)), facts
+        return terms, _solved(by, weight), facts
     chances = clipped(found, arm, **counted)
     for place, level in enumerate(levels):
         warn_if_few_count(
             1.0 / chances[:, place], arm == place, level, multiplicity=coded.multiplicity
         )
-    scores = arm_means(coded.y, arm, mu=mu, propensity=chances, weight=mean_weight(coded))
+    scores = arm_means(coded.y, arm, mu=mu, propensity=chances, weight=weight)
     contrasts, effects = scores[:, others] - scores[:, [base]], mu[:, others] - mu[:, [base]]
     if estimand == "calibration":
         parts = ("average effect", "slope")
-        facts |= {"n_together": len(parts)}
-        facts |= {"notes": (*ASSUMES, *CALIBRATION), "contrast": ("",) * len(parts) * len(terms)}
+        facts |= {
+            "n_together": len(parts),
+            "notes": (*ASSUMES, *CALIBRATION),
+            "contrast": ("",) * len(parts) * len(terms),
+        }
         return (
             tuple(f"{term}: {part}" for term in terms for part in parts),
-            calibration(contrasts, effects, fold, weight=mean_weight(coded)),
+            calibration(contrasts, effects, fold, weight=weight),
             facts,
         )
     if estimand == "gate":
@@ -117,14 +121,14 @@ def arm_averages(
         several = len(terms) > 1
         return (
             tuple(f"{term}, {name}" if several else name for term in terms for name in names),
-            _solved(_within(contrasts, basis), mean_weight(coded)),
+            _solved(_within(contrasts, basis), weight),
             facts,
         )
-    plug_in = dict(zip(terms, np.average(effects, axis=0, weights=mean_weight(coded)), strict=True))
+    plug_in = dict(zip(terms, np.average(effects, axis=0, weights=weight), strict=True))
     listed = ", ".join(f"{term} {value:.4g}" for term, value in plug_in.items())
     facts["notes"] = (*ASSUMES, f"Plug-in mean of the networks, no interval: {listed}.")
     facts["diagnostics"]["plug-in"] = {term: float(value) for term, value in plug_in.items()}
-    return terms, _solved(_within(contrasts, np.ones((coded.n, 1))), mean_weight(coded)), facts
+    return terms, _solved(_within(contrasts, np.ones((coded.n, 1))), weight), facts
 
 
 def _within(contrasts: Floats, groups: Floats) -> list[LinearScore]:
@@ -172,8 +176,8 @@ def _score_among(
     residual = y[rows] - mu[rows, other]
     share, mean = normalised(residual, ratio, counts)
     share *= np.average(among, weights=counts)
-    score = np.zeros((2, y.size, 1))
-    score[0, rows, 0] = among
-    score[1, rows, 0] = (among - share) * (residual - mean) * (1.0 if own == pair[0] else -1.0)
-    one = np.ones((y.size, 1, 1))
-    return LinearScore(one, score[0][:, :, None], score[1])
+    sign = 1.0 if target == "att" else -1.0
+    regressor, response = np.zeros((2, y.size, 1))
+    regressor[rows, 0] = among
+    response[rows, 0] = (among - share) * (residual - mean) * sign
+    return LinearScore(np.ones((y.size, 1, 1)), regressor[:, :, None], response)

@@ -45,20 +45,13 @@ def dose_averages(
         Of P(arm | X), which one dose has no use for, and of the mean of the dose.
     """
     code = coding.actions
-    shared: dict[str, Any] = {
-        "weight": mean_weight(coded),
-        "multiplicity": coded.multiplicity,
-        "clusters": clusters,
-    }
+    counted: dict[str, Any] = {"weight": mean_weight(coded), "multiplicity": coded.multiplicity}
+    shared = counted | {"clusters": clusters}
     widths = _widths(coded, folds, points, bandwidth)
     chances, facts = np.ones((coded.n, 1)), dict[str, Any]()
     if code.kind != "continuous":
         found, facts["propensity"] = arm_chances(coding, coded, settings, folds, learners[0])
-        rows_weighted: dict[str, Any] = {
-            "weight": mean_weight(coded),
-            "multiplicity": coded.multiplicity,
-        }
-        chances = clipped(found, coded.actions.arms[:, 0], **rows_weighted)
+        chances = clipped(found, coded.actions.arms[:, 0], **counted)
         facts["range of propensities"] = (float(found.min()), float(found.max()))
     known = {
         place: DoseDensity.of(coding, coded, settings, folds, learners[1], place)
@@ -92,7 +85,7 @@ def dose_averages(
                 )
         theta[at], fit_df[at] = part.theta, part.fit_df
         by_mean[:, at], by_fit[:, at] = part.own, part.of_fit
-    plug_in = np.average(curves, axis=0, weights=mean_weight(coded))
+    plug_in = np.average(curves, axis=0, weights=counted["weight"])
     by_arm = {code.arms[place]: width for place, width in widths.items()}
     facts["bandwidth"] = widths[0] if code.kind == "continuous" else by_arm
     facts["plug-in"] = dict(zip(points.names, plug_in.tolist(), strict=True))

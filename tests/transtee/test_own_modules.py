@@ -4,10 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-import xarray as xr
 from sklearn.base import clone
 from torch import nn
-from transtee_designs import SMALL, arms_data
+from transtee_designs import SMALL, arms_data, with_steps
 
 import causalkit as ck
 from causalkit.errors import ArgumentError, ArgumentTypeError
@@ -86,14 +85,7 @@ def visits(values):
     rng = np.random.default_rng(1)
     frame = pd.DataFrame({"t": rng.integers(0, 2, N), "a": rng.standard_normal(N)})
     frame["y"] = values[:, 0, 0] + frame["t"]
-    return ck.CausalData.from_frame(
-        frame,
-        outcome="y",
-        treatment="t",
-        covariates="a",
-        sequence="visits",
-        arrays=xr.Dataset({"visits": (("obs", "step", "feature"), values)}),
-    )
+    return with_steps(frame, values)
 
 
 def steps(seed=2):

@@ -3,9 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
-import xarray as xr
 from test_covariate_graphs import data_of, graphs
-from transtee_designs import SMALL, arms_frame
+from transtee_designs import SMALL, arms_frame, with_steps
 
 import causalkit as ck
 from causalkit.errors import ArgumentError
@@ -21,14 +20,7 @@ def with_visits(n=200):
     t = np.arange(n) % 2
     y = 3.0 * visits[:, :, 0].mean(axis=1) * (1.0 + t) + 0.1 * rng.standard_normal(n)
     frame = pd.DataFrame({"y": y, "t": t, "a": rng.standard_normal(n)})
-    return ck.CausalData.from_frame(
-        frame,
-        outcome="y",
-        treatment="t",
-        covariates="a",
-        sequence="visits",
-        arrays=xr.Dataset({"visits": (("obs", "step", "feature"), visits)}),
-    )
+    return with_steps(frame, visits)
 
 
 @pytest.mark.parametrize("family", ["gaussian", "huber", "bernoulli", "poisson"])

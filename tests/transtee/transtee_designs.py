@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 
 import causalkit as ck
 
@@ -53,4 +54,16 @@ def scales_of(coded, rows, *, covariates=None, dosed=(False, False), raw_steps=F
         support=None,
         raw_steps=raw_steps,
         device="cpu",
+    )
+
+
+def with_steps(frame, values):
+    """Rows of y, t and a, with a sequence ``(obs, step, feature)`` called visits."""
+    return ck.CausalData.from_frame(
+        frame,
+        outcome="y",
+        treatment="t",
+        covariates="a",
+        sequence="visits",
+        arrays=xr.Dataset({"visits": (("obs", "step", "feature"), values)}),
     )
