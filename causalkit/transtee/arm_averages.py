@@ -8,16 +8,14 @@ import numpy as np
 from causalkit.heterogeneity import check_group_arms
 from causalkit.heterogeneity.calibration import calibration, joined
 from causalkit.inference.solve import Solution, solve_linear
-from causalkit.nuisance import Folds
 from causalkit.scores import LinearScore, arm_means, normalised
 from causalkit.transtee.actions import action_frame, encode_actions
-from causalkit.transtee.crossfit import out_of_fold
-from causalkit.transtee.fitting import Coded, Coding
+from causalkit.transtee.crossfit import Split
 from causalkit.transtee.model import Asked
 from causalkit.transtee.observations import mean_weight
 from causalkit.transtee.points import place_of_arm
 from causalkit.transtee.propensities import arm_chances, clipped, warn_if_few_count
-from causalkit.transtee.settings import Settings
+from causalkit.transtee.repeated_splits import Averages
 from causalkit.typing import Floats, Ints
 
 ASSUMES = ("Assumes no unmeasured confounding given the covariates, and overlap.",)
@@ -30,16 +28,13 @@ Groups = tuple[Floats, tuple[str, ...]]
 
 
 def arm_averages(
-    coding: Coding,
-    coded: Coded,
-    settings: Settings,
-    folds: Folds,
+    split: Split,
     *,
     learner: Any,
     estimand: str,
     baseline: Any,
     groups: Groups | None,
-) -> tuple[tuple[str, ...], Solution, dict[str, Any]]:
+) -> Averages:
     """Effects of the other arms: names, estimates with influence values, facts of the result.
 
     Parameters
@@ -59,6 +54,7 @@ def arm_averages(
     IdentificationError
         If predicted effects do not vary, for their calibration, or a group has no row of an arm.
     """
+    coding, coded = split.coding, split.coded
     code = coding.actions
     column = code.columns[0]
     levels = code.levels[column]
@@ -70,10 +66,10 @@ def arm_averages(
         check_group_arms(*groups, arm, told, multiplicity=coded.multiplicity)
     mu, fold = np.empty((coded.n, len(levels))), np.empty(coded.n, dtype=np.int64)
     actions = [encode_actions(code, action_frame(code, level, 1)) for level in levels]
-    for number, (model, test) in enumerate(out_of_fold(coding, coded, settings, folds)):
+    for number, (model, test) in enumerate(split.networks()):
         mu[test] = model.averaged(Asked(coded.covariates.rows(test)), actions)
         fold[test] = number
-    found, learned = arm_chances(coding, coded, settings, folds, learner)
+    found, learned = arm_chances(coding, coded, split.settings, split.folds, learner)
     # As columns of a matrix are called: two arms of 0 and 1 need no level.
     named = set(levels) != {0, 1}
     terms = tuple(f"{column}={levels[place]}" if named else column for place in others)
@@ -125,8 +121,6 @@ def arm_averages(
             facts,
         )
     plug_in = dict(zip(terms, np.average(effects, axis=0, weights=weight), strict=True))
-    listed = ", ".join(f"{term} {value:.4g}" for term, value in plug_in.items())
-    facts["notes"] = (*ASSUMES, f"Plug-in mean of the networks, no interval: {listed}.")
     facts["diagnostics"]["plug-in"] = {term: float(value) for term, value in plug_in.items()}
     return terms, _solved(_within(contrasts, np.ones((coded.n, 1))), weight), facts
 

@@ -8,6 +8,7 @@ import numpy as np
 from causalkit.errors import IdentificationError, check_count
 from causalkit.estimator import Estimator
 from causalkit.results import EffectResult
+from causalkit.transtee.crossfit import FoldNetworks
 from causalkit.transtee.fitting import code_data
 from causalkit.transtee.held_out import FactualLoss, factual_loss
 from causalkit.transtee.inference import average_effects
@@ -29,8 +30,10 @@ class AverageEstimator(Estimator):
     model_: Model
     doses: Any
     n_folds: int
+    n_rep: int
     outcome: str
     _settings: Settings
+    _fold_networks: dict[tuple[int, int], FoldNetworks]
 
     def estimate(
         self,
@@ -104,6 +107,7 @@ class AverageEstimator(Estimator):
             code_data(coding, used),
             self._of_averages(),
             estimand,
+            kept=self._fold_networks,
             arm=arm,
             doses=doses,
             baseline=baseline,
@@ -158,7 +162,11 @@ class AverageEstimator(Estimator):
 
     def _of_averages(self) -> Settings:
         """Settings of the fit, with the folds of now: nothing that was fitted depends on them."""
-        return replace(self._settings, n_folds=check_count("n_folds", self.n_folds, least=2))
+        return replace(
+            self._settings,
+            n_folds=check_count("n_folds", self.n_folds, least=2),
+            n_rep=check_count("n_rep", self.n_rep, least=1),
+        )
 
     def loss(self, data: "CausalData") -> FactualLoss:
         """Loss of predicted mean outcomes of rows under the actions that they received.

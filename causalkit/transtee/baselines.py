@@ -71,7 +71,8 @@ class BaselineEstimator(NetworkEstimator):
     patience: int = 20
     validation_fraction: float = 0.2
     n_ensemble: int = 4
-    n_folds: int = 2
+    n_folds: int = 5
+    n_rep: int = 1
     doses: Sequence[float] | None = None
     support: tuple[float, float] | None = None
     device: str = "auto"
@@ -98,7 +99,7 @@ class TARNet(BaselineEstimator):
     Parameters
     ----------
     outcome, dropout, lr, weight_decay, batch_size, max_epochs, patience, validation_fraction, \
-n_ensemble, n_folds, doses, support, device, random_state, progress
+n_ensemble, n_folds, n_rep, doses, support, device, random_state, progress
         As in :class:`causalkit.TransTEE`.
     d_model, n_layers : int, default 200 and 3
         Width and hidden layers of the representation.
@@ -137,7 +138,7 @@ class DragonNet(BaselineEstimator):
     Parameters
     ----------
     outcome, d_model, n_layers, d_head, n_head_layers, dropout, lr, weight_decay, batch_size, \
-max_epochs, patience, validation_fraction, n_ensemble, n_folds, doses, support, device, \
+max_epochs, patience, validation_fraction, n_ensemble, n_folds, n_rep, doses, support, device, \
 random_state, progress
         As in :class:`TARNet`.
     propensity_weight, targeted_weight : float, default 1
@@ -179,7 +180,7 @@ class DRNet(BaselineEstimator):
     Parameters
     ----------
     outcome, d_model, n_layers, d_head, n_head_layers, dropout, lr, weight_decay, batch_size, \
-max_epochs, patience, validation_fraction, n_ensemble, n_folds, doses, support, device, \
+max_epochs, patience, validation_fraction, n_ensemble, n_folds, n_rep, doses, support, device, \
 random_state, progress
         As in :class:`TARNet`; two layers of 50 and one of 50 in the heads, as in the release of
         VCNet.
@@ -217,7 +218,7 @@ class VCNet(BaselineEstimator):
     Parameters
     ----------
     outcome, d_model, n_layers, d_head, n_head_layers, dropout, lr, weight_decay, batch_size, \
-max_epochs, patience, validation_fraction, n_ensemble, n_folds, doses, support, device, \
+max_epochs, patience, validation_fraction, n_ensemble, n_folds, n_rep, doses, support, device, \
 random_state, progress
         As in :class:`TARNet`; two layers of 50 and one of 50 in the heads, as in the release.
     degree, n_knots : int, default 2 and 2

@@ -11,32 +11,29 @@ from causalkit.inference.arguments import check_between
 from causalkit.inference.solve import Solution
 from causalkit.nuisance import Folds
 from causalkit.transtee.actions import ActionCode
-from causalkit.transtee.crossfit import out_of_fold
+from causalkit.transtee.crossfit import Split
 from causalkit.transtee.dose_density import DoseDensity
 from causalkit.transtee.dose_scores import MeanOutcomes, curve_at, mean_of_arm
 from causalkit.transtee.few_doses import warn_between
-from causalkit.transtee.fitting import Coded, Coding
+from causalkit.transtee.fitting import Coded
 from causalkit.transtee.model import Asked
 from causalkit.transtee.observations import mean_weight
 from causalkit.transtee.points import Points, check_doses_vary, doses_seen, rows_and_doses
 from causalkit.transtee.propensities import arm_chances, clipped, warn_if_few_count
-from causalkit.transtee.settings import Settings
+from causalkit.transtee.repeated_splits import Averages
 from causalkit.typing import Floats, Ints
 
 RATE = -1.0 / 5.0
 
 
 def dose_averages(
-    coding: Coding,
-    coded: Coded,
-    settings: Settings,
-    folds: Folds,
+    split: Split,
     points: Points,
     *,
     learners: tuple[Any, Any],
     bandwidth: float | None,
     clusters: Sequence[Ints],
-) -> tuple[tuple[str, ...], Solution, dict[str, Any]]:
+) -> Averages:
     """E[Y(t)] or E[Y(k, t)] at points: names, estimates with influence values, facts of the result.
 
     Parameters
@@ -44,6 +41,7 @@ def dose_averages(
     learners : pair
         Of P(arm | X), which one dose has no use for, and of the mean of the dose.
     """
+    coding, coded, settings, folds = split.coding, split.coded, split.settings, split.folds
     code = coding.actions
     counted: dict[str, Any] = {"weight": mean_weight(coded), "multiplicity": coded.multiplicity}
     shared = counted | {"clusters": clusters}
@@ -57,7 +55,7 @@ def dose_averages(
         place: DoseDensity.of(coding, coded, settings, folds, learners[1], place)
         for place in widths
     }
-    own, curves = _predicted(coding, coded, settings, folds, points)
+    own, curves = _predicted(split, points)
     theta, fit_df = np.empty(points.arms.size), np.empty(points.arms.size)
     by_mean, by_fit = np.empty(curves.shape), np.empty(curves.shape)
     for place in set(points.arms.tolist()):
@@ -138,13 +136,12 @@ def _of(code: ActionCode, place: int) -> str:
     return "" if code.kind == "continuous" else f" of arm {code.arms[place]}"
 
 
-def _predicted(
-    coding: Coding, coded: Coded, settings: Settings, folds: Folds, points: Points
-) -> tuple[Floats, Floats]:
+def _predicted(split: Split, points: Points) -> tuple[Floats, Floats]:
     """μ(X, A) ``(n,)`` of the action received and ``(n, k)`` at points, by networks out of fold."""
+    coded = split.coded
     own, curves = np.empty(coded.n), np.empty((coded.n, points.arms.size))
     actions = points.actions()
-    for model, test in out_of_fold(coding, coded, settings, folds):
+    for model, test in split.networks():
         asked = Asked(coded.covariates.rows(test))
         own[test] = model.averaged(asked, [coded.actions.rows(test)])[:, 0]
         curves[test] = model.averaged(asked, actions)

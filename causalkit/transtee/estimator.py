@@ -79,8 +79,9 @@ class TransTEE(NetworkEstimator):
     refit : bool, default False
         Whether each network is trained again on all rows, for as many epochs as its validation
         rows said.
-    n_folds : int, default 2
-        Of :meth:`estimate`, which trains anew.
+    n_folds, n_rep : int, default 5 and 1
+        Of :meth:`estimate`, which trains anew on every fold of every repeated split; estimates of
+        repeats are joined by their median, whose error counts how far they differ.
     doses : sequence of float, optional
         Where :meth:`estimate` finds mean outcomes along a dose; default quartiles, or all values if
         they are at most ten. A study asks at the doses of its truth.
@@ -145,7 +146,8 @@ class TransTEE(NetworkEstimator):
         n_ensemble: int = 4,
         bootstrap: bool = False,
         refit: bool = False,
-        n_folds: int = 2,
+        n_folds: int = 5,
+        n_rep: int = 1,
         doses: Sequence[float] | None = None,
         interval: str = "ensemble",
         support: tuple[float, float] | None = None,
@@ -183,6 +185,7 @@ class TransTEE(NetworkEstimator):
         self.bootstrap = bootstrap
         self.refit = refit
         self.n_folds = n_folds
+        self.n_rep = n_rep
         self.doses = doses
         self.interval = interval
         self.support = support

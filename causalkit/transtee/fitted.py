@@ -51,6 +51,7 @@ def put(
     estimator.partial_ = any(stack.partial for stack in model.stacks)
     estimator.diagnostics_ = diagnostics
     estimator._settings = settings
+    estimator._fold_networks = {}
     estimator._conformal = conformal
     estimator._digest = digest
     estimator._data = data

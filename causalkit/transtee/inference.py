@@ -1,6 +1,8 @@
 """Average effects with intervals: cross-fitted networks inside doubly robust scores."""
 
 import time
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,11 +17,12 @@ from causalkit.inference.variance import warn_if_few
 from causalkit.provenance import record
 from causalkit.results import EffectResult, effect_from_solutions
 from causalkit.transtee.arm_averages import Groups, arm_averages
-from causalkit.transtee.crossfit import folds_of
+from causalkit.transtee.crossfit import FoldNetworks, Split, splits_of
 from causalkit.transtee.dose_average import dose_averages
 from causalkit.transtee.fitting import Coded, Coding
 from causalkit.transtee.points import points_of
 from causalkit.transtee.propensities import learners_of
+from causalkit.transtee.repeated_splits import Averages, over_splits
 from causalkit.transtee.settings import Settings
 from causalkit.typing import Ints
 from causalkit.warn import collect_warnings
@@ -40,6 +43,7 @@ def average_effects(
     settings: Settings,
     estimand: str | None,
     *,
+    kept: dict[tuple[int, int], FoldNetworks],
     arm: Any,
     doses: Any,
     baseline: Any,
@@ -51,6 +55,11 @@ def average_effects(
 
     Networks are trained anew on the other folds of every row; the propensity, or the density of the
     dose, is cross-fitted on the same folds.
+
+    Parameters
+    ----------
+    kept : dict
+        Networks that were trained before, by seed and number of folds; new ones are put in.
     """
     started = time.perf_counter()
     kind = coding.actions.kind
@@ -78,39 +87,38 @@ def average_effects(
             f"{'no groups' if groups is None else 'groups'}."
         )
     learners = learners_of(kind, propensity)
-    folds = folds_of(coded, settings)
     roles = data.roles
     clusters = data.clusters() or (() if coded.groups is None else (coded.groups,))
     names = roles.cluster or ((str(roles.unit),) if clusters else ())
+    splits = splits_of(coding, coded, settings, digest=data.digest(), kept=kept)
     with deterministic_algorithms(settings.deterministic), collect_warnings() as caught:
+        averages: Callable[[Split], Averages]
         if along:
             points = points_of(coding.actions, coded, arm=arm, doses=doses, baseline=baseline)
-            terms, solution, facts = dose_averages(
-                coding,
-                coded,
-                settings,
-                folds,
-                points,
+            averages = partial(
+                dose_averages,
+                points=points,
                 learners=learners,
                 bandwidth=bandwidth,
                 clusters=clusters,
             )
-            estimand = f"{estimand}-differences" if points.compared else estimand
         else:
             units = clusters[0] if clusters else np.arange(coded.n)
-            terms, solution, facts = arm_averages(
-                coding,
-                coded,
-                settings,
-                folds,
+            averages = partial(
+                arm_averages,
                 learner=learners[0],
                 estimand=estimand,
                 baseline=baseline,
                 groups=None if groups is None else _groups(data, groups, units),
             )
+        terms, solutions, facts = over_splits(splits, averages)
+        if estimand == "ate":
+            facts["notes"] += (_of_networks(facts["diagnostics"]["plug-in"]),)
+        if along and points.compared:
+            estimand = f"{estimand}-differences"
         warn_if_few(clusters)
     return effect_from_solutions(
-        [solution],
+        solutions,
         terms=terms,
         clusters=clusters,
         cluster_names=names,
@@ -129,6 +137,11 @@ def average_effects(
         data_digest=data.digest(),
         **facts,
     )
+
+
+def _of_networks(means: Mapping[str, float]) -> str:
+    listed = ", ".join(f"{term} {value:.4g}" for term, value in means.items())
+    return f"Plug-in mean of the networks, no interval: {listed}."
 
 
 def _groups(data: CausalData, groups: Any, units: Ints) -> Groups:

@@ -56,6 +56,7 @@ class Settings:
     bootstrap: bool
     refit: bool
     n_folds: int
+    n_rep: int
     interval: str
     support: tuple[float, float] | None
     device: Any
@@ -128,6 +129,7 @@ class Settings:
             bootstrap=e.bootstrap,
             refit=e.refit,
             n_folds=check_count("n_folds", e.n_folds, least=2),
+            n_rep=check_count("n_rep", e.n_rep, least=1),
             interval=e.interval,
             support=_support(e.support),
             device=resolve_device(e.device),

@@ -17,7 +17,7 @@ from causalkit.errors import (
 )
 from causalkit.inference.solve import solve_linear
 from causalkit.inference.variance import sandwich
-from causalkit.transtee import arm_averages
+from causalkit.transtee import crossfit
 from causalkit.transtee.arm_averages import _score_among
 
 pytestmark = pytest.mark.filterwarnings("ignore::causalkit.errors.CausalKitWarning")
@@ -148,7 +148,7 @@ def test_groups_that_lack_an_arm_are_refused_and_few_rows_of_one_are_told(two, m
     found = fit.estimate("gate", groups=labels, propensity=LogisticRegression())
     assert not any("rows of an arm" in told for told in found.warnings)
     labels[t == 1] = "old"
-    monkeypatch.setattr(arm_averages, "out_of_fold", None)  # before anything is trained
+    monkeypatch.setattr(crossfit, "fit_ensembles", None)  # before anything is trained
     with pytest.raises(IdentificationError, match=r"group=new has no row of arm 1.*data\.subset"):
         fit.estimate("gate", groups=labels, propensity=LogisticRegression())
 

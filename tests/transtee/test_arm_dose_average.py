@@ -28,7 +28,7 @@ import causalkit as ck
 from causalkit.inference.solve import solve_linear
 from causalkit.inference.variance import sandwich
 from causalkit.scores import LinearScore, arm_means
-from causalkit.transtee import dose_average
+from causalkit.transtee.crossfit import Split
 from causalkit.transtee.dose_scores import curve_at, mean_of_arm
 
 pytestmark = pytest.mark.filterwarnings("ignore::causalkit.errors.CausalKitWarning")
@@ -190,7 +190,7 @@ def asked(fit, monkeypatch):
         monkeypatch.setattr(fit, "_data", data)
         monkeypatch.setattr(fit, "_digest", data.digest())
         answered = [(Networks(mean), np.arange(len(frame)))]
-        monkeypatch.setattr(dose_average, "out_of_fold", lambda *_: answered)
+        monkeypatch.setattr(Split, "networks", lambda _: answered)
         return fit.estimate(propensity=KNOWN, **arguments)
 
     return ask

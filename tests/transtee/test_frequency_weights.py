@@ -11,7 +11,8 @@ from transtee_designs import SMALL, arms_frame
 import causalkit as ck
 from causalkit.errors import OverlapWarning
 from causalkit.scores import arm_means
-from causalkit.transtee import arm_averages, diagnostics, dose_average
+from causalkit.transtee import diagnostics
+from causalkit.transtee.crossfit import Split
 from causalkit.transtee.diagnostics import factual_r2, treatment_left
 from causalkit.transtee.fitting import code_data
 
@@ -71,11 +72,9 @@ def one_network(monkeypatch):
     """Every fold is answered by the networks of a fit, so that no training differs."""
 
     def use(fit):
-        def answered(coding, coded, settings, folds):
-            return [(fit.model_, np.arange(coded.n))]
-
-        for module in (arm_averages, dose_average):
-            monkeypatch.setattr(module, "out_of_fold", answered)
+        monkeypatch.setattr(
+            Split, "networks", lambda split: [(fit.model_, np.arange(split.coded.n))]
+        )
 
     return use
 

@@ -84,16 +84,16 @@ def test_the_estimate_names_arms_and_shows_the_plug_in():
     assert found.terms == ("t=1", "t=2")
     assert found.contrast == ("1 vs 0", "2 vs 0")
     assert "Plug-in mean of the networks, no interval" in " ".join(found.notes)
-    assert found.n_folds == 2
+    assert found.n_folds == 5
     assert found.std_errors.shape == (2,)
 
 
 def test_folds_may_be_set_after_the_fit():
     fit = ck.TransTEE(**FAST | {"max_epochs": 2}, random_state=0).fit(linear_design(0))
-    two = fit.estimate(propensity=LogisticRegression())
+    five = fit.estimate(propensity=LogisticRegression())
     three = fit.set_params(n_folds=3).estimate(propensity=LogisticRegression())
-    assert (two.n_folds, three.n_folds) == (2, 3)
-    assert three.estimate != two.estimate
+    assert (five.n_folds, three.n_folds) == (5, 3)
+    assert three.estimate != five.estimate
 
 
 def test_clusters_reach_the_variance():

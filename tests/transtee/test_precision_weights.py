@@ -6,7 +6,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from transtee_designs import SMALL, arms_frame
 
 import causalkit as ck
-from causalkit.transtee import arm_averages, dose_average
+from causalkit.transtee.crossfit import Split
 from causalkit.transtee.fitting import code_data
 
 pytestmark = pytest.mark.filterwarnings("ignore::causalkit.errors.CausalKitWarning")
@@ -22,8 +22,7 @@ def fitted(frame, monkeypatch, **weights):
         )
 
     fit = ck.TransTEE(**SMALL | {"max_epochs": 2}).fit(data_of())
-    for module in (arm_averages, dose_average):
-        monkeypatch.setattr(module, "out_of_fold", lambda *_: [(fit.model_, np.arange(240))])
+    monkeypatch.setattr(Split, "networks", lambda _: [(fit.model_, np.arange(240))])
     fit._data = data_of(**weights)
     fit._digest = fit._data.digest()
     return fit

@@ -10,7 +10,7 @@ from transtee_designs import SMALL, arms_data, weighted_arms
 
 import causalkit as ck
 from causalkit.device import deterministic_algorithms
-from causalkit.transtee import arm_averages, objective
+from causalkit.transtee import crossfit, objective
 from causalkit.transtee.regulariser import _centred_kernel
 
 SHORT = SMALL | {"max_epochs": 2}
@@ -115,12 +115,12 @@ def test_defaults_of_torch_change_nothing(arguments):
 def test_averages_are_estimated_by_deterministic_kernels_too(arms, monkeypatch):
     seen = []
 
-    def spy(*arguments):
+    def spy(*arguments, **named):
         seen.append(torch.are_deterministic_algorithms_enabled())
-        return real(*arguments)
+        return real(*arguments, **named)
 
-    real = arm_averages.out_of_fold
-    monkeypatch.setattr(arm_averages, "out_of_fold", spy)
+    real = crossfit.fit_ensembles
+    monkeypatch.setattr(crossfit, "fit_ensembles", spy)
     ck.TransTEE(**SHORT, deterministic=True).fit(arms).estimate()
     assert seen == [True]
     assert not torch.are_deterministic_algorithms_enabled()
