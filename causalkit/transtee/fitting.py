@@ -1,6 +1,6 @@
 """From data sets to a stack of trained networks."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -315,33 +315,26 @@ def _trained(
 
 def _joined(data: Sequence[Coded], device: Any, *, standardise: bool) -> Store:
     """All rows of several data sets, one after the other, each seen from its origin."""
-    first = data[0]
 
-    def rows(values: Sequence[Any]) -> Any:
-        return values[0] if len(values) == 1 else np.concatenate(values)
+    def rows(values: Iterable[Any]) -> Any:
+        first, *others = values
+        return first if first is None or not others else np.concatenate([first, *others])
 
-    covariates = Covariates(
-        rows([one.covariates.numeric - origin_of(one.covariates.numeric) for one in data]),
-        rows([one.covariates.codes for one in data]),
-        tuple(
-            rows([one.covariates.sequences[k] for one in data])
-            for k in range(len(first.covariates.sequences))
+    covariates = [one.covariates for one in data]
+    actions = zip(*(one.actions.arrays() for one in data), strict=True)
+    return make_store(
+        Covariates(
+            rows(one.numeric - origin_of(one.numeric) for one in covariates),
+            rows(one.codes for one in covariates),
+            tuple(map(rows, zip(*(one.sequences for one in covariates), strict=True))),
+            tuple(map(rows, zip(*(one.masks for one in covariates), strict=True))),
+            joined_graphs([one.graphs for one in covariates]),
         ),
-        tuple(
-            rows([one.covariates.masks[k] for one in data])
-            for k in range(len(first.covariates.masks))
-        ),
-        joined_graphs([one.covariates.graphs for one in data]),
+        device,
+        actions=ActionArrays(*map(rows, actions)),
+        y=rows(one.y - (origin_of(one.y) if standardise else 0.0) for one in data),
+        weight=rows(one.weight for one in data),
     )
-    actions = ActionArrays(
-        rows([one.actions.arms for one in data]),
-        rows([one.actions.doses for one in data]),
-        rows([one.actions.active for one in data]),
-        None if first.actions.items is None else rows([one.actions.items for one in data]),
-    )
-    weight = None if first.weight is None else rows([one.weight for one in data])
-    y = rows([one.y - (origin_of(one.y) if standardise else 0.0) for one in data])
-    return make_store(covariates, device, actions=actions, y=y, weight=weight)
 
 
 def _scales(
