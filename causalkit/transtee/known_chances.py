@@ -8,6 +8,7 @@ import pandas as pd
 
 from causalkit.data import CausalData
 from causalkit.data.alignment import in_row_order
+from causalkit.data.roles import ARMS
 from causalkit.errors import ArgumentError, ArgumentTypeError
 from causalkit.nuisance import LEARNERS
 from causalkit.transtee.actions import ActionCode
@@ -38,7 +39,8 @@ def known_chances(given: Any, data: CausalData, code: ActionCode) -> Any:
     if isinstance(given, tuple) and given:
         return (known_chances(given[0], data, code), *given[1:])
     named = isinstance(given, str) and (given in LEARNERS or given not in data.frame)
-    if code.kind == "continuous" or named or hasattr(given, "fit") or isinstance(given, type):
+    of_arms = code.kind in (*ARMS, "dose")
+    if not of_arms or named or hasattr(given, "fit") or isinstance(given, type):
         return given
     levels = code.levels[code.columns[0]]
     if isinstance(given, pd.DataFrame):

@@ -165,10 +165,11 @@ def test_doses_of_arms_that_have_none_are_refused():
         fit.overlap(arm="left")
 
 
-def test_treatments_without_one_propensity_are_refused():
-    frame = frame_of(100).assign(s=np.arange(100) % 2)
+@pytest.mark.parametrize("propensity", ["auto", 0.4])
+def test_treatments_without_one_propensity_are_refused(propensity):
+    frame = frame_of(100).assign(s=np.arange(100) % 7)
     data = ck.CausalData.from_frame(
-        frame, outcome="y", treatment=["t", "s"], kinds=("binary", "binary"), covariates=["p"]
+        frame, outcome="y", treatment=["s", "t"], kinds=("continuous", "binary"), covariates=["p"]
     )
     with pytest.raises(IdentificationError, match="for arms or for one dose"):
-        ck.TransTEE(**SMALL | {"max_epochs": 1}).fit(data).overlap()
+        ck.TransTEE(**SMALL | {"max_epochs": 1}).fit(data).overlap(propensity=propensity)
