@@ -17,10 +17,17 @@ from causalkit.data import CausalData
 from causalkit.data.candidate import plain
 from causalkit.data.doses import arms_without_dose, dose_columns
 from causalkit.data.roles import AMOUNTS, ARMS
-from causalkit.errors import ArgumentError, ArgumentTypeError, DataError, Problem
+from causalkit.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    CausalKitWarning,
+    DataError,
+    Problem,
+)
 from causalkit.transtee.action_columns import amounts, arm_amounts, level_codes
 from causalkit.transtee.shapes import ActionShape
 from causalkit.typing import Bools, Floats, Ints
+from causalkit.warn import warn
 
 
 @dataclass(frozen=True, slots=True)
@@ -360,20 +367,19 @@ def _is_absent(value: Any) -> bool:
     return bool(np.ndim(value) == 0 and pd.isna(value))
 
 
-def check_arm_counts(code: ActionCode, frame: pd.DataFrame) -> Sequence[str]:
-    """Refuse arms with fewer than two rows; words of warning for those with fewer than ten.
+def check_arm_counts(code: ActionCode, frame: pd.DataFrame) -> None:
+    """Refuse arms with fewer than two rows, and warn of those with fewer than ten.
 
     Raises
     ------
     DataError
         If an arm has a single row.
     """
-    words = []
+    few = []
     for name, levels in code.levels.items():
-        rows = frame[name].value_counts()
-        counts = {plain(level): int(count) for level, count in rows.items()}
+        rows = {plain(level): int(count) for level, count in frame[name].value_counts().items()}
         for level in levels:
-            count = counts.get(level, 0)
+            count = rows.get(level, 0)
             if count < 2:
                 raise DataError(
                     Problem(
@@ -384,5 +390,6 @@ def check_arm_counts(code: ActionCode, frame: pd.DataFrame) -> Sequence[str]:
                     )
                 )
             if count < 10:
-                words.append(f"arm {level!r} of {name!r} has only {count} rows")
-    return words
+                few.append(f"arm {level!r} of {name!r} has only {count} rows")
+    for words in few:
+        warn(f"[E11-single-arm-fold] {words}; its outcomes are learned from few.", CausalKitWarning)

@@ -7,9 +7,9 @@ import numpy as np
 
 from causalkit.data import CausalData
 from causalkit.errors import ArgumentError, DataError
-from causalkit.transtee.actions import action_code
+from causalkit.transtee.actions import action_code, check_arm_counts
 from causalkit.transtee.edge_types import known_types
-from causalkit.transtee.fitting import Coded, Coding, warn_of_few
+from causalkit.transtee.fitting import Coded, Coding
 from causalkit.transtee.items import library_of
 
 _ALONE = "fit_many trains networks of one shape. Fit it on its own."
@@ -104,7 +104,7 @@ def _check_arms(coding: Coding, data: CausalData, place: int) -> None:
             f"in data set {place} the arms without a dose are {here}, and in the first {there}; "
             f"{_ALONE}"
         )
-    warn_of_few(own, data)
+    check_arm_counts(own, data.frame)
 
 
 def _check_types(coding: Coding, data: CausalData, place: int) -> None:

@@ -117,7 +117,7 @@ class Coding:
 def coding_of(data: CausalData) -> Coding:
     """Learn the coding from training data; warns of arms with few rows, and of doses like arms."""
     actions = action_code(data)
-    warn_of_few(actions, data)
+    check_arm_counts(actions, data.frame)
     warn_of_arms_as_doses(data)
     structured = [
         name
@@ -134,12 +134,6 @@ def coding_of(data: CausalData) -> Coding:
         )
     library = library_of(data, structured[0]) if structured else None
     return Coding(covariate_code(data), actions, library)
-
-
-def warn_of_few(actions: ActionCode, data: CausalData) -> None:
-    """Warn of arms with few rows; refuse those with a single one."""
-    for words in check_arm_counts(actions, data.frame):
-        warn(f"[E11-single-arm-fold] {words}; its outcomes are learned from few.", CausalKitWarning)
 
 
 def code_data(coding: Coding, data: CausalData) -> Coded:
