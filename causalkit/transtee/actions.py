@@ -25,7 +25,6 @@ from causalkit.errors import (
     Problem,
 )
 from causalkit.transtee.action_columns import amounts, arm_amounts, level_codes
-from causalkit.transtee.shapes import ActionShape
 from causalkit.typing import Bools, Floats, Ints
 from causalkit.warn import warn
 
@@ -64,7 +63,7 @@ class ActionCode:
     def arms(self) -> tuple[str, ...]:
         """Name of every arm."""
         if self.paired:
-            return tuple(str(level) for level in self.levels[self.columns[0]])
+            return tuple(map(str, self.labels))
         found: list[str] = []
         for name, kind in zip(self.columns, self.kinds, strict=True):
             if kind in ARMS:
@@ -75,9 +74,22 @@ class ActionCode:
 
     @property
     def labels(self) -> tuple[Any, ...]:
-        """Every arm as the data call it, a number if it is one there; its name where none does."""
+        """Every arm: its level in the data, of any type, or its name where levels are not arms."""
         alone = self.paired or (len(self.columns) == 1 and self.kind in ARMS)
         return self.levels[self.columns[0]] if alone else self.arms
+
+    @property
+    def dosed(self) -> tuple[bool, ...]:
+        """Whether each arm takes a dose."""
+        if self.paired:
+            return tuple(level not in self.undosed for level in self.labels)
+        found: list[bool] = []
+        for name, kind in zip(self.columns, self.kinds, strict=True):
+            if kind in ARMS:
+                found += [False] * len(self._own(name))
+            elif kind in AMOUNTS:
+                found.append(True)
+        return tuple(found)
 
     def _arm(self, name: str, level: Any) -> str:
         return str(level) if len(self.columns) == 1 else f"{name}={level}"
@@ -93,34 +105,9 @@ class ActionCode:
             return 1
         return sum(kind != "structured" for kind in self.kinds)
 
-    def shape(
-        self,
-        item_kind: str = "",
-        item_features: int = 0,
-        item_steps: int = 0,
-        edge_types: int = 0,
-    ) -> ActionShape:
-        """What the network needs to know."""
-        dosed: list[bool] = []
-        if self.paired:
-            dosed = [level not in self.undosed for level in self.levels[self.columns[0]]]
-        else:
-            for name, kind in zip(self.columns, self.kinds, strict=True):
-                if kind != "structured":
-                    dosed += [kind in AMOUNTS] * (1 if kind in AMOUNTS else len(self._own(name)))
-        return ActionShape(
-            n_arms=len(dosed),
-            dosed=tuple(dosed),
-            n_slots=self.n_slots,
-            item_features=item_features,
-            item_kind=item_kind,
-            item_steps=item_steps,
-            edge_types=edge_types,
-        )
-
     def takes_dose(self, arms: Ints) -> Bools:
         """Whether each of some arms takes a dose; "nothing" takes none."""
-        return np.array([*self.shape().dosed, False])[arms]
+        return np.array([*self.dosed, False])[arms]
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,9 +197,8 @@ def encode_actions(code: ActionCode, frame: pd.DataFrame) -> ActionArrays:
             )
         )
     if code.paired:
-        levels = code.levels[code.columns[0]]
-        arms = level_codes(code.columns[0], frame, levels)
-        doses = arm_amounts(code.columns[1], frame, levels, arms, code.takes_dose(arms))
+        arms = level_codes(code.columns[0], frame, code.labels)
+        doses = arm_amounts(code.columns[1], frame, code.labels, arms, code.takes_dose(arms))
         return ActionArrays(arms[:, None], doses[:, None], np.ones((len(frame), 1), dtype=bool))
     arms_, doses_, active = [], [], []
     items, offset = None, 0
@@ -247,7 +233,7 @@ def encode_actions(code: ActionCode, frame: pd.DataFrame) -> ActionArrays:
 
 def at_doses(code: ActionCode, arm: Any, doses: Floats) -> ActionArrays:
     """One arm, or the one continuous treatment, at doses ``(n,)``."""
-    place = 0 if code.kind == "continuous" else code.levels[code.columns[0]].index(arm)
+    place = 0 if code.kind == "continuous" else code.labels.index(arm)
     shape = (doses.size, 1)
     return ActionArrays(
         np.full(shape, place, dtype=np.int64),

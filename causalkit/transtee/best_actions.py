@@ -40,12 +40,12 @@ def best_action(
     sign = 1.0 if maximise else -1.0
     rows = np.arange(asked.n)
     if code.kind in ARMS:
-        made = _best_of(model, asked, list(code.levels[code.columns[0]]), "arm", sign)
+        made = _best_of(model, asked, list(code.labels), "arm", sign)
     elif code.kind == "structured" and len(code.columns) == 1 and asked.library is not None:
         known = [name for name in asked.library.place if name not in asked.library.strange]
         made = _best_of(model, asked, known, "item", sign)
     elif code.kind in AMOUNTS:
-        arms = [None] if code.kind == "continuous" else list(code.levels[code.columns[0]])
+        arms = [None] if code.kind == "continuous" else list(code.labels)
         found = [_best_dose(model, asked, arm, grid, memory_budget, sign) for arm in arms]
         values = np.stack([value for _, value in found], axis=1)
         doses = np.stack([dose for dose, _ in found], axis=1)

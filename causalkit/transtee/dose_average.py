@@ -127,9 +127,7 @@ def _naming(code: ActionCode, place: int) -> Iterator[None]:
     except IdentificationError as error:
         if code.kind == "continuous":
             raise
-        raise IdentificationError(
-            f"arm {code.levels[code.columns[0]][place]!r}: {error}"
-        ) from error
+        raise IdentificationError(f"arm {code.labels[place]!r}: {error}") from error
 
 
 def _of(code: ActionCode, place: int) -> str:

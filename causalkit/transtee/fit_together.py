@@ -148,7 +148,7 @@ def dose_ranges(
     """Lowest and highest dose of every arm that takes one, or the declared support."""
     found = {}
     for arm, (name, dosed) in enumerate(
-        zip(coding.actions.arms, coding.action_shape.dosed, strict=True)
+        zip(coding.actions.arms, coding.actions.dosed, strict=True)
     ):
         here = (coded.actions.arms == arm) & coded.actions.active
         if dosed and here.any():

@@ -109,9 +109,17 @@ class Coding:
     @property
     def action_shape(self) -> ActionShape:
         """What the network needs to know of actions."""
-        if self.library is None:
-            return self.actions.shape()
-        return self.actions.shape(*self.library.sizes)
+        code, library = self.actions, self.library
+        shape = ActionShape(n_arms=len(code.dosed), dosed=code.dosed, n_slots=code.n_slots)
+        if library is None:
+            return shape
+        return replace(
+            shape,
+            item_kind=library.kind,
+            item_features=library.n_features,
+            item_steps=library.n_steps,
+            edge_types=len(library.types or ()),
+        )
 
 
 def coding_of(data: CausalData) -> Coding:
@@ -346,7 +354,7 @@ def _scales(
             data[member.data].actions,
             data[member.data].y,
             member.train,
-            dosed=coding.action_shape.dosed,
+            dosed=coding.actions.dosed,
             standardise=settings.outcome in STANDARDISED,
             support=settings.support,
             raw_steps=settings.covariate_encoder is not None,

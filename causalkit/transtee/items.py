@@ -129,11 +129,6 @@ class Library:
         """Steps of the longest sequence; 0 of other kinds."""
         return 0 if self.mask is None else int(self.mask.shape[1])
 
-    @property
-    def sizes(self) -> tuple[str, int, int, int]:
-        """Kind, features, steps and types of edges, as the shape of an action has them."""
-        return self.kind, self.n_features, self.n_steps, len(self.types or ())
-
     def arrays(self) -> "dict[str, Singles | Bools | Ints]":
         """Arrays that this kind has, by name."""
         names = ("features", "mask", "edges", "owner", "edge_types")

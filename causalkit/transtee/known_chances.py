@@ -42,7 +42,7 @@ def known_chances(given: Any, data: CausalData, code: ActionCode) -> Any:
     of_arms = code.kind in (*ARMS, "dose")
     if not of_arms or named or hasattr(given, "fit") or isinstance(given, type):
         return given
-    levels = code.levels[code.columns[0]]
+    levels = code.labels
     if isinstance(given, pd.DataFrame):
         given = dict(in_row_order(data, given, what="propensity").items())
     if isinstance(given, Mapping):

@@ -170,7 +170,7 @@ class Model:
     def warn_outside(self, action: ActionArrays) -> None:
         """Warn where doses lie outside of the training range."""
         for arm, (name, dosed) in enumerate(
-            zip(self.coding.actions.arms, self.coding.action_shape.dosed, strict=True)
+            zip(self.coding.actions.arms, self.coding.actions.dosed, strict=True)
         ):
             if not dosed or name not in self.doses:
                 continue
@@ -235,7 +235,7 @@ class Model:
                 f"the treatment is {code.kind}: say under which action, attention(data, "
                 "treatment=...)."
             )
-        return list(code.levels[code.columns[0]])
+        return list(code.labels)
 
     def contrasts(
         self, treatment: Any, baseline: Any, *, by: str = "effect(data, treatment=..., "
@@ -255,7 +255,7 @@ class Model:
         """
         code = self.coding.actions
         if code.kind in ARMS:
-            levels = list(code.levels[code.columns[0]])
+            levels = list(code.labels)
             baseline = levels[0] if baseline is None else baseline
             if treatment is None:
                 if np.ndim(baseline) or isinstance(baseline, Mapping):

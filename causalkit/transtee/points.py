@@ -58,7 +58,7 @@ class Points:
         for place, dose in zip(self.arms.tolist(), self.doses.tolist(), strict=True):
             action: Any = dose
             if self.code.kind != "continuous":
-                level = self.code.levels[self.code.columns[0]][place]
+                level = self.code.labels[place]
                 action = (level, None if np.isnan(dose) else dose)
             found.append(encode_actions(self.code, action_frame(self.code, action, 1)))
         return found
@@ -130,7 +130,7 @@ def check_doses_vary(code: ActionCode, coded: Coded, folds: Folds, place: int) -
     """
     if code.kind == "continuous":
         return
-    (column, dose), level = code.columns, code.levels[code.columns[0]][place]
+    (column, dose), level = code.columns, code.labels[place]
     rows, t = rows_and_doses(coded, place)
     least = min(int(rows[train].sum()) for train, _ in folds.splits(0))
     if least < LEAST_ROWS:
@@ -188,7 +188,7 @@ def dosed_arm(code: ActionCode, arm: Any, *, then: str) -> int:
         If there is no such arm, or it takes none.
     """
     place = place_of_arm(code, arm, dosed=True)
-    if not code.shape().dosed[place]:
+    if not code.dosed[place]:
         raise ArgumentError(
             f"arm={arm!r} takes no dose, so that {then}; arms with a dose: "
             f"{_listed(code, dosed=True)}."
@@ -200,10 +200,10 @@ def _asked_doses(
     code: ActionCode, coded: Coded, place: int, doses: Any, *, named: bool
 ) -> list[float]:
     """Doses of one arm, NaN where it takes none."""
-    if not code.shape().dosed[place]:
+    if not code.dosed[place]:
         if doses is not None and named:
             raise ArgumentError(
-                f"arm={code.levels[code.columns[0]][place]!r} takes no dose, got doses={doses!r}; "
+                f"arm={code.labels[place]!r} takes no dose, got doses={doses!r}; "
                 f"leave doses out, or name an arm with a dose: {_listed(code, dosed=True)}."
             )
         return [float("nan")]
@@ -225,7 +225,7 @@ def _baseline(code: ActionCode, coded: Coded, baseline: Any) -> tuple[int, float
     """Place and dose of the action that others are compared with."""
     frame = action_frame(code, baseline, 1)
     place = int(encode_actions(code, frame).arms[0, 0])
-    if not code.shape().dosed[place]:
+    if not code.dosed[place]:
         return place, float("nan")
     dose = float(frame[code.columns[-1]].iloc[0])
     words = f"the dose of baseline must lie within those seen{_of(code, place)}"
@@ -248,9 +248,9 @@ def _check_seen(code: ActionCode, coded: Coded, place: int, at: Floats, words: s
 def _of(code: ActionCode, place: int) -> str:
     if code.kind == "continuous":
         return ""
-    return f" with arm {code.levels[code.columns[0]][place]!r}"
+    return f" with arm {code.labels[place]!r}"
 
 
 def _listed(code: ActionCode, *, dosed: bool = False) -> str:
-    levels = zip(code.levels[code.columns[0]], code.shape().dosed, strict=True)
+    levels = zip(code.labels, code.dosed, strict=True)
     return ", ".join(repr(level) for level, takes in levels if takes or not dosed)
