@@ -259,3 +259,16 @@ def relative_se_error(error: Any, std_error: Any) -> Measure:
     own = reported.mcse / s
     normal = 100.0 * math.hypot(own, ratio / math.sqrt(2.0 * (e.size - 1)))
     return Measure(100.0 * (ratio - 1.0), mcse_of(of_percent(e, std_error), otherwise=normal))
+
+
+def se_ratio(error: Any, std_error: Any) -> Measure:
+    """Model SE over empirical SE, ModSE/EmpSE; its MCSE is that of :func:`relative_se_error`/100.
+
+    Parameters are those of :func:`relative_se_error`.
+
+    References
+    ----------
+    "SE/SD" of Clarke & Polselli (2026); Morris, White & Crowther (2019), table 6.
+    """
+    percent = relative_se_error(error, std_error)
+    return Measure(1.0 + percent.value / 100.0, percent.mcse / 100.0)

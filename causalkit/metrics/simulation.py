@@ -5,39 +5,14 @@ A new measure is one function that returns a :class:`Measure`, and one entry in 
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 
 from causalkit.errors import ArgumentError, check_level, unknown_name
-from causalkit.metrics import accuracy as _accuracy
-from causalkit.metrics import influence as _influence
-from causalkit.metrics import intervals as _intervals
-from causalkit.metrics.accuracy import bias as bias
-from causalkit.metrics.accuracy import empirical_se as empirical_se
-from causalkit.metrics.accuracy import mae as mae
-from causalkit.metrics.accuracy import median_bias as median_bias
-from causalkit.metrics.accuracy import model_se as model_se
-from causalkit.metrics.accuracy import mse as mse
-from causalkit.metrics.accuracy import relative_bias as relative_bias
-from causalkit.metrics.accuracy import relative_se_error as relative_se_error
-from causalkit.metrics.accuracy import rmse as rmse
-from causalkit.metrics.accuracy import standardised_bias as standardised_bias
-from causalkit.metrics.intervals import bias_eliminated_coverage as bias_eliminated_coverage
-from causalkit.metrics.intervals import coverage as coverage
-from causalkit.metrics.intervals import failure_share as failure_share
-from causalkit.metrics.intervals import interval_score as interval_score
-from causalkit.metrics.intervals import lower_miss as lower_miss
-from causalkit.metrics.intervals import mean_width as mean_width
-from causalkit.metrics.intervals import median_width as median_width
-from causalkit.metrics.intervals import rejection as rejection
-from causalkit.metrics.intervals import upper_miss as upper_miss
-from causalkit.metrics.measure import Kind as Kind
-from causalkit.metrics.measure import Measure as Measure
-from causalkit.metrics.measure import mean_of as mean_of
-from causalkit.metrics.measure import median_of as median_of
-from causalkit.metrics.measure import quantile_of as quantile_of
-from causalkit.metrics.measure import share_of as share_of
+from causalkit.metrics import accuracy, influence, intervals
+from causalkit.metrics.measure import Kind, Measure, mean_of, quantile_of, share_of
 from causalkit.typing import Floats
 
 Columns = Mapping[str, Any]
@@ -73,6 +48,9 @@ class MeasureSpec:
         meaning.
     rows : {"ok", "all"}
         Whether the measure is computed from successful replications or from all planned ones.
+    influence : callable or None
+        Function of the same arrays that returns the influence of each replication, for measures
+        that are no means.
     """
 
     name: str
@@ -212,155 +190,125 @@ def _alpha(level: float) -> float:
 def _failures(status: Any) -> Measure:
     """Share of records whose status is not ``"ok"``."""
     array = np.asarray(status)
-    return failure_share(int((array != "ok").sum()), array.size)
+    return intervals.failure_share(int((array != "ok").sum()), array.size)
 
 
-def _p95(values: Any, *, rng: np.random.Generator) -> Measure:
-    """95th percentile."""
-    return quantile_of(values, 0.95, rng=rng)
-
-
-def _q25(values: Any, *, rng: np.random.Generator) -> Measure:
-    """Lower quartile."""
-    return quantile_of(values, 0.25, rng=rng)
-
-
-def _q75(values: Any, *, rng: np.random.Generator) -> Measure:
-    """Upper quartile."""
-    return quantile_of(values, 0.75, rng=rng)
-
-
-def se_ratio(error: Any, std_error: Any) -> Measure:
-    """Model SE over empirical SE, ModSE/EmpSE; its MCSE is that of :func:`relative_se_error`/100.
-
-    Parameters
-    ----------
-    error : (R,) array
-        Estimate minus truth. Without any spread the measure is NaN.
-    std_error : (R,) array
-        Reported standard errors.
-
-    References
-    ----------
-    "SE/SD" of Clarke & Polselli (2026); Morris, White & Crowther (2019), table 6.
-    """
-    percent = relative_se_error(error, std_error)
-    return Measure(1.0 + percent.value / 100.0, percent.mcse / 100.0)
+def _quantile(name: str, column: str, q: float) -> MeasureSpec:
+    return MeasureSpec(name, (column,), partial(quantile_of, q=q), "quantile", options=("rng",))
 
 
 def _resources(column: str) -> list[MeasureSpec]:
     """Mean, median and 95th percentile of a resource column."""
     return [
         MeasureSpec(f"mean_{column}", (column,), mean_of, "mean", term=np.asarray),
-        MeasureSpec(f"median_{column}", (column,), median_of, "quantile", options=("rng",)),
-        MeasureSpec(f"p95_{column}", (column,), _p95, "quantile", options=("rng",)),
+        _quantile(f"median_{column}", column, 0.5),
+        _quantile(f"p95_{column}", column, 0.95),
     ]
 
 
 _ERROR = ("error",)
-_INTERVAL = ("truth", "conf_low", "conf_high")
+_ENDS = ("conf_low", "conf_high")
+_INTERVAL = ("truth", *_ENDS)
 _SPECS = [
-    MeasureSpec("bias", _ERROR, bias, "mean", target=0.0, term=np.asarray),
+    MeasureSpec("bias", _ERROR, accuracy.bias, "mean", target=0.0, term=np.asarray),
     MeasureSpec(
         "relative_bias",
         ("error", "truth"),
-        relative_bias,
+        accuracy.relative_bias,
         "mean",
         target=0.0,
-        term=_accuracy.relative_errors,
+        term=accuracy.relative_errors,
     ),
     MeasureSpec(
         "standardised_bias",
         _ERROR,
-        standardised_bias,
+        accuracy.standardised_bias,
         "ratio",
         target=0.0,
-        influence=_influence.of_standardised_bias,
+        influence=influence.of_standardised_bias,
     ),
-    MeasureSpec("median_bias", _ERROR, median_bias, "quantile", target=0.0, options=("rng",)),
-    MeasureSpec("empirical_se", _ERROR, empirical_se, "sd", influence=_influence.of_spread),
-    MeasureSpec("mse", _ERROR, mse, "mean", term=np.square),
-    MeasureSpec("rmse", _ERROR, rmse, "sd", influence=_influence.of_root),
-    MeasureSpec("mae", _ERROR, mae, "mean", term=np.abs),
-    MeasureSpec("model_se", ("std_error",), model_se, "sd", influence=_influence.of_root),
+    MeasureSpec(
+        "median_bias", _ERROR, accuracy.median_bias, "quantile", target=0.0, options=("rng",)
+    ),
+    MeasureSpec("empirical_se", _ERROR, accuracy.empirical_se, "sd", influence=influence.of_spread),
+    MeasureSpec("mse", _ERROR, accuracy.mse, "mean", term=np.square),
+    MeasureSpec("rmse", _ERROR, accuracy.rmse, "sd", influence=influence.of_root),
+    MeasureSpec("mae", _ERROR, accuracy.mae, "mean", term=np.abs),
+    MeasureSpec("model_se", ("std_error",), accuracy.model_se, "sd", influence=influence.of_root),
     MeasureSpec(
         "relative_se_error",
         ("error", "std_error"),
-        relative_se_error,
+        accuracy.relative_se_error,
         "ratio",
         target=0.0,
-        influence=_influence.of_percent,
+        influence=influence.of_percent,
     ),
     MeasureSpec(
         "se_ratio",
         ("error", "std_error"),
-        se_ratio,
+        accuracy.se_ratio,
         "ratio",
         target=1.0,
-        influence=_influence.of_se_ratio,
+        influence=influence.of_se_ratio,
     ),
     # Published box plots are drawn of the estimates themselves.
     MeasureSpec("mean_estimate", ("estimate",), mean_of, "mean", term=np.asarray),
-    MeasureSpec("q25_estimate", ("estimate",), _q25, "quantile", options=("rng",)),
-    MeasureSpec("median_estimate", ("estimate",), median_of, "quantile", options=("rng",)),
-    MeasureSpec("q75_estimate", ("estimate",), _q75, "quantile", options=("rng",)),
+    _quantile("q25_estimate", "estimate", 0.25),
+    _quantile("median_estimate", "estimate", 0.5),
+    _quantile("q75_estimate", "estimate", 0.75),
     MeasureSpec(
         "coverage",
         _INTERVAL,
-        coverage,
+        intervals.coverage,
         "share",
         target="level",
-        term=_intervals.covered,
+        term=intervals.covered,
         failed_as=0.0,
     ),
     MeasureSpec(
         "bias_eliminated_coverage",
         ("estimate", *_INTERVAL),
-        bias_eliminated_coverage,
+        intervals.bias_eliminated_coverage,
         "share",
         target="level",
-        term=_intervals.bias_eliminated_covered,
+        term=intervals.bias_eliminated_covered,
         failed_as=0.0,
     ),
     MeasureSpec(
         "lower_miss",
         _INTERVAL,
-        lower_miss,
+        intervals.lower_miss,
         "share",
         target="half_alpha",
-        term=_intervals.missed_below,
+        term=intervals.missed_below,
     ),
     MeasureSpec(
         "upper_miss",
         _INTERVAL,
-        upper_miss,
+        intervals.upper_miss,
         "share",
         target="half_alpha",
-        term=_intervals.missed_above,
+        term=intervals.missed_above,
     ),
     MeasureSpec(
         "rejection",
         ("p_value",),
-        rejection,
+        intervals.rejection,
         "share",
         target="alpha",
         options=("alpha",),
-        term=_intervals.rejected,
+        term=intervals.rejected,
         failed_as=0.0,
     ),
-    MeasureSpec(
-        "mean_width", ("conf_low", "conf_high"), mean_width, "mean", term=_intervals.widths
-    ),
-    MeasureSpec(
-        "median_width", ("conf_low", "conf_high"), median_width, "quantile", options=("rng",)
-    ),
+    MeasureSpec("mean_width", _ENDS, intervals.mean_width, "mean", term=intervals.widths),
+    MeasureSpec("median_width", _ENDS, intervals.median_width, "quantile", options=("rng",)),
     MeasureSpec(
         "interval_score",
         _INTERVAL,
-        interval_score,
+        intervals.interval_score,
         "mean",
         options=("level",),
-        term=_intervals.interval_scores,
+        term=intervals.interval_scores,
     ),
     MeasureSpec("failure_share", ("status",), _failures, "share", target=0.0, rows="all"),
     *_resources("wall_s"),
