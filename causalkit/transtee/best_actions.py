@@ -87,7 +87,7 @@ def _best_dose(
     """Best dose of one arm for every row, NaN if it takes none, and sign times the outcome."""
     if arm in model.coding.actions.undosed:
         return np.full(asked.n, np.nan), sign * predict(model, asked, (arm, None))
-    doses, actions = dose_grid(model, asked, arm, grid)
+    doses, actions, _ = dose_grid(model, asked, arm, grid)
     mu = sign * model.averaged(asked, actions, memory_budget=memory_budget)
     top = mu.argmax(axis=1)
     low, high = doses[np.maximum(top - 1, 0)], doses[np.minimum(top + 1, doses.size - 1)]

@@ -23,7 +23,7 @@ from causalkit.transtee.model import Asked, Model, outside
 from causalkit.transtee.observations import mean_weight
 from causalkit.transtee.points import dosed_arm
 from causalkit.transtee.spread import Spread
-from causalkit.typing import Floats
+from causalkit.typing import Bools, Floats
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -100,8 +100,8 @@ def _dataset(
 
 def dose_grid(
     model: Model, asked: Asked, arm: Any, grid: Any, others: Mapping[str, Any] | None = None
-) -> tuple[Floats, list[ActionArrays]]:
-    """Doses and the actions that they are, for the arm asked about; warns beyond its range.
+) -> tuple[Floats, list[ActionArrays], Bools]:
+    """Doses of an arm, the actions that they are, and which are beyond those seen; warns of these.
 
     Parameters
     ----------
@@ -119,11 +119,11 @@ def dose_grid(
         If the treatment or the arm has no dose, or an arm must be named.
     """
     code = model.coding.actions
-    low, high = model.doses[arm_name(model, arm, others)]
+    ends = model.doses[arm_name(model, arm, others)]
     if isinstance(grid, int | np.integer) and not isinstance(grid, bool):
         if grid < 2:
             raise ArgumentError(f"grid must have at least 2 doses, got {grid}.")
-        doses = np.linspace(low, high, int(grid))
+        doses = np.linspace(*ends, int(grid))
     else:
         doses = np.asarray(grid, dtype=np.float64).ravel()
         if doses.size == 0 or not np.isfinite(doses).all():
@@ -134,7 +134,8 @@ def dose_grid(
         held = encode_actions(code, action_frame(code, {**others, arm: doses}, doses.size))
         every = model.with_items(held, asked)
     model.warn_outside(every)
-    return doses, [every.rows(slice(k, k + 1)) for k in range(doses.size)]
+    actions = [every.rows(slice(k, k + 1)) for k in range(doses.size)]
+    return doses, actions, outside(doses, ends)
 
 
 def _one_of_several(code: ActionCode, arm: Any, others: Mapping[str, Any] | None) -> str:
@@ -208,8 +209,7 @@ def dose_response(
     networks ``std_error`` is from its spread over them, ``conf_low`` and ``conf_high`` hold at each
     dose, ``band_low`` and ``band_high`` for the whole curve at once.
     """
-    doses, actions = dose_grid(model, asked, arm, grid, others)
-    ends = model.doses[arm_name(model, arm, others)]
+    doses, actions, beyond = dose_grid(model, asked, arm, grid, others)
     total, seen = np.zeros((model.n_members, len(doses))), 0
     weight = mean_weight(asked)
     share = None if weight is None else weight / weight.mean()
@@ -228,10 +228,8 @@ def dose_response(
             return np.empty((1, mu.shape[1], 0))
 
         model.outcomes(asked, actions, memory_budget=memory_budget, reduce=collect)
-        found = _average_curve(
-            total / asked.n, doses, spread.scale, level=level, seed=seed, ends=ends
-        )
-        return found.assign_attrs(interval=spread.told)
+        found = _average_curve(total / asked.n, doses, spread.scale, level=level, seed=seed)
+        return found.assign(extrapolated=("dose", beyond)).assign_attrs(interval=spread.told)
 
     if to_zarr is not None:
         if not individual:
@@ -248,15 +246,9 @@ def dose_response(
 
 
 def _average_curve(
-    curves: Floats,
-    doses: Floats,
-    scale: float,
-    *,
-    level: float,
-    seed: int,
-    ends: tuple[float, float],
+    curves: Floats, doses: Floats, scale: float, *, level: float, seed: int
 ) -> "xr.Dataset":
-    """Mean of the curves of the networks, its error and band, and which doses were seen."""
+    """Mean of the curves of the networks, its error and band."""
     import xarray as xr
 
     mean, deviation = _moments(curves)
@@ -272,7 +264,6 @@ def _average_curve(
             "conf_high": ("dose", mean + half),
             "band_low": ("dose", mean - wide),
             "band_high": ("dose", mean + wide),
-            "extrapolated": ("dose", outside(doses, ends)),
         },
         coords={"dose": doses},
     )
