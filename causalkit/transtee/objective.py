@@ -187,9 +187,9 @@ class NetObjective:
 
         with torch.enable_grad():
             flat = flat.detach().requires_grad_()
-            each, memory, actions, items = self._forward(flat, rows, self._drop)
+            each, memory, actions = self._forward(flat, rows, self._drop)
             loss = self._weighted(each, rows)
-            penalty = self._penalty(memory, actions, items, rows)
+            penalty = self._penalty(memory, actions, rows)
             (gradient,) = torch.autograd.grad(loss.sum(), flat, retain_graph=penalty is not None)
             if penalty is not None:
                 (push,) = torch.autograd.grad(penalty.sum(), flat)
@@ -220,8 +220,8 @@ class NetObjective:
 
     def _forward(
         self, flat: "Tensor", rows: "Tensor", drop: Drop | None
-    ) -> "tuple[Tensor, Memory, Actions, Tensor | None]":
-        """Loss of every row ``(M, B)`` under what it received."""
+    ) -> "tuple[Tensor, Memory, Actions]":
+        """Loss ``(M, B)`` and memory of every row, and what it received."""
         import torch
 
         network, scales = self.network, self.scales
@@ -232,9 +232,7 @@ class NetObjective:
             items = network.items(p)
             if items is not None and self.store.items is not None:
                 members = torch.arange(len(items), device=items.device)[:, None]
-                chosen = items[members, self.store.items[rows]]
-                actions = replace(actions, items=chosen[:, :, None])
-                items = chosen
+                actions = replace(actions, items=items[members, self.store.items[rows]][:, :, None])
             out = network.decode(p, memory, actions, drop=drop)[:, :, 0]
         assert self.store.y is not None
         y = self.store.y[rows]
@@ -246,7 +244,7 @@ class NetObjective:
             each = each + baseline_networks.own_loss(
                 p, network.shape, memory, actions, out.float(), y, network.family
             )
-        return each, memory, actions, items
+        return each, memory, actions
 
     def _weighted(self, each: "Tensor", rows: "Tensor") -> "Tensor":
         """Weighted mean over rows, ``(M,)``."""
@@ -264,13 +262,11 @@ class NetObjective:
         weight = self.store.weight[rows]
         return weight / weight.sum(dim=1, keepdim=True)
 
-    def _penalty(
-        self, memory: Memory, actions: Actions, items: "Tensor | None", rows: "Tensor"
-    ) -> "Tensor | None":
+    def _penalty(self, memory: Memory, actions: Actions, rows: "Tensor") -> "Tensor | None":
         """−λ L_π, or λ HSIC of a structured treatment, ``(M,)``."""
-        if self.hsic_weight and items is not None:
+        if self.hsic_weight and actions.items is not None:
             # Squared distances in half precision would round kernels away.
-            pair = memory.pooled().float(), items.detach().float()
+            pair = memory.pooled().float(), actions.items[:, :, 0].detach().float()
             return self.hsic_weight * self._strength * hsic(*pair)
         if self.adversary is None:
             return None

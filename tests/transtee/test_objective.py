@@ -87,8 +87,8 @@ def test_structured_treatments_and_the_representation_are_pushed_apart(begun):
 
     def dependence(at):
         with torch.no_grad():
-            _, memory, _, items = objective._forward(at, rows, None)
-            return float(hsic(memory.pooled(), items))
+            _, memory, received = objective._forward(at, rows, None)
+            return float(hsic(memory.pooled(), received.items[:, :, 0]))
 
     before, step = dependence(flat), push(flat, objective, rows, 1.0)
     assert before > 0.05
