@@ -87,6 +87,7 @@ def restored(
         adam=AdamW(tensors["first"].to(device), tensors["second"].to(device), where["step"]),
         best=tensors["best"].to(device),
         **{name: tensors[name].numpy().copy() for name in _ARRAYS},
+        until=fresh.until,
         batch_size=where["batch_size"],
         epoch=where["epoch"],
         history=[

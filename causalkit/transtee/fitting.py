@@ -300,10 +300,8 @@ def _trained(
     )
     facts = facts_of(network, data, members, settings) if checkpoint is not None else {}
     fresh = State.of(flat, until, batch_size)
-    state = restored(checkpoint, fresh, facts, objective.adversary)
-    state.until = until
     state = train(
-        state,
+        restored(checkpoint, fresh, facts, objective.adversary),
         objective,
         [member.train + offsets[member.data] for member in members],
         [member.seed for member in members],
