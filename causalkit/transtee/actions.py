@@ -200,35 +200,28 @@ def encode_actions(code: ActionCode, frame: pd.DataFrame) -> ActionArrays:
         arms = level_codes(code.columns[0], frame, code.labels)
         doses = arm_amounts(code.columns[1], frame, code.labels, arms, code.takes_dose(arms))
         return ActionArrays(arms[:, None], doses[:, None], np.ones((len(frame), 1), dtype=bool))
-    arms_, doses_, active = [], [], []
-    items, offset = None, 0
+    shape = (len(frame), code.n_slots)
+    arms, doses = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.float32)
+    active = np.ones(shape, dtype=bool)
+    items, slot, first = None, 0, 0
     for name, kind in zip(code.columns, code.kinds, strict=True):
         if kind == "structured":
             items = frame[name].to_numpy()
             continue
         if kind in AMOUNTS:
-            arms_.append(np.full(len(frame), offset))
-            doses_.append(amounts(name, frame))
-            active.append(np.ones(len(frame), dtype=bool))
-            offset += 1
-            continue
-        level = level_codes(name, frame, code.levels[name])
-        skip = len(code.levels[name]) - len(code._own(name))
-        there = level >= skip
-        arms_.append(np.where(there, offset + level - skip, len(code.arms)))
-        doses_.append(np.zeros(len(frame), dtype=np.float32))
-        active.append(there)
-        offset += len(code._own(name))
-    n = len(frame)
-    if len(active) > 1 and items is None:
+            arms[:, slot], doses[:, slot] = first, amounts(name, frame)
+            first += 1
+        else:
+            own = len(code._own(name))
+            place = level_codes(name, frame, code.levels[name]) - len(code.levels[name]) + own
+            active[:, slot] = place >= 0
+            arms[:, slot] = np.where(place >= 0, first + place, len(code.arms))
+            first += own
+        slot += 1
+    if code.n_slots > 1 and items is None:
         # An action without any treatment is one token too: that of nothing.
-        active[0] = active[0] | ~np.any(active, axis=0)
-    return ActionArrays(
-        np.column_stack(arms_).astype(np.int64) if arms_ else np.zeros((n, 0), dtype=np.int64),
-        np.column_stack(doses_).astype(np.float32) if doses_ else np.zeros((n, 0), np.float32),
-        np.column_stack(active) if active else np.zeros((n, 0), dtype=bool),
-        items,
-    )
+        active[:, 0] |= ~active.any(axis=1)
+    return ActionArrays(arms, doses, active, items)
 
 
 def at_doses(code: ActionCode, arm: Any, doses: Floats) -> ActionArrays:
