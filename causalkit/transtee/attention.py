@@ -128,15 +128,13 @@ def permutation_importance(
     coded: Coded,
     treatments: list[ActionArrays],
     baseline: ActionArrays,
-    attended: "xr.DataArray | None",
     n_repeats: int,
     seed: int,
 ) -> pd.DataFrame:
     """Change of factual loss and of effects when a covariate is shuffled between rows.
 
     A sequence or graph is shuffled as a whole; its attention is that of all of its tokens. The
-    change of effects is the root of its mean square over rows, by their weights, and
-    treatments.
+    change of effects is the root of its mean square over rows, by their weights, and treatments.
 
     Returns
     -------
@@ -151,6 +149,7 @@ def permutation_importance(
         loss = np.average(losses(family, mu[:, 0], coded), weights=asked.weight)
         return float(loss), mu[:, 1:-1] - mu[:, -1:]
 
+    attended = _attended(model, asked, treatments)
     base, effect = answers(asked.covariates)
     weight = mean_weight(asked)
     every = None if weight is None else np.broadcast_to(weight[:, None], effect.shape)
@@ -181,6 +180,17 @@ def permutation_importance(
             for name in ("loss_increase", "effect_change")
         }
     return frame
+
+
+def _attended(model: Model, asked: Asked, treatments: list[ActionArrays]) -> "xr.DataArray | None":
+    """Attention to every token, the mean over treatments; None where tokens have no names."""
+    if not has_named_tokens(model):
+        return None
+    every = [
+        attention(model, asked, one, layer=-1, which="cross", average=("head",))
+        for one in treatments
+    ]
+    return sum(every[1:], start=every[0]) / len(every)
 
 
 def _attention_of(name: str, attended: "xr.DataArray", *, whole: bool) -> float:

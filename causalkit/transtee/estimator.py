@@ -284,22 +284,13 @@ class TransTEE(NetworkEstimator):
         treatment, baseline = model.contrasts(
             treatment, baseline, by="permutation_importance(data, treatment=[...], "
         )
-        _, treatments = model.listed(treatment, asked)
-        attended = None
-        if looking.has_named_tokens(model):
-            every = [
-                looking.attention(model, asked, one, layer=-1, which="cross", average=("head",))
-                for one in treatments
-            ]
-            attended = sum(every[1:], start=every[0]) / len(every)
         return looking.permutation_importance(
             model,
             asked,
             family=self.outcome,
             coded=coded,
-            treatments=treatments,
+            treatments=model.listed(treatment, asked)[1],
             baseline=model.action(baseline, asked),
-            attended=attended,
             n_repeats=check_count("n_repeats", n_repeats, least=1),
             seed=self.seed_,
         )
