@@ -42,7 +42,7 @@ class Crew:
 
 
 @contextmanager
-def crew(device: Any, n_members: int, *, apart: bool = True) -> Iterator[Crew]:
+def crew(device: Any, n_members: int, *, apart: bool) -> Iterator[Crew]:
     """As many workers as torch has threads, while each of them computes with one.
 
     So a member's numbers depend neither on the threads nor on who trains beside it. On a GPU, and

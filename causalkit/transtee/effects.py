@@ -170,7 +170,7 @@ def _one_of_several(code: ActionCode, arm: Any, others: Mapping[str, Any] | None
     return str(arm)
 
 
-def arm_name(model: Model, arm: Any, others: Mapping[str, Any] | None = None) -> str:
+def arm_name(model: Model, arm: Any, others: Mapping[str, Any] | None) -> str:
     """Name of the arm whose doses are asked about.
 
     Raises

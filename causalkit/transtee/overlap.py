@@ -29,7 +29,7 @@ QUANTILES = {"least": 0.0, "p05": 0.05, "median": 0.5, "p95": 0.95, "largest": 1
 
 
 def overlap_table(
-    coding: Coding, coded: Coded, settings: Settings, *, learner: Any, arm: Any = None
+    coding: Coding, coded: Coded, settings: Settings, *, learner: Any, arm: Any
 ) -> pd.DataFrame:
     """Propensities by arm, or doses seen and expected by region of the covariates.
 

@@ -131,7 +131,7 @@ def effective_rows(inverse: Floats, multiplicity: Floats | None = None) -> float
 
 
 def warn_if_few_count(
-    inverse: Floats, received: Bools, name: Any, *, multiplicity: Floats | None = None
+    inverse: Floats, received: Bools, name: Any, *, multiplicity: Floats | None
 ) -> None:
     """Warn where a few rows of an arm carry its average, the others counting for next to nothing.
 
@@ -142,7 +142,7 @@ def warn_if_few_count(
     received : (n,) bool array
         Who got the arm.
     name : level
-    multiplicity : (n,) array, optional
+    multiplicity : (n,) array or None
         Rows that each row stands for.
     """
     times = None if multiplicity is None else multiplicity[received]
