@@ -93,9 +93,8 @@ def known_types(data: CausalData, column: str) -> tuple[Any, ...] | None:
     """
     edges = data.tables.get(f"{column}_edges")
     # A table that lacks another of its columns is refused where edges are read.
-    if edges is None or edges.empty or not {column, "source", "target", TYPE} <= set(edges):
-        return None
-    if column == TYPE:
+    wanted = {column, "source", "target", TYPE}
+    if edges is None or edges.empty or column == TYPE or not wanted <= set(edges):
         return None
     named = set(data.frame[column].tolist())
     types = types_of(edges, column)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from causalkit.data.candidate import plain
 from causalkit.errors import DataError, Problem
 from causalkit.transtee.edge_types import TYPE, check_edge_columns, types_of
 from causalkit.typing import Ints, Singles
@@ -218,7 +219,7 @@ def places(names: "pd.Series[Any]") -> dict[Any, int]:
 
 def shown(value: Any) -> str:
     """A value of a table as its user would write it."""
-    return repr(value.item() if isinstance(value, np.generic) else value)
+    return repr(plain(value))
 
 
 def other_types(one: "pd.Series[Any]", two: "pd.Series[Any]") -> str:

@@ -34,11 +34,8 @@ SCHEMA = 10
 def save(estimator: Any, folder: Path) -> None:
     """Write the networks, their coding and the arguments."""
     model: Model = estimator.model_
-    covariates, actions, library = (
-        model.coding.covariates,
-        model.coding.actions,
-        model.coding.library,
-    )
+    coding = model.coding
+    covariates, actions, library = coding.covariates, coding.actions, coding.library
     facts = {
         "versions": versions(),
         "arguments": _arguments(estimator),
@@ -62,9 +59,7 @@ def save(estimator: Any, folder: Path) -> None:
         else {
             "kind": library.kind,
             "items": to_plain(list(library.place), what="the table of items"),
-            "names": _plain_names(
-                library.names, actions.columns[actions.kinds.index("structured")]
-            ),
+            "names": _plain_names(library.names, coding.item_column),
             "types": _plain_types(library.types),
             "strange": to_plain(list(library.strange.items()), what="the table of edges"),
         },
