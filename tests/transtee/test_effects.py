@@ -323,6 +323,7 @@ def test_attention_is_by_name_and_sums_to_one(arms, arms_fit):
     np.testing.assert_allclose(heads.mean("head"), arms_fit.attention(arms, treatment=1), atol=1e-6)
     inner = arms_fit.attention(arms, treatment=1, which="encoder")
     assert inner.dims == ("obs", "query", "covariate")
+    np.testing.assert_allclose(inner.sum("covariate"), 1.0, atol=1e-5)
 
 
 def test_shuffling_what_matters_hurts_and_what_does_not_does_not():

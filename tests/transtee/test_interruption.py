@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from transtee_designs import SMALL, arms_data, arms_frame
+from transtee_designs import SMALL, arms_data, uneven
 
 import causalkit as ck
 from causalkit.errors import CausalKitWarning, StorageError
@@ -20,14 +20,6 @@ class Stop:
         self.told += 1
         if self.told == self.line:
             raise KeyboardInterrupt
-
-
-def uneven():
-    sizes = np.random.default_rng(0).integers(1, 4, 240)
-    frame = arms_frame().assign(place=np.repeat(np.arange(240), sizes)[:240])
-    return ck.CausalData.from_frame(
-        frame, outcome="y", treatment="t", covariates=["a", "b", "c"], cluster="place"
-    )
 
 
 ARGUMENTS = SMALL | {"n_ensemble": 4, "max_epochs": 3}

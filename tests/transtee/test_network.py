@@ -14,7 +14,6 @@ from causalkit.transtee.fitting import code_data, coding_of
 from causalkit.transtee.layout import Layout, apply_linear, linear
 from causalkit.transtee.networks import Actions, Rows, decode, encode, encode_graphs, graph_matrices
 from causalkit.transtee.objective import Network
-from causalkit.transtee.predicting import attention_weights
 from causalkit.transtee.products import member_products
 from causalkit.transtee.shapes import ActionShape, NetShape, TableShape
 
@@ -176,15 +175,6 @@ def test_norms_folded_for_prediction_change_nothing():
     made = replace(made, doses=made.doses.double())
     plain, quick = (whole.decode(q, whole.encode(q, x), made) for q in (p, folded))
     torch.testing.assert_close(quick, plain)
-
-
-def test_attention_weights_sum_to_one(arms, arms_fit):
-    asked_ = arms_fit._asked(arms)
-    stack = arms_fit.model_.stacks[0]
-    action = arms_fit.model_.action(1, asked_)
-    found = attention_weights(stack, asked_.covariates, action)
-    for weights in found.values():
-        np.testing.assert_allclose(weights.sum(axis=-1), 1.0, atol=1e-5)
 
 
 def test_columns_are_found_by_name_and_not_by_position(arms_fit):

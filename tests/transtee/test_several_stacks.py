@@ -3,31 +3,26 @@
 import numpy as np
 import pytest
 import torch
-from transtee_designs import SMALL, arms_frame
+from transtee_designs import SMALL, uneven
 
 import causalkit as ck
 from causalkit.transtee.predicting import mean_outcomes, representation
 
 
 @pytest.fixture(scope="module")
-def uneven():
-    """Clusters of one to three rows: parts of two ensemble members are seldom of one size."""
-    sizes = np.random.default_rng(0).integers(1, 4, 240)
-    frame = arms_frame().assign(place=np.repeat(np.arange(240), sizes)[:240])
-    return ck.CausalData.from_frame(
-        frame, outcome="y", treatment="t", covariates=["a", "b", "c"], cluster="place"
-    )
+def data():
+    return uneven()
 
 
 @pytest.fixture(scope="module")
-def fit(uneven):
-    made = ck.TransTEE(**(SMALL | {"n_ensemble": 4, "max_epochs": 2})).fit(uneven)
+def fit(data):
+    made = ck.TransTEE(**(SMALL | {"n_ensemble": 4, "max_epochs": 2})).fit(data)
     assert len(made.model_.stacks) > 1
     return made
 
 
-def test_predicting_leaves_torch_as_it_was(fit, uneven):
-    fit.effect(uneven)
+def test_predicting_leaves_torch_as_it_was(fit, data):
+    fit.effect(data)
     assert not torch.is_inference_mode_enabled()
     assert torch.is_grad_enabled()
     weight = torch.ones(2, requires_grad=True)
@@ -35,8 +30,8 @@ def test_predicting_leaves_torch_as_it_was(fit, uneven):
     assert weight.grad.tolist() == [2.0, 2.0]
 
 
-def test_stacks_with_other_numbers_of_networks_answer_in_pieces_of_the_same_rows(fit, uneven):
-    first, asked = fit.model_.stacks[0], fit._asked(uneven)
+def test_stacks_with_other_numbers_of_networks_answer_in_pieces_of_the_same_rows(fit, data):
+    first, asked = fit.model_.stacks[0], fit._asked(data)
     twice = first.kept([0, 0, 0])
     actions = [fit.model_.action(arm, asked) for arm in (0, 1)]
     alone = [mean_outcomes([stack], asked.covariates, actions) for stack in (first, twice)]
@@ -45,8 +40,8 @@ def test_stacks_with_other_numbers_of_networks_answer_in_pieces_of_the_same_rows
     np.testing.assert_allclose(both, np.concatenate(alone), atol=1e-6)
 
 
-def test_representations_come_in_pieces(fit, uneven):
-    stack, covariates = fit.model_.stacks[0], fit._asked(uneven).covariates
+def test_representations_come_in_pieces(fit, data):
+    stack, covariates = fit.model_.stacks[0], fit._asked(data).covariates
     whole = representation(stack, covariates)
     np.testing.assert_allclose(
         representation(stack, covariates, memory_budget=2**17), whole, atol=1e-6

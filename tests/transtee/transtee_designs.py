@@ -40,6 +40,15 @@ def arms_data(n=240, seed=0, **roles):
     )
 
 
+def uneven():
+    """Clusters of one to three rows: parts of two ensemble members are seldom of one size."""
+    sizes = np.random.default_rng(0).integers(1, 4, 240)
+    frame = arms_frame().assign(place=np.repeat(np.arange(240), sizes)[:240])
+    return ck.CausalData.from_frame(
+        frame, outcome="y", treatment="t", covariates=["a", "b", "c"], cluster="place"
+    )
+
+
 def scales_of(coded, rows, *, covariates=None, dosed=(False, False), raw_steps=False):
     """Scales that one network learns from some rows of coded data."""
     from causalkit.transtee.scales import learn_scales
