@@ -8,8 +8,8 @@ import numpy as np
 from causalkit.data import CausalData
 from causalkit.errors import ArgumentError, DataError
 from causalkit.transtee.actions import action_code, check_arm_counts
+from causalkit.transtee.coding import Coded, Coding
 from causalkit.transtee.edge_types import known_types
-from causalkit.transtee.fitting import Coded, Coding
 from causalkit.transtee.items import library_of
 
 _ALONE = "fit_many trains networks of one shape. Fit it on its own."

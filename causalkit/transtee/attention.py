@@ -10,8 +10,8 @@ from scipy.stats import spearmanr
 from causalkit.errors import ArgumentError, check_choice
 from causalkit.rng import stream
 from causalkit.transtee.actions import ActionArrays, action_axis
+from causalkit.transtee.coding import Coded
 from causalkit.transtee.covariates import Covariates
-from causalkit.transtee.fitting import Coded
 from causalkit.transtee.held_out import losses
 from causalkit.transtee.model import Asked, Model
 from causalkit.transtee.observations import mean_weight

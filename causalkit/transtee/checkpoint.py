@@ -13,7 +13,7 @@ from causalkit.transtee.training import State
 
 if TYPE_CHECKING:
     from causalkit.transtee.adversary import Adversary
-    from causalkit.transtee.fitting import Coded
+    from causalkit.transtee.coding import Coded
     from causalkit.transtee.objective import Network
     from causalkit.transtee.settings import Settings
     from causalkit.transtee.stack import Member

@@ -13,8 +13,8 @@ import numpy as np
 
 from causalkit.errors import ArgumentError, CausalKitWarning
 from causalkit.transtee.actions import ActionArrays
+from causalkit.transtee.coding import Coded
 from causalkit.transtee.covariates import Covariates
-from causalkit.transtee.fitting import Coded
 from causalkit.transtee.flat_features import flat_features, means_of
 from causalkit.transtee.model import Asked, Model
 from causalkit.transtee.propensities import least_chances

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from causalkit.transtee.fitting import Coded
+from causalkit.transtee.coding import Coded
 from causalkit.transtee.model import Model
 from causalkit.transtee.predicting import mean_outcomes, representation
 from causalkit.transtee.settings import Settings

@@ -11,11 +11,11 @@ from causalkit.inference.arguments import check_between
 from causalkit.inference.solve import Solution
 from causalkit.nuisance import Folds
 from causalkit.transtee.actions import ActionCode
+from causalkit.transtee.coding import Coded
 from causalkit.transtee.crossfit import Split
 from causalkit.transtee.dose_density import DoseDensity
 from causalkit.transtee.dose_scores import MeanOutcomes, curve_at, mean_of_arm
 from causalkit.transtee.few_doses import warn_between
-from causalkit.transtee.fitting import Coded
 from causalkit.transtee.model import Asked
 from causalkit.transtee.observations import mean_weight
 from causalkit.transtee.points import Points, check_doses_vary, doses_seen, rows_and_doses

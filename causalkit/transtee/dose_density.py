@@ -10,7 +10,7 @@ from scipy.stats import gaussian_kde
 from causalkit.errors import OverlapWarning
 from causalkit.nuisance import DenseFeatures, Folds, Nuisance
 from causalkit.nuisance.fitter import Fitter
-from causalkit.transtee.fitting import Coded, Coding
+from causalkit.transtee.coding import Coded, Coding
 from causalkit.transtee.flat_features import flat_features
 from causalkit.transtee.observations import mean_weight
 from causalkit.transtee.points import rows_and_doses

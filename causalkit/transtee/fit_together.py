@@ -12,15 +12,10 @@ from causalkit.errors import ArgumentError, CausalKitWarning
 from causalkit.progress import teller
 from causalkit.rng import as_seed
 from causalkit.transtee.alike import check_data, check_estimators, check_lengths
+from causalkit.transtee.coding import Coded, Coding, code_data, coding_of
 from causalkit.transtee.conformal import Conformal
 from causalkit.transtee.diagnostics import diagnostics_of
 from causalkit.transtee.fitted import put
-from causalkit.transtee.fitting import (
-    Coded,
-    Coding,
-    code_data,
-    coding_of,
-)
 from causalkit.transtee.membership import members_of
 from causalkit.transtee.model import Model
 from causalkit.transtee.rates import fit_ensembles

@@ -9,8 +9,8 @@ from causalkit.errors import ArgumentError, IdentificationError
 from causalkit.inference.solve import solve_linear
 from causalkit.inference.variance import sandwich
 from causalkit.scores import LinearScore
+from causalkit.transtee.coding import Coded, code_data
 from causalkit.transtee.families import check_outcome
-from causalkit.transtee.fitting import Coded, code_data
 from causalkit.transtee.model import Asked, Model
 from causalkit.typing import Floats
 

@@ -16,7 +16,7 @@ from causalkit.typing import Floats
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from causalkit.transtee.fitting import Coded
+    from causalkit.transtee.coding import Coded
     from causalkit.transtee.objective import Network
     from causalkit.transtee.scales import Scales
     from causalkit.transtee.stack import Member

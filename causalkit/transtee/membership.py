@@ -2,14 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
-from causalkit.data import CausalData
-from causalkit.data.groups import joined_groups
-from causalkit.errors import CausalKitWarning, DataError, Problem
+from causalkit.errors import DataError, Problem
 from causalkit.rng import seed_of, stream
+from causalkit.transtee.coding import Coded
 from causalkit.transtee.settings import Settings
 from causalkit.transtee.split import (
     split_groups,
@@ -19,50 +18,13 @@ from causalkit.transtee.split import (
 )
 from causalkit.transtee.stack import Member
 from causalkit.typing import Ints
-from causalkit.warn import warn
-
-if TYPE_CHECKING:
-    from causalkit.transtee.fitting import Coded
 
 T = TypeVar("T")
 N_DRAWS = 20
-_MOST_TOGETHER = 0.25  # share of rows in one group above which a split by groups says little
 N_RESAMPLES = 100
 
 
-def groups_of(data: CausalData) -> Ints | None:
-    """Rows that a split keeps together ``(n,)``: those of a unit and of every cluster.
-
-    Where units and clusters cross, so that most rows hang together, the unit alone decides, or the
-    first cluster.
-    """
-    labels = [*data.clusters()]
-    if data.roles.unit is not None:
-        labels.insert(0, data.codes("unit"))
-    if not labels:
-        return None
-    joined, first = joined_groups(labels), joined_groups(labels[:1])
-    if _largest(joined) <= max(_MOST_TOGETHER, _largest(first)):
-        return joined
-    kept = data.roles.unit or data.roles.cluster[0]
-    torn = ", ".join(repr(name) for name in data.roles.cluster if name != kept)
-    warn(
-        f"[E18-few-clusters] {kept!r} and {torn} cross, so that {_largest(joined):.0%} of the rows "
-        "hang together; splits "
-        f"keep rows of {kept!r} together and tear those of {torn}.",
-        CausalKitWarning,
-    )
-    return first
-
-
-def _largest(groups: Ints) -> float:
-    """Share of the rows in the largest group."""
-    return float(np.bincount(groups).max() / groups.size)
-
-
-def members_of(
-    coded: "Coded", place: int, settings: Settings, seed: int, rows: Ints
-) -> list[Member]:
+def members_of(coded: Coded, place: int, settings: Settings, seed: int, rows: Ints) -> list[Member]:
     """Members of one data set: one, or an ensemble with seeds, splits, perhaps rows of its own."""
     found = []
     for index in range(settings.n_ensemble):
@@ -77,7 +39,7 @@ def members_of(
     return found
 
 
-def _check_weight(coded: "Coded", *parts: Ints) -> None:
+def _check_weight(coded: Coded, *parts: Ints) -> None:
     """Refuse to train or to judge by rows none of which counts."""
     if coded.weight is None or all(not rows.size or coded.weight[rows].any() for rows in parts):
         return
@@ -92,7 +54,7 @@ def _check_weight(coded: "Coded", *parts: Ints) -> None:
     )
 
 
-def _parts(coded: "Coded", rows: Ints, fraction: float, seed: int) -> tuple[Ints, Ints]:
+def _parts(coded: Coded, rows: Ints, fraction: float, seed: int) -> tuple[Ints, Ints]:
     """Rows to train on, among which are all arms, and rows to validate on."""
     arms, doses = coded.actions.arms[rows], coded.doses_taken[rows]
     if coded.groups is not None:
@@ -124,7 +86,7 @@ def _one_group(total: int) -> DataError:
 
 
 def drawn_with_arms(
-    coded: "Coded",
+    coded: Coded,
     rows: Ints,
     draw: Callable[[int], T],
     trained: Callable[[T], list[Ints]],
@@ -166,7 +128,7 @@ def drawn_with_arms(
     )
 
 
-def _absent(coded: "Coded", rows: Ints, train: Ints) -> list[str]:
+def _absent(coded: Coded, rows: Ints, train: Ints) -> list[str]:
     """Arms that some rows have and those to train on have not."""
     code, found = coded.code, []
     columns = [n for n, kind in zip(code.columns, code.kinds, strict=True) if kind != "structured"]
@@ -181,7 +143,7 @@ def _absent(coded: "Coded", rows: Ints, train: Ints) -> list[str]:
     return found
 
 
-def _resampled(coded: "Coded", train: Ints, seed: int) -> Ints:
+def _resampled(coded: Coded, train: Ints, seed: int) -> Ints:
     """As many rows, or groups with all of their rows, drawn with replacement."""
 
     def draw(seed: int) -> Ints:

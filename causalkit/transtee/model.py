@@ -17,8 +17,8 @@ from causalkit.transtee.actions import (
     action_name,
     encode_actions,
 )
+from causalkit.transtee.coding import Coding
 from causalkit.transtee.covariates import Covariates, check_steps, encode_covariates
-from causalkit.transtee.fitting import Coding
 from causalkit.transtee.items import Library, check_item_steps, library_of
 from causalkit.transtee.predicting import MEMORY_BUDGET, mean_outcomes
 from causalkit.transtee.stack import Stack

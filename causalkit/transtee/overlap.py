@@ -9,9 +9,9 @@ import pandas as pd
 from causalkit.data.roles import ARMS
 from causalkit.errors import ArgumentError, IdentificationError
 from causalkit.nuisance import Folds
+from causalkit.transtee.coding import Coded, Coding
 from causalkit.transtee.crossfit import folds_of
 from causalkit.transtee.dose_density import DoseDensity
-from causalkit.transtee.fitting import Coded, Coding
 from causalkit.transtee.inference import ESTIMANDS
 from causalkit.transtee.observations import mean_weight, observations
 from causalkit.transtee.points import check_doses_vary, dosed_arm

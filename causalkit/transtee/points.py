@@ -8,8 +8,8 @@ import numpy as np
 from causalkit.errors import ArgumentError, IdentificationError
 from causalkit.nuisance import Folds
 from causalkit.transtee.actions import ActionArrays, ActionCode, action_frame, encode_actions
+from causalkit.transtee.coding import Coded
 from causalkit.transtee.few_doses import values_given
-from causalkit.transtee.fitting import Coded
 from causalkit.transtee.observations import observations
 from causalkit.typing import Bools, Floats, Ints
 

@@ -10,7 +10,7 @@ from causalkit.errors import ArgumentError, OverlapWarning
 from causalkit.nuisance import DenseFeatures, Folds, Nuisance
 from causalkit.nuisance.fitter import Fitter
 from causalkit.nuisance.learners import plan
-from causalkit.transtee.fitting import Coded, Coding
+from causalkit.transtee.coding import Coded, Coding
 from causalkit.transtee.flat_features import flat_features
 from causalkit.transtee.observations import mean_weight
 from causalkit.transtee.settings import Settings

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from causalkit.errors import TrainingError
-from causalkit.transtee.fitting import Coded, Coding, fit_members
+from causalkit.transtee.coding import Coded, Coding
+from causalkit.transtee.fitting import fit_members
 from causalkit.transtee.settings import Settings
 from causalkit.transtee.stack import Member, Stack
 

@@ -13,9 +13,9 @@ from causalkit.progress import teller
 from causalkit.results import EffectResult
 from causalkit.rng import RandomState, as_seed, seed_of
 from causalkit.transtee.actions import ActionArrays
+from causalkit.transtee.coding import Coding, code_data, coding_of
 from causalkit.transtee.fit_together import dose_ranges
 from causalkit.transtee.fitted import put
-from causalkit.transtee.fitting import Coding, code_data, coding_of
 from causalkit.transtee.graph_tables import read_graphs
 from causalkit.transtee.items import Library
 from causalkit.transtee.model import Asked, Model

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from causalkit.data.roles import ARMS
 from causalkit.errors import ArgumentError
+from causalkit.transtee.coding import Coding
 from causalkit.transtee.covariates import first_hole
-from causalkit.transtee.fitting import Coding
 from causalkit.typing import Floats
 
 NUMBERS, DOSAGE, GRAPHS, TEXTS = "numbers", "dosage", "graphs", "texts"

@@ -14,11 +14,12 @@ from causalkit.registry import class_path
 from causalkit.tensorfile import of_part, read_fit, save_fit
 from causalkit.transtee.actions import ActionCode
 from causalkit.transtee.baseline_shapes import Baseline
+from causalkit.transtee.coding import Coding
 from causalkit.transtee.conformal import Calibration, Conformal, Propensity
 from causalkit.transtee.covariate_graphs import GraphCode
 from causalkit.transtee.covariates import CovariateCode
 from causalkit.transtee.fitted import put
-from causalkit.transtee.fitting import Coding, layout_of
+from causalkit.transtee.fitting import layout_of
 from causalkit.transtee.items import ItemScales, Library
 from causalkit.transtee.model import Model
 from causalkit.transtee.objective import Network

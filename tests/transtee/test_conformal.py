@@ -8,8 +8,8 @@ import pytest
 
 import causalkit as ck
 from causalkit.errors import ArgumentError, CausalKitWarning
+from causalkit.transtee.coding import code_data
 from causalkit.transtee.conformal import Calibration, Conformal, half_widths
-from causalkit.transtee.fitting import code_data
 
 ARGUMENTS = {
     "d_model": 8,

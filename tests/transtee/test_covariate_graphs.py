@@ -11,6 +11,7 @@ from transtee_designs import SMALL, scales_of
 import causalkit as ck
 from causalkit.errors import DataError
 from causalkit.transtee.baselines import TARNet
+from causalkit.transtee.coding import code_data, coding_of
 from causalkit.transtee.covariate_graphs import (
     GraphCode,
     GraphStore,
@@ -18,7 +19,6 @@ from causalkit.transtee.covariate_graphs import (
     graphs_of,
     joined_graphs,
 )
-from causalkit.transtee.fitting import code_data, coding_of
 from causalkit.transtee.flat_features import flat_features
 from causalkit.transtee.layout import Layout
 from causalkit.transtee.shapes import ActionShape, NetShape, TableShape

@@ -10,8 +10,8 @@ from transtee_designs import SMALL
 
 import causalkit as ck
 from causalkit.errors import ArgumentError, DataError
+from causalkit.transtee.coding import coding_of
 from causalkit.transtee.covariate_graphs import graphs_of
-from causalkit.transtee.fitting import coding_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::causalkit.errors.CausalKitWarning")
 

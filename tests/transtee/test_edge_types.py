@@ -11,13 +11,13 @@ from transtee_designs import SMALL
 
 import causalkit as ck
 from causalkit.errors import DataError
+from causalkit.transtee.coding import coding_of
 from causalkit.transtee.covariate_graphs import (
     GraphStore,
     graph_tokens,
     graphs_of,
     joined_graphs,
 )
-from causalkit.transtee.fitting import coding_of
 from causalkit.transtee.items import ItemScales, library_of
 from causalkit.transtee.layout import Layout
 from causalkit.transtee.shapes import ActionShape, NetShape, TableShape

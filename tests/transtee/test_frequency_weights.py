@@ -12,9 +12,9 @@ import causalkit as ck
 from causalkit.errors import OverlapWarning
 from causalkit.scores import arm_means
 from causalkit.transtee import diagnostics
+from causalkit.transtee.coding import code_data
 from causalkit.transtee.crossfit import Split
 from causalkit.transtee.diagnostics import factual_r2, treatment_left
-from causalkit.transtee.fitting import code_data
 
 COLUMNS = ["a", "b", "c"]
 BRIEF = SMALL | {"max_epochs": 2}

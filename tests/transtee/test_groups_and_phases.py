@@ -8,7 +8,7 @@ from transtee_designs import SMALL, arms_data, arms_frame
 
 import causalkit as ck
 from causalkit.errors import CausalKitWarning
-from causalkit.transtee.membership import groups_of
+from causalkit.transtee.coding import groups_of
 
 
 def crossed():

@@ -10,7 +10,7 @@ import xarray as xr
 from transtee_designs import SMALL, arms_data, arms_frame, scales_of
 
 import causalkit as ck
-from causalkit.transtee.fitting import code_data, coding_of
+from causalkit.transtee.coding import code_data, coding_of
 from causalkit.transtee.layout import Layout, apply_linear, linear
 from causalkit.transtee.networks import Actions, Rows, decode, encode, encode_graphs, graph_matrices
 from causalkit.transtee.objective import Network

@@ -11,7 +11,8 @@ from transtee_designs import SMALL, arms_data, arms_frame
 
 import causalkit as ck
 from causalkit.transtee import fitting
-from causalkit.transtee.fitting import code_data, coding_of, fit_members
+from causalkit.transtee.coding import code_data, coding_of
+from causalkit.transtee.fitting import fit_members
 from causalkit.transtee.membership import members_of
 from causalkit.transtee.objective import _dropout
 from causalkit.transtee.regulariser import hsic

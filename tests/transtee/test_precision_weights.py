@@ -6,8 +6,8 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from transtee_designs import SMALL, arms_frame
 
 import causalkit as ck
+from causalkit.transtee.coding import code_data
 from causalkit.transtee.crossfit import Split
-from causalkit.transtee.fitting import code_data
 
 pytestmark = pytest.mark.filterwarnings("ignore::causalkit.errors.CausalKitWarning")
 

@@ -7,8 +7,8 @@ from transtee_designs import SMALL, arms_frame
 
 import causalkit as ck
 from causalkit.errors import CausalKitWarning, DataError
+from causalkit.transtee.coding import code_data, coding_of
 from causalkit.transtee.crossfit import folds_of
-from causalkit.transtee.fitting import code_data, coding_of
 from causalkit.transtee.membership import members_of
 from causalkit.transtee.settings import Settings
 from causalkit.transtee.split import (

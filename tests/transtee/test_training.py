@@ -12,7 +12,7 @@ from transtee_designs import SMALL, arms_data, arms_frame, scales_of, weighted
 
 import causalkit as ck
 from causalkit.errors import CausalKitWarning, StorageError, TrainingError
-from causalkit.transtee.fitting import code_data, coding_of
+from causalkit.transtee.coding import code_data, coding_of
 from causalkit.transtee.optimiser import AdamW
 from causalkit.transtee.plan import Plan
 from causalkit.transtee.split import split_rows, strata_of
