@@ -151,7 +151,7 @@ def _trained(
     offsets = dict(zip(used, np.cumsum([0] + [data[k].n for k in used])[:-1].tolist(), strict=True))
     standardise = settings.outcome in STANDARDISED
     store = _joined([data[k] for k in used], device, standardise=standardise)
-    scales = _scales(coding, data, members, settings, device)
+    scales = _scales(data, members, settings)
     network = _network(coding, data, members, settings)
     layout = network.layout
     generators = [
@@ -211,26 +211,17 @@ def _joined(data: Sequence[Coded], device: Any, *, standardise: bool) -> Store:
     )
 
 
-def _scales(
-    coding: Coding,
-    data: Sequence[Coded],
-    members: Sequence[Member],
-    settings: Settings,
-    device: Any,
-) -> Scales:
+def _scales(data: Sequence[Coded], members: Sequence[Member], settings: Settings) -> Scales:
     import torch
 
     parts = [
         learn_scales(
-            data[member.data].covariates,
-            data[member.data].actions,
-            data[member.data].y,
+            data[member.data],
             member.train,
-            dosed=coding.actions.dosed,
             standardise=settings.outcome in STANDARDISED,
             support=settings.support,
             raw_steps=settings.covariate_encoder is not None,
-            device=device,
+            device=settings.device,
         )
         for member in members
     ]

@@ -1,14 +1,12 @@
 """What each member knows of the scale of its data, learned from its training rows."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from causalkit.transtee.actions import ActionArrays
+from causalkit.transtee.coding import Coded
 from causalkit.transtee.covariate_graphs import Graphs
-from causalkit.transtee.covariates import Covariates
 from causalkit.transtee.unknown import holes_of
 from causalkit.typing import Bools, Floats, Ints, Singles
 
@@ -79,12 +77,9 @@ def origin_of(values: Floats) -> Floats:
 
 
 def learn_scales(
-    covariates: Covariates,
-    actions: ActionArrays,
-    y: Floats,
+    coded: Coded,
     rows: Ints,
     *,
-    dosed: Sequence[bool],
     standardise: bool,
     support: "tuple[float, float] | None",
     raw_steps: bool,
@@ -97,6 +92,7 @@ def learn_scales(
     """
     import torch
 
+    covariates, y = coded.covariates, coded.y
     origin = origin_of(covariates.numeric)
     y_origin = origin_of(y) if standardise else np.zeros(())
     seen = (covariates.numeric[rows] - origin).astype(np.float32)
@@ -104,7 +100,7 @@ def learn_scales(
     spread = np.nanstd(numeric, axis=0) if len(rows) else np.ones(numeric.shape[1])
     outcome = y[rows] - y_origin
     deviation = outcome.std()
-    low, width = _ranges(actions, rows, dosed, support)
+    low, width = _ranges(coded, rows, support)
     steps = [] if raw_steps else zip(covariates.sequences, covariates.masks, strict=True)
     ends = [_step_scales(values, mask, rows) for values, mask in steps]
     node_centre, node_spread = np.empty(0), np.empty(0)
@@ -155,14 +151,15 @@ def _step_scales(values: Singles, mask: Bools, rows: Ints) -> tuple[Floats, Floa
 
 
 def _ranges(
-    actions: ActionArrays, rows: Ints, dosed: Sequence[bool], support: "tuple[float, float] | None"
+    coded: Coded, rows: Ints, support: "tuple[float, float] | None"
 ) -> tuple[Floats, Floats]:
     """Lowest dose and range of every arm, and of "nothing"."""
+    actions, dosed = coded.actions.rows(rows), coded.code.dosed
     low, width = np.zeros(len(dosed) + 1), np.ones(len(dosed) + 1)
     for arm, takes in enumerate(dosed):
         if not takes:
             continue
-        doses = actions.doses[rows][(actions.arms[rows] == arm) & actions.active[rows]]
+        doses = actions.doses[(actions.arms == arm) & actions.active]
         ends = support or ((float(doses.min()), float(doses.max())) if doses.size else (0.0, 1.0))
         low[arm] = ends[0]
         width[arm] = ends[1] - ends[0] if ends[1] > ends[0] else 1.0

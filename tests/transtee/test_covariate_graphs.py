@@ -351,7 +351,7 @@ def test_nodes_are_scaled_by_those_of_training_rows(data):
     nodes = graphs.nodes.copy()
     nodes[1::2] += 1e3
     planted = replace(coded.covariates, graphs=replace(graphs, nodes=nodes))
-    scales = scales_of(coded, rows, covariates=planted)
+    scales = scales_of(replace(coded, covariates=planted), rows)
     seen = graphs.nodes[rows][graphs.mask[rows]]
     np.testing.assert_allclose(scales.node_centre[0], seen.mean(axis=0), atol=1e-5)
     np.testing.assert_allclose(scales.node_spread[0], seen.std(axis=0), rtol=1e-4)

@@ -125,7 +125,7 @@ def test_the_range_of_doses_is_that_of_the_training_rows(doses):
     coded = code_data(coding, doses)
     order = np.argsort(coded.actions.doses[:, 0])
     rows = order[10:-10]
-    scales = scales_of(coded, rows, dosed=(True,))
+    scales = scales_of(coded, rows)
     inside = coded.actions.doses[rows, 0]
     assert scales.low[0, 0] == pytest.approx(inside.min())
     assert scales.width[0, 0] == pytest.approx(np.ptp(inside), rel=1e-6)

@@ -49,20 +49,12 @@ def uneven():
     )
 
 
-def scales_of(coded, rows, *, covariates=None, dosed=(False, False), raw_steps=False):
+def scales_of(coded, rows, *, raw_steps=False):
     """Scales that one network learns from some rows of coded data."""
     from causalkit.transtee.scales import learn_scales
 
     return learn_scales(
-        coded.covariates if covariates is None else covariates,
-        coded.actions,
-        coded.y,
-        rows,
-        dosed=dosed,
-        standardise=True,
-        support=None,
-        raw_steps=raw_steps,
-        device="cpu",
+        coded, rows, standardise=True, support=None, raw_steps=raw_steps, device="cpu"
     )
 
 
