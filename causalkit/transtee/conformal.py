@@ -39,7 +39,8 @@ class Calibration:
     weight : (n,) array
         Sampling weights or frequencies; one without.
     unit : () array
-        Weight of a row asked about that has no sampling weight: the mean of those held out, or one.
+        Weight of a row asked about that has no sampling weight: the mean sampling weight of the
+        data of the fit, or one.
     """
 
     residual: Floats

@@ -56,7 +56,7 @@ class GraphCode:
 
     @property
     def n_features(self) -> int:
-        """Features of a node; a one where all are alike."""
+        """Features of a node; the constant one where it has none."""
         return max(1, len(self.features))
 
     @property

@@ -270,9 +270,8 @@ class TransTEE(NetworkEstimator):
         -------
         DataFrame
             ``covariate, loss_increase, effect_change, attention``, the last two over all
-            treatments;
-            ``attrs["rank_correlation"]`` compares attention with both. The loss is that of
-            :meth:`loss`.
+            treatments; ``attrs["rank_correlation"]`` compares attention with both. The loss is that
+            of :meth:`loss`.
 
         Raises
         ------

@@ -143,7 +143,7 @@ def _trained(
     until: Ints | None = None,
     batch_size: int = 0,
 ) -> tuple[Network, Scales, State]:
-    """Networks from their first parameters to the best, or to those of given epochs."""
+    """Train networks from their starting parameters to the best ones, or for given epochs."""
     import torch
 
     device = settings.device

@@ -26,7 +26,7 @@ class GraphTables:
     place : mapping of name to int
         Position of each graph.
     features : (nodes, f) float32 array
-        A one of nodes that are all alike.
+        A column of ones where nodes have none.
     edges : (2, E) int array
         Nodes at both ends, each edge once.
     owner : (nodes,) int array
@@ -181,7 +181,7 @@ def check_once(table: pd.DataFrame, name: str, keys: Sequence[str]) -> None:
 
 
 def numbers(table: pd.DataFrame, name: str, features: Sequence[Any], column: str) -> Singles:
-    """Features ``(rows, f)``, finite; a one where there are none."""
+    """Features ``(rows, f)``, finite; a column of ones where there are none."""
     for feature in features:
         kind = table[feature].dtype
         if not (pd.api.types.is_numeric_dtype(kind) or pd.api.types.is_bool_dtype(kind)):

@@ -1,4 +1,4 @@
-"""Propensities of arms that a trial knows, given in place of a learner of them."""
+"""Known propensities of arms, as a trial has them, given in place of a learner."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from causalkit.transtee.stack import Member
 
 _PENALTIES = np.logspace(-4, 2, 13)
-# Of the outcome's spread: what is left of an outcome that is all but linear is no unit.
+# A share of the outcome's spread: what an outcome that is all but linear leaves is no unit to count
+# in.
 _LEAST_LEFT = 1e-3
 
 

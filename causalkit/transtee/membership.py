@@ -25,7 +25,7 @@ N_RESAMPLES = 100
 
 
 def members_of(coded: Coded, place: int, settings: Settings, seed: int, rows: Ints) -> list[Member]:
-    """Members of one data set: one, or an ensemble with seeds, splits, perhaps rows of its own."""
+    """Networks of one data set, each with a seed, a split and, by bootstrap, rows of its own."""
     found = []
     for index in range(settings.n_ensemble):
         own = seed_of(seed, "member", index)

@@ -73,7 +73,7 @@ def mean_outcomes(
 def _answers(
     stack: Stack, actions: Sequence[ActionArrays], library: Library | None
 ) -> Callable[[Covariates, slice], Floats]:
-    """What turns covariates of some rows, and which rows they are, into ``(M, rows, G)``.
+    """Function from covariates of some rows, and their places, to outcomes ``(M, rows, G)``.
 
     Inference mode ends before anything is handed back: it belongs to the whole thread.
     """
