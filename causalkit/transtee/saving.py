@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from causalkit.data.plainjson import from_plain, to_plain
-from causalkit.device import resolve_device
 from causalkit.errors import ArgumentError, StorageError, unknown_name
 from causalkit.provenance import versions
 from causalkit.registry import class_path
@@ -163,7 +162,7 @@ def _arguments(estimator: Any) -> dict[str, Any]:
     return found
 
 
-def _own(settings: Settings) -> tuple[OwnModule | None, ...]:
+def _own(settings: Settings) -> tuple[OwnModule | None, OwnModule | None]:
     return settings.action_encoder, settings.covariate_encoder
 
 
@@ -190,7 +189,6 @@ def load(cls: Any, folder: Path, modules: dict[str, Any]) -> Any:
     tensors, facts = read_fit(folder, cls.__name__, schema=SCHEMA, path_of=class_path)
     _check_own(facts["own"], modules)
     estimator = cls(**(from_plain(facts["arguments"]) | modules))
-    device = resolve_device("auto" if estimator.device == "auto" else estimator.device)
     settings = Settings.of(estimator, seed=facts["seed"])
     for module in _own(settings):
         if module is not None:
@@ -198,7 +196,7 @@ def load(cls: Any, folder: Path, modules: dict[str, Any]) -> Any:
             told = facts["own"][module.role]
             module.check(told["digest"], told["parts"])
     try:
-        model = _model(tensors, facts, device, _own(settings), compiles=settings.compiles)
+        model = _model(tensors, facts, settings)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise StorageError(
             f"{folder} does not fit together ({type(error).__name__}: {error}); it was changed."
@@ -225,14 +223,7 @@ def _record(kind: Any, part: str, tensors: dict[str, Any]) -> Any:
     return kind(**{name: values.numpy() for name, values in of_part(tensors, part).items()})
 
 
-def _model(
-    tensors: dict[str, Any],
-    facts: dict[str, Any],
-    device: Any,
-    own: tuple[OwnModule | None, ...],
-    *,
-    compiles: bool,
-) -> Model:
+def _model(tensors: dict[str, Any], facts: dict[str, Any], settings: Settings) -> Model:
     c, a = facts["covariates"], facts["actions"]
     covariates = CovariateCode(
         tuple(c["numeric"]),
@@ -262,7 +253,7 @@ def _model(
             strange=dict(from_plain(stored["strange"])),
         )
     stacks = tuple(
-        _stack(number, one, tensors, library, device, own, compiles=compiles)
+        _stack(number, one, tensors, library, settings)
         for number, one in enumerate(facts["stacks"])
     )
     doses = {name: tuple(ends) for name, ends in facts["doses"].items()}
@@ -274,11 +265,9 @@ def _stack(
     one: dict[str, Any],
     tensors: dict[str, Any],
     library: Library | None,
-    device: Any,
-    own: tuple[OwnModule | None, ...],
-    *,
-    compiles: bool,
+    settings: Settings,
 ) -> Stack:
+    device, own = settings.device, _own(settings)
     s = dict(one["shape"])
     s["table"] = TableShape(
         **s["table"]
@@ -316,9 +305,8 @@ def _stack(
             one["family"],
             library,
             scales,
-            action_encoder=own[0],
-            covariate_encoder=own[1],
-            compile=compiles,
+            *own,
+            compile=settings.compiles,
         ),
         flat=flat.to(device),
         scales=Scales(*(tensors[f"{number}.{name}"].to(device) for name in Scales.__slots__)),
