@@ -77,8 +77,7 @@ def attention(
         raise ArgumentError(f"average may hold 'head' only, got {', '.join(sorted(unknown))}.")
     names = token_names(model, asked.covariates)
     parts = [
-        attention_weights(stack, asked.covariates, action, library=asked.library)
-        for stack in model.stacks
+        attention_weights(stack, asked.covariates, action, asked.library) for stack in model.stacks
     ]
     blocks = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     encoder = [values for name, values in blocks.items() if name.startswith("encoder")]

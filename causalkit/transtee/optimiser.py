@@ -69,13 +69,9 @@ class AdamW:
         norm: Tensor = size[:, 0]
         return norm
 
-    def kept(self, members: "Tensor") -> "AdamW":
-        """State of some members."""
+    def kept(self, members: "Tensor | slice") -> "AdamW":
+        """State of some members, views if they are a slice, with its own count of updates."""
         return AdamW(self.first[members], self.second[members], self.step)
-
-    def part(self, own: slice) -> "AdamW":
-        """Views of some members, with a count of updates of their own."""
-        return AdamW(self.first[own], self.second[own], self.step)
 
     def copied(self) -> "AdamW":
         """An independent copy."""

@@ -165,8 +165,7 @@ def attention_weights(
     stack: Stack,
     covariates: Covariates,
     action: ActionArrays,
-    *,
-    library: Library | None = None,
+    library: Library | None,
 ) -> dict[str, Floats]:
     """Attention weights ``(M, n, heads, queries, tokens)`` of every block, by its name."""
     import torch

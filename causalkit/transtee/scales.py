@@ -97,7 +97,7 @@ def learn_scales(
     y_origin = origin_of(y) if standardise else np.zeros(())
     seen = (covariates.numeric[rows] - origin).astype(np.float32)
     numeric = seen.astype(np.float64)
-    spread = np.nanstd(numeric, axis=0) if len(rows) else np.ones(numeric.shape[1])
+    spread = np.nanstd(numeric, axis=0)
     outcome = y[rows] - y_origin
     deviation = outcome.std()
     low, width = _ranges(coded, rows, support)

@@ -283,7 +283,7 @@ def _pass(
     import torch
 
     # By .data, so that torch counts a share's changes in place apart from those of the others.
-    flat, mean, adam = state.flat.data[own], state.mean.data[own], state.adam.part(own)
+    flat, mean, adam = state.flat.data[own], state.mean.data[own], state.adam.kept(own)
     scale = state.lr_scale[state.members[own].cpu().numpy()]
     scale = torch.as_tensor(scale, device=flat.device, dtype=flat.dtype)[:, None]
     objective.start_epoch(state.epoch, state.epoch / plan.max_epochs)
