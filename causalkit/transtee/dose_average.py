@@ -87,15 +87,15 @@ def dose_averages(
     by_arm = {code.arms[place]: width for place, width in widths.items()}
     facts["bandwidth"] = widths[0] if code.kind == "continuous" else by_arm
     facts["plug-in"] = dict(zip(points.names, plug_in.tolist(), strict=True))
-    errors: dict[str, Any] = {"clusters": clusters, "multiplicity": coded.multiplicity}
-    found_at = MeanOutcomes.of(theta, by_mean, by_fit, fit_df, **errors)
+    found_at = MeanOutcomes(theta, by_mean, by_fit, fit_df, clusters, coded.multiplicity)
     terms = tuple(f"E[Y({name})]" for name in points.names)
     if points.compared:
         terms = tuple(f"{term} - {terms[-1]}" for term in terms[:-1])
-        found_at = found_at.from_last(**errors)
+        found_at = found_at.from_last()
+    df = found_at.df
     told = {
-        "df_by_term": found_at.df,
-        "df_combined": np.minimum(found_at.fit_df, found_at.df),
+        "df_by_term": df,
+        "df_combined": np.minimum(found_at.fit_df, df),
         "n_together": 1,
         "leverage": bool(widths),
         "notes": _notes(points, widths),

@@ -1,8 +1,7 @@
 """Mean outcomes at doses and of arms, with their influence, from nuisances that are given."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -24,57 +23,47 @@ class MeanOutcomes:
         Influence of the mean over rows, and of the local fit, which is zero where there is none.
     fit_df : (k,) array
         Degrees of freedom of the error of the local fit; infinite where there is none.
-    df : (k,) array
-        Those of the whole.
+    clusters : sequence of (n,) int arrays
+        Those that errors are summed by; without any every row by itself.
+    multiplicity : (n,) array or None
+        Rows that each row stands for.
     """
 
     theta: Floats
     own: Floats
     of_fit: Floats
     fit_df: Floats
-    df: Floats
-
-    @classmethod
-    def of(
-        cls,
-        theta: Floats,
-        own: Floats,
-        of_fit: Floats,
-        fit_df: Floats,
-        *,
-        clusters: Sequence[Ints] = (),
-        multiplicity: Floats | None = None,
-    ) -> "MeanOutcomes":
-        """Estimates of these parts, with the least degrees of freedom over ways of clustering."""
-        parts = (own, of_fit, fit_df)
-        df = [_freedom(*parts, codes, multiplicity) for codes in clusters or (None,)]
-        return cls(theta, *parts, np.min(df, axis=0))
+    clusters: Sequence[Ints] = ()
+    multiplicity: Floats | None = None
 
     @property
     def influence(self) -> Floats:
         """Influence values ``(n, k)`` of the estimates."""
         return self.own + self.of_fit
 
-    def from_last(
-        self, *, clusters: Sequence[Ints] = (), multiplicity: Floats | None = None
-    ) -> "MeanOutcomes":
+    @property
+    def df(self) -> Floats:
+        """Degrees of freedom ``(k,)`` of the errors, the least over ways of clustering."""
+        return self._least(_freedom)
+
+    def from_last(self) -> "MeanOutcomes":
         """Differences of the others from the last, part by part.
 
         What rows differ in, of many degrees of freedom, cancels for a good part, and what is left
         is the error of the two local fits, of few.
         """
-        fit_df = [
-            _freedom_from_last(self.of_fit, self.fit_df, codes, multiplicity)
-            for codes in clusters or (None,)
-        ]
-        return MeanOutcomes.of(
-            self.theta[:-1] - self.theta[-1],
-            self.own[:, :-1] - self.own[:, [-1]],
-            self.of_fit[:, :-1] - self.of_fit[:, [-1]],
-            np.min(fit_df, axis=0),
-            clusters=clusters,
-            multiplicity=multiplicity,
+        return replace(
+            self,
+            theta=self.theta[:-1] - self.theta[-1],
+            own=self.own[:, :-1] - self.own[:, [-1]],
+            of_fit=self.of_fit[:, :-1] - self.of_fit[:, [-1]],
+            fit_df=self._least(_freedom_from_last),
         )
+
+    def _least(self, freedom: "Callable[[MeanOutcomes, Sequence[Ints]], Floats]") -> Floats:
+        """The least over ways of clustering, each alone."""
+        ways = [[codes] for codes in self.clusters] or [[]]
+        return np.asarray(np.min([freedom(self, way) for way in ways], axis=0))
 
 
 def curve_at(
@@ -140,14 +129,8 @@ def curve_at(
     corrections = np.zeros(curves.shape)
     corrections[inside] = fit.influence * (y.size / inside.sum())
     plug_in = (share[:, None] * curves).mean(axis=0)
-    return MeanOutcomes.of(
-        plug_in + fit.theta,
-        share[:, None] * (curves - plug_in),
-        corrections,
-        fit.df,
-        clusters=clusters,
-        multiplicity=multiplicity,
-    )
+    own = share[:, None] * (curves - plug_in)
+    return MeanOutcomes(plug_in + fit.theta, own, corrections, fit.df, clusters, multiplicity)
 
 
 def mean_of_arm(
@@ -177,40 +160,31 @@ def mean_of_arm(
     share = np.ones((y.size, 1)) if weight is None else (weight / weight.mean())[:, None]
     theta = (share * score).mean(axis=0)
     own = share * (score - theta)
-    how: dict[str, Any] = {"clusters": clusters, "multiplicity": multiplicity}
-    return MeanOutcomes.of(theta, own, np.zeros(own.shape), np.full(theta.size, np.inf), **how)
+    none = np.zeros(own.shape), np.full(theta.size, np.inf)
+    return MeanOutcomes(theta, own, *none, clusters, multiplicity)
 
 
-def _freedom(
-    own: Floats,
-    of_fit: Floats,
-    fit_df: Floats,
-    codes: Ints | None,
-    multiplicity: Floats | None,
-) -> Floats:
+def _freedom(found: MeanOutcomes, clusters: Sequence[Ints]) -> Floats:
     """Degrees of freedom of a mean over rows plus a local fit, after Satterthwaite (1946)."""
-    clusters = () if codes is None else (codes,)
-    n = own.shape[0] if multiplicity is None else float(multiplicity.sum())
-    of_mean = degrees_of_freedom(clusters, n)
+    times = found.multiplicity
+    of_mean = degrees_of_freedom(clusters, len(found.own) if times is None else float(times.sum()))
     by_mean, by_fit = (
-        np.diag(sandwich(influence, clusters, multiplicity=multiplicity))
-        for influence in (own, of_fit)
+        np.diag(sandwich(influence, clusters, multiplicity=times))
+        for influence in (found.own, found.of_fit)
     )
     share = by_fit / np.maximum(by_mean + by_fit, np.finfo(float).tiny)
-    return np.minimum(1.0 / ((1.0 - share) ** 2 / of_mean + share**2 / fit_df), of_mean)
+    return np.minimum(1.0 / ((1.0 - share) ** 2 / of_mean + share**2 / found.fit_df), of_mean)
 
 
-def _freedom_from_last(
-    of_fit: Floats, fit_df: Floats, codes: Ints | None, multiplicity: Floats | None
-) -> Floats:
+def _freedom_from_last(found: MeanOutcomes, clusters: Sequence[Ints]) -> Floats:
     """Degrees of freedom of differences of local fits from the last, after Satterthwaite (1946).
 
     One fit is split into its regression on the other and a rest, which has the degrees of freedom
     of its own fit; of the two ways to do so the lesser result counts. Far from each other fits are
     pooled as independent ones, close by they have the fewer of both.
     """
-    clusters = () if codes is None else (codes,)
-    vcov = sandwich(of_fit, clusters, multiplicity=multiplicity)
+    fit_df = found.fit_df
+    vcov = sandwich(found.of_fit, clusters, multiplicity=found.multiplicity)
     variance, last, shared = np.diag(vcov)[:-1], vcov[-1, -1], vcov[:-1, -1]
     whole = np.maximum(variance + last - 2.0 * shared, np.finfo(float).tiny)
 

@@ -235,10 +235,10 @@ def test_differences_of_nearby_doses_have_the_degrees_of_freedom_of_one_fit():
     part = scarce_arm(2, 0.0)
     twice = np.column_stack([part.of_fit[:, 0], 1.001 * part.of_fit[:, 0]])
     twice[:, 1] += 0.05 * part.of_fit[:, 1]
-    near = MeanOutcomes.of(part.theta, 0.0 * twice, twice, part.fit_df)
+    near = MeanOutcomes(part.theta, 0.0 * twice, twice, part.fit_df)
     assert near.from_last().df[0] == pytest.approx(part.fit_df[1], rel=0.1)
     # A mean without a fit, such as that of an arm that takes no dose, brings none.
-    alone = MeanOutcomes.of(
+    alone = MeanOutcomes(
         part.theta, 0.0 * twice, twice * [1.0, 0.0], np.array([part.fit_df[0], np.inf])
     )
     assert alone.from_last().df[0] == pytest.approx(part.fit_df[0])
