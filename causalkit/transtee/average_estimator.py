@@ -8,8 +8,8 @@ import numpy as np
 from causalkit.errors import IdentificationError, check_count
 from causalkit.estimator import Estimator
 from causalkit.results import EffectResult
+from causalkit.transtee.coding import code_data
 from causalkit.transtee.crossfit import FoldNetworks
-from causalkit.transtee.fitting import code_data
 from causalkit.transtee.held_out import FactualLoss, factual_loss
 from causalkit.transtee.inference import average_effects
 from causalkit.transtee.known_chances import known_chances

@@ -10,7 +10,7 @@ from causalkit.errors import ArgumentError
 from causalkit.nuisance import FoldKeys, Folds, draw_folds, external_folds
 from causalkit.progress import teller
 from causalkit.rng import seed_of
-from causalkit.transtee.fitting import Coded, Coding
+from causalkit.transtee.coding import Coded, Coding
 from causalkit.transtee.membership import drawn_with_arms, members_of
 from causalkit.transtee.model import Model
 from causalkit.transtee.rates import fit_ensembles

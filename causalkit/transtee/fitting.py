@@ -13,9 +13,7 @@ from causalkit.rng import seed_of
 from causalkit.transtee.actions import ActionArrays
 from causalkit.transtee.adversary import adversary_of
 from causalkit.transtee.checkpoint import facts_of, restored, saver
-from causalkit.transtee.coding import Coded as Coded
-from causalkit.transtee.coding import Coding as Coding
-from causalkit.transtee.coding import code_data as code_data
+from causalkit.transtee.coding import Coded, Coding
 from causalkit.transtee.covariate_graphs import joined_graphs
 from causalkit.transtee.covariates import Covariates
 from causalkit.transtee.device_rows import Store, make_store

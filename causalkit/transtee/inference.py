@@ -17,9 +17,9 @@ from causalkit.inference.variance import warn_if_few
 from causalkit.provenance import record
 from causalkit.results import EffectResult, effect_from_solutions
 from causalkit.transtee.arm_averages import Groups, arm_averages
+from causalkit.transtee.coding import Coded, Coding
 from causalkit.transtee.crossfit import FoldNetworks, Split, splits_of
 from causalkit.transtee.dose_average import dose_averages
-from causalkit.transtee.fitting import Coded, Coding
 from causalkit.transtee.points import points_of
 from causalkit.transtee.propensities import learners_of
 from causalkit.transtee.repeated_splits import Averages, over_splits

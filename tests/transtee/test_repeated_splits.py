@@ -9,8 +9,8 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 import causalkit as ck
 from causalkit.errors import ArgumentError, OverlapWarning
 from causalkit.transtee import crossfit
+from causalkit.transtee.coding import code_data
 from causalkit.transtee.crossfit import splits_of
-from causalkit.transtee.fitting import code_data
 from causalkit.warn import collect_warnings, news_only, warn
 
 FAST = {
