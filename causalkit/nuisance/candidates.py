@@ -182,7 +182,12 @@ def _fit_task(
         fits += [] if boosted is None else [boosted]
     compare = len(task.plan.models) + len(fits) > 1
     for label, model in task.plan.models:
-        fits.append(_fit_sklearn(task, label, model, values, settings, seed, compare=compare))
+        try:
+            fits.append(_fit_sklearn(task, label, model, values, settings, seed, compare=compare))
+        except Exception as error:
+            where = f"repeat {task.repeat + 1}, fold {task.fold + 1}"
+            error.add_note(f"This was {label} for {task.nuisance.name!r}, {where}.")
+            raise
     return fits
 
 

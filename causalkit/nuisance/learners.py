@@ -133,8 +133,8 @@ def _object(learner: Any, kind: Kind, argument: str) -> Plan:
     classifies = callable(getattr(learner, "predict_proba", None))
     if kind == "probability" and not classifies:
         raise ArgumentError(
-            f"{argument}={name}() predicts no probabilities; a binary treatment in this model "
-            "needs a classifier with predict_proba(), or a named learner."
+            f"{argument}={name}() predicts no probabilities, which are needed here; pass a "
+            "classifier with predict_proba(), or a named learner."
         )
     if kind == "mean" and is_classifier(learner):
         raise ArgumentError(
@@ -278,7 +278,15 @@ def _weight_argument(model: Any) -> str:
 
 
 def predict_model(model: Any, features: Floats, kind: Kind) -> Floats:
-    """Conditional means, or probabilities of the larger class, ``(m,)``."""
+    """Conditional means, or probabilities of the larger class, ``(m,)``.
+
+    Raises
+    ------
+    ArgumentError
+        If there is not one prediction for each row.
+    IdentificationError
+        If a classifier knows one class only.
+    """
     if kind == "probability":
         chances = np.asarray(model.predict_proba(features), dtype=np.float64)
         if chances.shape[1] != 2:
@@ -286,8 +294,15 @@ def predict_model(model: Any, features: Floats, kind: Kind) -> Floats:
                 f"{type(model).__name__} saw {chances.shape[1]} class in a training fold, where a "
                 "probability needs both; use fewer folds, or a regression learner."
             )
-        return np.asarray(chances[:, 1])
-    return np.asarray(model.predict(features), dtype=np.float64).reshape(-1)
+        predicted = np.asarray(chances[:, 1])
+    else:
+        predicted = np.asarray(model.predict(features), dtype=np.float64).reshape(-1)
+    if predicted.size != features.shape[0]:
+        raise ArgumentError(
+            f"{type(model).__name__} predicted {predicted.size} values for {features.shape[0]} "
+            "rows; a learner predicts one number for each row."
+        )
+    return predicted
 
 
 def check_binary(target: Floats, name: str, rows: Bools | None = None) -> None:

@@ -352,3 +352,37 @@ def test_splitters_that_need_groups_give_way_to_the_inner_folds_as_numbers_do(sp
 
     for name, want in predicted(5).items():
         np.testing.assert_array_equal(predicted(splitter)[name], want)
+
+
+class Faulty(DecisionTreeRegressor):
+    """Fails where a training fold begins with a later row; predicts a row too few if it is told."""
+
+    def __init__(self, *, short=False):
+        super().__init__()
+        self.short = short
+
+    def fit(self, X, y):
+        if not self.short and X[0, 0] > 0:
+            raise ValueError("no luck")
+        return super().fit(X, y)
+
+    def predict(self, X):
+        return super().predict(X)[int(self.short) :]
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_the_error_of_a_users_learner_says_which_nuisance_and_fold_it_was(n_jobs):
+    x = np.arange(20.0)[:, None]
+    folds = draw_folds(FoldKeys(20), rule="observation", n_folds=2, seed=0)
+    first = next(f for f, (train, _) in enumerate(folds.splits(0)) if train.min() > 0)
+    nuisance = Nuisance("outcome", x[:, 0], DenseFeatures(x), Faulty())
+    with pytest.raises(ValueError, match="no luck") as caught:
+        cross_fit([nuisance], folds, seed=0, n_jobs=n_jobs)
+    assert f"Faulty for 'outcome', repeat 1, fold {first + 1}" in caught.value.__notes__[0]
+
+
+def test_a_learner_that_predicts_another_number_of_rows_is_refused():
+    x = np.arange(20.0)[:, None]
+    folds = draw_folds(FoldKeys(20), rule="observation", n_folds=2, seed=0)
+    with pytest.raises(ArgumentError, match="Faulty predicted 9 values for 10 rows"):
+        cross_fit([Nuisance("y", x[:, 0], DenseFeatures(x), Faulty(short=True))], folds, seed=0)
