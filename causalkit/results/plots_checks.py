@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from causalkit.errors import ArgumentError, check_level
+from causalkit.inference.arguments import check_number
 from causalkit.metrics.measure import as_numbers
 from causalkit.optional import require
 from causalkit.results import canvas
@@ -356,21 +357,16 @@ def plot_residuals(
     Axes
         ``plot_data``: see :func:`binned_residuals`.
     """
+    estimate, std_error = check_number("estimate", estimate), check_number("std_error", std_error)
     frame = binned_residuals(treatment_residual, outcome_residual, n_bins=n_bins)
     reach = float(quantile_value("t", level=check_level(level), df=df)) * std_error
     ax = canvas.axes(ax, size=(5.6, 4.2), needed_by="plot_residuals")
     ends = np.array([frame["treatment"].min(), frame["treatment"].max()])
     x = np.array([ends[0] - 0.05 * np.ptp(ends), 0.0, ends[1] + 0.05 * np.ptp(ends)])
     places = decimals([std_error])
-    ax.fill_between(
-        x,
-        np.minimum((estimate - reach) * x, (estimate + reach) * x),
-        np.maximum((estimate - reach) * x, (estimate + reach) * x),
-        color=canvas.SKY,
-        alpha=0.3,
-        lw=0,
-        label=f"{percent(level)} confidence interval of the slope",
-    )
+    sides = np.sort([(estimate - reach) * x, (estimate + reach) * x], axis=0)
+    fan = f"{percent(level)} confidence interval of the slope"
+    ax.fill_between(x, *sides, color=canvas.SKY, alpha=0.3, lw=0, label=fan)
     slope = f"slope {number(estimate, places)} (std. error {number(std_error, places)})"
     ax.plot(x, estimate * x, color=canvas.BLUE, lw=1.8, label=slope.replace("-", "−"))
     ax.vlines(

@@ -9,6 +9,7 @@ import pandas as pd
 
 from causalkit.data import CausalData, Requires
 from causalkit.errors import check_choice, check_count
+from causalkit.inference.instruments import instrumented_estimand
 from causalkit.nuisance.learners import Kind
 from causalkit.optional import require
 from causalkit.rng import RandomState
@@ -68,7 +69,7 @@ class DoubleML(Peer):
     def _build(self, package: Any, data: CausalData, arguments: dict[str, Any]) -> Any:
         """The DoubleML object."""
 
-    def _facts(self) -> dict[str, Any]:
+    def _facts(self, data: CausalData) -> dict[str, Any]:  # noqa: ARG002 - of PLIV
         """Estimand and notes."""
         return {"estimand": "ate", "notes": (_WEIGHTED,)}
 
@@ -95,7 +96,7 @@ class DoubleML(Peer):
             n=int(model.n_obs),
             n_clusters=min(counts, default=None),
             model=model,
-            **self._facts(),
+            **self._facts(data),
         )
 
     def _third(self) -> dict[str, Any]:
@@ -157,9 +158,10 @@ class DoubleMLPLIV(DoubleML):
             **arguments,
         )
 
-    def _facts(self) -> dict[str, Any]:
+    def _facts(self, data: CausalData) -> dict[str, Any]:
         note = "Partially linear: where effects vary, a weighted mean of local effects."
-        return {"estimand": "late", "notes": (note,)}
+        d, z = data.matrix("treatment"), data.matrix("instruments")
+        return {"estimand": instrumented_estimand(d, z), "notes": (note,)}
 
 
 class DoubleMLIRM(DoubleML):
@@ -187,7 +189,7 @@ class DoubleMLIRM(DoubleML):
             **arguments,
         )
 
-    def _facts(self) -> dict[str, Any]:
+    def _facts(self, data: CausalData) -> dict[str, Any]:  # noqa: ARG002 - of PLIV
         return {"estimand": "att" if self.score == "ATTE" else "ate"}
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 
 from causalkit.data import CausalData, Requires
 from causalkit.errors import ArgumentError, check_count, check_level
+from causalkit.inference.instruments import instrumented_estimand
 from causalkit.nuisance.learners import Kind
 from causalkit.optional import require
 from causalkit.rng import RandomState
@@ -256,8 +257,9 @@ class EconMLDRIV(EconML):
         y, d = data.column("outcome"), data.column("treatment")
         model.fit(y, d, Z=z[:, 0], X=x, W=w, **_groups(data))
         how = "heteroskedasticity-robust"
+        estimand = instrumented_estimand(d[:, None], z)
         return self._reported(
-            data, model, _population(model, x), how, estimand="late", notes=(_HOMOGENEOUS,)
+            data, model, _population(model, x), how, estimand=estimand, notes=(_HOMOGENEOUS,)
         )
 
 

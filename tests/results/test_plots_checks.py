@@ -69,6 +69,14 @@ def test_residuals_that_are_missing_are_refused_and_do_not_melt_the_bins():
         plots_checks.plot_residuals(y, d, estimate=1.0, std_error=0.1)
 
 
+def test_a_slope_of_several_treatments_is_refused():
+    d = np.arange(50.0)
+    with pytest.raises(ArgumentTypeError, match=r"estimate must be one number.*shape \(2,\)"):
+        plots_checks.plot_residuals(d, d, estimate=np.ones(2), std_error=0.1)
+    with pytest.raises(ArgumentTypeError, match="std_error must be one number"):
+        plots_checks.plot_residuals(d, d, estimate=1.0, std_error=np.ones(2))
+
+
 def test_overlap_bars_are_shares_of_each_arm_up_and_down():
     propensity = np.array([0.001, 0.35, 0.35, 0.65, 0.995])
     treated = np.array([0.0, 0.0, 1.0, 1.0, 1.0])

@@ -153,7 +153,7 @@ def test_dr_learner_is_econmls_and_takes_binary_treatments_only():
         made.fit(data_of(table()))
 
 
-def test_driv_is_econmls_linear_one_and_its_estimand_is_local():
+def test_driv_is_econmls_linear_one_and_of_a_dose_its_estimand_is_a_slope():
     from econml.iv.dr import LinearDRIV
 
     frame, (mean, chance) = table(), forests()
@@ -169,7 +169,7 @@ def test_driv_is_econmls_linear_one_and_its_estimand_is_local():
     )
     z = frame["z"].to_numpy()
     exactly(found, population(*econml_by_hand(model, frame, Z=z)))
-    assert made.estimate().estimand == "late"
+    assert made.estimate().estimand == "iv-slope"
 
 
 def test_driv_refuses_two_instruments_and_no_instrument():
@@ -244,6 +244,13 @@ def test_pliv_is_doublemls_with_a_learner_for_each_of_three_variables():
         lambda dml, held: dml.DoubleMLPLIV(held, ml_l=mean, ml_m=forest, ml_r=mean), frame, z="z"
     )
     exactly(numbers(made, data_of(frame, instruments="z")), wanted)
+    assert made.estimate().estimand == "iv-slope"
+
+
+@pytest.mark.parametrize("peer", [adapters.DoubleMLPLIV, adapters.EconMLDRIV])
+def test_an_instrumented_effect_is_local_where_treatment_and_instrument_have_two_values(peer):
+    made = peer(learner="linear", random_state=SEED)
+    made.fit(data_of(table(binary=True), instruments="z"))
     assert made.estimate().estimand == "late"
 
 
