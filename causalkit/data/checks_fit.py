@@ -237,6 +237,7 @@ _UNREAD = {
     "graph": "TransTEE reads it; or summarise it in covariates",
     "instruments": "InvalidIV and PanelDML(model='iv') read them",
     "image": "estimators of causalkit.images read them; or summarise them in covariates",
+    "strata": "name a category of the blocks among the covariates",
 }
 
 

@@ -221,7 +221,8 @@ class Requires:
     max_outcomes, max_treatments : int or None
         Limits.
     reads : tuple of str
-        Of the roles ``"text"``, ``"sequence"``, ``"graph"`` and ``"image"`` those that it reads.
+        Of the roles ``"text"``, ``"sequence"``, ``"graph"``, ``"image"``, ``"instruments"`` and
+        ``"strata"`` those that it reads.
     """
 
     roles: tuple[str, ...] = ()

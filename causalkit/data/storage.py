@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import numpy as np
+import pandas as pd
 
 from causalkit.data.dataset import CausalData
 from causalkit.data.formula import FormulaSpec, learned
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 _FORMAT = "causalkit data"
+_LABELS = "labels.parquet"
 _FACTS = ("missing", "freq", "dropped", "dropped_ids", "name", "citation", "published")
 _LATER = {"max_nan_pixels"}  # facts that folders of before do not have
 _TRUTH_ARRAYS = (
@@ -39,8 +41,9 @@ def save(data: CausalData, path: Any) -> None:
 
     ``data.parquet`` holds the columns, ``tables/`` further tables, ``arrays.zarr`` images and
     sequences, ``truth.npz`` true values by row, ``formula.parquet`` the variables that a formula
-    was learned from, and ``roles.json`` the rest, with the version of this layout. The folder
-    appears whole or not at all. Row labels of tables are left out, as everywhere.
+    was learned from, ``labels.parquet`` the row labels of the table that the data came from, and
+    ``roles.json`` the rest, with the version of this layout. The folder appears whole or not at
+    all.
 
     Parameters
     ----------
@@ -68,6 +71,7 @@ def save(data: CausalData, path: Any) -> None:
             write_table(data.tables[table], folder / file)
         if data.spec is not None:
             write_table(data.spec.source, folder / "formula.parquet")
+        _write_labels(data, folder / _LABELS)
         if data.truth is not None:
             np.savez(folder / "truth.npz", **_truth_arrays(data.truth))
         if data.arrays is not None:
@@ -211,9 +215,29 @@ def _read(folder: Path, facts: dict[str, Any]) -> CausalData:
         else _read_arrays(folder / "arrays.zarr", facts["in_memory"]),
         truth=truth,
         spec=_spec(facts["formula"], folder),
+        labels=_labels_in(folder),
         **{name: from_plain(facts[name]) for name in (*_FACTS, *(_LATER & facts.keys()))},
         _admitted=True,
     )
+
+
+def _write_labels(data: CausalData, file: Path) -> None:
+    """Row labels, where they are more than the numbers of the rows."""
+    if data.labels is None or data.labels.equals(pd.RangeIndex(len(data.labels))):
+        return
+    try:
+        write_table(pd.DataFrame({"label": data.labels}), file)
+    except ArgumentError as error:
+        raise ArgumentError(
+            f"row labels such as {data.labels[0]!r} cannot be saved; give the table others before "
+            "building the data, or save dataclasses.replace(data, labels=None)."
+        ) from error
+
+
+def _labels_in(folder: Path) -> "pd.Index[Any] | None":
+    """Row labels, which folders of before do not have."""
+    file = folder / _LABELS
+    return pd.Index(read_table(file)["label"], name=None) if file.exists() else None
 
 
 def _spec(formula: str | None, folder: Path) -> FormulaSpec | None:

@@ -150,7 +150,7 @@ class ImageEffectClusters(PixelMap):
     """
 
     requires = Requires(
-        roles=("image",), treatment_kinds=("binary",), weight_kinds=(), reads=("image",)
+        roles=("image",), treatment_kinds=("binary",), weight_kinds=(), reads=("image", "strata")
     )
     encoder_: ImageEncoder
     _when_learned_by_heart = (

@@ -119,7 +119,7 @@ class EmbeddingEffectClusters(ClusterMap):
         roles=("outcome", "treatment"),
         treatment_kinds=("binary",),
         weight_kinds=(),
-        reads=("image",),
+        reads=("image", "strata"),
     )
     _when_learned_by_heart = "Take fewer features, or more places."
 

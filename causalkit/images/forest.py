@@ -111,7 +111,7 @@ class ImageCausalForest(EffectMap):
         roles=("outcome", "treatment"),
         treatment_kinds=("binary",),
         weight_kinds=(),
-        reads=("image",),
+        reads=("image", "strata"),
     )
 
     def __init__(

@@ -94,6 +94,22 @@ def test_averaged_rows_have_no_labels():
     assert data.labels is None
 
 
+def test_saved_data_keep_their_row_labels(tmp_path):
+    dates = pd.date_range("2020-01-31", periods=N, freq="ME", tz="Europe/Berlin")
+    for labels in (NAMED.index, dates, pd.Index(ORDER), pd.CategoricalIndex(list("hgfedcba"))):
+        data = data_of(TABLE.set_axis(labels))
+        data.save(tmp_path / "d")
+        loaded = CausalData.load(tmp_path / "d")
+        assert loaded.labels.equals(labels)
+        np.testing.assert_array_equal(
+            placed(loaded, TABLE["g"].set_axis(labels).iloc[ORDER]), TABLE["g"]
+        )
+    data_of(TABLE).save(tmp_path / "d")
+    assert CausalData.load(tmp_path / "d").labels is None
+    with pytest.raises(ArgumentError, match=r"row labels such as 1 cannot be saved.*labels=None"):
+        data_of(TABLE.set_axis([1, "a"] * 4)).save(tmp_path / "e")
+
+
 def test_what_has_no_labels_is_taken_by_position():
     data = data_of(NAMED)
     for values in ([1] * N, np.arange(N), pd.Categorical(list("aabbccdd")), pl.Series([1] * N)):

@@ -251,6 +251,17 @@ def test_instruments_that_an_estimator_does_not_read_are_named():
         data.require(ck.InvalidIV.requires, by="InvalidIV")
 
 
+def test_blocks_that_an_estimator_does_not_read_are_named():
+    data = ck.generators.invalid_iv(0, n=100).blind()
+    blocks = data.assign(block=np.arange(100) % 4).with_roles(strata="block")
+    with pytest.warns(CausalKitWarning, match=r"does not read strata 'block'.*the covariates"):
+        blocks.require(ck.InvalidIV.requires, by="InvalidIV")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*does not read strata")
+        for reads in (ck.ImageEffectClusters, ck.EmbeddingEffectClusters, ck.ImageCausalForest):
+            blocks.with_roles(instruments=None).require(replace(reads.requires, roles=()), by="")
+
+
 def test_arrays_that_no_role_names_are_refused():
     values = xr.DataArray(np.zeros((4, 3, 2)), dims=("obs", "step", "feature"))
     frame = pd.DataFrame({"y": np.arange(4.0), "t": [0, 1, 0, 1], "x": [1.0, 5.0, 2.0, 2.0]})
