@@ -7,13 +7,15 @@ from typing import Any
 import numpy as np
 from scipy import optimize, stats
 
-from causalkit.errors import ArgumentError, check_choice, check_level
+from causalkit.errors import ArgumentError, IdentificationError, check_choice, check_level
 from causalkit.inference.arguments import check_number, check_share
 from causalkit.inference.repeats import AGGREGATIONS
 from causalkit.inference.variance import Ssc, sandwich
 from causalkit.typing import Floats, Ints
 
 _STRONGEST = 1.0 - 1e-12
+_OF_TREATMENT = "that of the treatment"
+_OF_WEIGHTS = "the variance of inverse-propensity weights"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +25,8 @@ class Confounding:
     Attributes
     ----------
     theta, sigma2, nu2 : (n_rep,) arrays
-        Estimate, variance σ² of its residual, and variance ν² of its Riesz representer: one over
-        the variance of the treatment residual.
+        Estimate, variance σ² of its residual, and mean square ν² of its Riesz representer α: one
+        over the variance of the treatment residual, or that of inverse-probability weights.
     vcov : (n_rep, 2, 2) array
         Joint variance of θ̂ and of the largest bias √(σ²ν²).
     aggregation : {"median", "mean", "bounds"}
@@ -85,9 +87,11 @@ class Sensitivity:
         The same for the confidence limit (RVa); 0 if ``null`` is inside it already.
     null, level : float
     sigma2, nu2 : float
-        Residual outcome variance, and one over the residual treatment variance, over repeats.
+        σ² and ν² of :class:`Confounding` over repeats.
     confounding : Confounding
         The same by repeat, with sampling variances.
+    share_of : str
+        What ``cf_d`` is a share of.
     """
 
     estimate: float
@@ -105,6 +109,7 @@ class Sensitivity:
     sigma2: float
     nu2: float
     confounding: Confounding
+    share_of: str = _OF_TREATMENT
 
     def bounds(self, cf_y: Floats, cf_d: Floats) -> tuple[Floats, Floats]:
         """Bounds for other strengths, arrays that broadcast; for contour plots."""
@@ -113,7 +118,7 @@ class Sensitivity:
     def __repr__(self) -> str:
         return (
             f"Estimate {self.estimate:.4g}. An omitted confounder that explains {self.cf_y:.1%} of "
-            f"the residual variance of the outcome and {self.cf_d:.1%} of that of the treatment "
+            f"the residual variance of the outcome and {self.cf_d:.1%} of {self.share_of} "
             f"moves it to between {self.low:.4g} and {self.high:.4g} ({100 * self.level:g} % "
             f"one-sided limits {self.conf_low:.4g} and {self.conf_high:.4g}). To reach "
             f"{self.null:g} it must explain {self.robustness_value:.1%} of both "
@@ -144,15 +149,18 @@ def omitted_variable_bounds(
     n_params: int = 1,
     df: float | None = None,
     aggregation: str = "median",
+    nu2_parts: Floats | None = None,
 ) -> Sensitivity:
-    """Bounds on the effect of the partially linear model under an omitted confounder.
+    """Bounds on an effect under an omitted confounder.
 
-    |bias| ≤ |ρ| √(σ²ν² cf_y cf_d / (1 − cf_d)) with σ² = E(Ũ − θṼ)² and ν² = 1/E Ṽ².
+    |bias| ≤ |ρ| √(σ²ν² cf_y cf_d / (1 − cf_d)). In the partially linear model σ² = E(Ũ − θṼ)² and
+    ν² = 1/E Ṽ²; in the interactive one, Y − g(D) = Ũ − θṼ and ν² = E α².
 
     Parameters
     ----------
     y_res, d_res : (n, n_rep) arrays
-        Cross-fitted residuals Ũ, Ṽ. For the IV-type score, Ũ is Y − g − θ(D − Ṽ).
+        Cross-fitted residuals Ũ, Ṽ. For the IV-type score, Ũ is Y − g − θ(D − Ṽ); where Ũ has the
+        effect taken off, as in the interactive model, Ṽ is zero.
     theta : (n_rep,) array
         Estimates by repeat.
     influence : (n, n_rep) array
@@ -176,6 +184,8 @@ def omitted_variable_bounds(
     aggregation : {"median", "mean", "bounds"}
         How the estimate combines repeats: bounds and limits are means over repeats, or else
         medians.
+    nu2_parts : (n, n_rep) array, optional
+        Values whose mean is ν² for another α than Ṽ/E Ṽ²: see :func:`interactive_nu2`.
 
     Returns
     -------
@@ -190,6 +200,8 @@ def omitted_variable_bounds(
     ------
     ArgumentError
         If a strength, rho, the level or the null is not one number, or is out of range.
+    IdentificationError
+        If ν² is not positive.
 
     References
     ----------
@@ -204,7 +216,7 @@ def omitted_variable_bounds(
     check_choice("aggregation", aggregation, AGGREGATIONS)
     w = np.ones(y_res.shape[0]) if weights is None else weights * (len(weights) / weights.sum())
     residual = y_res - theta * d_res
-    sigma2, nu2, bias_influence = _variances(residual, d_res, w[:, None])
+    sigma2, nu2, bias_influence = _variances(residual, d_res, w[:, None], nu2_parts)
     how: dict[str, Any] = {"ssc": ssc, "multiplicity": multiplicity, "n_params": n_params}
     vcov = [
         sandwich(np.column_stack(pair), clusters, **how)
@@ -242,15 +254,48 @@ def omitted_variable_bounds(
         sigma2=float(found.over_repeats(sigma2)),
         nu2=float(found.over_repeats(nu2)),
         confounding=found,
+        share_of=_OF_TREATMENT if nu2_parts is None else _OF_WEIGHTS,
     )
 
 
-def _variances(residual: Floats, d_res: Floats, w: Floats) -> tuple[Floats, Floats, Floats]:
+def interactive_nu2(d: Floats, propensity: Floats) -> Floats:
+    """Values ``(n, n_rep)`` whose mean is ν² of the average effect: 2 {1/e + 1/(1 − e)} − α².
+
+    α = D/e − (1 − D)/(1 − e). Unlike α² alone, they are insensitive to small errors of e.
+
+    Parameters
+    ----------
+    d : (n,) array
+        Treatment, coded 0/1.
+    propensity : (n, n_rep) array
+        Inside (0, 1).
+
+    References
+    ----------
+    Chernozhukov et al. (2022), sections 3 and 4.
+    """
+    treated = d[:, None] == 1.0
+    alpha = np.where(treated, 1.0 / propensity, -1.0 / (1.0 - propensity))
+    return np.asarray(2.0 / (propensity * (1.0 - propensity)) - alpha**2)
+
+
+def _variances(
+    residual: Floats, d_res: Floats, w: Floats, nu2_parts: Floats | None
+) -> tuple[Floats, Floats, Floats]:
     """σ², ν² and the influence ``(n, n_rep)`` of √(σ²ν²), by the delta method."""
     sigma2 = (w * residual**2).mean(axis=0)
-    nu2 = 1.0 / (w * d_res**2).mean(axis=0)
     psi_sigma2 = w * (residual**2 - sigma2)
-    psi_nu2 = w * (nu2 - d_res**2 * nu2**2)
+    if nu2_parts is None:
+        nu2 = 1.0 / (w * d_res**2).mean(axis=0)
+        psi_nu2 = w * (nu2 - d_res**2 * nu2**2)
+    else:
+        nu2 = (w * nu2_parts).mean(axis=0)
+        psi_nu2 = w * (nu2_parts - nu2)
+        if (nu2 <= 0.0).any():
+            raise IdentificationError(
+                "the propensities are too far from the shares treated to bound what a confounder "
+                "could do; use another learner for the treatment, or a larger trim."
+            )
     bias = np.sqrt(sigma2 * nu2)
     numerator = sigma2 * psi_nu2 + nu2 * psi_sigma2
     influence = np.divide(numerator, 2.0 * bias, out=np.zeros_like(numerator), where=bias > 0)

@@ -50,10 +50,11 @@ class InvalidIV(Estimator):
         other nuisances are exchanged.
     learners : str, estimator, sequence, or mapping, default "auto"
         Named learners or scikit-learn objects; a sequence gives candidates to
-        ``method="selective"``, whose ``"auto"`` is lasso, boosting and forest. A mapping
-        gives each nuisance its own: ``"instrument"`` (π; with other instruments than one of two
-        values the regressions of V on L), ``"treatment"`` (μ), ``"outcome"`` (ω), ``"effect"``
-        (β and ρ). ``method="parametric"`` has none.
+        ``method="selective"``, whose ``"auto"`` is lasso, boosting and forest; that of
+        ``"debiased"`` is lasso, ridge or boosting by loss in each training fold. A mapping gives
+        each nuisance its own: ``"instrument"`` (π; with other instruments than one of two values
+        the regressions of V on L), ``"treatment"`` (μ), ``"outcome"`` (ω), ``"effect"`` (β and ρ).
+        ``method="parametric"`` has none.
     n_folds : int, default 5
         2 is enough with a simple learner and thousands of rows, see docs/invalid_iv.md; 1, for
         ``method="debiased"`` alone, means no cross-fitting.

@@ -311,7 +311,7 @@ class PanelDML(Estimator):
         Parameters
         ----------
         cf_y, cf_d : float
-            Share of the residual variance of outcome and of treatment that it explains.
+            Share of the residual variance of outcome and treatment, or inverse-propensity weights.
         rho : float
             Adversity: correlation of the two confounding errors, at worst 1.
         null, level : float

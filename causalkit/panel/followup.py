@@ -12,7 +12,11 @@ from causalkit.inference.arguments import check_number
 from causalkit.inference.bands import absolute_ratios, critical_values, p_values
 from causalkit.inference.bootstrap import multiplier_bootstrap, wild_cluster_bootstrap
 from causalkit.inference.hypotheses import HypothesisTest
-from causalkit.inference.sensitivity import Sensitivity, omitted_variable_bounds
+from causalkit.inference.sensitivity import (
+    Sensitivity,
+    interactive_nu2,
+    omitted_variable_bounds,
+)
 from causalkit.panel import instruments
 from causalkit.panel.clusters import variance_clusters
 from causalkit.panel.fit import PanelFit
@@ -24,6 +28,7 @@ from causalkit.panel.settings import Settings
 from causalkit.results import EffectResult
 from causalkit.results.intervals import t_ratios
 from causalkit.rng import stream
+from causalkit.typing import Floats
 
 # With fewer, the 5 % tail is a handful of draws.
 _FEWEST_DRAWS = 99
@@ -82,13 +87,20 @@ def sensitivity(
     null: float,
     level: float,
 ) -> Sensitivity:
-    """Omitted-variable bounds of a partially linear fit."""
-    d_res = residuals_of_one_treatment(fit, "sensitivity").d[:, :, 0]
+    """Omitted-variable bounds of a partially linear or interactive fit."""
+    interactive = settings.model == "interactive"
+    residuals = None if interactive else residuals_of_one_treatment(fit, "sensitivity")
     score = fit.model.scores["ate"]
     solutions = fit.solve(settings, score)
     theta = np.array([solution.theta[0] for solution in solutions])
-    # What the score has left of the outcome: Y − ℓ, or Y − g − θ(D − Ṽ) for the IV-type score.
-    y_res = score.response - theta * (score.regressor[:, :, 0] - d_res)
+    nu2_parts = None
+    if residuals is None:
+        y_res, nu2_parts = _interactive_parts(fit)
+        d_res = np.zeros_like(y_res)
+    else:
+        d_res = residuals.d[:, :, 0]
+        # What the score has left of the outcome: Y − ℓ, or Y − g − θ(D − Ṽ) of the IV-type score.
+        y_res = score.response - theta * (score.regressor[:, :, 0] - d_res)
     return omitted_variable_bounds(
         y_res,
         d_res,
@@ -106,7 +118,17 @@ def sensitivity(
         n_params=1 + fit.model.design.absorbed(fit.clusters),
         df=main.df,
         aggregation=settings.aggregation,
+        nu2_parts=nu2_parts,
     )
+
+
+def _interactive_parts(fit: PanelFit) -> tuple[Floats, Floats]:
+    """Y − g(D) and the values whose mean is ν², ``(n, n_rep)``, of the rows of the score."""
+    hats, design = fit.model.hats, fit.model.design
+    y, d = fit.final(design.y), fit.final(design.d[:, 0])
+    mu0, mu1, propensity = (fit.final(hats[name]) for name in ("mu0", "mu1", "propensity"))
+    outcome = np.where(d[:, None] == 1.0, mu1, mu0)
+    return y[:, None] - outcome, interactive_nu2(d, propensity)
 
 
 def weak_robust(fit: PanelFit, settings: Settings, *, null: float, level: float) -> AndersonRubin:

@@ -7,11 +7,15 @@ from doubleml import DoubleMLData, DoubleMLPLR
 from doubleml.utils import DMLDummyRegressor
 from sklearn.linear_model import LinearRegression
 
-from causalkit.errors import ArgumentError
-from causalkit.inference.sensitivity import benchmark_gains, omitted_variable_bounds
+from causalkit.errors import ArgumentError, IdentificationError
+from causalkit.inference.sensitivity import (
+    benchmark_gains,
+    interactive_nu2,
+    omitted_variable_bounds,
+)
 from causalkit.inference.solve import solve_linear
 from causalkit.inference.variance import sandwich
-from causalkit.scores import LinearScore, iv_type, partialling_out
+from causalkit.scores import LinearScore, aipw, iv_type, partialling_out
 
 
 def partialled(y, d, outcome, treatment):
@@ -287,3 +291,44 @@ def test_out_of_range_strengths_are_named():
         bounds(score, [codes], rho=2)
     with pytest.raises(ArgumentError, match="confidence level must lie"):
         bounds(score, [codes], level=95)
+
+
+def test_interactive_bounds_reach_the_estimate_with_the_confounder_at_its_own_strength():
+    # With means of cells for nuisances, theorem 1 of Chernozhukov et al. (2022) is an identity.
+    rng = np.random.default_rng(0)
+    x, u = rng.integers(0, 3, 3000), rng.integers(0, 2, 3000)
+    d = (rng.random(3000) < 0.3 + 0.1 * x + 0.2 * u).astype(float)
+    y = d + x + 1.5 * u + 0.5 * d * u + rng.normal(size=3000)
+
+    def fitted(cells):
+        means = pd.DataFrame({"d": d, "y": y, "cell": cells}).groupby(["cell", "d"])["y"].mean()
+        mu0, mu1 = (means.xs(arm, level="d").reindex(cells).to_numpy() for arm in (0.0, 1.0))
+        chance = pd.Series(d).groupby(cells).transform("mean").to_numpy()
+        shape = {"mu0": mu0[:, None], "mu1": mu1[:, None], "propensity": chance[:, None]}
+        outcome = np.where(d == 1, mu1, mu0)
+        return aipw(y, d, **shape), outcome, np.where(d == 1, 1 / chance, -1 / (1 - chance)), chance
+
+    def at(case, **strength):
+        score, outcome, _, chance = case
+        solution, left = solve_linear(score)[0], (y - outcome)[:, None]
+        parts = interactive_nu2(d, chance[:, None])
+        return omitted_variable_bounds(
+            left, 0 * left, solution.theta, solution.influence, nu2_parts=parts, **strength
+        )
+
+    short, long = fitted(x), fitted(2 * x + u)
+    gains = (at(short).sigma2 - at(long).sigma2) / at(short).sigma2
+    cf_d = 1 - at(short).nu2 / at(long).nu2
+    rho = np.corrcoef(long[1] - short[1], long[2] - short[2])[0, 1]
+    found = at(short, cf_y=gains, cf_d=cf_d, rho=rho)
+    assert abs(found.estimate - at(long).estimate) > 0.2
+    assert found.low == pytest.approx(at(long).estimate, rel=1e-10)
+    assert found.nu2 == pytest.approx((short[2] ** 2).mean())
+
+
+def test_propensities_far_from_the_shares_treated_are_refused():
+    ones = np.ones((4, 1))
+    with pytest.raises(IdentificationError, match="too far from the shares treated"):
+        omitted_variable_bounds(
+            ones, 0 * ones, np.ones(1), ones, nu2_parts=interactive_nu2(np.ones(4), 0.05 * ones)
+        )

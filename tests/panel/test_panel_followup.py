@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.api as sm
-from doubleml import DoubleMLData, DoubleMLPLR
-from doubleml.utils import DMLDummyRegressor
+from doubleml import DoubleMLData, DoubleMLIRM, DoubleMLPLR
+from doubleml.utils import DMLDummyClassifier, DMLDummyRegressor
 from scipy import stats
 
 import causalkit as ck
@@ -64,6 +64,36 @@ def test_sensitivity_of_the_iv_type_score_is_that_of_doubleml():
     assert ours.low == pytest.approx(theirs["theta"]["lower"][0], rel=1e-8)
     assert ours.high == pytest.approx(theirs["theta"]["upper"][0], rel=1e-8)
     assert ours.robustness_value == pytest.approx(theirs["rv"][0], abs=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore::causalkit.errors.OverlapWarning")
+def test_sensitivity_of_the_interactive_model_is_that_of_doubleml():
+    frame = table()
+    rng = np.random.default_rng(1)
+    chance = np.clip(0.5 + 0.2 * np.tanh(frame["x1"].to_numpy()), 0.05, 0.95)
+    frame["b"] = (rng.random(N) < chance).astype(float)
+    low = 2.0 * frame["x1"].to_numpy() + 0.1 * rng.standard_normal(N)
+    given = {"mu0": low, "mu1": low + 0.4, "propensity": chance}
+    arguments = {"approach": "pooled", "model": "interactive", "ssc": "none", "use_t": False}
+    fitted = ck.PanelDML(cov_type="robust", random_state=0, **arguments).fit(
+        panel(frame, treatment="b"), predictions=given
+    )
+    data = DoubleMLData(frame, "y", "b", x_cols=["x1", "x2"])
+    peer = DoubleMLIRM(data, DMLDummyRegressor(), DMLDummyClassifier(), n_folds=5)
+    names = {"ml_g0": "mu0", "ml_g1": "mu1", "ml_m": "propensity"}
+    peer.fit(external_predictions={"b": {name: given[key][:, None] for name, key in names.items()}})
+    peer.sensitivity_analysis(cf_y=0.05, cf_d=0.1, rho=0.8, null_hypothesis=0.1)
+    theirs = peer.sensitivity_params
+    ours = fitted.sensitivity(cf_y=0.05, cf_d=0.1, rho=0.8, null=0.1)
+    assert ours.estimate == pytest.approx(peer.coef[0], rel=1e-9)
+    assert ours.low == pytest.approx(theirs["theta"]["lower"][0], rel=1e-8)
+    assert ours.high == pytest.approx(theirs["theta"]["upper"][0], rel=1e-8)
+    assert ours.robustness_value == pytest.approx(theirs["rv"][0], abs=1e-4)
+    # DoubleML takes the errors of its two bounds for each other's: see test_sensitivity.
+    swapped = [theirs["se"][end][0] for end in ("upper", "lower")]
+    ends = [(ours.low - ours.conf_low), (ours.conf_high - ours.high)]
+    np.testing.assert_allclose(ends, 1.6448536269514722 * np.array(swapped), rtol=1e-7)
+    assert "of the variance of inverse-propensity weights" in repr(ours)
 
 
 def test_sensitivity_with_frequency_weights_is_that_of_repeated_rows():

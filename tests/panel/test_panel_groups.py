@@ -96,8 +96,11 @@ def test_interactive_effects_of_groups_average_to_that_of_all():
 def test_what_the_interactive_model_does_not_answer_says_so():
     for roles in ({}, {"modifiers": "x1"}):
         est, new = interactive(**roles), panel(outcome="y2", treatment="b", **roles)
-        questions = (est.sensitivity, lambda e=est: e.blp("x1", penalty="lasso"))
-        for ask in (*questions, lambda e=est, d=new: e.effect(d)):
+        for ask in (
+            lambda e=est: e.bootstrap(kind="wild"),
+            lambda e=est: e.blp("x1", penalty="lasso"),
+            lambda e=est, d=new: e.effect(d),
+        ):
             with pytest.raises(ArgumentError, match="this fit is interactive"):
                 ask()
 
