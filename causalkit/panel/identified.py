@@ -3,9 +3,17 @@
 import numpy as np
 
 from causalkit.data import CausalData
+from causalkit.data.candidate import is_number, numbers
 from causalkit.data.checks_fit import twins
+from causalkit.data.leaks import same_up_to_scale
 from causalkit.data.panel import demean
-from causalkit.errors import ArgumentError, DataError, IdentificationError, SplitWarning
+from causalkit.errors import (
+    ArgumentError,
+    DataError,
+    IdentificationError,
+    IdentificationWarning,
+    SplitWarning,
+)
 from causalkit.inference.variance import cluster_sums
 from causalkit.nuisance import Folds
 from causalkit.nuisance.learners import plan
@@ -16,6 +24,7 @@ from causalkit.panel.settings import Settings
 from causalkit.typing import Floats, Ints
 from causalkit.warn import warn
 
+_FEW_ROWS = 10  # fewer may be equal by chance
 _NO_RANK = 1e-10  # share of the variance of a combination of columns that is rounding
 
 
@@ -30,6 +39,25 @@ def check_columns(data: CausalData, sample: PanelSample, settings: Settings) -> 
     problems = list(twins(data, sample.rows))
     if problems:
         raise DataError(problems)
+    if settings.approach in WITHIN_BASED and data.roles.time is not None:
+        _warn_of_lagged_outcome(data)
+
+
+def _warn_of_lagged_outcome(data: CausalData) -> None:
+    """Warn where a covariate is the outcome one period before, whose unit mean holds the errors."""
+    outcome = data.roles.outcome[0]
+    before = data.lag(outcome).to_numpy()
+    if np.isfinite(before).sum() < _FEW_ROWS:
+        return
+    for name in data.roles.covariates:
+        if is_number(data.frame[name]) and same_up_to_scale(numbers(data.frame[name]), before):
+            warn(
+                f"covariate {name!r} is the outcome of the period before: its unit mean and its "
+                "changes contain the errors of other periods, which may bias the estimate however "
+                "many units there are (Nickell 1981). Leave it out, or use a dynamic panel "
+                "estimator.",
+                IdentificationWarning,
+            )
 
 
 def check_variation(sample: PanelSample, settings: Settings) -> None:
