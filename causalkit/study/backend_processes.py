@@ -63,11 +63,10 @@ class ProcessPool:
         check_room(self)
         data = packed(job)
         try:
-            future = self._queued(data)
+            self._queue(job, data)
         except BrokenExecutor:
             self._clear()
-            future = self._queued(data)
-        self._futures[future] = job
+            self._queue(job, data)
 
     def wait(self) -> list[Outcome]:
         """Outcomes of the jobs that are finished; waits for the first of them."""
@@ -86,12 +85,11 @@ class ProcessPool:
             self._ready.clear()
             self._filters.close()
 
-    def _queued(self, data: bytes) -> "Future[tuple[bytes, str]]":
+    def _queue(self, job: Job, data: bytes) -> None:
         if self._executor is None:
             self._executor = self._started()
-        with starting_workers():
-            future: Future[tuple[bytes, str]] = self._executor.submit(answered, self._work, data)
-        return future
+        with starting_workers():  # until the job is noted: close() would wait for one it forgot
+            self._futures[self._executor.submit(answered, self._work, data)] = job
 
     def _started(self) -> Any:
         from joblib.externals.loky import ProcessPoolExecutor

@@ -267,7 +267,9 @@ def environment(values: Mapping[str, str]) -> Iterator[None]:
 def starting_workers() -> Iterator[None]:
     """Processes that are started meanwhile never see Ctrl-C: the parent does, and ends them.
 
-    Where the system has signal masks. They are inherited, also by threads that start processes.
+    Where the system has signal masks. They are inherited, also by threads that start processes. A
+    mask does not keep Ctrl-C from this thread, which handles what any thread receives: it comes
+    after the block, or a pool that is half started would keep its workers and the program.
     """
     if not hasattr(signal, "pthread_sigmask"):
         yield
@@ -275,11 +277,33 @@ def starting_workers() -> Iterator[None]:
     from multiprocessing import resource_tracker
 
     resource_tracker.ensure_running()  # it lifts the mask where it starts
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    with _interrupted_later():
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            yield
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _interrupted_later() -> Iterator[None]:
+    """Handlers of SIGINT and SIGTERM run after the block; they run in the main thread alone."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, _frame: came.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+        if signal.getsignal(number) is not None  # None: not set from Python, and not to restore
+    }
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if came:
+            signal.raise_signal(came[0])
 
 
 def _ran(work: Callable[[Job], Any], job: Job) -> Outcome:

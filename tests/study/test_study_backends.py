@@ -13,10 +13,11 @@ import backend_jobs as work
 import psutil
 import pytest
 from backend_jobs import feed, job, numbers
+from joblib.externals.loky import ProcessPoolExecutor
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from causalkit.errors import ArgumentError, StudyError
-from causalkit.study.backends import open_pool
+from causalkit.study.backends import open_pool, starting_workers
 
 HERE = Path(__file__).parent
 BOTH = pytest.mark.parametrize("backend", ["serial", "processes"])
@@ -297,6 +298,43 @@ def test_ctrl_c_ends_the_study_at_once_and_leaves_no_process(tmp_path):
     # One traceback, that of the study: workers do not see the signal.
     assert said.count("KeyboardInterrupt") == 1, said
     assert_nobody_left(process.pid, seconds=2)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_that_another_thread_receives_waits_until_workers_are_started(number):
+    done, reached = threading.Event(), []
+
+    def signalled():
+        with starting_workers():
+            os.kill(os.getpid(), number)
+            time.sleep(0.1)
+            reached.append(number)
+
+    threading.Thread(target=done.wait, daemon=True).start()  # as those of numerical libraries
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            signalled()
+    finally:
+        done.set()
+        signal.signal(signal.SIGTERM, before)
+    assert reached == [number]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_ctrl_c_while_the_first_job_is_handed_over_does_not_wait_for_it(monkeypatch):
+    handed = ProcessPoolExecutor.submit
+
+    def interrupted(*args):
+        future = handed(*args)
+        signal.raise_signal(signal.SIGINT)
+        return future
+
+    monkeypatch.setattr(ProcessPoolExecutor, "submit", interrupted)
+    before = time.perf_counter()
+    with pytest.raises(KeyboardInterrupt), open_pool("processes", work.sleeps, workers=1) as pool:
+        pool.submit(job(0))
+    assert time.perf_counter() - before < 30.0
 
 
 def test_workers_ignore_an_interrupt_that_reaches_them_alone(tmp_path):
