@@ -81,18 +81,22 @@ def check(path: Path, *, reps: int, as_json: bool) -> None:
 @click.option("--max-reps", type=click.IntRange(min=1), help="At most so many this time.")
 @click.option("--only", help="Cells and estimators, such as est=LABEL,rho=0.5.")
 @click.option("--shard", help="Part of the cells, such as 3/10; see `causalkit sim merge`.")
+@click.option("--rep-shard", help="Part of the replications of each cell, such as 3/10.")
 @click.option("--out", type=click.Path(file_okay=False), help="Folder for the results.")
 @click.option("--fresh", is_flag=True, help="Move earlier results aside, and start again.")
 @as_json
-def run(path: Path, *, only: str | None, shard: str | None, as_json: bool, **options: Any) -> None:
+def run(path: Path, *, only: str | None, as_json: bool, **options: Any) -> None:
     """Run STUDY, or what is left of it.
 
     Exit codes: 0 targets met, or without targets all done; 2 bad input; 3 too many failures; 4 time
     or replications ended before the targets; 130 interrupted (finished blocks are kept).
     """
+    from causalkit.study.shards import parsed
     from causalkit.study.study import Study
 
     study = Study.from_toml(path)
+    for name in ("shard", "rep_shard"):
+        options[name] = parsed(options[name], option=f"--{name.replace('_', '-')}")
     given = {key: value for key, value in options.items() if value is not None}
     scheduler_file = given.pop("scheduler_file", None)
     study = study.with_options(
@@ -101,9 +105,7 @@ def run(path: Path, *, only: str | None, shard: str | None, as_json: bool, **opt
     )
     try:
         with ending_like_ctrl_c():
-            report = study.run(
-                only=_parsed(only), shard=_part(shard), progress=_on_terminal(), **given
-            )
+            report = study.run(only=_parsed(only), progress=_on_terminal(), **given)
     except KeyboardInterrupt:
         click.echo(
             f"interrupted; finished blocks are kept in {study.results_folder}. "
@@ -377,16 +379,6 @@ def _parsed(only: str | None) -> dict[str, Any]:
         except json.JSONDecodeError:
             found[key] = text
     return found
-
-
-def _part(shard: str | None) -> tuple[int, int] | None:
-    """``3/10`` as numbers."""
-    if shard is None:
-        return None
-    part, slash, parts = shard.partition("/")
-    if not (slash and part.strip().isdecimal() and parts.strip().isdecimal()):
-        raise ArgumentError(f"--shard: {shard!r} is not part/parts, such as 3/10.")
-    return int(part), int(parts)
 
 
 def _show(frame: "pd.DataFrame", *, as_json: bool) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from causalkit.errors import ArgumentError, check_count, unknown_name
+from causalkit.errors import ArgumentError, unknown_name
 from causalkit.progress import Progress, teller
 from causalkit.study.backends import Outcome, Pool, open_pool
 from causalkit.study.block import lost_block
@@ -18,8 +18,10 @@ from causalkit.study.design import Cell, EstimatorSpec, Job, job_of
 from causalkit.study.export import drop_summary, write_summary
 from causalkit.study.facts import check_sources, facts_of, stopping_rule
 from causalkit.study.plan import Plan, plan
+from causalkit.study.ranges import Range
 from causalkit.study.replay import estimator_named
 from causalkit.study.schedule import Schedule
+from causalkit.study.shards import Shard, cells_of, reps_of
 from causalkit.study.stopping import StoppingRule
 from causalkit.study.store import Store, open_store
 from causalkit.study.store_write import write_block
@@ -28,9 +30,10 @@ from causalkit.study.work import Counters, work
 if TYPE_CHECKING:
     from causalkit.study.study import Study
 
-EXIT_CODES = {"targets": 0, "failures": 3, "max": 4, "budget": 4}
+EXIT_CODES = {"targets": 0, "part": 0, "failures": 3, "max": 4, "budget": 4}
 _ENDS = {
     "targets": "All targets are met.",
+    "part": "This part of the replications is there; `causalkit sim merge` brings parts together.",
     "failures": "Too many failures; see `causalkit sim failures`.",
     "max": "Some targets are not met by reps.max replications; raise it to go on.",
     "budget": "Ended before all was done; run again to go on.",
@@ -46,8 +49,9 @@ class RunReport:
     ----------
     folder : Path
         Results folder.
-    reason : {"targets", "failures", "max", "budget"}
-        ``"targets"`` also where none were declared and all replications are there; ``"max"`` where
+    reason : {"targets", "part", "failures", "max", "budget"}
+        ``"targets"`` also where none were declared and all replications are there; ``"part"`` where
+        all of a part of the replications are, on which nothing is decided; ``"max"`` where
         a target is not met by the replications allowed; ``"failures"`` where a cell and estimator
         had too many of them.
     plan : DataFrame
@@ -83,6 +87,9 @@ class RunReport:
         }
 
     def __repr__(self) -> str:
+        new = f"{self.n_new:,} fits in {self.seconds:.1f} s"
+        if self.reason == "part":
+            return f"{new}.\n{_ENDS['part']}\nResults: {self.folder}"
         least, most = self.plan["n_planned"].min(), self.plan["n_planned"].max()
         span = f"{least:,}" if least == most else f"{least:,} to {most:,}"
         counts = self.plan["rule"].value_counts().to_dict()
@@ -90,7 +97,7 @@ class RunReport:
         # A study with targets that ends well ends every pair by one.
         aimless = self.reason == "targets" and "target" not in counts
         return (
-            f"{self.n_new:,} fits in {self.seconds:.1f} s; {span} replications per cell and "
+            f"{new}; {span} replications per cell and "
             f"estimator; {len(self.plan)} of them ended: {ended}.\n"
             f"{_NO_TARGETS if aimless else _ENDS[self.reason]}\n"
             f"Results: {self.folder}"
@@ -102,7 +109,8 @@ def run(
     *,
     max_reps: int | None = None,
     only: Mapping[str, Any] | None = None,
-    shard: tuple[int, int] | None = None,
+    shard: Shard | None = None,
+    rep_shard: Shard | None = None,
     fresh: bool = False,
     progress: Any = None,
 ) -> RunReport:
@@ -110,9 +118,13 @@ def run(
     started = time.perf_counter()
     made = plan(study)
     cells, estimators = _chosen(made, only or {})
-    cells = cells if shard is None else _shard_of(cells, *shard)
+    cells = cells if shard is None else cells_of(shard, cells)
     facts, options = facts_of(study, made), study.run_options
     rule = stopping_rule(facts)
+    stages, span = rule.stages(max_reps), None
+    if rep_shard is not None:
+        span = reps_of(rep_shard, stages[-1])
+        stages = [span[1] + 1]
     store = open_store(study.results_folder, facts, _file_text(study), fresh=fresh)
     with store.lock() as said:
         check_sources(store.sources(), facts)
@@ -122,10 +134,10 @@ def run(
         schedule = Schedule(
             cells,
             estimators,
-            have=store.covered,
+            have=store.covered if span is None else partial(_covered, store, span),
             template=partial(job_of, study, folder=store.folder),
-            decide=_Decisions(store, rule),
-            stages=rule.stages(max_reps),
+            decide=_Decisions(store, rule) if span is None else _undecided,
+            stages=stages,
             block=options.block,
             workers=options.workers,
         )
@@ -146,9 +158,12 @@ def run(
     ended = results.plan
     wanted = ended["cell_id"].isin([cell.id for cell in cells])
     wanted &= ended["est_id"].isin([spec.id for spec in estimators])
+    reason = _reason(set(ended.loc[wanted, "rule"]), has_targets=bool(study.stop))
+    if span is not None:
+        reason = "budget" if loop.out_of_time else "part"
     return RunReport(
         folder=store.folder,
-        reason=_reason(set(ended.loc[wanted, "rule"]), has_targets=bool(study.stop)),
+        reason=reason,
         plan=ended[wanted].reset_index(drop=True),
         seconds=time.perf_counter() - started,
         n_new=loop.n_fits,
@@ -244,6 +259,15 @@ class _Decisions:
         return verdict
 
 
+def _covered(store: Store, span: Range, cell_id: str, est_id: str) -> list[Range]:
+    """What need not run of a part of the replications: what is there, and what is before it."""
+    return [*store.covered(cell_id, est_id), *([(0, span[0] - 1)] if span[0] else [])]
+
+
+def _undecided(_cell: Cell, _spec: EstimatorSpec, _goal: int) -> None:
+    """No part of the replications ends a cell: that is decided on all of them, when merged."""
+
+
 def _file_text(study: "Study") -> str | None:
     """Text of the study file; None if no file can hold the study."""
     try:
@@ -269,19 +293,6 @@ def _chosen(
         return cells, made.estimators
     labels = [wanted] if isinstance(wanted, str) else list(wanted)
     return cells, tuple(estimator_named(made.estimators, label) for label in labels)
-
-
-def _shard_of(cells: tuple[Cell, ...], part: int, parts: int) -> tuple[Cell, ...]:
-    """Every ``parts``-th cell from number ``part`` on, counted from 1."""
-    check_count("shard", part, least=1)
-    if check_count("shard", parts, least=1) < part:
-        raise ArgumentError(f"there is no shard {part} of {parts}; they are numbered from 1.")
-    if part > len(cells):
-        raise ArgumentError(
-            f"shard {part} of {parts} is empty: there are {len(cells)} cells; use at most as many "
-            "shards."
-        )
-    return cells[part - 1 :: parts]
 
 
 def _reason(rules: set[str], *, has_targets: bool) -> str:

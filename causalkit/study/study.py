@@ -173,6 +173,7 @@ class Study:
         max_reps: int | None = None,
         only: Mapping[str, Any] | None = None,
         shard: tuple[int, int] | None = None,
+        rep_shard: tuple[int, int] | None = None,
         fresh: bool = False,
         progress: Any = None,
     ) -> "RunReport":
@@ -189,6 +190,9 @@ class Study:
         shard : (int, int), optional
             ``(3, 10)``: the third of ten parts of the cells. Parts that ran in folders of their own
             are brought together by :func:`causalkit.study.merge_results`.
+        rep_shard : (int, int), optional
+            Likewise of the replications of each cell, ``reps.max`` or ``max_reps``. What ``stop``
+            and ``max_fail_share`` decide is decided on the whole.
         fresh : bool
             Move earlier results aside first.
         progress : bool or callable, optional
@@ -203,7 +207,15 @@ class Study:
         from causalkit.study.run import run
 
         study = self.with_options(backend=backend, workers=workers)
-        return run(study, max_reps=max_reps, only=only, shard=shard, fresh=fresh, progress=progress)
+        return run(
+            study,
+            max_reps=max_reps,
+            only=only,
+            shard=shard,
+            rep_shard=rep_shard,
+            fresh=fresh,
+            progress=progress,
+        )
 
     def results(self) -> "Results":
         """Records, failures and names, of what has been run."""

@@ -64,6 +64,38 @@ def test_shards_share_the_cells_and_their_merge_is_the_study(tmp_path):
     )
 
 
+@pytest.mark.parametrize("stop", [{}, {"bias": 0.2}])
+def test_parts_of_the_replications_merge_to_the_study_and_its_stops(tmp_path, stop):
+    changes = {"reps": {"min": 10, "max": 50, "batch": 10}, "stop": stop}
+    whole = study_of(tmp_path / "whole", **changes)
+    whole.run()
+    for part in (1, 2, 3):
+        shard = study_of(tmp_path / f"part-{part}", **changes)
+        shard.run(rep_shard=(part, 3), only={"n": 10})
+        report = shard.run(rep_shard=(part, 3))
+        assert (report.reason, report.exit_code) == ("part", 0)
+        assert "`causalkit sim merge`" in repr(report)
+        assert shard.run(rep_shard=(part, 3)).n_new == 0
+    found = merge_results(
+        [tmp_path / f"part-{i}" / "parts" for i in (2, 3, 1)], out=tmp_path / "all"
+    )
+    assert found.missing.empty
+    assert found.n_shared == 0
+    again = study_of(tmp_path / "all", **changes)
+    assert bytes_of(again) == bytes_of(whole)
+    pd.testing.assert_frame_equal(again.status(), whole.status())
+    assert ("target" in set(whole.results().plan["rule"])) == bool(stop)
+    assert again.run().n_new == 0
+
+
+def test_parts_of_the_replications_in_two_processes_are_the_same(tmp_path):
+    one, two = study_of(tmp_path / "one"), study_of(tmp_path / "two")
+    one.run(rep_shard=(1, 2))
+    two.run(rep_shard=(1, 2), backend="processes", workers=2)
+    assert bytes_of(one) == bytes_of(two)
+    assert set(one.results().records["rep"]) == set(range(6))
+
+
 def test_a_merge_says_what_is_missing_and_goes_on_when_more_is_there(tmp_path):
     first, second = study_of(tmp_path / "a"), study_of(tmp_path / "b")
     first.run(shard=(1, 2))
@@ -145,6 +177,10 @@ def test_shards_that_do_not_exist_are_refused(tmp_path):
         study.run(shard=(4, 3))
     with pytest.raises(ArgumentError, match="shard 6 of 8 is empty: there are 5 cells"):
         study.run(shard=(6, 8))
+    with pytest.raises(ArgumentError, match="rep_shard must be at least 1, got 0"):
+        study.run(rep_shard=(0, 3))
+    with pytest.raises(ArgumentError, match="12 replications cannot be shared out to 13 parts"):
+        study.run(rep_shard=(1, 13))
 
 
 def test_the_commands_run_a_shard_and_merge(tmp_path):
@@ -160,5 +196,10 @@ def test_the_commands_run_a_shard_and_merge(tmp_path):
     assert told.exit_code == 0, told.output
     assert "Not finished" not in told.output
     assert len(study_of(tmp_path / "all").results().records) == 5 * 2 * 12
-    bad = run.invoke(main, ["sim", "run", str(file), "--shard", "1"])
-    assert "is not part/parts" in str(bad.exception) + bad.output
+    out = str(tmp_path / "few")
+    told = run.invoke(main, ["sim", "run", str(file), "--rep-shard", "1/4", "--out", out])
+    assert told.exit_code == 0, told.output
+    assert "This part of the replications is there" in told.output
+    for option in ("--shard", "--rep-shard"):
+        bad = run.invoke(main, ["sim", "run", str(file), option, "1"])
+        assert f"{option}: '1' is not part/parts" in bad.output
