@@ -38,6 +38,8 @@ class Pilot:
     workers : int
     problems : tuple of str
         Fits that failed, each message once, and generators that draw other data each time.
+    notes : tuple of str
+        Results that there is no truth to hold against.
     """
 
     plan: Plan
@@ -45,6 +47,7 @@ class Pilot:
     needed: pd.DataFrame
     workers: int
     problems: tuple[str, ...]
+    notes: tuple[str, ...]
 
     def hours(self, reps: int) -> float:
         """Hours that so many replications of every cell take with the study's workers."""
@@ -62,6 +65,7 @@ class Pilot:
             "hours_min": self.hours(self.plan.reps_min),
             "hours_max": self.hours(self.plan.reps_max),
             "problems": list(self.problems),
+            "notes": list(self.notes),
         }
 
     def __repr__(self) -> str:
@@ -72,6 +76,7 @@ class Pilot:
         span = few if few == many else f"{few} ({made.reps_min:,} replications) to {many}"
         lines.append(f"With {self.workers} worker(s): about {span}.")
         lines += [f"FAILED {problem}" for problem in self.problems]
+        lines += [f"NOTE {told}" for told in self.notes]
         return "\n".join(lines)
 
 
@@ -117,6 +122,7 @@ def pilot(study: "Study", *, reps: int = 2, progress: Any = None) -> Pilot:
         needed=_needed(study, made, records, reps),
         workers=study.run_options.workers,
         problems=tuple(problems),
+        notes=tuple(_unjudged(study, made, records)),
     )
 
 
@@ -153,6 +159,36 @@ def _drifting(study: "Study", cell: Cell) -> list[str]:
         "random numbers beside its rng (np.random, a generator of its own, the clock); draw all "
         "of them from rng."
     ]
+
+
+def _unjudged(study: "Study", made: Plan, records: list[pd.DataFrame]) -> Iterator[str]:
+    """Estimands that have no truth, which a run would say when it is over."""
+    if not records:
+        return
+    everything = pd.concat(records, ignore_index=True)
+    bare = everything[(everything["status"] == "ok") & everything["truth"].isna()]
+    cells = {cell.id: cell for cell in made.cells}
+    labels = {spec.id: spec.label for spec in made.estimators}
+    for (est_id, estimand), rows in bare.groupby(["est_id", "estimand"], sort=False):
+        found = rows["cell_id"].unique()
+        cell = cells[found[0]]
+        known = ", ".join(_truths(study, cell)) or "none"
+        yield (
+            f"{labels[str(est_id)]}: {str(estimand)!r} has no truth in {len(found)} of "
+            f"{len(cells)} cells, where the data know {known}; bias and coverage will be empty. "
+            "Return a result that is named like one of these if it is about the same number."
+        )
+
+
+def _truths(study: "Study", cell: Cell) -> tuple[str, ...]:
+    """Estimands that the data of a cell know."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            truth = generator_of(cell)(data_stream(study.seed, cell, 0), **cell.params).truth
+    except Exception:  # the fits of the pilot have told of it
+        return ()
+    return () if truth is None else tuple(truth.estimands)
 
 
 def _needed(study: "Study", made: Plan, records: list[pd.DataFrame], reps: int) -> pd.DataFrame:

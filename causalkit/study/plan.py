@@ -231,7 +231,8 @@ def _bind(found: Any, args: Mapping[str, Any]) -> None:
 def _unknown_estimands(study: "Study") -> list[str]:
     known = {name for grid in study.generators for name in spec_of(generator_of(grid)).estimands}
     return [
-        f"estimands: {unknown_name('estimand', name, known)}"
+        f"estimands: {unknown_name('estimand', name, known)} (those that the generators declare, "
+        "@generator(..., estimands=(...)))"
         for name in study.estimands
         if name not in known
     ]

@@ -71,7 +71,7 @@ def choose(
     estimators : sequence of str, optional
         Labels to draw.
     estimand : str, optional
-        Default: all of them.
+        Default: all of them, those that have a truth first.
     most_estimators : int
         More are left out, which a note says.
 
@@ -90,7 +90,9 @@ def choose(
     known = tuple(dict.fromkeys(name for name in results.records["estimand"].unique() if name))
     if estimand is not None:
         check_choice("estimand", estimand, known)
-    names = known if estimand is None else (estimand,)
+    judged = set(results.records.loc[results.records["truth"].notna(), "estimand"].unique())
+    names = tuple(sorted(known, key=lambda name: name not in judged))
+    names = names if estimand is None else (estimand,)
     return Choice(cells, chosen.iloc[: len(shown)], names or ("",), (note,) if note else ())
 
 

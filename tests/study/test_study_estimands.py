@@ -11,6 +11,7 @@ from causalkit.data.truth import Truth
 from causalkit.errors import CausalKitWarning
 from causalkit.study.attempt import estimated, fit_of
 from causalkit.study.design import EstimatorSpec
+from causalkit.study.pilot import pilot
 from causalkit.study.study import Study
 
 
@@ -90,8 +91,24 @@ def test_a_summary_says_that_an_effect_on_the_treated_has_no_truth(tmp_path):
         run_options={"backend": "serial", "out": str(tmp_path)},
         folder=HERE,
     )
+    (told,) = pilot(study).notes
+    assert told.startswith("treated: 'att' has no truth in 1 of 1 cells, where the data know ate;")
+    assert f"NOTE {told}" in str(pilot(study))
     study.run()
     table = study.summarise(measures=["bias", "coverage"])
     assert table["estimand"].to_list() == ["att", "att"]
     assert np.isnan(table["value"]).all()
     assert table["flag"].to_list() == ["no truth", "no truth"]
+
+
+def test_a_pilot_has_no_notes_where_every_result_has_a_truth(tmp_path):
+    study = Study(
+        name="t",
+        seed=1,
+        aims="x",
+        generators=[{"name": "study_toys:toy"}],
+        estimators={"difference": difference},
+        folder=HERE,
+    )
+    assert pilot(study).notes == ()
+    assert "NOTE" not in str(pilot(study, reps=0))

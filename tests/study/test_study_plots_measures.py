@@ -54,6 +54,20 @@ def test_lollipop_has_wilson_bars_a_target_line_and_failures():
     assert [t.get_text() for t in ax.get_yticklabels()] == ["e0", "e1"]
 
 
+@pytest.mark.parametrize("plot", [plot_nested_loop, plot_heatmap])
+def test_pictures_of_one_estimand_take_the_first_that_has_a_truth(plot):
+    draws = stream(14, "first").standard_normal(40)
+    cells = pd.DataFrame({"cell_id": ["c0", "c1"], "n": [100, 200]})
+    rows = [
+        rows_of(draws, cell=cell, est=est, estimand=name, truth=truth)
+        for cell in ("c0", "c1")
+        for est, name, truth in (("e0", "effect", np.nan), ("e1", "ate", 0.0))
+    ]
+    drawn = plot(results_of(*rows, cells=cells), measure="bias")
+    assert set(drawn.plot_data["estimand"]) == {"ate"}
+    assert "Estimand: ate; left out: effect" in texts(drawn)
+
+
 def test_lollipop_of_rejection_has_a_target_only_under_the_null():
     draws = stream(13, "size").standard_normal(50)
     result = results_of(rows_of(draws), rows_of(draws + 1.0, truth=1.0, cell="c1"))
