@@ -199,7 +199,13 @@ def export_data(name: str, path: Path) -> None:
     show_default=True,
     help="What to do with missing values.",
 )
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Of everything random: random_state of the estimator.",
+)
 @click.option("--out", type=FOLDER, help="Write files here.")
 @as_json
 def fit_file(
@@ -215,7 +221,9 @@ def fit_file(
 ) -> None:
     """Estimate an effect from the rows of DATA, a .parquet, .csv or .dta file or a .zarr store.
 
-    What a message advises as name='value' is --set name=value, and C(column) is --category column.
+    What a message advises as name='value' is --name value where that is an option below, such as
+    --missing drop, and --set name=value elsewhere; random_state is --seed, and C(column) is
+    --category column.
 
     Value labels of a Stata file (.dta) are categories, but for outcome, weights and time; its
     codes . and .a to .z and empty text are missing values, see --missing.

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
-from causalkit.errors import ArgumentTypeError
+from causalkit.errors import ArgumentError, ArgumentTypeError
 from causalkit.registry import GENERATORS, load
 from causalkit.rng import stream
 
@@ -111,6 +111,8 @@ def as_rng(rng: np.random.Generator | int, name: str) -> np.random.Generator:
         raise ArgumentTypeError(
             f"{name} needs a numpy Generator or an integer seed, got {type(rng).__name__}."
         )
+    if rng < 0:
+        raise ArgumentError(f"{name} needs a seed that is not negative, got {rng}.")
     return stream(int(rng), name)
 
 

@@ -158,7 +158,9 @@ def _chosen(
         raise ArgumentError(f"measures must be a list of names; write [{measures!r}].")
     for name in measures:
         if name == PRECISION.name and not paired:
-            raise ArgumentError(f"{name} compares with an estimator; name it with reference=.")
+            raise ArgumentError(
+                f"{name} compares with an estimator; name it with --reference (reference=)."
+            )
         if name not in known:
             raise unknown_name("measure", name, known)
     return list(dict.fromkeys(measures))

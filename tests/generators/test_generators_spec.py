@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from causalkit import generators
+from causalkit.errors import ArgumentError
 from causalkit.generators.spec import as_rng, generator, list_generators, spec_of
 from causalkit.registry import GENERATORS
 from causalkit.rng import stream
@@ -47,6 +48,11 @@ def test_a_generator_is_used_as_it_is():
 def test_other_sources_of_randomness_are_refused(wrong):
     with pytest.raises(TypeError, match=r"coin needs a numpy Generator or an integer seed, got "):
         as_rng(wrong, "coin")
+
+
+def test_a_negative_seed_is_refused():
+    with pytest.raises(ArgumentError, match="coin needs a seed that is not negative, got -1"):
+        as_rng(-1, "coin")
 
 
 def test_every_registered_generator_is_an_attribute_and_in_the_list():

@@ -131,7 +131,7 @@ def test_relative_precision_is_a_measure_once_there_is_a_reference():
         assert row["n_ok"] == 30
         assert "A" not in set(summary.query("measure == 'relative_precision'")["estimator"])
     assert "relative_precision" not in set(summarise(results)["measure"])
-    with pytest.raises(ArgumentError, match=r"relative_precision .* name it with reference="):
+    with pytest.raises(ArgumentError, match=r"relative_precision .* it with --reference \("):
         summarise(results, measures=["relative_precision"])
 
 
