@@ -385,5 +385,8 @@ def _show(frame: "pd.DataFrame", *, as_json: bool) -> None:
     """Print a table, or its records as JSON."""
     if as_json:
         click.echo(frame.to_json(orient="records", indent=2, double_precision=15))
+    elif frame.empty:
+        told = "nothing to show yet; `causalkit sim status` tells how far the study is"
+        click.echo(told, err=True)
     else:
         click.echo(frame.to_string(index=False, na_rep=""))

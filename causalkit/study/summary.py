@@ -60,8 +60,9 @@ def summarise(
         than the reference.
     analysis : {"complete", "pairwise", "worst"}
         Which replications enter: those in which the estimator succeeded; those in which all
-        estimators of the cell did; or all, with failures counted as not covering and not
-        rejecting. Measures for which that has no meaning stay complete-case, and say so.
+        estimators did that report the estimand in that cell; or all, with failures counted as not
+        covering and not rejecting. Measures for which that has no meaning stay complete-case, and
+        say so.
 
     Returns
     -------

@@ -200,6 +200,10 @@ def test_the_commands_run_a_shard_and_merge(tmp_path):
     told = run.invoke(main, ["sim", "run", str(file), "--rep-shard", "1/4", "--out", out])
     assert told.exit_code == 0, told.output
     assert "This part of the replications is there" in told.output
+    told = run.invoke(main, ["sim", "run", str(file), "--rep-shard", "2/4", "--out", f"{out}-2"])
+    told = run.invoke(main, ["sim", "summary", f"{out}-2/parts"])
+    assert "nothing to show yet" in told.output
+    assert "DataFrame" not in told.output
     for option in ("--shard", "--rep-shard"):
         bad = run.invoke(main, ["sim", "run", str(file), option, "1"])
         assert f"{option}: '1' is not part/parts" in bad.output
