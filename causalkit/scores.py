@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 
 from causalkit.errors import ArgumentError, IdentificationError, check_choice
-from causalkit.typing import Bools, Floats, Ints
+from causalkit.typing import Floats
 
 Target = Literal["ate", "att", "atc"]
 TARGETS: tuple[Target, ...] = ("ate", "att", "atc")
@@ -24,11 +24,15 @@ class LinearScore:
         x, what θ multiplies.
     response : (n, n_rep) array
         y.
+    leverage : (n, n_rep) array, optional
+        What influence values add to y: a residual from a mean that its row has a part in is less
+        than the row's error.
     """
 
     instrument: Floats
     regressor: Floats
     response: Floats
+    leverage: Floats | None = None
 
 
 def partialling_out(y_res: Floats, d_res: Floats) -> LinearScore:
@@ -184,104 +188,6 @@ def aipw(
         return LinearScore(ones, treated[:, :, None].astype(np.float64), response)
     response = np.where(treated, inverse_treated * (1.0 - propensity) * y1, -y1)
     return LinearScore(ones, (~treated)[:, :, None].astype(np.float64), response)
-
-
-def arm_means(
-    y: Floats, arm: Ints, *, mu: Floats, propensity: Floats, weight: Floats | None = None
-) -> Floats:
-    """Augmented inverse-probability scores of the mean outcome of every arm, ``(n, K)``.
-
-    Parameters
-    ----------
-    y : (n,) array
-    arm : (n,) int array
-        Arm received, 0, ..., K − 1.
-    mu, propensity : (n, K) arrays
-        Cross-fitted E[Y | A = k, X] and P(A = k | X).
-    weight : (n,) array, optional
-        Row weights of the means.
-
-    Returns
-    -------
-    (n, K) array
-        Their mean is E[Y(k)], see :func:`arm_mean`.
-
-    Raises
-    ------
-    IdentificationError
-        If someone received what their propensity excludes.
-    """
-    return np.column_stack(
-        [
-            arm_mean(y, arm == k, mu=mu[:, k], propensity=propensity[:, k], weight=weight)
-            for k in range(mu.shape[1])
-        ]
-    )
-
-
-def arm_mean(
-    y: Floats, received: Bools, *, mu: Floats, propensity: Floats, weight: Floats | None = None
-) -> Floats:
-    """Normalised augmented inverse-probability scores of the mean outcome of one arm, ``(n,)``.
-
-    Parameters
-    ----------
-    y, mu, propensity : (n,) arrays
-        Outcome, and cross-fitted E[Y | arm, X] and P(arm | X).
-    received : (n,) bool array
-        Who got the arm.
-    weight : (n,) array, optional
-
-    Returns
-    -------
-    (n,) array
-        μ + r + h (Y − μ − r), with h and r of :func:`normalised` for the inverse propensities of
-        those who got the arm. A score less the mean of all is the influence of its row.
-
-    Raises
-    ------
-    IdentificationError
-        If someone received what their propensity excludes.
-
-    References
-    ----------
-    Robins, Rotnitzky & Zhao (1994); Cattaneo (2010), Journal of Econometrics 155:138. Robins, Sued,
-    Lei-Gomez & Rotnitzky (2007), Statistical Science 22:544, for the normalised form.
-    """
-    excluded = received & ~(propensity > 0)
-    if excluded.any():
-        raise IdentificationError(
-            f"{int(excluded.sum())} rows received an arm whose propensity is 0 for them; clip "
-            "propensities, or leave out the rows."
-        )
-    inverse = np.divide(1.0, propensity, out=np.zeros(y.size), where=received)
-    share, mean = normalised(y - mu, inverse, weight)
-    return np.asarray(mu + mean + share * (y - mu - mean))
-
-
-def normalised(
-    residual: Floats, inverse: Floats, weight: Floats | None = None
-) -> tuple[Floats, float]:
-    """Inverse propensities brought to a mean of one, and the mean of residuals by them (Hájek).
-
-    Theirs is a mean of one only if propensities are right. Left as they are, a few that are too
-    small move an average by as much as outcomes are mispredicted, times what the mean is too large
-    by: far beyond every residual.
-
-    Parameters
-    ----------
-    residual : (n,) array
-    inverse : (n,) array
-        Inverse propensities, zero for rows that did not get the arm.
-    weight : (n,) array, optional
-        Row weights of both means.
-
-    Returns
-    -------
-    (n,) array and float
-    """
-    share = inverse / np.average(inverse, weights=weight)
-    return share, float(np.average(share * residual, weights=weight))
 
 
 def late(

@@ -17,7 +17,12 @@ def joined(solutions: list[Solution]) -> Solution:
 
 
 def calibration(
-    scores: Floats, predicted: Floats, fold: Ints, *, weight: Floats | None = None
+    scores: Floats,
+    predicted: Floats,
+    fold: Ints,
+    *,
+    weight: Floats | None = None,
+    leverage: Floats | None = None,
 ) -> Solution:
     """Means of the scores of effects, and their slopes on the centred predicted effects.
 
@@ -33,6 +38,8 @@ def calibration(
     fold : (n,) int array
         Of one number where one model predicts all rows.
     weight : (n,) array, optional
+    leverage : (n, k) array, optional
+        Of the scores, as in :class:`~causalkit.scores.LinearScore`.
 
     Returns
     -------
@@ -51,17 +58,19 @@ def calibration(
     """
     share = np.ones(fold.size) if weight is None else weight
     total = np.bincount(fold, share)
+    added = np.zeros(scores.shape) if leverage is None else leverage
     found = []
-    for score, effect in zip(scores.T, predicted.T, strict=True):
+    for score, effect, more in zip(scores.T, predicted.T, added.T, strict=True):
         centred = effect - (np.bincount(fold, share * effect) / total)[fold]
         if not np.abs(centred).max() > 1e-9 * np.abs(effect).max():
             raise IdentificationError(
                 "the predicted effects do not vary between rows: there is nothing to calibrate. "
                 "Read estimate('ate')."
             )
+        told = score[:, None], more[:, None]
         one = np.ones((fold.size, 1, 1))
-        (mean,) = solve_linear(LinearScore(one, one, score[:, None]), weights=weight)
+        (mean,) = solve_linear(LinearScore(one, one, *told), weights=weight)
         basis = np.column_stack([one[:, 0], centred])[:, None, :]
-        (line,) = solve_linear(LinearScore(basis, basis, score[:, None]), weights=weight)
+        (line,) = solve_linear(LinearScore(basis, basis, *told), weights=weight)
         found += [mean, Solution(line.theta[1:], line.influence[:, 1:])]
     return joined(found)

@@ -20,7 +20,8 @@ class Solution:
     ----------
     theta : (k,) array
     influence : (n, k) array
-        Mean zero; θ̂ − θ is about its mean. A row's weight is inside its influence.
+        Mean zero, but for what leverage adds; θ̂ − θ is about its mean. A row's weight is inside
+        its influence.
     """
 
     theta: Floats
@@ -76,7 +77,8 @@ def solve_linear(
                 for rows in test_folds[repeat]
             ]
             theta = np.asarray(np.mean(parts, axis=0), dtype=np.float64)
-        moments = zw * (y - x @ theta)[:, None]
+        told = y if score.leverage is None else y + score.leverage[:, repeat]
+        moments = zw * (told - x @ theta)[:, None]
         influence = y.size * (moments @ np.linalg.inv(jacobian).T)
         if not np.isfinite(influence).all():
             raise ArgumentError(

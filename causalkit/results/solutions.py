@@ -30,7 +30,7 @@ def effect_from_solutions(
     variances: Sequence[Floats] | None = None,
     n_absorbed: int = 0,
     n_together: int | None = None,
-    leverage: bool = False,
+    leverage: str = "",
     use_t: bool = True,
     **facts: Any,
 ) -> EffectResult:
@@ -64,8 +64,8 @@ def effect_from_solutions(
     n_together : int, optional
         Effects that are estimated together, which n/(n-k) counts: 1 of means, each of which is by
         itself. Default: all.
-    leverage : bool, default False
-        Whether influence values count the leverage of rows (HC2), for the inference line.
+    leverage : str, optional
+        How influence values count the leverage of rows, for the inference line.
     use_t : bool, default True
         Quantiles of the t distribution rather than the normal.
     **facts
@@ -192,7 +192,7 @@ def inference_words(
     aggregation: str,
     by_group: bool = False,
     means: bool = False,
-    leverage: bool = False,
+    leverage: str = "",
 ) -> str:
     """The sentence on inference that every rendering prints.
 
@@ -217,6 +217,6 @@ def inference_words(
     if by_group and "small-sample factor" in words and ssc != "none":
         words += " of each group"
     if leverage:
-        words += "; leverage of rows as in HC2, degrees of freedom of Bell and McCaffrey"
+        words += f"; leverage {leverage}"
     splits = f"; {aggregation} over {n_rep} repeated splits" if n_rep > 1 else ""
     return words + splits

@@ -1,14 +1,16 @@
 """Average effects of arms against a baseline arm, by doubly robust scores."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
+from causalkit.errors import IdentificationError
 from causalkit.heterogeneity import check_group_arms
 from causalkit.heterogeneity.calibration import calibration, joined
+from causalkit.inference.arm_means import IN_ARMS, arm_means, normalised
 from causalkit.inference.solve import Solution, solve_linear
-from causalkit.scores import LinearScore, arm_means, normalised
+from causalkit.scores import LinearScore
 from causalkit.transtee.actions import action_frame, encode_actions
 from causalkit.transtee.crossfit import Split
 from causalkit.transtee.model import Asked
@@ -34,6 +36,7 @@ def arm_averages(
     estimand: str,
     baseline: Any,
     groups: Groups | None,
+    clusters: Sequence[Ints],
 ) -> Averages:
     """Effects of the other arms: names, estimates with influence values, facts of the result.
 
@@ -46,13 +49,16 @@ def arm_averages(
         None: the first.
     groups : ((n, g) array, tuple of str) or None
         Indicators of the groups of ``"gate"``, and their names.
+    clusters : sequence of (n,) int arrays
+        That errors are summed by.
 
     Raises
     ------
     ArgumentError
         If the baseline is no arm.
     IdentificationError
-        If predicted effects do not vary, for their calibration, or a group has no row of an arm.
+        If predicted effects do not vary, for their calibration, a group has no row of an arm, or
+        one row or cluster carries an arm.
     """
     coding, coded = split.coding, split.coded
     code = coding.actions
@@ -62,13 +68,8 @@ def arm_averages(
     others = [place for place in range(len(levels)) if place != base]
     arm = coded.actions.arms[:, 0]
     if groups is not None:
-        told = [str(level) for level in levels]
-        check_group_arms(*groups, arm, told, multiplicity=coded.multiplicity)
-    mu, fold = np.empty((coded.n, len(levels))), np.empty(coded.n, dtype=np.int64)
-    actions = [encode_actions(code, action_frame(code, level, 1)) for level in levels]
-    for number, (model, test) in enumerate(split.networks()):
-        mu[test] = model.averaged(Asked(coded.covariates.rows(test)), actions)
-        fold[test] = number
+        check_group_arms(*groups, arm, [*map(str, levels)], multiplicity=coded.multiplicity)
+    mu, fold = _predicted(split)
     found, learned = arm_chances(coding, coded, split.settings, split.folds, learner)
     # As columns of a matrix are called: two arms of 0 and 1 need no level.
     named = set(levels) != {0, 1}
@@ -76,6 +77,7 @@ def arm_averages(
     words = tuple(f"{levels[place]} vs {levels[base]}" for place in others)
     facts: dict[str, Any] = {
         "n_together": 1,
+        "leverage": IN_ARMS,
         "notes": ASSUMES,
         "contrast": words,
         "diagnostics": {
@@ -85,10 +87,12 @@ def arm_averages(
     }
     weight = mean_weight(coded)
     counted: dict[str, Any] = {"weight": weight, "multiplicity": coded.multiplicity}
+    errors: dict[str, Any] = {"clusters": clusters, "multiplicity": coded.multiplicity}
     if estimand in ("att", "atc"):
-        given: dict[str, Any] = {"mu": mu, "chances": found, "names": levels, **counted}
+        given: dict[str, Any] = {"mu": mu, "chances": found, "names": levels, "weight": weight}
         by = [
-            _score_among(coded.y, arm, (place, base), target=estimand, **given) for place in others
+            _score_among(coded.y, arm, (place, base), target=estimand, **given, **errors)
+            for place in others
         ]
         return terms, _solved(by, weight), facts
     chances = clipped(found, arm, **counted)
@@ -96,18 +100,24 @@ def arm_averages(
         warn_if_few_count(
             1.0 / chances[:, place], arm == place, level, multiplicity=coded.multiplicity
         )
-    scores = arm_means(coded.y, arm, mu=mu, propensity=chances, weight=weight)
-    contrasts, effects = scores[:, others] - scores[:, [base]], mu[:, others] - mu[:, [base]]
+
+    def contrasts(inside: Floats | None) -> Iterator[Floats]:
+        """Scores ``(n, k)`` of the effects in a mean of these weights, and their leverage."""
+        found = arm_means(coded.y, arm, mu=mu, propensity=chances, weight=inside, **errors)
+        return (part[:, others] - part[:, [base]] for part in found)
+
+    effects = mu[:, others] - mu[:, [base]]
     if estimand == "calibration":
-        parts = ("average effect", "slope")
+        told = ("average effect", "slope")
         facts |= {
-            "n_together": len(parts),
+            "n_together": len(told),
             "notes": (*ASSUMES, *CALIBRATION),
-            "contrast": ("",) * len(parts) * len(terms),
+            "contrast": ("",) * len(told) * len(terms),
         }
+        scores, leverage = contrasts(weight)
         return (
-            tuple(f"{term}: {part}" for term in terms for part in parts),
-            calibration(contrasts, effects, fold, weight=weight),
+            tuple(f"{term}: {part}" for term in terms for part in told),
+            calibration(scores, effects, fold, weight=weight, leverage=leverage),
             facts,
         )
     if estimand == "gate":
@@ -117,18 +127,48 @@ def arm_averages(
         several = len(terms) > 1
         return (
             tuple(f"{term}, {name}" if several else name for term in terms for name in names),
-            _solved(_within(contrasts, basis), weight),
+            _within(contrasts, basis, names, weight),
             facts,
         )
     plug_in = dict(zip(terms, np.average(effects, axis=0, weights=weight), strict=True))
     facts["diagnostics"]["plug-in"] = {term: float(value) for term, value in plug_in.items()}
-    return terms, _solved(_within(contrasts, np.ones((coded.n, 1))), weight), facts
+    return terms, _within(contrasts, np.ones((coded.n, 1)), ("everyone",), weight), facts
 
 
-def _within(contrasts: Floats, groups: Floats) -> list[LinearScore]:
-    """Scores of the mean of every contrast ``(n, k)`` in every group, of indicators ``(n, g)``."""
-    basis = groups[:, None]
-    return [LinearScore(basis, basis, one[:, None]) for one in contrasts.T]
+def _predicted(split: Split) -> tuple[Floats, Ints]:
+    """μ(X, k) of every arm ``(n, K)`` by networks out of fold, and the fold of each row."""
+    code, coded = split.coding.actions, split.coded
+    levels = code.levels[code.columns[0]]
+    mu, fold = np.empty((coded.n, len(levels))), np.empty(coded.n, dtype=np.int64)
+    actions = [encode_actions(code, action_frame(code, level, 1)) for level in levels]
+    for number, (model, test) in enumerate(split.networks()):
+        mu[test] = model.averaged(Asked(coded.covariates.rows(test)), actions)
+        fold[test] = number
+    return mu, fold
+
+
+def _within(
+    contrasts: Callable[[Floats], Iterable[Floats]],
+    groups: Floats,
+    names: Sequence[str],
+    weight: Floats | None,
+) -> Solution:
+    """Means of the contrasts in groups, of indicators ``(n, g)``: all of the first contrast first.
+
+    Every group has inverse propensities with a mean of one in its own arms: with that of everybody,
+    what networks get wrong of the group would be multiplied by its own mean.
+    """
+    found = []
+    for indicator, name in zip(groups.T, names, strict=True):
+        basis = indicator[:, None, None]
+        try:
+            parts = contrasts(indicator if weight is None else weight * indicator)
+        except IdentificationError as error:
+            raise IdentificationError(f"{name}: {error}") from error
+        both = zip(*(part.T[:, :, None] for part in parts), strict=True)
+        scores = [LinearScore(basis, basis, *one) for one in both]
+        found.append([one for score in scores for one in solve_linear(score, weights=weight)])
+    return joined([one for by_group in zip(*found, strict=True) for one in by_group])
 
 
 def _solved(scores: list[LinearScore], weight: Floats | None) -> Solution:
@@ -145,6 +185,7 @@ def _score_among(
     target: Any,
     names: Sequence[Any],
     weight: Floats | None = None,
+    clusters: Sequence[Ints] = (),
     multiplicity: Floats | None = None,
 ) -> LinearScore:
     """Score of an arm against the baseline among those who received one of both, 0 for others.
@@ -152,7 +193,7 @@ def _score_among(
     Only the ratio of the two propensities counts there, that of a treatment with these two arms,
     and it is what is kept away from 0: two arms may both be rare, and no less alike for that.
     Those who did not receive the arm that is averaged over are weighted by that ratio, normalised
-    so that they count for as much as those who did.
+    so that they count for as much as those who did. Both means have the leverage of their rows.
     """
     own, other = pair if target == "att" else pair[::-1]
     rows = np.flatnonzero((arm == own) | (arm == other))
@@ -167,11 +208,18 @@ def _score_among(
     )
     ratio = np.where(among, 0.0, both[:, 1] / both[:, 0])
     warn_if_few_count(ratio, ~among, names[other], multiplicity=times)
+    how: dict[str, Any] = {
+        "weight": counts,
+        "clusters": [codes[rows] for codes in clusters],
+        "multiplicity": times,
+    }
     residual = y[rows] - mu[rows, other]
-    share, mean = normalised(residual, ratio, counts)
-    share *= np.average(among, weights=counts)
+    mean, moved, by_ratio = normalised(residual, ratio, **how)
+    _, _, by_own = normalised(residual, among.astype(np.float64), **how)
+    share = np.average(among, weights=counts)
     sign = 1.0 if target == "att" else -1.0
-    regressor, response = np.zeros((2, y.size, 1))
+    regressor, response, leverage = np.zeros((3, y.size, 1))
     regressor[rows, 0] = among
-    response[rows, 0] = (among - share) * (residual - mean) * sign
-    return LinearScore(np.ones((y.size, 1, 1)), regressor[:, :, None], response)
+    response[rows, 0] = (among * (residual - mean) - share * moved) * sign
+    leverage[rows, 0] = share * (by_own - by_ratio) * sign
+    return LinearScore(np.ones((y.size, 1, 1)), regressor[:, :, None], response, leverage)

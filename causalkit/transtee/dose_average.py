@@ -8,6 +8,7 @@ import numpy as np
 
 from causalkit.errors import IdentificationError
 from causalkit.inference.arguments import check_between
+from causalkit.inference.arm_means import IN_ARMS
 from causalkit.inference.solve import Solution
 from causalkit.nuisance import Folds
 from causalkit.transtee.actions import ActionCode
@@ -97,7 +98,7 @@ def dose_averages(
         "df_by_term": df,
         "df_combined": np.minimum(found_at.fit_df, df),
         "n_together": 1,
-        "leverage": bool(widths),
+        "leverage": _leverage(points, widths),
         "notes": _notes(points, widths),
         "diagnostics": facts,
     }
@@ -144,6 +145,13 @@ def _predicted(split: Split, points: Points) -> tuple[Floats, Floats]:
         own[test] = model.averaged(asked, [coded.actions.rows(test)])[:, 0]
         curves[test] = model.averaged(asked, actions)
     return own, curves
+
+
+def _leverage(points: Points, widths: dict[int, float]) -> str:
+    """How errors count it at doses, and in arms without."""
+    of_doses = ["of rows as in HC2, degrees of freedom of Bell and McCaffrey"] if widths else []
+    of_arms = [IN_ARMS] if np.isnan(points.doses).any() else []
+    return "; ".join(of_doses + of_arms)
 
 
 def _notes(points: Points, widths: dict[int, float]) -> tuple[str, ...]:

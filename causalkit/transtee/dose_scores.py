@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from causalkit.inference.arm_means import arm_mean
 from causalkit.inference.variance import degrees_of_freedom, sandwich
-from causalkit.scores import arm_mean
 from causalkit.transtee.local_fit import DEGREE, local_polynomial
 from causalkit.typing import Bools, Floats, Ints
 
@@ -156,12 +156,12 @@ def mean_of_arm(
     weight, multiplicity, clusters
         As in :func:`curve_at`.
     """
-    score = arm_mean(y, rows, mu=mu[:, 0], propensity=propensity, weight=weight)[:, None]
-    share = np.ones((y.size, 1)) if weight is None else (weight / weight.mean())[:, None]
-    theta = (share * score).mean(axis=0)
-    own = share * (score - theta)
-    none = np.zeros(own.shape), np.full(theta.size, np.inf)
-    return MeanOutcomes(theta, own, *none, clusters, multiplicity)
+    how: dict[str, Any] = {"clusters": clusters, "multiplicity": multiplicity}
+    score, leverage = arm_mean(y, rows, mu=mu[:, 0], propensity=propensity, weight=weight, **how)
+    share = np.ones(y.size) if weight is None else weight / weight.mean()
+    theta = np.array([(share * score).mean()])
+    own = (share * (score + leverage - theta))[:, None]
+    return MeanOutcomes(theta, own, np.zeros(own.shape), np.array([np.inf]), **how)
 
 
 def _freedom(found: MeanOutcomes, clusters: Sequence[Ints]) -> Floats:

@@ -110,6 +110,7 @@ def average_effects(
                 estimand=estimand,
                 baseline=baseline,
                 groups=None if groups is None else _groups(data, groups, units),
+                clusters=clusters,
             )
         terms, solutions, facts = over_splits(splits, averages)
         if estimand == "ate":

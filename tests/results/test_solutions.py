@@ -65,7 +65,7 @@ def test_means_that_stand_for_themselves_count_one_parameter_each():
     np.testing.assert_allclose(each.vcov, bare.vcov * 120 / 119, rtol=1e-12)
     assert each.inference.endswith("small-sample factor n/(n-1)")
     assert result(score, codes, **known).inference.endswith("small-sample factor n/(n-k)")
-    assert "as in HC2" in result(score, codes, **known, leverage=True).inference
+    assert "as in HC2" in result(score, codes, **known, leverage="as in HC2").inference
 
 
 def test_supplied_variances_replace_the_sandwich():

@@ -20,3 +20,9 @@ def influence(estimate, weight, step=1e-5):
     moves = step * np.eye(weight.size)
     slopes = [(estimate(share + move) - estimate(share - move)) / (2 * step) for move in moves]
     return weight.size * share * np.array(slopes)
+
+
+def left_out(estimate, weight, codes):
+    """By how much an estimate exceeds that without a cluster ``(G,)``, nuisances as they are."""
+    without = [estimate(np.where(codes == code, 0.0, weight)) for code in range(codes.max() + 1)]
+    return estimate(weight) - np.array(without)

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from normalised_averages import effect_among, influence
+from normalised_averages import effect_among, left_out
 from scipy import stats
 from sklearn.linear_model import LogisticRegression
 from test_inference import FAST, linear_design
@@ -15,10 +15,11 @@ from causalkit.errors import (
     IdentificationError,
     OverlapWarning,
 )
+from causalkit.inference.arm_means import arm_means
 from causalkit.inference.solve import solve_linear
 from causalkit.inference.variance import sandwich
 from causalkit.transtee import crossfit
-from causalkit.transtee.arm_averages import _score_among
+from causalkit.transtee.arm_averages import _score_among, _within
 
 pytestmark = pytest.mark.filterwarnings("ignore::causalkit.errors.CausalKitWarning")
 
@@ -38,16 +39,17 @@ def three():
     return ck.TransTEE(**FAST, random_state=0).fit(linear_design(4, levels=3))
 
 
+@pytest.mark.parametrize("clustered", [False, True])
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("target", ["att", "atc"])
-def test_scores_among_two_arms_are_normalised_with_the_influence_of_that(target, weighted):
+def test_scores_among_two_arms_tell_what_leaving_out_a_cluster_does(target, weighted, clustered):
     rng = np.random.default_rng(0)
     y, arm = rng.standard_normal(60), rng.integers(0, 3, 60)
     mu, chances = rng.standard_normal((60, 3)), rng.dirichlet([5, 5, 5], 60)
     weight = rng.uniform(0.5, 2.0, 60) if weighted else np.ones(60)
-    score = _score_among(
-        y, arm, (2, 0), mu=mu, chances=chances, target=target, names="abc", weight=weight
-    )
+    codes = np.arange(60) // 3 if clustered else np.arange(60)
+    how = {"names": "abc", "weight": weight, "clusters": [codes] if clustered else []}
+    score = _score_among(y, arm, (2, 0), mu=mu, chances=chances, target=target, **how)
     own, other, sign = (2, 0, 1.0) if target == "att" else (0, 2, -1.0)
 
     def estimate(share):
@@ -56,7 +58,8 @@ def test_scores_among_two_arms_are_normalised_with_the_influence_of_that(target,
 
     (found,) = solve_linear(score, weights=weight)
     assert found.theta[0] == pytest.approx(estimate(weight), rel=1e-10)
-    np.testing.assert_allclose(found.influence[:, 0], influence(estimate, weight), atol=1e-6)
+    moved = np.bincount(codes, found.influence[:, 0]) / 60
+    np.testing.assert_allclose(moved, left_out(estimate, weight, codes), atol=1e-12)
 
 
 @pytest.mark.parametrize("wrong", ["outcomes", "propensities"])
@@ -106,21 +109,21 @@ def test_those_who_received_an_arm_are_told_from_everyone(two):
         assert abs(found.estimate - effect[rows].mean()) < 3.0 * found.std_error
 
 
-def test_effects_of_groups_average_to_that_of_all(two):
+def test_the_effect_of_a_group_is_that_among_its_rows(two):
     data, fit = two
     model = LogisticRegression()
     found = fit.estimate("gate", groups="region", propensity=model)
     assert found.terms == ("region=north", "region=south", "region=west")
     assert found.contrast == ("1 vs 0",) * 3
-    everyone = fit.estimate(propensity=model)
-    shares = data.frame["region"].value_counts(normalize=True).sort_index()
-    assert found.estimates @ shares.to_numpy() == pytest.approx(everyone.estimate, rel=1e-9)
-    scores = everyone.estimate + everyone.influence[:, 0]
-    for k, region in enumerate(shares.index):
-        mine = scores[(data.frame["region"] == region).to_numpy()]
-        assert found.estimates[k] == pytest.approx(mine.mean(), rel=1e-9)
-        peer = stats.ttest_1samp(mine, 0.0).confidence_interval(0.95)
-        assert tuple(np.array(found.bounds())[:, k]) == pytest.approx(tuple(peer), rel=1e-9)
+    for k, region in enumerate(("north", "south", "west")):
+        mine = (data.frame["region"] == region).to_numpy()
+        assert not found.influence[~mine, k].any()
+        told, n = found.influence[mine, k] * mine.sum() / mine.size, mine.sum()
+        error = np.sqrt((told**2).sum() / n / (n - 1))
+        reach = stats.t.ppf(0.975, n - 1) * error
+        assert np.array(found.bounds())[:, k] == pytest.approx(
+            [found.estimates[k] - reach, found.estimates[k] + reach], rel=1e-9
+        )
     turned = data.frame["region"].sample(frac=1.0, random_state=0)
     with pytest.raises(ArgumentError, match="groups has"):
         fit.estimate("gate", groups=turned.set_axis(range(7, 507)), propensity=model)
@@ -192,3 +195,32 @@ def test_what_does_not_go_together_is_refused(two, three):
         fit.estimate(propensity="tree")
     with pytest.raises(ArgumentTypeError, match="propensity"):
         fit.estimate(propensity=object())
+
+
+def test_networks_wrong_about_a_group_are_averaged_over_in_it():
+    """The group is a hundred lower than they say, and three in four of it were treated."""
+    rng = np.random.default_rng(0)
+    group, arm = np.arange(400) < 40, rng.integers(0, 2, 400)
+    arm[:40] = np.arange(40) < 30
+    y = rng.standard_normal(400) - 100.0 * group
+
+    def contrasts(weight):
+        how = {"mu": np.zeros((400, 2)), "propensity": np.full((400, 2), 0.5), "weight": weight}
+        return (part[:, [1]] - part[:, [0]] for part in arm_means(y, arm, **how))
+
+    found = _within(contrasts, np.column_stack([group, ~group]) * 1.0, ("a", "b"), None)
+    for place, rows in enumerate((group, ~group)):
+        wanted = y[rows & (arm == 1)].mean() - y[rows & (arm == 0)].mean()
+        assert found.theta[place] == pytest.approx(wanted, rel=1e-10)
+
+
+def test_a_group_with_one_row_of_an_arm_is_refused_by_name(two):
+    data, fit = two
+    t = data.frame["t"].to_numpy()
+    labels = np.where(t == 0, "old", "rest")
+    labels[np.flatnonzero(t == 0)[:200]] = "rest"
+    labels[np.flatnonzero(t == 1)[0]] = "old"
+    with pytest.raises(
+        IdentificationError, match=r"group=old: one row carries 100\.0% of the mean"
+    ):
+        fit.estimate("gate", groups=labels, propensity=LogisticRegression())

@@ -25,9 +25,10 @@ from scipy.special import expit
 from transtee_designs import SMALL
 
 import causalkit as ck
+from causalkit.inference.arm_means import arm_means
 from causalkit.inference.solve import solve_linear
 from causalkit.inference.variance import sandwich
-from causalkit.scores import LinearScore, arm_means
+from causalkit.scores import LinearScore
 from causalkit.transtee.crossfit import Split
 from causalkit.transtee.dose_scores import curve_at, mean_of_arm
 
@@ -169,9 +170,10 @@ def test_means_of_two_arms_without_a_dose_differ_by_the_average_effect():
         for k, p in enumerate((1.0 - e, e))
     ]
     chances = np.column_stack([1.0 - e, e])
-    each = arm_means(y, d, mu=mu, propensity=chances, weight=weight) @ np.array([[-1.0], [1.0]])
+    each = arm_means(y, d, mu=mu, propensity=chances, weight=weight)
     one = np.ones((60, 1, 1))
-    (peer,) = solve_linear(LinearScore(one, one, each), weights=weight)
+    score = LinearScore(one, one, *(part @ np.array([[-1.0], [1.0]]) for part in each))
+    (peer,) = solve_linear(score, weights=weight)
     np.testing.assert_allclose(mean[1].theta - mean[0].theta, peer.theta, rtol=1e-12)
     np.testing.assert_allclose(mean[1].influence - mean[0].influence, peer.influence, rtol=1e-9)
 

@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from normalised_averages import effect_among, influence
+from normalised_averages import effect_among, left_out
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from transtee_designs import SMALL, arms_frame
 
 import causalkit as ck
 from causalkit.errors import OverlapWarning
-from causalkit.scores import arm_means
+from causalkit.inference.arm_means import arm_means
 from causalkit.transtee import diagnostics
 from causalkit.transtee.coding import code_data
 from causalkit.transtee.crossfit import Split
@@ -116,7 +116,7 @@ def test_other_averages_with_counts_are_those_of_the_rows_repeated(estimand, rol
 
 @pytest.mark.parametrize("estimand", ["att", "atc", "gate"])
 def test_sampling_weights_are_those_of_weighted_means(estimand, one_network):
-    """Normalised weighted means by hand, and their influence."""
+    """Normalised weighted means by hand, and what a row moves them by."""
     frame = arms_frame()
     frame["w"] = np.exp(0.5 * frame["c"])
     labels = np.where(frame["b"] > 0.8, "high", "low")
@@ -138,15 +138,17 @@ def test_sampling_weights_are_those_of_weighted_means(estimand, one_network):
             return sign * effect_among(y, t == own, t == other, mu[:, other], ratio, share)
 
         assert found.estimate == pytest.approx(among(w), rel=1e-5)
-        variance = n / (n - 1) * (influence(among, w) ** 2).sum() / n**2
+        variance = n / (n - 1) * (left_out(among, w, np.arange(n)) ** 2).sum()
         assert found.std_error == pytest.approx(np.sqrt(variance), rel=1e-5)
         return
-    each = arm_means(y, t.astype(int), mu=mu, propensity=chance, weight=w)
-    score = each[:, 1] - each[:, 0]
     for place, rows in enumerate([labels == "high", labels == "low"]):
-        mean = np.average(score[rows], weights=w[rows])
+        mine = {"mu": mu[rows], "propensity": chance[rows], "weight": w[rows]}
+        each, leverage = arm_means(y[rows], t[rows].astype(int), **mine)
+        score = each[:, 1] - each[:, 0]
+        mean = np.average(score, weights=w[rows])
         assert found.estimates[place] == pytest.approx(mean, rel=1e-5)
-        own = rows.sum() * (w * (score - mean))[rows] / w[rows].sum()
+        told = score - mean + leverage[:, 1] - leverage[:, 0]
+        own = rows.sum() * w[rows] * told / w[rows].sum()
         variance = (own**2).sum() / rows.sum() / (rows.sum() - 1)
         assert found.std_errors[place] == pytest.approx(np.sqrt(variance), rel=1e-5)
 

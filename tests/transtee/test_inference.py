@@ -7,7 +7,8 @@ from normalised_averages import influence, mean_outcome
 from sklearn.linear_model import LogisticRegression
 
 import causalkit as ck
-from causalkit.scores import aipw, arm_means
+from causalkit.inference.arm_means import arm_means
+from causalkit.scores import aipw
 from causalkit.transtee.conformal import Calibration, half_widths
 
 pytestmark = pytest.mark.filterwarnings("ignore::causalkit.errors.CausalKitWarning")
@@ -42,7 +43,7 @@ def test_scores_of_arms_are_normalised_with_the_influence_of_that(weighted):
     y, arm = rng.standard_normal(60), rng.integers(0, 3, 60)
     mu, chances = rng.standard_normal((60, 3)), rng.uniform(0.2, 0.8, (60, 3))
     weight = rng.uniform(0.5, 2.0, 60) if weighted else np.ones(60)
-    found = arm_means(y, arm, mu=mu, propensity=chances, weight=weight)
+    found = arm_means(y, arm, mu=mu, propensity=chances, weight=weight)[0]
     for k in range(3):
 
         def estimate(share, k=k):
@@ -62,7 +63,7 @@ def test_normalised_scores_of_true_propensities_are_those_of_a_binary_treatment(
     for k in range(2):  # residuals of mean zero in the arm
         y[arm == k] -= (y - mu[:, k])[arm == k].mean()
     e = np.full(40, 0.75)
-    found = arm_means(y, arm, mu=mu, propensity=np.column_stack([1.0 - e, e]))
+    found = arm_means(y, arm, mu=mu, propensity=np.column_stack([1.0 - e, e]))[0]
     peer = aipw(y, arm.astype(float), mu0=mu[:, [0]], mu1=mu[:, [1]], propensity=e[:, None])
     np.testing.assert_allclose(found[:, 1] - found[:, 0], peer.response[:, 0], rtol=1e-10)
 
@@ -72,8 +73,8 @@ def test_propensities_too_small_by_a_factor_move_no_average():
     rng = np.random.default_rng(1)
     y, arm = 5.0 + rng.standard_normal(80), np.arange(80) % 2
     chances = np.full((80, 2), 0.5)
-    right = arm_means(y, arm, mu=np.zeros((80, 2)), propensity=chances)
-    wrong = arm_means(y, arm, mu=np.zeros((80, 2)), propensity=chances * [1.0, 0.1])
+    right = arm_means(y, arm, mu=np.zeros((80, 2)), propensity=chances)[0]
+    wrong = arm_means(y, arm, mu=np.zeros((80, 2)), propensity=chances * [1.0, 0.1])[0]
     np.testing.assert_allclose(wrong, right, rtol=1e-10)
     assert right.mean(axis=0) == pytest.approx([y[arm == k].mean() for k in range(2)])
 
