@@ -61,7 +61,7 @@ def test_repeats_are_joined_by_the_median_and_their_spread_is_in_the_error():
         within.append(alone.estimate(**KNOWN).std_error)
     expected = np.sqrt(np.median(np.square(within) + (by_repeat - three.estimate) ** 2))
     assert three.std_error == pytest.approx(expected, rel=1e-10)
-    assert "median over 3 repeated splits" in three.summary()
+    assert "median over 3 repeated splits" in three.inference
     assert "repeated 3 times" in three.summary()
 
 
