@@ -350,9 +350,14 @@ def _cast(pixels: Any, wanted: "np.dtype[Any]") -> Any:
 
 def _ordered(pixels: "xr.DataArray", key_dim: str) -> "xr.DataArray":
     """Dimensions in one order, with a band dimension even where there is one band."""
-    full = pixels if "band" in pixels.dims else pixels.expand_dims("band")
-    time = ("time",) if "time" in full.dims else ()
-    return full.transpose(key_dim, *time, *_PIXELS)
+    time = ("time",) if "time" in pixels.dims else ()
+    if "band" in pixels.dims:
+        return pixels.transpose(key_dim, *time, *_PIXELS)
+    single = pixels.transpose(key_dim, *time, "y", "x")
+    if single.chunks is None and not single.variable._in_memory:
+        # A new dimension would read all of an array that is lazy without dask.
+        single = single.chunk({key_dim: _run_length(single)})
+    return single.expand_dims("band").transpose(key_dim, *time, *_PIXELS)
 
 
 def _run_length(pixels: "xr.DataArray") -> int:

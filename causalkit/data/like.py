@@ -10,7 +10,6 @@ from causalkit.data.admit import Policy
 from causalkit.data.build import arrays_given, built, parted
 from causalkit.data.candidate import NUMERIC_ROLES
 from causalkit.data.checks import ENCODING, raise_any
-from causalkit.data.checks_fit import MAX_NAN_PIXELS
 from causalkit.data.dataset import CausalData
 from causalkit.data.doses import other_doses
 from causalkit.data.intake import column_names, row_labels, to_pandas
@@ -33,7 +32,7 @@ def like(
     arrays: "xr.Dataset | Mapping[str, xr.DataArray] | None" = None,
     tables: Mapping[str, Any] | None = None,
     on_new_levels: str = "raise",
-    max_nan_pixels: float = MAX_NAN_PIXELS,
+    max_nan_pixels: float | None = None,
 ) -> CausalData:
     """Encode another table as ``data`` were: same formula, same category levels.
 
@@ -53,8 +52,8 @@ def like(
     on_new_levels : {"raise", "baseline", "nan"}, default "raise"
         What a category level becomes that ``data`` do not have: an error, the first level, or
         missing. Identifiers and extra columns may have new ones.
-    max_nan_pixels : float, default 0.05
-        Largest share of image values that may be missing.
+    max_nan_pixels : float, optional
+        Largest share of image values that may be missing; default that of ``data``.
 
     Raises
     ------
@@ -91,7 +90,8 @@ def like(
     missing = data.missing
     if on_new_levels == "nan" and not keeps_missing(missing):
         missing = "native"
-    policy = Policy(missing=missing, freq=data.freq, max_nan_pixels=max_nan_pixels)
+    limit = data.max_nan_pixels if max_nan_pixels is None else max_nan_pixels
+    policy = Policy(missing=missing, freq=data.freq, max_nan_pixels=limit)
     made = built(
         frame,
         roles,

@@ -73,6 +73,18 @@ def test_a_picture_without_bands_gets_one():
     assert ImageStore.of(shared(images=grey)).shape == (1, 3, 3)
 
 
+@pytest.mark.filterwarnings("ignore:Consolidated metadata")
+def test_a_store_without_bands_is_not_read_to_give_it_one(tmp_path):
+    single = pictures(range(4)).isel(band=0, drop=True)
+    single.chunk(place=2).to_dataset().to_zarr(tmp_path / "tiles.zarr")
+    lazy = xr.open_zarr(tmp_path / "tiles.zarr", chunks=None)["tile"]
+    store = ImageStore.bare(lazy)
+    assert not lazy.variable._in_memory
+    assert not store.pixels.variable._in_memory
+    assert (store.run, store.shape) == (2, (1, 3, 3))
+    np.testing.assert_array_equal(store.read([3, 0]), single.values[[3, 0], None])
+
+
 @pytest.mark.parametrize(
     ("frame", "images", "message"),
     [
