@@ -4,7 +4,7 @@
     python benchmarks/transtee_evidence.py shift recipes         # other networks, twenty minutes
     python benchmarks/transtee_evidence.py settings              # ranges of doses, half an hour
     python benchmarks/transtee_evidence.py released              # the rival of T1, half an hour
-    python benchmarks/transtee_evidence.py bands t7              # coverage of intervals
+    python benchmarks/transtee_evidence.py bands t7 trials       # coverage of intervals
     python benchmarks/transtee_evidence.py t8                    # forgetting the treatment
     python benchmarks/transtee_evidence.py t3 --splits FILE      # binary IHDP, 100 replications
     python benchmarks/transtee_evidence.py binary --splits FILE  # the recipe on some, an hour
@@ -25,12 +25,11 @@ from typing import Any
 
 import numpy as np
 import torch
+import transtee_averages as averages
 import transtee_econml as learners
 import transtee_released as released
 import transtee_released_rivals as rivals
-from sklearn.linear_model import LogisticRegression
 from transtee_evidence_page import (
-    N_AVERAGES,
     N_BANDS,
     N_SHIFT,
     RANGES,
@@ -208,20 +207,13 @@ def bands(_: argparse.Namespace) -> dict[str, Any]:
 
 
 def t7(_: argparse.Namespace) -> dict[str, Any]:
-    """Intervals of the average effect of an arm: outcome and log odds linear, noise normal."""
-    small = {"d_model": 8, "n_heads": 1, "n_encoder_layers": 0, "n_ensemble": 1, "lr": 1e-2}
-    errors, ses, held = [], [], []
-    for start in range(0, N_AVERAGES, 50):
-        numbers = range(start, start + 50)
-        datasets = [ck.generators.multi_arm(k, n=600, n_arms=2).blind() for k in numbers]
-        for fit in ck.TransTEE.fit_many(datasets, **small, max_epochs=60, random_state=start):
-            found = fit.estimate(propensity=LogisticRegression(C=1e6))
-            low, high = found.conf_int()
-            errors.append(found.estimate - 1.0)
-            ses.append(found.std_error)
-            held.append(float(low <= 1.0 <= high))
-    ratio = np.sqrt(np.square(ses).mean()) / np.std(errors, ddof=1)
-    return {"covers": summary(held), "bias": summary(errors), "se over sd": float(ratio)}
+    """Intervals of the average effect of an arm."""
+    return averages.of_rows()
+
+
+def trials(_: argparse.Namespace) -> dict[str, Any]:
+    """The same in trials of clusters."""
+    return averages.of_clusters()
 
 
 def t8(_: argparse.Namespace) -> dict[str, Any]:
@@ -319,6 +311,7 @@ PARTS = {
     "t4": t4,
     "bands": bands,
     "t7": t7,
+    "trials": trials,
     "t8": t8,
 }
 

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 from scipy.stats import ttest_rel
+from transtee_averages import page_lines as averages
 from transtee_econml_page import dose_words, unit_table
 from transtee_elsewhere import elsewhere
 from transtee_summary import cell, spread, unit_cells
@@ -19,7 +20,6 @@ RANGES = SETTINGS | {
 }
 N_SHIFT = 10
 N_BANDS = 40
-N_AVERAGES = 500
 N_FORGETTING = 10
 # Largest mean, and of which population.
 GOALS = {
@@ -183,20 +183,6 @@ def beside_recipe(found: dict[str, list[float]]) -> str:
     )
 
 
-def average_words(found: dict[str, Any]) -> str:
-    """T7 in a sentence."""
-    covers, bias = found["covers"], found["bias"]
-    fine = abs(covers["mean"] - 0.95) <= 3.0 * np.sqrt(0.95 * 0.05 / N_AVERAGES)
-    return (
-        "The average effect of an arm by `estimate()`, where outcome and log odds are linear and "
-        "noise is normal (`multi_arm` with two arms and 600 rows, one small network, logistic "
-        f"propensity), {N_AVERAGES} draws: covers {covers['mean']:.3f} ({covers['mcse']:.3f}), "
-        f"bias {bias['mean']:.3f} ({bias['mcse']:.3f}), standard error over standard deviation "
-        f"{found['se over sd']:.2f}. Goal T7, .95 within three Monte-Carlo errors: "
-        f"{'met' if fine else 'missed'}."
-    )
-
-
 def coverage(found: dict[str, Any]) -> list[str]:
     """How often bands, unit intervals and averages at a dose hold the truth."""
     return [
@@ -284,7 +270,7 @@ def page(kept: dict[str, Any]) -> str:
         "# How accurate TransTEE is",
         "",
         "Made by `python benchmarks/transtee_evidence.py PART ...`, with the parts `t1`, `t2`, "
-        "`t4`, `shift`, `recipes`, `settings`, `released`, `bands`, `t7`, `t8`, "
+        "`t4`, `shift`, `recipes`, `settings`, `released`, `bands`, `t7`, `trials`, `t8`, "
         "`econml_doses`, `t3`, `binary` and `econml` (those three with `--splits FILE`); defaults "
         "but where a row names others, random_state=0. Means come with their Monte-Carlo error. "
         "Settings were chosen on replications 101 to 116 of binary IHDP, which are not used here.",
@@ -328,7 +314,7 @@ def page(kept: dict[str, Any]) -> str:
             kept.get("t3", {}).get("TransTEE", {}),
         ),
         "bands": coverage,
-        "t7": lambda found: ["", average_words(found)],
+        "t7": lambda found: averages(found, kept.get("trials")),
         "t8": forgetting,
     }
     for part, section in sections.items():
