@@ -47,10 +47,10 @@ def local_polynomial(
 
     A few rows carry the fit at a point, their residuals are the smaller for it, and their squares
     tell the error only roughly. Residuals in the influence values are divided by the root of what
-    is left of one after their row's leverage (HC2: no bias if errors have one variance), and
-    degrees of freedom are those of a χ² with the mean and the variance that the squared error then
-    has. A row that stands for several by its ``multiplicity`` has the leverage of one of them, and
-    the influence of all.
+    is left of one after their row's leverage (HC2: no bias if errors have one variance and rows one
+    weight), and degrees of freedom are those of a χ² with the mean and the variance that the
+    squared error then has. A row that stands for several by its ``multiplicity`` has the leverage
+    of one of them, and the influence of all.
 
     Parameters
     ----------
