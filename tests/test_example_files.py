@@ -50,7 +50,7 @@ def test_a_command_finds_the_truth(command, monkeypatch):
     facts = json.loads(ran.stdout)
     truth = drawn(Path(command[2]).name).truth
     known = list(truth.estimands.values())
-    if facts["estimand"] == "ADRF":
+    if facts["estimand"] == "adrf":
         doses = [float(re.search(r"\(([\d.]+)\)", term)[1]) for term in facts["terms"]]
         known = list(truth.dose_response(doses))
     errors = np.sqrt(np.diag(np.array(facts["vcov"])))

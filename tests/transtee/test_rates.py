@@ -78,8 +78,8 @@ def test_a_rate_at_which_training_breaks_down_is_not_chosen(data, monkeypatch):
 
 
 def test_averages_choose_in_every_fold_by_the_rows_of_its_own(data, monkeypatch):
-    fit = alone(data, (1e-5, 3e-2))
-    same = alone(data, fit.config_["lr"]).estimate()
+    fit = alone(data, (1e-5, 3e-2)).set_params(n_folds=2)
+    same = alone(data, fit.config_["lr"]).set_params(n_folds=2).estimate()
     real, trained = rates.fit_members, []
 
     def spy(coding, coded, members, settings, **more):

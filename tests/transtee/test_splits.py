@@ -87,7 +87,7 @@ def test_folds_deal_out_treated_clusters():
     data = clustered([1, 4])
     coded = code_data(coding_of(data), data)
     for seed in range(20):
-        folds = folds_of(coded, Settings.of(ck.TransTEE(), seed=seed))
+        folds = folds_of(coded, Settings.of(ck.TransTEE(n_folds=2), seed=seed))
         treated = [set(data.frame["t"].iloc[train]) for train, _ in folds.splits(0)]
         assert treated == [{0, 1}, {0, 1}]
         tests = [set(data.frame["c"].iloc[test]) for _, test in folds.splits(0)]
@@ -157,7 +157,8 @@ def test_a_training_fold_of_one_cluster_is_refused_with_the_folds_that_would_do(
     frame = pd.DataFrame({"y": rng.standard_normal(60), "x": rng.standard_normal(60)})
     frame = frame.assign(t=np.arange(60) % 2, c=np.arange(60) // 20)
     roles = {"outcome": "y", "treatment": "t", "covariates": "x", "cluster": "c"}
-    fit = ck.TransTEE(**SMALL | {"max_epochs": 1}).fit(ck.CausalData.from_frame(frame, **roles))
+    few = SMALL | {"max_epochs": 1, "n_folds": 2}
+    fit = ck.TransTEE(**few).fit(ck.CausalData.from_frame(frame, **roles))
     with pytest.raises(DataError, match=r"one of the 3 units or clusters.*up to n_folds=3"):
         fit.estimate(propensity="linear")
     assert fit.set_params(n_folds=3).estimate(propensity="linear").n_clusters == 3
