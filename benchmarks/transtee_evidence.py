@@ -3,6 +3,7 @@
     python benchmarks/transtee_evidence.py t1 t2 t4              # curves, minutes
     python benchmarks/transtee_evidence.py shift recipes         # other networks, twenty minutes
     python benchmarks/transtee_evidence.py settings              # ranges of doses, half an hour
+    python benchmarks/transtee_evidence.py ranges synthetic      # others there and on T4, an hour
     python benchmarks/transtee_evidence.py released              # the rival of T1, half an hour
     python benchmarks/transtee_evidence.py bands t7 trials       # coverage of intervals
     python benchmarks/transtee_evidence.py t8                    # forgetting the treatment
@@ -20,6 +21,8 @@ import argparse
 import json
 import time
 import warnings
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +32,9 @@ import transtee_averages as averages
 import transtee_econml as learners
 import transtee_released as released
 import transtee_released_rivals as rivals
-from transtee_evidence_page import (
-    N_BANDS,
-    N_SHIFT,
-    RANGES,
-    SETTINGS,
-    page,
-)
+from transtee_evidence_page import N_BANDS, page
 from transtee_forgetting import forgotten
+from transtee_others_page import N_OTHERS, N_SHIFT, RANGES, SETTINGS
 from transtee_summary import summary
 
 import causalkit as ck
@@ -127,26 +125,44 @@ def t2(_: argparse.Namespace) -> dict[str, Any]:
 
 def shift(_: argparse.Namespace) -> dict[str, Any]:
     """Other networks on the first splits of T1 and T2, at the rates of least validation loss."""
-    found = read().get("shift", {})
+    return others("shift", {setting: partial(infants, setting, N_SHIFT) for setting in SETTINGS})
+
+
+def ranges(_: argparse.Namespace) -> dict[str, Any]:
+    """The same where the training doses are others, beside ``settings``."""
+    wide = [setting for setting in RANGES if setting not in SETTINGS]
+    return others("ranges", {setting: partial(infants, setting, N_SHIFT) for setting in wide})
+
+
+def synthetic(_: argparse.Namespace) -> dict[str, Any]:
+    """The same on the data sets of T4, of which the large ones are fewer."""
+    return others("synthetic", {rows: partial(draws, rows, N_OTHERS[rows]) for rows in N_OTHERS})
+
+
+def others(part: str, designs: dict[str, Callable[[], list[Any]]]) -> dict[str, Any]:
+    """Errors of the other networks by design; kept after each, since each takes minutes."""
+    found = read().get(part, {})
     for name in ("drnet", "vcnet", "tarnet"):
         cls = load("estimator", name, ESTIMATORS)
-        found[cls.__name__] = {setting: best_rate(cls, setting) for setting in SETTINGS}
-        write(read() | {"shift": found})
+        for design, datasets in designs.items():
+            one = best_rate(cls, datasets())
+            found[cls.__name__] = found.get(cls.__name__, {}) | {design: one}
+            write(read() | {part: found})
+            print(cls.__name__, design, one["rate"], one["all"], flush=True)
     return found
 
 
-def best_rate(cls: Any, setting: str) -> dict[str, Any]:
+def best_rate(cls: Any, datasets: list[Any]) -> dict[str, Any]:
     """Errors of a network at the rate of least validation loss, and that rate.
 
-    Rates are doubled beyond the largest as long as that is the best.
+    Rates are doubled beyond the largest, or halved below the smallest, as long as that is the best.
     """
     tried: dict[float, dict[str, Any]] = {}
     rates = list(RATES)
     while rates:
-        tried |= {rate: curve_errors(infants(setting, N_SHIFT), cls, lr=rate) for rate in rates}
+        tried |= {rate: curve_errors(datasets, cls, lr=rate) for rate in rates}
         best = min(tried, key=lambda one: tried[one]["loss"])
-        rates = [2.0 * best] if best == max(tried) else []
-    print(cls.__name__, setting, {one: found["loss"] for one, found in tried.items()}, flush=True)
+        rates = {max(tried): [2.0 * best], min(tried): [best / 2.0]}.get(best, [])
     return tried[best] | {"rate": best}
 
 
@@ -170,10 +186,14 @@ def settings(_: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def draws(rows: str, count: int = 20) -> list[Any]:
+    """Data sets of the synthetic design, with 200 rows to test."""
+    first, n = {"500 rows": (0, 700), "5,000 rows": (100, 5200)}[rows]
+    return [ck.generators.dose_synthetic(first + k, n=n, n_test=200) for k in range(count)]
+
+
 def t4(_: argparse.Namespace) -> dict[str, Any]:
-    small = [ck.generators.dose_synthetic(k, n=700, n_test=200) for k in range(20)]
-    large = [ck.generators.dose_synthetic(100 + k, n=5200, n_test=200) for k in range(20)]
-    return {"500 rows": curve_errors(small), "5,000 rows": curve_errors(large)}
+    return {rows: curve_errors(draws(rows)) for rows in N_OTHERS}
 
 
 def bands(_: argparse.Namespace) -> dict[str, Any]:
@@ -304,11 +324,13 @@ PARTS = {
     "shift": shift,
     "recipes": recipes,
     "settings": settings,
+    "ranges": ranges,
     "t3": t3,
     "binary": binary,
     "econml": econml,
     "econml_doses": econml_doses,
     "t4": t4,
+    "synthetic": synthetic,
     "bands": bands,
     "t7": t7,
     "trials": trials,

@@ -8,17 +8,9 @@ from scipy.stats import ttest_rel
 from transtee_averages import page_lines as averages
 from transtee_econml_page import dose_words, unit_table
 from transtee_elsewhere import elsewhere
+from transtee_others_page import RANGES, beside
 from transtee_summary import cell, spread, unit_cells
 
-SETTINGS: dict[str, dict[str, float]] = {
-    "h = 1": {},
-    "1.9 to 2.0": {"h_train": 1.9, "h_test": 2.0},
-}
-RANGES = SETTINGS | {
-    "h = 5": {"h_train": 5.0, "h_test": 5.0},
-    "4.75 to 5.0": {"h_train": 4.75, "h_test": 5.0},
-}
-N_SHIFT = 10
 N_BANDS = 40
 N_FORGETTING = 10
 # Largest mean, and of which population.
@@ -60,43 +52,6 @@ def _verdict(name: str, population: str, one: dict[str, Any]) -> str:
     return f"{goal}: mean ≤ {most:g}, {'met' if fine else 'missed'}"
 
 
-def under_shift(kept: dict[str, Any]) -> list[str]:
-    """AMSE of all networks where doses of the test lie in the range of training, and beyond."""
-    rows = {"TransTEE": kept["t1"] | kept["t2"]}
-    for name, one in kept["shift"].items():
-        rates = " and ".join(f"{one[setting]['rate']:g}" for setting in SETTINGS)
-        rows[f"{name}, rates {rates}"] = one
-    for name in kept["recipes"]["h = 1"]:
-        one = {setting: found[name] for setting, found in kept["recipes"].items()}
-        rates = " and ".join(f"{one[setting]['rate']:g}" for setting in SETTINGS)
-        rows[f"{name}, recipe of its own, rates {rates}"] = one
-    cells = {
-        name: [np.array(one[setting]["errors"][:N_SHIFT]) for setting in SETTINGS]
-        for name, one in rows.items()
-    }
-    return [
-        "",
-        f"Beside other networks, first {N_SHIFT} splits, population `all`; each has four networks "
-        "and early stopping, TransTEE its defaults and others the rate, from .0005 on, of least "
-        "validation loss; but those by their own recipe "
-        "(`benchmarks/transtee_released_rivals.py`: one network, covariates and outcomes as they "
-        "are, SGD, 1,500 epochs, small first weights), which have the rate of least error, chosen "
-        "in their favour. Mean (Monte-Carlo error), median.",
-        "",
-        f"| network | {' | '.join(SETTINGS)} | larger than TransTEE's in |",
-        "|---|" + "---:|" * (len(SETTINGS) + 1),
-        *(
-            f"| {name} | {' | '.join(spread(values) for values in found)} | "
-            + ", ".join(
-                str(int((values > own).sum()))
-                for values, own in zip(found, cells["TransTEE"], strict=True)
-            )
-            + " |"
-            for name, found in cells.items()
-        ),
-    ]
-
-
 def regularised(found: dict[str, Any]) -> list[str]:
     """AMSE of TransTEE by range of doses and regulariser."""
     ways = ("None", "tr", "ptr")
@@ -104,8 +59,7 @@ def regularised(found: dict[str, Any]) -> list[str]:
     return [
         "",
         "TransTEE by range of doses and `regularizer`, with its weight by default, same splits: "
-        f"the first {len(next(iter(errors.values())))}, population `all`. `a to b`: training doses "
-        "in [b - a, b], those of the test in [0, b].",
+        f"the first {len(next(iter(errors.values())))}, population `all`.",
         "",
         f"| doses | {' | '.join(ways)} |",
         "|---|" + "---:|" * len(ways),
@@ -270,10 +224,11 @@ def page(kept: dict[str, Any]) -> str:
         "# How accurate TransTEE is",
         "",
         "Made by `python benchmarks/transtee_evidence.py PART ...`, with the parts `t1`, `t2`, "
-        "`t4`, `shift`, `recipes`, `settings`, `released`, `bands`, `t7`, `trials`, `t8`, "
-        "`econml_doses`, `t3`, `binary` and `econml` (those three with `--splits FILE`); defaults "
-        "but where a row names others, random_state=0. Means come with their Monte-Carlo error. "
-        "Settings were chosen on replications 101 to 116 of binary IHDP, which are not used here.",
+        "`t4`, `shift`, `recipes`, `settings`, `ranges`, `synthetic`, `released`, `bands`, `t7`, "
+        "`trials`, `t8`, `econml_doses`, `t3`, `binary` and `econml` (those three with `--splits "
+        "FILE`); defaults but where a row names others, random_state=0. Means come with "
+        "their Monte-Carlo error. Settings were chosen on replications 101 to 116 of binary IHDP, "
+        "which are not used here.",
         "",
         "## Curves: AMSE at the doses of test units",
         "",
@@ -300,8 +255,7 @@ def page(kept: dict[str, Any]) -> str:
             "Not run here: the released recipe on the splits of T1 (`released`, half an hour), so "
             "that the paired comparison with it is open.",
         ]
-    if {"t1", "t2", "shift", "recipes"} <= kept.keys():
-        lines += under_shift(kept)
+    lines += beside(kept)
     if {"t1", "econml_doses"} <= kept.keys():
         lines += dose_words(kept["econml_doses"], kept["t1"]["h = 1"])
     sections = {
