@@ -12,6 +12,7 @@ from causalkit.inference.arm_means import IN_ARMS, arm_means, normalised
 from causalkit.inference.solve import Solution, solve_linear
 from causalkit.scores import LinearScore
 from causalkit.transtee.actions import action_frame, encode_actions
+from causalkit.transtee.by_row import ByRow, outcomes_of_arms, propensities_of_arms
 from causalkit.transtee.crossfit import Split
 from causalkit.transtee.model import Asked
 from causalkit.transtee.observations import mean_weight
@@ -80,6 +81,10 @@ def arm_averages(
         "leverage": IN_ARMS,
         "notes": ASSUMES,
         "contrast": words,
+        "by_row": ByRow(
+            fold,
+            outcomes_of_arms(mu, arm, code.arms) | propensities_of_arms(found, code.arms),
+        ),
         "diagnostics": {
             "range of propensities": (float(found.min()), float(found.max())),
             "propensity": learned,

@@ -12,6 +12,7 @@ from causalkit.inference.arm_means import IN_ARMS
 from causalkit.inference.solve import Solution
 from causalkit.nuisance import Folds
 from causalkit.transtee.actions import ActionCode
+from causalkit.transtee.by_row import ByRow, propensities_of_arms
 from causalkit.transtee.coding import Coded
 from causalkit.transtee.crossfit import Split
 from causalkit.transtee.dose_density import DoseDensity
@@ -47,11 +48,12 @@ def dose_averages(
     counted: dict[str, Any] = {"weight": mean_weight(coded), "multiplicity": coded.multiplicity}
     shared = counted | {"clusters": clusters}
     widths = _widths(coded, folds, points, bandwidth)
-    chances, facts = np.ones((coded.n, 1)), dict[str, Any]()
+    chances, facts, by_arm = np.ones((coded.n, 1)), dict[str, Any](), dict[str, Floats]()
     if code.kind != "continuous":
         found, facts["propensity"] = arm_chances(coding, coded, settings, folds, learners[0])
         chances = clipped(found, coded.actions.arms[:, 0], **counted)
         facts["range of propensities"] = (float(found.min()), float(found.max()))
+        by_arm = propensities_of_arms(found, code.arms)
     known = {
         place: DoseDensity.of(coding, coded, settings, folds, learners[1], place)
         for place in widths
@@ -85,8 +87,8 @@ def dose_averages(
         theta[at], fit_df[at] = part.theta, part.fit_df
         by_mean[:, at], by_fit[:, at] = part.own, part.of_fit
     plug_in = np.average(curves, axis=0, weights=counted["weight"])
-    by_arm = {code.arms[place]: width for place, width in widths.items()}
-    facts["bandwidth"] = widths[0] if code.kind == "continuous" else by_arm
+    named = {code.arms[place]: width for place, width in widths.items()}
+    facts["bandwidth"] = widths[0] if code.kind == "continuous" else named
     facts["plug-in"] = dict(zip(points.names, plug_in.tolist(), strict=True))
     found_at = MeanOutcomes(theta, by_mean, by_fit, fit_df, clusters, coded.multiplicity)
     terms = tuple(f"E[Y({name})]" for name in points.names)
@@ -100,6 +102,7 @@ def dose_averages(
         "n_together": 1,
         "leverage": _leverage(points, widths),
         "notes": _notes(points, widths),
+        "by_row": ByRow(folds.fold_ids()[0], {"outcome": own[:, None]} | by_arm),
         "diagnostics": facts,
     }
     return terms, Solution(found_at.theta, found_at.influence), told

@@ -118,6 +118,8 @@ def average_effects(
         if along and points.compared:
             estimand = f"{estimand}-differences"
         warn_if_few(clusters)
+    by_row = facts.pop("by_row")
+    facts["diagnostics"]["nuisances"] = by_row.nuisances(coded)
     return effect_from_solutions(
         solutions,
         terms=terms,
@@ -136,6 +138,7 @@ def average_effects(
         warnings=tuple(caught),
         provenance=record(seed=settings.seed, wall_s=time.perf_counter() - started),
         data_digest=data.digest(),
+        glance_extra=by_row.glance(),
         **facts,
     )
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from causalkit.inference.solve import Solution
+from causalkit.transtee.by_row import ByRow
 from causalkit.transtee.crossfit import Split
 from causalkit.warn import news_only
 
@@ -33,6 +34,7 @@ def _joined(told: Sequence[dict[str, Any]], solutions: Sequence[Solution]) -> di
     for name in ("df_by_term", "df_combined"):
         if name in facts:
             facts[name] = np.min([one[name] for one in told], axis=0)
+    facts["by_row"] = ByRow.joined([one["by_row"] for one in told])
     diagnostics = [one["diagnostics"] for one in told]
     joined = dict(diagnostics[0])
     if "range of propensities" in joined:
