@@ -71,6 +71,7 @@ def arm_averages(
     if groups is not None:
         check_group_arms(*groups, arm, [*map(str, levels)], multiplicity=coded.multiplicity)
     mu, fold = _predicted(split)
+    effects = mu[:, others] - mu[:, [base]]
     found, learned = arm_chances(coding, coded, split.settings, split.folds, learner)
     # As columns of a matrix are called: two arms of 0 and 1 need no level.
     named = set(levels) != {0, 1}
@@ -82,8 +83,10 @@ def arm_averages(
         "notes": ASSUMES,
         "contrast": words,
         "by_row": ByRow(
+            coded.y,
             fold,
             outcomes_of_arms(mu, arm, code.arms) | propensities_of_arms(found, code.arms),
+            {term: effects[:, [k]] for k, term in enumerate(terms)},
         ),
         "diagnostics": {
             "range of propensities": (float(found.min()), float(found.max())),
@@ -111,7 +114,6 @@ def arm_averages(
         found = arm_means(coded.y, arm, mu=mu, propensity=chances, weight=inside, **errors)
         return (part[:, others] - part[:, [base]] for part in found)
 
-    effects = mu[:, others] - mu[:, [base]]
     if estimand == "calibration":
         told = ("average effect", "slope")
         facts |= {

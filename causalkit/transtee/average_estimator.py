@@ -8,6 +8,7 @@ import numpy as np
 from causalkit.errors import IdentificationError, check_count
 from causalkit.estimator import Estimator
 from causalkit.results import EffectResult
+from causalkit.transtee.by_row import ByRow
 from causalkit.transtee.coding import code_data
 from causalkit.transtee.crossfit import FoldNetworks
 from causalkit.transtee.held_out import FactualLoss, factual_loss
@@ -88,6 +89,74 @@ class AverageEstimator(Estimator):
             If the treatment has no such average, as structured ones have none, too few rows were
             seen near a dose or in an arm, or predicted effects do not vary.
         """
+        return self._averages(
+            estimand=estimand,
+            baseline=baseline,
+            groups=groups,
+            arm=arm,
+            doses=doses,
+            propensity=propensity,
+            bandwidth=bandwidth,
+            data=data,
+        )[0]
+
+    def augment(
+        self,
+        *,
+        baseline: Any = None,
+        arm: Any = None,
+        doses: Any = None,
+        propensity: "Propensity" = "auto",
+        bandwidth: float | None = None,
+        data: "CausalData | None" = None,
+    ) -> "pd.DataFrame":
+        """One row per observation: what :meth:`estimate` with these arguments predicted of it.
+
+        Networks that :meth:`estimate` trained are used again.
+
+        Parameters
+        ----------
+        baseline, arm, doses, propensity, bandwidth, data
+            As in :meth:`estimate`.
+
+        Returns
+        -------
+        DataFrame
+            ``row, fold``; by models that did not see the row ``outcome_hat`` under the action
+            received, of arms ``outcome:<arm>_hat``, and ``propensity_hat`` of the second of two
+            arms or ``propensity:<arm>_hat``; ``outcome_residual``; of arms ``effect_<term>``, the
+            predicted effect; and ``influence_<term>``, whose variance over rows is n times that of
+            the estimate if rows are independent. Averages over repeated splits; the fold is that of
+            the first.
+
+        Raises
+        ------
+        ArgumentError, NotFittedError, DataError, IdentificationError
+            As :meth:`estimate`.
+        """
+        result, by_row = self._averages(
+            baseline=baseline,
+            arm=arm,
+            doses=doses,
+            propensity=propensity,
+            bandwidth=bandwidth,
+            data=data,
+        )
+        return by_row.frame(result)
+
+    def _averages(
+        self,
+        *,
+        estimand: str | None = None,
+        baseline: Any,
+        groups: Any = None,
+        arm: Any,
+        doses: Any,
+        propensity: "Propensity",
+        bandwidth: float | None,
+        data: "CausalData | None",
+    ) -> tuple[EffectResult, ByRow]:
+        """Averages, and what was predicted of every row."""
         self._check_fitted()
         used = self._need_data(data)
         coding = self.model_.coding

@@ -102,7 +102,7 @@ def dose_averages(
         "n_together": 1,
         "leverage": _leverage(points, widths),
         "notes": _notes(points, widths),
-        "by_row": ByRow(folds.fold_ids()[0], {"outcome": own[:, None]} | by_arm),
+        "by_row": ByRow(coded.y, folds.fold_ids()[0], {"outcome": own[:, None]} | by_arm),
         "diagnostics": facts,
     }
     return terms, Solution(found_at.theta, found_at.influence), told

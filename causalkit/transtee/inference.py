@@ -17,6 +17,7 @@ from causalkit.inference.variance import warn_if_few
 from causalkit.provenance import record
 from causalkit.results import EffectResult, effect_from_solutions
 from causalkit.transtee.arm_averages import Groups, arm_averages
+from causalkit.transtee.by_row import ByRow
 from causalkit.transtee.coding import Coded, Coding
 from causalkit.transtee.crossfit import FoldNetworks, Split, splits_of
 from causalkit.transtee.dose_average import dose_averages
@@ -50,8 +51,10 @@ def average_effects(
     groups: Any,
     propensity: Any,
     bandwidth: float | None,
-) -> EffectResult:
+) -> tuple[EffectResult, ByRow]:
     """Effects of arms against one, how far predicted ones hold, or mean outcomes at doses.
+
+    Also returns what was predicted of every row.
 
     Networks are trained anew on the other folds of every row; the propensity, or the density of the
     dose, is cross-fitted on the same folds.
@@ -118,9 +121,9 @@ def average_effects(
         if along and points.compared:
             estimand = f"{estimand}-differences"
         warn_if_few(clusters)
-    by_row = facts.pop("by_row")
+    by_row: ByRow = facts.pop("by_row")
     facts["diagnostics"]["nuisances"] = by_row.nuisances(coded)
-    return effect_from_solutions(
+    result = effect_from_solutions(
         solutions,
         terms=terms,
         clusters=clusters,
@@ -141,6 +144,7 @@ def average_effects(
         glance_extra=by_row.glance(),
         **facts,
     )
+    return result, by_row
 
 
 def _of_networks(means: Mapping[str, float]) -> str:

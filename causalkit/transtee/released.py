@@ -248,6 +248,10 @@ class ReleasedTransTEE(NetworkEstimator):
         """Not there; raises ArgumentError."""
         raise _absent("overlap", "the release has no folds; use TransTEE")
 
+    def augment(self, **_: Any) -> "pd.DataFrame":
+        """Not there; raises ArgumentError."""
+        raise _absent("augment", "the release has no folds; use TransTEE")
+
     def outcome_interval(self, *_: Any, **__: Any) -> "xr.Dataset":
         """Not there; raises ArgumentError."""
         raise _absent("outcome_interval", "the release has no intervals; use TransTEE")

@@ -154,6 +154,7 @@ def test_what_the_release_lacks_is_refused(arms, tmp_path):
     fit = ReleasedTransTEE(**FEW).fit(arms)
     missing = {
         "estimate": fit.estimate,
+        "augment": fit.augment,
         "outcome_interval": lambda: fit.outcome_interval(arms, treatment=0),
         "save": lambda: fit.save(tmp_path),
         "load": lambda: ReleasedTransTEE.load(tmp_path),
