@@ -70,7 +70,7 @@ def arm_averages(
     arm = coded.actions.arms[:, 0]
     if groups is not None:
         check_group_arms(*groups, arm, [*map(str, levels)], multiplicity=coded.multiplicity)
-    mu, fold = _predicted(split)
+    mu, fold, partial = _predicted(split)
     effects = mu[:, others] - mu[:, [base]]
     found, learned = arm_chances(coding, coded, split.settings, split.folds, learner)
     # As columns of a matrix are called: two arms of 0 and 1 need no level.
@@ -86,6 +86,7 @@ def arm_averages(
             coded.y,
             fold,
             outcomes_of_arms(mu, arm, code.arms) | propensities_of_arms(found, code.arms),
+            partial,
             {term: effects[:, [k]] for k, term in enumerate(terms)},
         ),
         "diagnostics": {
@@ -142,16 +143,20 @@ def arm_averages(
     return terms, _within(contrasts, np.ones((coded.n, 1)), ("everyone",), weight), facts
 
 
-def _predicted(split: Split) -> tuple[Floats, Ints]:
-    """μ(X, k) of every arm ``(n, K)`` by networks out of fold, and the fold of each row."""
+def _predicted(split: Split) -> tuple[Floats, Ints, bool]:
+    """μ(X, k) of every arm ``(n, K)`` by networks out of fold, and the fold of each row.
+
+    Also whether their training was interrupted.
+    """
     code, coded = split.coding.actions, split.coded
     levels = code.levels[code.columns[0]]
     mu, fold = np.empty((coded.n, len(levels))), np.empty(coded.n, dtype=np.int64)
     actions = [encode_actions(code, action_frame(code, level, 1)) for level in levels]
-    for number, (model, test) in enumerate(split.networks()):
+    networks = split.networks()
+    for number, (model, test) in enumerate(networks):
         mu[test] = model.averaged(Asked(coded.covariates.rows(test)), actions)
         fold[test] = number
-    return mu, fold
+    return mu, fold, any(model.partial for model, _ in networks)
 
 
 def _within(

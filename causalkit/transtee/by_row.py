@@ -27,6 +27,8 @@ class ByRow:
     predictions : mapping of str to (n, R) array
         ``"outcome"`` under the action received, ``"outcome:<arm>"``, and the propensity:
         ``"propensity"`` of the second of two arms, or ``"propensity:<arm>"``.
+    partial : bool
+        Whether training was interrupted in one of them.
     effects : mapping of term to (n, R) array
         Predicted differences of outcomes, where averages are of arms.
     """
@@ -34,6 +36,7 @@ class ByRow:
     outcome: Floats
     fold: Ints
     predictions: Mapping[str, Floats]
+    partial: bool
     effects: Mapping[str, Floats] = field(default_factory=dict)
 
     @classmethod
@@ -42,6 +45,7 @@ class ByRow:
         return replace(
             splits[0],
             predictions=_beside([one.predictions for one in splits]),
+            partial=any(one.partial for one in splits),
             effects=_beside([one.effects for one in splits]),
         )
 

@@ -58,7 +58,7 @@ def dose_averages(
         place: DoseDensity.of(coding, coded, settings, folds, learners[1], place)
         for place in widths
     }
-    own, curves = _predicted(split, points)
+    own, curves, partial = _predicted(split, points)
     theta, fit_df = np.empty(points.arms.size), np.empty(points.arms.size)
     by_mean, by_fit = np.empty(curves.shape), np.empty(curves.shape)
     for place in set(points.arms.tolist()):
@@ -102,7 +102,7 @@ def dose_averages(
         "n_together": 1,
         "leverage": _leverage(points, widths),
         "notes": _notes(points, widths),
-        "by_row": ByRow(coded.y, folds.fold_ids()[0], {"outcome": own[:, None]} | by_arm),
+        "by_row": ByRow(coded.y, folds.fold_ids()[0], {"outcome": own[:, None]} | by_arm, partial),
         "diagnostics": facts,
     }
     return terms, Solution(found_at.theta, found_at.influence), told
@@ -138,16 +138,20 @@ def _of(code: ActionCode, place: int) -> str:
     return "" if code.kind == "continuous" else f" of arm {code.arms[place]}"
 
 
-def _predicted(split: Split, points: Points) -> tuple[Floats, Floats]:
-    """μ(X, A) ``(n,)`` of the action received and ``(n, k)`` at points, by networks out of fold."""
+def _predicted(split: Split, points: Points) -> tuple[Floats, Floats, bool]:
+    """μ(X, A) ``(n,)`` of the action received and ``(n, k)`` at points, by networks out of fold.
+
+    Also whether their training was interrupted.
+    """
     coded = split.coded
     own, curves = np.empty(coded.n), np.empty((coded.n, points.arms.size))
     actions = points.actions()
-    for model, test in split.networks():
+    networks = split.networks()
+    for model, test in networks:
         asked = Asked(coded.covariates.rows(test))
         own[test] = model.averaged(asked, [coded.actions.rows(test)])[:, 0]
         curves[test] = model.averaged(asked, actions)
-    return own, curves
+    return own, curves, any(model.partial for model, _ in networks)
 
 
 def _leverage(points: Points, widths: dict[int, float]) -> str:

@@ -48,7 +48,7 @@ def put(
     ranges = zip(code.labels, code.arms, strict=True)
     estimator.dose_range_ = {label: model.doses[arm] for label, arm in ranges if arm in model.doses}
     estimator.feature_names_in_ = np.array(model.coding.covariates.names, dtype=object)
-    estimator.partial_ = any(stack.partial for stack in model.stacks)
+    estimator.partial_ = model.partial
     estimator.diagnostics_ = diagnostics
     estimator._settings = settings
     estimator._fold_networks = {}

@@ -139,7 +139,10 @@ def average_effects(
         seed=settings.seed,
         dropped=dict(data.dropped),
         warnings=tuple(caught),
-        provenance=record(seed=settings.seed, wall_s=time.perf_counter() - started),
+        provenance={
+            **record(seed=settings.seed, wall_s=time.perf_counter() - started),
+            "partial": by_row.partial,
+        },
         data_digest=data.digest(),
         glance_extra=by_row.glance(),
         **facts,

@@ -103,6 +103,11 @@ class Model:
         """Of one network."""
         return self.stacks[0].network.layout.size
 
+    @property
+    def partial(self) -> bool:
+        """Whether the user ended the training of a network before it was done."""
+        return any(stack.partial for stack in self.stacks)
+
     def history(self) -> pd.DataFrame:
         """``network, epoch, train_loss, validation_loss`` on the scale of the network."""
         parts, first = [], 0

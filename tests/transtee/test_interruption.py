@@ -1,5 +1,7 @@
 """Ctrl-C while networks of several sizes train one stack after another."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from transtee_designs import SMALL, arms_data, uneven
@@ -56,3 +58,18 @@ def test_a_checkpoint_that_is_not_whole_is_to_be_removed(tmp_path):
         weights.write_bytes(weights.read_bytes()[:100])
     with pytest.raises(StorageError, match="not whole; remove it, or name another folder"):
         ck.TransTEE(**arguments, checkpoint=tmp_path).fit(uneven())
+
+
+@pytest.mark.parametrize("dosed", [False, True])
+def test_averages_say_whether_the_networks_of_a_fold_were_interrupted(dosed):
+    data = ck.generators.dose_synthetic(0, n=240).blind() if dosed else arms_data()
+    fit = ck.TransTEE(**SMALL, n_folds=2, n_rep=2).fit(data)
+    assert fit.estimate().provenance["partial"] is False
+    fit.set_params(n_folds=3)
+    # Of the second split: one interrupted split makes the whole so.
+    fit._settings = replace(fit._settings, progress=Stop(SMALL["max_epochs"] + 4))
+    part = fit.estimate()
+    assert part.provenance["partial"] is True
+    assert any("interrupted" in text for text in part.warnings)
+    # What was interrupted is not kept.
+    assert fit.estimate().provenance["partial"] is False
