@@ -81,7 +81,7 @@ class EffectResult:
         Whatever the estimator reports. Two keys have a fixed meaning, by name of the nuisance:
         ``"nuisances"`` has ``rmse``, ``r2``, ``r2_within``, and ``"learners"`` what was chosen.
     provenance : mapping
-        Versions, seed, wall time.
+        Versions, seed, wall time, and the git commit of the working directory if it has one.
     draws : xarray.Dataset or None
         Posterior or bootstrap draws, dims ``(chain, draw, ...)``.
     data_digest : str or None
