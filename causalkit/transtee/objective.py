@@ -267,7 +267,7 @@ class NetObjective:
         if self.hsic_weight and actions.items is not None:
             # Squared distances in half precision would round kernels away.
             pair = memory.pooled().float(), actions.items[:, :, 0].detach().float()
-            return self.hsic_weight * self._strength * hsic(*pair)
+            return self.hsic_weight * self._strength * hsic(*pair, self._weights(rows))
         if self.adversary is None:
             return None
         r = memory.pooled()

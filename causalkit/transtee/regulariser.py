@@ -28,6 +28,7 @@ MOST_CONCENTRATED = 10.0  # logarithm
 UNIFORM_VARIANCE = 1.0 / 12.0
 RAMP = 0.2
 JUDGED = 0.9
+_PARTS = 2**40  # of a weight of one
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,28 +154,33 @@ def dose_loss(kind: str, density: str, about: "Tensor", dose: "Tensor") -> "Tens
     return norm - (alpha - 1.0) * inside.log() - (beta - 1.0) * (1.0 - inside).log()
 
 
-def hsic(left: "Tensor", right: "Tensor") -> "Tensor":
+def hsic(left: "Tensor", right: "Tensor", weight: "Tensor") -> "Tensor":
     """Normalised Hilbert–Schmidt criterion ``(M,)`` of ``(M, B, d)`` and ``(M, B, e)``.
 
     Gaussian kernels with the median squared distance for bandwidth; 0 if independent, at most 1.
+    Means, median and sums count rows by their weights ``(M, B)``, which sum to one.
     Gretton, Bousquet, Smola & Schölkopf (2005), ALT.
     """
-    kernels = [_centred_kernel(values) for values in (left, right)]
-    product = (kernels[0] * kernels[1]).sum(dim=(1, 2))
-    sizes = [(kernel**2).sum(dim=(1, 2)).clamp(min=1e-12) for kernel in kernels]
+    pairs = weight[:, :, None] * weight[:, None]
+    kernels = [_centred_kernel(values, weight, pairs) for values in (left, right)]
+    product = (pairs * kernels[0] * kernels[1]).sum(dim=(1, 2))
+    sizes = [(pairs * kernel**2).sum(dim=(1, 2)).clamp(min=1e-12) for kernel in kernels]
     return product / (sizes[0] * sizes[1]).sqrt()
 
 
-def _centred_kernel(values: "Tensor") -> "Tensor":
+def _centred_kernel(values: "Tensor", weight: "Tensor", pairs: "Tensor") -> "Tensor":
     import torch
 
     square = torch.cdist(values, values) ** 2
     # By sorting: a median by rows has no deterministic kernel on a GPU.
-    ordered = square.detach().flatten(1).sort(dim=1).values
-    middle = ordered[:, (ordered.shape[1] - 1) // 2].clamp(min=1e-12)
-    kernel = (-square / (2.0 * middle[:, None, None])).exp()
-    kernel = kernel - kernel.mean(dim=1, keepdim=True)
-    return kernel - kernel.mean(dim=2, keepdim=True)
+    ordered, order = square.detach().flatten(1).sort(dim=1)
+    # In whole numbers sums are exact, and deterministic on a GPU as well.
+    parts = (pairs * _PARTS).round().long().flatten(1).gather(1, order).cumsum(dim=1)
+    half = (2 * parts < parts[:, -1:]).sum(dim=1, keepdim=True)
+    middle = ordered.gather(1, half).clamp(min=1e-12)
+    kernel = (-square / (2.0 * middle[:, :, None])).exp()
+    kernel = kernel - (weight[:, :, None] * kernel).sum(dim=1, keepdim=True)
+    return kernel - (weight[:, None] * kernel).sum(dim=2, keepdim=True)
 
 
 def ramp(progress: float) -> float:

@@ -89,7 +89,8 @@ def test_structured_treatments_and_the_representation_are_pushed_apart(begun):
     def dependence(at):
         with torch.no_grad():
             _, memory, received = objective._forward(at, rows, None)
-            return float(hsic(memory.pooled(), received.items[:, :, 0]))
+            weight = objective._weights(rows)
+            return float(hsic(memory.pooled(), received.items[:, :, 0], weight))
 
     before, step = dependence(flat), push(flat, objective, rows, 1.0)
     assert before > 0.05

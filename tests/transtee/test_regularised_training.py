@@ -2,10 +2,12 @@
 
 import warnings
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 from test_training import flat
-from transtee_designs import SMALL, arms_data, weighted_arms
+from transtee_designs import SMALL, arms_data, arms_frame, weighted_arms
 
 import causalkit as ck
 from causalkit.errors import CausalKitWarning, StorageError
@@ -85,3 +87,33 @@ def test_row_weights_reach_the_treatment_model(monkeypatch):
     for weight in seen:
         torch.testing.assert_close(weight.sum(dim=1), torch.ones(1))
         assert weight.max() > 1.2 * weight.min()
+
+
+def drugs(drug, weight, **treatments):
+    """Rows of one of six drugs with two features, and perhaps of other treatments."""
+    rng = np.random.default_rng(1)
+    features = pd.DataFrame(rng.standard_normal((6, 2)), columns=["f", "g"])
+    frame = arms_frame().drop(columns="t").assign(drug=drug, w=weight, **treatments)
+    return ck.CausalData.from_frame(
+        frame,
+        outcome="y",
+        treatment=["drug", *treatments],
+        kinds=("structured", *["binary"] * len(treatments)),
+        covariates=["a", "b", "c"],
+        weights="w",
+        weight_kind="sampling",
+        tables={"drug_vectors": features.assign(drug=range(6))},
+    )
+
+
+@pytest.mark.filterwarnings("ignore::causalkit.errors.CausalKitWarning")
+def test_structured_treatments_of_rows_without_weight_push_nothing():
+    drug = np.arange(240) % 6
+    nobody = np.arange(240) % 5 == 0
+    weight = np.where(nobody, 0.0, 1.0)
+    parts = {"regularizer": "ptr", "regularizer_weight": 2.0}
+    fits = [
+        ck.TransTEE(**SMALL, **parts).fit(drugs(one, weight))
+        for one in (drug, np.where(nobody, (drug + 1) % 6, drug))
+    ]
+    torch.testing.assert_close(flat(fits[1]), flat(fits[0]))

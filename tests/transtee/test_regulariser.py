@@ -146,9 +146,27 @@ def test_nothing_is_found_where_treatment_is_random():
 def test_independence_is_zero_and_identity_is_one():
     g = torch.Generator().manual_seed(0)
     left, right = torch.randn(2, 400, 3, generator=g), torch.randn(2, 400, 2, generator=g)
-    assert hsic(left, right).max() < 0.05
-    torch.testing.assert_close(hsic(left, left), torch.ones(2))
-    assert hsic(left, left[:, :, :1] ** 2).min() > 0.08
+    alike = torch.full((2, 400), 1.0 / 400)
+    assert hsic(left, right, alike).max() < 0.05
+    torch.testing.assert_close(hsic(left, left, alike), torch.ones(2))
+    assert hsic(left, left[:, :, :1] ** 2, alike).min() > 0.08
+
+
+def test_dependence_with_whole_weights_is_that_of_the_rows_repeated():
+    g = torch.Generator().manual_seed(0)
+    left = torch.randn(1, 60, 3, generator=g, dtype=torch.float64)
+    right = left[..., :2] + torch.randn(1, 60, 2, generator=g, dtype=torch.float64)
+    times = torch.arange(60) % 4  # a quarter of the rows is not there
+    found = hsic(left, right, (times / times.sum(dtype=torch.float64))[None])
+    left, right = (values.repeat_interleave(times, dim=1) for values in (left, right))
+    alike = torch.full((1, left.shape[1]), 1.0 / left.shape[1], dtype=torch.float64)
+    torch.testing.assert_close(found, hsic(left, right, alike), atol=1e-12, rtol=0.0)
+    # By the textbook: traces of kernels between centring matrices.
+    centring = torch.eye(left.shape[1], dtype=torch.float64) - alike.T
+    squares = [torch.cdist(values[0], values[0]) ** 2 for values in (left, right)]
+    kernels = [centring @ (-s / (2.0 * s.median())).exp() @ centring for s in squares]
+    textbook = kernels[0].mul(kernels[1]).sum() / (kernels[0].norm() * kernels[1].norm())
+    torch.testing.assert_close(found[0], textbook, atol=1e-12, rtol=0.0)
 
 
 def test_the_strength_grows_over_the_first_fifth():
