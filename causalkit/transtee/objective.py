@@ -121,6 +121,7 @@ class NetObjective:
     seeds : sequence of int
         One per member, for dropout.
     adversary : Adversary or None
+        Of arms and doses.
     hsic_weight : float
         λ of a structured treatment.
     autocast : dtype or None
@@ -263,19 +264,22 @@ class NetObjective:
         return weight / weight.sum(dim=1, keepdim=True)
 
     def _penalty(self, memory: Memory, actions: Actions, rows: "Tensor") -> "Tensor | None":
-        """−λ L_π, or λ HSIC of a structured treatment, ``(M,)``."""
-        if self.hsic_weight and actions.items is not None:
-            # Squared distances in half precision would round kernels away.
-            pair = memory.pooled().float(), actions.items[:, :, 0].detach().float()
-            return self.hsic_weight * self._strength * hsic(*pair, self._weights(rows))
-        if self.adversary is None:
+        """λ HSIC of a structured treatment, less λ L_π of arms and doses, ``(M,)``."""
+        if not self.hsic_weight and self.adversary is None:
             return None
-        r = memory.pooled()
-        seen, held = self.adversary.remember(r.detach(), rows)
-        weight = self._weights(held)
-        self.adversary.learn(seen, self.store.actions(held, self.scales), weight)
-        each = self.adversary.model.loss(self.adversary.parameters(), r.float(), actions)
-        return -self.adversary.weight * self._strength * self._weighted(each, rows)
+        # Squared distances in half precision would round kernels away.
+        r = memory.pooled().float()
+        total = r.new_zeros(len(r))
+        if self.hsic_weight and actions.items is not None:
+            items = actions.items[:, :, 0].detach().float()
+            total += self.hsic_weight * self._strength * hsic(r, items, self._weights(rows))
+        if self.adversary is not None:
+            seen, held = self.adversary.remember(r.detach(), rows)
+            weight = self._weights(held)
+            self.adversary.learn(seen, self.store.actions(held, self.scales), weight)
+            each = self.adversary.model.loss(self.adversary.parameters(), r, actions)
+            total -= self.adversary.weight * self._strength * self._weighted(each, rows)
+        return total
 
 
 def _dropout(rate: float, seeds: Sequence[int], epoch: int, device: Any) -> Drop:

@@ -113,7 +113,8 @@ class TreatmentModel:
         slots = self.actions.n_slots
         out = out.view(*out.shape[:2], slots, self.n_classes, 1 + self.n_dose)
         total = out.new_zeros(out.shape[:2])
-        if self.actions.n_arms > 1 or slots > 1:
+        # A dose alone is always there; an arm alone, beside a structured treatment, need not be.
+        if slots > 1 or self.actions.dosed != (True,):
             flat = cross_entropy(
                 out[..., 0].reshape(-1, self.n_classes), arms.reshape(-1), reduction="none"
             )

@@ -66,18 +66,18 @@ def test_the_push_is_no_longer_than_one_however_large_its_weight(begun):
         assert float(push(*part, 1.0).norm()) == pytest.approx(1.0, rel=1e-3)
 
 
-def molecules():
-    """Vectors as treatments, chosen by a covariate."""
+def molecules(**treatments):
+    """Vectors as treatments, chosen by a covariate, and perhaps two arms beside them."""
     rng = np.random.default_rng(0)
     features = rng.standard_normal((12, 2))
     x = rng.standard_normal((160, 2))
     chosen = (x @ features.T + rng.gumbel(size=(160, 12))).argmax(axis=1)
     frame = pd.DataFrame({"y": x[:, 0] + features[chosen, 0], "m": chosen, "a": x[:, 0]})
     return ck.CausalData.from_frame(
-        frame.assign(b=x[:, 1]),
+        frame.assign(b=x[:, 1], **treatments),
         outcome="y",
-        treatment="m",
-        kinds=("structured",),
+        treatment=["m", *treatments],
+        kinds=("structured", *["binary"] * len(treatments)),
         covariates=["a", "b"],
         tables={"m_vectors": pd.DataFrame(features, columns=["f", "g"]).assign(m=range(12))},
     )
@@ -95,6 +95,15 @@ def test_structured_treatments_and_the_representation_are_pushed_apart(begun):
     before, step = dependence(flat), push(flat, objective, rows, 1.0)
     assert before > 0.05
     assert dependence(flat - 0.1 * step) < before < dependence(flat + 0.1 * step)
+
+
+def test_arms_beside_a_structured_treatment_are_pushed_against_as_well(begun):
+    arm = (np.arange(160) % 3 == 0).astype(int)
+    flat, objective, rows = begun(molecules(arm=arm), regularizer="tr", regularizer_weight=0.5)
+    items, arms = replace(objective, adversary=None), replace(objective, hsic_weight=0.0)
+    parts = [push(flat, one, rows, 1.0) for one in (items, arms)]
+    assert all(1e-4 < part.norm() < 0.5 for part in parts)
+    torch.testing.assert_close(push(flat, objective, rows, 1.0), sum(parts), atol=1e-6, rtol=1e-3)
 
 
 def test_the_loss_of_huber_is_no_square_of_large_residuals(begun):
