@@ -9,6 +9,7 @@ from causalkit.errors import (
     ArgumentError,
     ArgumentTypeError,
     NotFittedError,
+    check_count,
     check_flag,
     check_level,
 )
@@ -277,7 +278,7 @@ class NetworkEstimator(AverageEstimator):
             individual=individual,
             level=level,
             seed=self.seed_,
-            memory_budget=memory_budget,
+            memory_budget=check_count("memory_budget", memory_budget, least=1),
             spread=self._spread(),
             to_zarr=to_zarr,
         )
@@ -322,7 +323,7 @@ class NetworkEstimator(AverageEstimator):
             self._model(),
             self._asked(data),
             grid=grid,
-            memory_budget=memory_budget,
+            memory_budget=check_count("memory_budget", memory_budget, least=1),
             maximise=maximise,
         )
 

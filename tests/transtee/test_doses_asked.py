@@ -9,8 +9,9 @@ import pytest
 from transtee_designs import SMALL
 
 import causalkit as ck
-from causalkit.errors import ArgumentError, ExtrapolationWarning
+from causalkit.errors import ArgumentError, ArgumentTypeError, ExtrapolationWarning
 from causalkit.transtee.best_actions import best_action
+from causalkit.transtee.objective import Network
 
 
 @pytest.fixture(scope="module")
@@ -108,3 +109,24 @@ def test_three_golden_sections_find_a_peak_between_the_points_of_the_grid(dose_f
     assert away.mean() < 0.006
     assert away.max() < 0.015
     np.testing.assert_allclose(best["outcome"], np.exp(-0.5 * (away / 0.03) ** 2), rtol=1e-4)
+
+
+@pytest.mark.parametrize("grid", [2, 65])
+def test_every_row_is_encoded_once_for_a_whole_curve(doses, dose_fit, monkeypatch, grid):
+    encoded, encode = [], Network.encode
+
+    def counted(self, p, rows, **more):
+        encoded.append(rows.numeric.shape[1])
+        return encode(self, p, rows, **more)
+
+    monkeypatch.setattr(Network, "encode", counted)
+    dose_fit.dose_response(doses, grid=grid, memory_budget=2**20)
+    assert sum(encoded) == len(doses) == 300
+    assert len(encoded) > 1, "one piece would not show that pieces are not asked dose by dose"
+
+
+@pytest.mark.parametrize("budget", [0, -1, 1.5, None])
+@pytest.mark.parametrize("ask", ["dose_response", "best_action"])
+def test_a_memory_budget_is_at_least_a_byte(doses, dose_fit, ask, budget):
+    with pytest.raises((ArgumentError, ArgumentTypeError), match="memory_budget must be a"):
+        getattr(dose_fit, ask)(doses, memory_budget=budget)
