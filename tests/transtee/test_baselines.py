@@ -277,6 +277,15 @@ def test_arms_with_doses_have_a_curve_each():
             assert curve[1] - curve[0] == pytest.approx(slope / 2, abs=0.3)
 
 
+@pytest.mark.parametrize("cls", NETWORKS)
+def test_budgets_are_those_of_transtee_unless_others_are_asked_for(cls):
+    # The release gave its rivals half the epochs, and TransTEE alone a least number of them.
+    mine, theirs = cls().get_params(), ck.TransTEE().get_params()
+    shared = mine.keys() & theirs.keys() - {"d_model"}
+    assert {"lr", "batch_size", "max_epochs", "patience", "n_ensemble", "n_folds"} < shared
+    assert {name: mine[name] for name in shared} == {name: theirs[name] for name in shared}
+
+
 def test_splits_and_scales_are_those_of_transtee(arms, arms_fit):
     stack = TARNet(**SIZES).fit(arms).model_.stacks[0]
     rival = arms_fit.model_.stacks[0]

@@ -91,6 +91,15 @@ def test_the_same_seed_gives_the_same_network_and_leaves_torch_as_it_was():
     assert not torch.are_deterministic_algorithms_enabled()
 
 
+def test_a_second_fit_knows_nothing_of_the_first(doses):
+    # In the release some weights went on from one replication to the next.
+    again = ck.TransTEE(**SMALL).fit(doses).fit(arms_data(seed=1))
+    fresh = ck.TransTEE(**SMALL).fit(arms_data(seed=1))
+    assert torch.equal(flat(again), flat(fresh))
+    assert again.diagnostics_ == fresh.diagnostics_
+    assert again.history_.equals(fresh.history_)
+
+
 def test_best_weights_are_those_with_the_smallest_validation_loss(arms_fit):
     history = arms_fit.history_
     best = history.loc[history["validation_loss"].idxmin()]
