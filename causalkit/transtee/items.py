@@ -12,6 +12,7 @@ Features are found by name, as columns of the data are.
 An item is known by its features alone, so that items never seen in training can be asked about.
 """
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -183,24 +184,63 @@ class Library:
         p: Params,
         scales: ItemScales,
         *,
+        items: "Tensor | None" = None,
         own: OwnModule | None = None,
         width: int = 0,
     ) -> "Tensor":
-        """Tokens ``(M, U, d)`` of all items, by an encoder of the user if there is one."""
+        """Tokens ``(M, U, d)`` of all items, or of some, by an encoder of the user if there is one.
+
+        Parameters
+        ----------
+        p : mapping of str to tensors ``(M, ...)``
+        scales : ItemScales
+        items : (U,) integer tensor, optional
+            Places of some, in order, each once.
+        own : OwnModule, optional
+        width : int
+            Of tokens, for an encoder of the user.
+        """
         if not self._tensors:
             self.place_on(next(iter(p.values())).device)
-        features, *others = self._tensors.values()
+        tensors = self._tensors if items is None else self._some(items)
+        n_items = len(self) if items is None else len(items)
+        features, *others = tensors.values()
         features = scales(features)
         if own is not None:
             seen = [values[None] for values in others]
-            count = (len(self),) if self.kind == "graph" else ()
+            count = (n_items,) if self.kind == "graph" else ()
             inputs = (features, *seen[:2], *count, *seen[2:])
             return own.tokens(p, inputs, width=width, dims=2)
         if self.kind == "vector":
             return encode_vectors(p, features)
         if self.kind == "sequence":
             return encode_sequences(p, features, *others)
-        return encode_graphs(p, features, *self._matrices)
+        matrices = self._matrices if items is None else self._near_and_mean(tensors, n_items)
+        return encode_graphs(p, features, *matrices)
+
+    def _some(self, items: "Tensor") -> "dict[str, Tensor]":
+        """Tensors of some items, which are counted anew, as are their nodes."""
+        import torch
+
+        if self.kind != "graph":
+            return {name: values[items] for name, values in self._tensors.items()}
+        owner, edges = self._tensors["owner"], self._tensors["edges"]
+        there = torch.isin(owner, items)
+        ends = there[edges[0]]
+        found = {
+            "features": self._tensors["features"][there],
+            "edges": (there.cumsum(dim=0) - 1)[edges[:, ends]],
+            "owner": torch.searchsorted(items, owner[there]),
+        }
+        types = self._tensors.get("edge_types")
+        return found if types is None else found | {"edge_types": types[ends]}
+
+    def _near_and_mean(
+        self, tensors: "Mapping[str, Tensor]", n_items: int
+    ) -> "tuple[Tensor, Tensor]":
+        edges, owner = tensors["edges"], tensors["owner"]
+        types = tensors.get("edge_types")
+        return graph_matrices(edges, owner, n_items, types, len(self.types or ()))
 
     def place_on(self, device: Any) -> None:
         """Make the tensors that encoding needs; before threads that would make them twice."""
@@ -209,10 +249,11 @@ class Library:
         for name, values in self.arrays().items():
             self._tensors[name] = torch.tensor(values.copy(), device=device)
         if self.kind == "graph":
-            edges, owner = self._tensors["edges"], self._tensors["owner"]
-            self._matrices[:] = graph_matrices(
-                edges, owner, len(self), self._tensors.get("edge_types"), len(self.types or ())
-            )
+            with warnings.catch_warnings():
+                # What torch says once of sparse tensors, whatever is done with them. Not where
+                # batches make them: threads would leave each other's filters behind.
+                warnings.simplefilter("ignore")
+                self._matrices[:] = self._near_and_mean(self._tensors, len(self))
 
 
 def library_of(data: CausalData, column: str, *, like: Library | None = None) -> Library:

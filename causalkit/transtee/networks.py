@@ -11,7 +11,6 @@ structured treatments the outcome has a linear part in the covariates, some scor
 treatment weighs: the product effect of Kaddour, Zhu, Liu, Kusner & Silva (2021), arXiv:2106.01939.
 """
 
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -235,17 +234,9 @@ def graph_matrices(
     nodes = torch.arange(n, device=owner.device)
     ones = torch.ones(edges.shape[1], device=owner.device)
     source, target = edges if types is None else (types * n + edges[0], edges[1])
-    with warnings.catch_warnings():
-        # Torch calls its compressed rows a beta feature, whatever is done with them.
-        warnings.simplefilter("ignore")
-        return (
-            torch.sparse_coo_tensor(
-                torch.stack([target, source]), ones, (n, max(1, n_types) * n)
-            ).to_sparse_csr(),
-            torch.sparse_coo_tensor(
-                torch.stack([owner, nodes]), share, (n_graphs, n)
-            ).to_sparse_csr(),
-        )
+    near = torch.sparse_coo_tensor(torch.stack([target, source]), ones, (n, max(1, n_types) * n))
+    mean = torch.sparse_coo_tensor(torch.stack([owner, nodes]), share, (n_graphs, n))
+    return near.to_sparse_csr(), mean.to_sparse_csr()
 
 
 def encode_graphs(p: Params, nodes: "Tensor", near: "Tensor", mean: "Tensor") -> "Tensor":

@@ -70,12 +70,19 @@ class Network:
             fold_decoder(p, self.shape)
         return p
 
-    def items(self, p: "dict[str, Tensor]", library: Library | None = None) -> "Tensor | None":
-        """Tokens ``(M, U, d)`` of every item of a library."""
+    def items(
+        self,
+        p: "dict[str, Tensor]",
+        library: Library | None = None,
+        *,
+        some: "Tensor | None" = None,
+    ) -> "Tensor | None":
+        """Tokens ``(M, U, d)`` of every item of a library, or of some places in it."""
         library = self.library if library is None else library
         if library is None or self.item_scales is None:
             return None
-        return library.encode(p, self.item_scales, own=self.action_encoder, width=self.shape.width)
+        own, width = self.action_encoder, self.shape.width
+        return library.encode(p, self.item_scales, items=some, own=own, width=width)
 
     def encode(
         self,
@@ -230,10 +237,8 @@ class NetObjective:
         with torch.autocast(flat.device.type, self.autocast, enabled=self.autocast is not None):
             memory = network.encode(p, self.store.rows(rows, scales), drop=drop)
             actions = self.store.actions(rows, scales)
-            items = network.items(p)
-            if items is not None and self.store.items is not None:
-                members = torch.arange(len(items), device=items.device)[:, None]
-                actions = replace(actions, items=items[members, self.store.items[rows]][:, :, None])
+            if self.store.items is not None:
+                actions = replace(actions, items=self._items(p, self.store.items[rows]))
             out = network.decode(p, memory, actions, drop=drop)[:, :, 0]
         assert self.store.y is not None
         y = self.store.y[rows]
@@ -246,6 +251,28 @@ class NetObjective:
                 p, network.shape, memory, actions, out.float(), y, network.family
             )
         return each, memory, actions
+
+    def _items(self, p: "dict[str, Tensor]", codes: "Tensor") -> "Tensor":
+        """Tokens ``(M, B, 1, d)`` of the items of rows, each item encoded once.
+
+        Where there are more items than rows, those of no row are left out. On a processor that is
+        for every member by itself, whose numbers then depend on nobody else in the stack.
+        """
+        import torch
+
+        library, together = self.network.library, len(codes)
+        if codes.device.type == "cpu":
+            together = 1
+        if library is None or len(library) <= together * codes.shape[1]:
+            return _of_rows(self.network.items(p), codes)
+        found = []
+        for start in range(0, len(codes), together):
+            members = slice(start, start + together)
+            some, places = torch.unique(codes[members], return_inverse=True)
+            mine = {name: values[members] for name, values in p.items()}
+            items = self.network.kept(members).items(mine, some=some)
+            found.append(_of_rows(items, places))
+        return torch.cat(found)
 
     def _weighted(self, each: "Tensor", rows: "Tensor") -> "Tensor":
         """Weighted mean over rows, ``(M,)``."""
@@ -280,6 +307,15 @@ class NetObjective:
             each = self.adversary.model.loss(self.adversary.parameters(), r, actions)
             total -= self.adversary.weight * self._strength * self._weighted(each, rows)
         return total
+
+
+def _of_rows(items: "Tensor | None", places: "Tensor") -> "Tensor":
+    """Tokens ``(M, B, 1, d)`` of items ``(M, U, d)`` at places ``(M, B)``."""
+    import torch
+
+    assert items is not None
+    members = torch.arange(len(items), device=items.device)[:, None]
+    return items[members, places][:, :, None]
 
 
 def _dropout(rate: float, seeds: Sequence[int], epoch: int, device: Any) -> Drop:

@@ -209,6 +209,7 @@ def test_covariates_with_equal_marginals_are_told_apart():
     assert 1.0 - error.var() / test.column("outcome").var() > 0.95
 
 
+@pytest.mark.filterwarnings("ignore:Sparse")
 def test_a_graph_is_its_own_whatever_graphs_are_beside_it():
     shape = NetShape(
         table=TableShape(n_numeric=1),
