@@ -22,7 +22,7 @@ def diagnostics_of(model: Model, coded: Coded, settings: Settings) -> dict[str, 
     }
     best = np.concatenate([stack.best_epoch for stack in model.stacks])
     last = np.concatenate([stack.last_epoch for stack in model.stacks])
-    return {
+    found = {
         "rows by arm": counts,
         "range of doses": dict(model.doses),
         "networks": model.n_members,
@@ -34,6 +34,9 @@ def diagnostics_of(model: Model, coded: Coded, settings: Settings) -> dict[str, 
         "d_model": model.stacks[0].network.shape.width,
         "device": str(settings.device),
     }
+    if model.coding.library is not None:
+        found["structured treatment left in the representation, R²"] = items_left(model, coded)
+    return found
 
 
 def factual_r2(model: Model, coded: Coded) -> list[float]:
@@ -59,14 +62,33 @@ def treatment_left(model: Model, coded: Coded) -> float:
     depends neither on the length of the token nor on how good the treatment model of a regulariser
     is. Rows that take no dose count as of the mean dose. NaN without arms or doses.
     """
+    actions, train = coded.actions, model.stacks[0].members[0].train
+    columns = [actions.arms == arm for arm in range(len(model.coding.actions.arms))]
+    targets = [(column & actions.active).any(axis=1).astype(float) for column in columns]
+    weight = _weight(coded, train)
+    targets += [_filled(doses, train, weight) for doses in coded.doses_taken.T]
+    return _share_predicted(model, coded, targets)
+
+
+def items_left(model: Model, coded: Coded) -> float:
+    """The same of structured treatments, by the coordinates of their tokens."""
+    import torch
+
+    stack = model.stacks[0].kept([0])
+    with torch.inference_mode():
+        tokens = stack.network.items(stack.network.parameters(stack.flat))
+    assert tokens is not None
+    each = tokens[0].cpu().numpy().astype(np.float64)[coded.actions.items]
+    return _share_predicted(model, coded, list(each.T))
+
+
+def _share_predicted(model: Model, coded: Coded, targets: list[Floats]) -> float:
+    """Share of the variance of targets ``(n,)`` by the representation of the first network."""
     from sklearn.linear_model import RidgeCV
 
     stack = model.stacks[0].kept([0])
-    member, actions = stack.members[0], coded.actions
-    columns = [actions.arms == arm for arm in range(len(model.coding.actions.arms))]
-    targets = [(column & actions.active).any(axis=1).astype(float) for column in columns]
+    member = stack.members[0]
     weight = _weight(coded, member.train)
-    targets += [_filled(doses, member.train, weight) for doses in coded.doses_taken.T]
     known = [_moments(target[member.train], weight) for target in targets]
     varied = [
         (target - mean) / sd for target, (mean, sd) in zip(targets, known, strict=True) if sd > 0

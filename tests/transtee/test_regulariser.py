@@ -143,6 +143,34 @@ def test_nothing_is_found_where_treatment_is_random():
     assert abs(remembered([confounded(pull=0.0)], None, max_epochs=30)[0]) < 0.05
 
 
+def drugs(pull):
+    """Vectors as treatments, chosen by a covariate with some force."""
+    rng = np.random.default_rng(0)
+    features, x = rng.standard_normal((6, 2)), rng.standard_normal((900, 2))
+    chosen = (pull * x @ features.T + rng.gumbel(size=(900, 6))).argmax(axis=1)
+    frame = pd.DataFrame({"a": x[:, 0], "b": x[:, 1], "drug": chosen})
+    return ck.CausalData.from_frame(
+        frame.assign(y=x[:, 0] + x[:, 1] + features[chosen, 0]),
+        outcome="y",
+        treatment="drug",
+        kinds=("structured",),
+        covariates=["a", "b"],
+        tables={"drug_vectors": pd.DataFrame(features, columns=["f", "g"]).assign(drug=range(6))},
+    )
+
+
+def test_what_is_left_of_a_structured_treatment_is_said():
+    def left(pull, **arguments):
+        fit = ck.TransTEE(**(SMALL | arguments)).fit(drugs(pull))
+        return fit.diagnostics_["structured treatment left in the representation, R²"]
+
+    assert abs(left(0.0)) < 0.05
+    plain = left(3.0)
+    assert plain > 0.3
+    forgetful = {"regularizer": "ptr", "regularizer_weight": 5.0, "max_epochs": 60}
+    assert left(3.0, **forgetful) < 0.5 * plain
+
+
 def test_independence_is_zero_and_identity_is_one():
     g = torch.Generator().manual_seed(0)
     left, right = torch.randn(2, 400, 3, generator=g), torch.randn(2, 400, 2, generator=g)
