@@ -36,7 +36,7 @@ def companion(data: CausalData, settings: Settings, name: str) -> EffectResult:
     known = LINEAR | INSTRUMENTED
     regression = known[name](panel_sample(data), settings.options.time_effects)
     sample = regression.sample
-    clusters = variance_clusters(settings, sample)
+    clusters = variance_clusters(settings, sample, data.roles)
     return result_of(
         solve_linear(regression.score, weights=sample.weights),
         regression.score,

@@ -284,7 +284,7 @@ def fit_panel(
     else:
         model = fit_partially_linear(design, splits, fitting, score=settings.score)
     warn_of_products(model.design, model.hats)
-    clusters = variance_clusters(settings, model.design.sample)
+    clusters = variance_clusters(settings, model.design.sample, data.roles)
     if model.used is not None:
         clusters = tuple(np.unique(codes[model.used], return_inverse=True)[1] for codes in clusters)
     warn_if_few(clusters, mend=_mend_of_few(settings, design.sample, clusters))

@@ -141,7 +141,7 @@ def weak_robust(fit: PanelFit, settings: Settings, *, null: float, level: float)
 def mundlak(data: CausalData, settings: Settings) -> HypothesisTest:
     """Joint test of the linear Mundlak terms."""
     sample = panel_sample(data)
-    clusters = variance_clusters(settings, sample) or (sample.unit,)
+    clusters = variance_clusters(settings, sample, data.roles) or (sample.unit,)
     return mundlak_test(
         sample, clusters=clusters, time_effects=settings.options.time_effects, ssc=settings.ssc
     )

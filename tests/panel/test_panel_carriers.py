@@ -80,6 +80,16 @@ def test_two_way_clusters_are_counted_in_each_dimension():
     assert found["d, by time"].n_clusters == 6
 
 
+@pytest.mark.filterwarnings("ignore::causalkit.errors.CausalKitWarning")
+def test_two_way_errors_beside_periods_named_as_clusters_are_by_unit_too():
+    table = frame(30).assign(noise=np.random.default_rng(1).standard_normal(360))
+    table["y"] += table["noise"]
+    plain = fit(table, cov_type="two-way").result_
+    named = fit(table, roles={"cluster": "time"}, cov_type="two-way").result_
+    assert "(time, 6 clusters; unit, 60 clusters)" in named.inference
+    assert named.std_error == pytest.approx(plain.std_error, rel=1e-12)
+
+
 @pytest.mark.parametrize("kind", ["frequency", "precision"])
 def test_rows_that_stand_for_several_weigh_as_these_do(kind):
     once = frame(20).assign(w=1 + np.arange(360) // 6 % 3)
