@@ -64,10 +64,10 @@ class Boosting:
 
 
 def from_sklearn(model: Any) -> Boosting:
-    """Keep the settings of an ``lightgbm.LGBMRegressor`` or ``LGBMClassifier`` as they are."""
+    """Settings of an ``lightgbm.LGBMRegressor`` or ``LGBMClassifier`` of the usual loss."""
     parameters = {name: value for name, value in model.get_params().items() if value is not None}
     rounds = int(parameters.pop("n_estimators", 100))
-    for name in ("n_jobs", "class_weight", "importance_type", "objective"):
+    for name in ("n_jobs", "importance_type"):
         parameters.pop(name, None)
     parameters.setdefault("max_bin", 255)  # LightGBM's own
     return Boosting(rounds, patience=None, share_bins=False, parameters=parameters)

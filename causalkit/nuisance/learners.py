@@ -142,7 +142,9 @@ def _object(learner: Any, kind: Kind, argument: str) -> Plan:
             "that is not 0/1 here; pass a regressor."
         )
     lightgbm_class = "LGBMRegressor" if kind == "mean" else "LGBMClassifier"
-    if type(learner).__module__ == "lightgbm.sklearn" and name == lightgbm_class:
+    ours = type(learner).__module__ == "lightgbm.sklearn" and name == lightgbm_class
+    # A loss of its own, or weights of classes, only its own fit() knows how to take.
+    if ours and learner.objective is None and learner.class_weight is None:
         return Plan(name, boosting=from_sklearn(learner))
     return Plan(name, models=((name, learner),))
 
@@ -268,7 +270,9 @@ def _weight_argument(model: Any) -> str:
     while isinstance(last, Pipeline):
         step, last = last.steps[-1]
         prefix += f"{step}__"
-    inside = getattr(last, "estimator", last)
+    # None stands for a default, such as a tree of AdaBoostRegressor, which takes weights.
+    inside = getattr(last, "estimator", None)
+    inside = last if inside is None else inside
     if not has_fit_parameter(inside, "sample_weight"):
         raise ArgumentError(
             f"the data have weights, which {type(last).__name__}.fit() does not take; use a "

@@ -1,7 +1,8 @@
-"""Boosting where there is little to learn: leaves of rare classes, and whether it is chosen."""
+"""Boosting: leaves of rare classes, whether it is chosen, and objects with a loss of their own."""
 
 import numpy as np
 import pytest
+from lightgbm import LGBMClassifier, LGBMRegressor
 
 from causalkit.nuisance import DenseFeatures, FoldKeys, Nuisance, cross_fit, draw_folds
 
@@ -34,3 +35,24 @@ def test_boosting_is_seldom_chosen_where_there_is_nothing_to_learn():
         label = fitted(y, x, "auto", "mean", seed).chosen["y"]
         chosen += sum(k * (f"boosting in {k}" in label) for k in (1, 2))
     assert chosen <= 8
+
+
+@pytest.mark.parametrize(
+    ("kind", "model"),
+    [
+        ("mean", LGBMRegressor(objective="quantile", alpha=0.2)),
+        ("mean", LGBMRegressor(objective=lambda y, hat: (np.tanh(hat - y), np.ones_like(y)))),
+        ("probability", LGBMClassifier(class_weight={0: 1.0, 1: 9.0})),
+    ],
+)
+def test_an_object_keeps_its_loss_and_its_weights_of_classes(kind, model):
+    model.set_params(n_estimators=10, n_jobs=1, verbose=-1, random_state=0)
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((400, 2))
+    y = np.exp(x[:, 0] + rng.standard_normal(400))
+    y = (y > 3).astype(float) if kind == "probability" else y
+    folds = draw_folds(FoldKeys(400), rule="observation", n_folds=2, seed=0)
+    train, test = folds.split(0, 0)
+    model.fit(x[train], y[train])
+    own = model.predict(x[test]) if kind == "mean" else model.predict_proba(x[test])[:, 1]
+    np.testing.assert_allclose(fitted(y, x, model, kind)["y"][test, 0], own, rtol=1e-12)

@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from lightgbm import LGBMClassifier, LGBMRegressor
+from sklearn.ensemble import AdaBoostRegressor, BaggingRegressor
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
 
@@ -102,6 +103,16 @@ EXACT = {"min_data_in_bin": 1, "min_child_samples": 0, "num_leaves": 7, "verbose
 def test_weights_reach_objects_like_copies_of_rows(kind, learner):
     a, _, copies = both(learner, kind, curved="LGBM" in type(learner).__name__)
     np.testing.assert_allclose(a["a"], copies, atol=1e-5)
+
+
+@pytest.mark.parametrize("ensemble", [AdaBoostRegressor, BaggingRegressor])
+def test_weights_reach_ensembles_of_a_default_that_has_no_name(ensemble):
+    x, target, folds, counts = problem("mean")
+    model, w = ensemble(n_estimators=5, random_state=0), counts.astype(float)
+    found = fitted(x, target, folds, model, "mean", w)["a"][:, 0]
+    for train, test in folds.splits(0):
+        own = model.fit(x[train], target[train], sample_weight=w[train]).predict(x[test])
+        np.testing.assert_array_equal(found[test], own)
 
 
 @pytest.mark.parametrize("kind", KINDS)
