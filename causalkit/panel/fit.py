@@ -158,7 +158,7 @@ class PanelFit:
         Named terms are projections of the effect of the one treatment.
         """
         sample, solutions = self.sample, self.solve(settings, score)
-        roles = self.source.roles
+        roles, periods = self.source.roles, self.final(sample.period)
         dropped = {**self.source.dropped, **sample.dropped}
         if self.model.used is not None and not self.model.used.all():
             outside = sample.rows_behind(~self.model.used)
@@ -180,7 +180,7 @@ class PanelFit:
             choices=choices(settings, roles),
             contrast=sample.contrasts if terms is None else sample.contrasts * len(terms),
             n_units=int(np.unique(self.final(sample.unit)).size),
-            n_periods=None if sample.period is None else int(np.unique(sample.period).size),
+            n_periods=None if periods is None else int(np.unique(periods).size),
             seed=settings.seed,
             n_folds=self.model.folds.n_folds,
             n_rep=self.model.folds.n_rep,

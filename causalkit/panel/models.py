@@ -1,7 +1,7 @@
 """The three models: partially linear, partially linear with instruments, interactive."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from causalkit.data.checks_fit import overlap, single_arm_fold
 from causalkit.data.panel import unit_means
 from causalkit.errors import ArgumentError, IdentificationError, OverlapWarning
 from causalkit.inference.instruments import instrumented_estimand
+from causalkit.inference.solve import solve_linear
 from causalkit.nuisance import CrossFit, Folds, Quality, quality
 from causalkit.nuisance.folds import ExternalFolds
 from causalkit.nuisance.learners import is_classifier
@@ -70,7 +71,8 @@ def fit_partially_linear(design: Design, folds: Folds, fitting: Fitting, *, scor
     _check_variation("treatment", design.sample.treatment_names, design.d, residuals.d)
     _warn_of_overlap(design, hats, fitting)
     if score == "iv-type":
-        linear = _iv_type(design, folds, fitting, residuals)
+        linear, learner = _iv_type(design, folds, fitting, residuals)
+        hats = replace(hats, chosen={**hats.chosen, "g": learner})
     else:
         linear = partialling_out(residuals.y, residuals.d)
     return ModelFit(design, folds, hats, residuals, {"ate": linear})
@@ -96,34 +98,31 @@ def _warn_of_overlap(design: Design, hats: CrossFit, fitting: Fitting) -> None:
             warn(message, OverlapWarning)
 
 
-def _iv_type(design: Design, folds: Folds, fitting: Fitting, residuals: Residuals) -> LinearScore:
-    """Score (Y − θD − g)(D − m), with g learned from Y − θD at a first-round θ (eq. 4.3)."""
-    first = _least_squares(residuals, design.sample)
+def _iv_type(
+    design: Design, folds: Folds, fitting: Fitting, residuals: Residuals
+) -> tuple[LinearScore, str]:
+    """Score (Y − θD − g)(D − m), with g learned from Y − θD at a first-round θ (eq. 4.3).
+
+    Also what learned g in the first repeat.
+    """
+    weights, given = design.sample.weights, fitting.fitter.given.get("g")
     after: Callable[[Floats], Floats] = design.after or (lambda values: values)
-    response = np.empty_like(residuals.y)
-    for repeat in range(folds.n_rep):
-        if "g" in fitting.fitter.given:
-            response[:, repeat] = design.y - fitting.fitter.given["g"][:, repeat]
-            continue
-        target = design.y - design.d @ first[repeat]
-        nuisance = nuisance_of(
-            f"g, repeat {repeat}", target, design.outcome, fitting.learners.outcome
-        )
-        hats = fitting.run([nuisance], folds.repeat(repeat))
-        response[:, repeat] = design.y - hats[nuisance.name][:, 0]
+    if given is not None:
+        g, learners = given, ["given"]
+    else:
+        first = solve_linear(partialling_out(residuals.y, residuals.d), weights=weights)
+        found, learners = [], []
+        for repeat, solution in enumerate(first):
+            name, target = f"g, repeat {repeat}", design.y - design.d @ solution.theta
+            nuisance = nuisance_of(name, target, design.outcome, fitting.learners.outcome)
+            hats = fitting.run([nuisance], folds.repeat(repeat))
+            found.append(hats[name])
+            learners.append(hats.chosen[name])
+        g = np.hstack(found)
     treatments = np.repeat(design.d[:, None, :], folds.n_rep, axis=1)
     regressor = np.stack([after(column) for column in np.moveaxis(treatments, 2, 0)], axis=2)
-    return iv_type(after(response), regressor, treatment_residual=residuals.d)
-
-
-def _least_squares(residuals: Residuals, sample: PanelSample) -> list[Floats]:
-    w = np.ones(sample.n) if sample.weights is None else sample.weights
-    found = []
-    for repeat in range(residuals.y.shape[1]):
-        d = residuals.d[:, repeat] * w[:, None]
-        slope = np.linalg.solve(d.T @ residuals.d[:, repeat], d.T @ residuals.y[:, repeat])
-        found.append(np.asarray(slope, dtype=np.float64))
-    return found
+    score = iv_type(after(design.y[:, None] - g), regressor, treatment_residual=residuals.d)
+    return score, learners[0]
 
 
 def fit_iv(design: Design, folds: Folds, fitting: Fitting) -> ModelFit:

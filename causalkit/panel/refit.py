@@ -75,14 +75,15 @@ def one_by_one(refit: Refit, own: EffectResult, data: CausalData) -> EffectResul
         raise ArgumentError(
             f"the data have one treatment ({treatments[0]}); estimate() is its effect."
         )
-    found = []
+    fits = []
     for name in treatments:
         others = tuple(other for other in treatments if other != name)
         covariates = (*data.roles.covariates, *others)
-        alone = data.with_roles(treatment=name, covariates=covariates)
-        found.append(refit.fit(alone).estimate())
+        fits.append(refit.fit(data.with_roles(treatment=name, covariates=covariates)))
+    found = [fitted.estimate() for fitted in fits]
     influence = np.hstack([np.asarray(result.influence) for result in found])
-    joint = sandwich(influence, own.clusters, ssc="none")
+    counts = fits[0].fit_.multiplicity
+    joint = sandwich(influence, own.clusters, ssc="none", multiplicity=counts)
     scale = np.array([result.std_error for result in found]) / np.sqrt(np.diag(joint))
     diagnostics: dict[str, Any] = {}
     for name, result in zip(treatments, found, strict=True):

@@ -208,6 +208,9 @@ def test_what_was_given_is_not_benchmarked_against_what_is_learned():
     several = wide.with_roles(treatment=["d", "b"], extra=())
     with pytest.raises(ArgumentError, match=r"one_by_one .*treatment:b.*without predictions"):
         fit(several, predictions={"treatment:b": np.zeros(N)}).one_by_one()
+    second_round = fit(score="iv-type", predictions={"g": np.zeros(N)})
+    with pytest.raises(ArgumentError, match=r"benchmark .*predictions of g; fit without"):
+        second_round.benchmark("x")
 
 
 def test_arguments_changed_after_the_fit_do_not_reach_compare():

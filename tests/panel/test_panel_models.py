@@ -94,6 +94,15 @@ def test_an_effect_for_switchers_says_so_and_shows_its_overlap():
     assert "units that change treatment" not in " ".join(whole.estimate().summary().split())
 
 
+def test_a_period_that_trimming_leaves_out_is_not_counted():
+    frame = table()
+    chance = np.where(frame["time"] == frame["time"].max(), 0.001, 0.5)
+    model = ck.PanelDML(model="interactive", approach="pooled", learner="linear", random_state=0)
+    with pytest.warns(ck.errors.OverlapWarning):
+        found = model.fit(panel(frame, treatment="b"), predictions={"propensity": chance})
+    assert found.estimate().n_periods == frame["time"].nunique() - 1
+
+
 @pytest.mark.parametrize("levels", [("no", "yes"), (False, True), (0, 1)])
 def test_a_binary_treatment_of_any_type_is_a_contrast_of_its_levels(levels):
     frame = table()

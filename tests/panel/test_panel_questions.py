@@ -121,6 +121,22 @@ def test_one_by_one_estimates_each_treatment_given_the_others():
         ck.PanelDML(**arguments).fit(panel()).one_by_one()
 
 
+def test_one_by_one_of_rows_that_stand_for_several_is_that_of_as_many_rows():
+    frame = table()
+    frame["w"] = 1 + np.arange(len(frame)) % 3
+    copies = frame.loc[frame.index.repeat(frame["w"])].reset_index(drop=True)
+    copies["time"] = copies.groupby("unit").cumcount()
+    weighted = {"weights": "w", "weight_kind": "frequency"}
+    once, each = (
+        ck.PanelDML(cov_type="robust", learner="linear", n_folds=1)
+        .fit(panel(rows, treatment=["d", "b"], **more))
+        .one_by_one()
+        for rows, more in ((frame, weighted), (copies, {}))
+    )
+    np.testing.assert_allclose(once.estimates, each.estimates, rtol=1e-9)
+    np.testing.assert_allclose(once.vcov, each.vcov, rtol=1e-7)
+
+
 def test_one_by_one_refuses_endogenous_treatments_as_covariates():
     frame = table()
     frame[["d", "b"]] += frame[["z1", "z2"]].to_numpy()
