@@ -268,13 +268,15 @@ def grid_latex(grid: Grid, *, booktabs: bool = True, caption: str = "", label: s
 
 def grid_html(grid: Grid) -> str:
     """HTML table and notes, without a style of its own."""
-    return _template(_GRID_HTML).render(grid=grid)
+    return filled(_GRID_HTML, grid=grid)
 
 
 def framed_html(grid: Grid) -> str:
     """HTML table and notes that carry their style along."""
-    return _template('<div class="ck"><style>{{ style }}</style>\n{{ body }}\n</div>').render(
-        style=markupsafe.Markup(STYLE), body=markupsafe.Markup(grid_html(grid))
+    return filled(
+        '<div class="ck"><style>{{ style }}</style>\n{{ body }}\n</div>',
+        style=markupsafe.Markup(STYLE),
+        body=markupsafe.Markup(grid_html(grid)),
     )
 
 
@@ -295,7 +297,8 @@ def page_text(page: Page) -> str:
 
 def page_html(page: Page) -> str:
     """A page as an HTML fragment, for notebooks and reports."""
-    return _template(_PAGE_HTML).render(
+    return filled(
+        _PAGE_HTML,
         page=page,
         style=markupsafe.Markup(STYLE),
         grid_html=lambda grid: markupsafe.Markup(grid_html(grid)),
@@ -343,7 +346,11 @@ def _align(grid: Grid) -> tuple[str, ...]:
     return ("left",) + ("right",) * (len(grid.header) - 1)
 
 
+def filled(source: str, **values: Any) -> str:
+    """Text of a template, every value put into it escaped."""
+    return _template(source).render(**values)
+
+
 @cache
 def _template(source: str) -> jinja2.Template:
-    """Compiled template that escapes every value put into it."""
-    return jinja2.Environment(autoescape=True, trim_blocks=False).from_string(source)
+    return jinja2.Environment(autoescape=True).from_string(source)

@@ -6,14 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-import jinja2
 import markupsafe
 import pandas as pd
 
 from causalkit.errors import ArgumentTypeError, check_choice
 from causalkit.provenance import versions
 from causalkit.results.effect import EffectResult
-from causalkit.results.render import Grid, framed_html
+from causalkit.results.render import Grid, filled, framed_html
 from causalkit.results.tables import ResultTable
 
 if TYPE_CHECKING:
@@ -147,7 +146,7 @@ def html_report(
     """
     packages = " · ".join(f"{name} {number}" for name, number in versions().items())
     facts = " · ".join(f"{key}: {value}" for key, value in (provenance or {}).items())
-    return _filled(
+    return filled(
         _PAGE,
         title=title,
         sections=[markupsafe.Markup(section_html(section)) for section in sections],
@@ -160,11 +159,11 @@ def section_html(section: Section) -> str:
     match section:
         case Heading():
             tag = f"h{section.level}"
-            return _filled(f"<{tag}>{{{{ text }}}}</{tag}>", text=section.text)
+            return filled(f"<{tag}>{{{{ text }}}}</{tag}>", text=section.text)
         case Text():
-            return _filled("<p>{{ text }}</p>", text=section.text)
+            return filled("<p>{{ text }}</p>", text=section.text)
         case Code():
-            return _filled("<pre><code>{{ text }}</code></pre>", text=section.text)
+            return filled("<pre><code>{{ text }}</code></pre>", text=section.text)
         case Table():
             return _table_html(section)
         case Figure():
@@ -197,7 +196,7 @@ def _table_html(section: Table) -> str:
     else:
         body = framed_html(frame_grid(content))
     source = '<div class="wide">{{ body }}</div>{% if caption %}<p>{{ caption }}</p>{% endif %}'
-    return _filled(source, body=markupsafe.Markup(body), caption=section.caption)
+    return filled(source, body=markupsafe.Markup(body), caption=section.caption)
 
 
 def _figure_html(section: Figure) -> str:
@@ -207,7 +206,7 @@ def _figure_html(section: Figure) -> str:
     buffer = io.BytesIO()
     metadata = {"Date": None} if section.kind == "svg" else None
     figure.savefig(buffer, format=section.kind, dpi=180, bbox_inches="tight", metadata=metadata)
-    return _filled(
+    return filled(
         _FIGURE,
         mime=_MIME[section.kind],
         data=base64.b64encode(buffer.getvalue()).decode("ascii"),
@@ -215,8 +214,3 @@ def _figure_html(section: Figure) -> str:
         alt=section.alt or section.caption,
         caption=section.caption,
     )
-
-
-def _filled(source: str, **values: Any) -> str:
-    """Template with every value escaped."""
-    return jinja2.Environment(autoescape=True).from_string(source).render(**values)
