@@ -86,9 +86,7 @@ def to_fields(record: Mapping[str, Any]) -> dict[str, Any]:
         raise ArgumentError(
             f"the record lacks {', '.join(lost)}; give all that EffectResult.to_dict() wrote."
         )
-    for name in ("terms", "treatment", "contrast", "notes", "warnings"):
-        values[name] = tuple(values[name])
-    values["df"] = math.inf if values["df"] is None else values["df"]
+    values["df"] = math.inf if values.get("df") is None else values["df"]
     for name in ("df_by_term", "df_combined"):
         if values.get(name) is not None:
             values[name] = [math.inf if df is None else df for df in values[name]]

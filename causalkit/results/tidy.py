@@ -68,7 +68,8 @@ def tidy_frame(result: EffectResult, *, level: float | None = None) -> pd.DataFr
     """One row per term; columns :data:`TIDY`."""
     low, high = result.bounds(level)
     k = len(result.terms)
-    per_term = len(result.treatment) == k
+    # Differences of treatments may be as many as these.
+    per_term = len(result.treatment) == k and all(map(_is_term_of, result.terms, result.treatment))
     return pd.DataFrame(
         {
             "term": list(result.terms),
@@ -88,6 +89,11 @@ def tidy_frame(result: EffectResult, *, level: float | None = None) -> pd.DataFr
         },
         columns=list(TIDY),
     )
+
+
+def _is_term_of(term: str, treatment: str) -> bool:
+    """Whether a term is a treatment, or one of its levels."""
+    return term == treatment or term.startswith(f"{treatment}=")
 
 
 def glance_frame(result: EffectResult) -> pd.DataFrame:

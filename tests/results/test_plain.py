@@ -92,6 +92,13 @@ def test_numpy_pandas_and_records_become_built_in_types():
     assert type(plain(np.bool_(True))) is bool
 
 
+@pytest.mark.parametrize("name", ["contrast", "notes", "warnings", "df"])
+def test_a_record_without_a_field_that_has_a_default_is_read(make, name):
+    record = make().to_dict()
+    del record[name]
+    assert EffectResult.from_dict(record).estimate == make().estimate
+
+
 def test_a_record_of_another_schema_is_refused(make):
     with pytest.raises(ArgumentError, match="schema 99"):
         EffectResult.from_dict(make().to_dict() | {"schema": 99})

@@ -84,6 +84,9 @@ def test_treatments_are_named_per_term_where_they_match_terms(make):
         contrast=(),
     )
     assert set(groups.tidy()["treatment"]) == {"d1, d2"}
+    names = ("d1", "d2", "d3")
+    three = make(terms=names, treatment=names, estimates=[1, 2, 3], vcov=np.eye(3), contrast=())
+    assert set(three.pairwise().tidy()["treatment"]) == {"d1, d2, d3"}
 
 
 def test_glance_reads_diagnostics_and_extras_and_leaves_the_rest_null(make):
