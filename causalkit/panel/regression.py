@@ -63,9 +63,14 @@ class PanelRegression(Estimator):
         """
         check_choice("method", self.method, LINEAR | INSTRUMENTED)
         self._check_data(data)
-        model = "iv" if self.method in INSTRUMENTED else "partially-linear"
+        if self.time_effects is not None:
+            check_choice("time_effects", self.time_effects, ("dummies",))
         like = PanelDML(
-            model=model, time_effects=self.time_effects, cov_type=self.cov_type, ssc=self.ssc
+            approach="fd" if self.method == "first differences" else "cre",
+            model="iv" if self.method in INSTRUMENTED else "partially-linear",
+            time_effects=self.time_effects,
+            cov_type=self.cov_type,
+            ssc=self.ssc,
         )
         settings = Settings.of(like, seed=0)
         needs = settings.requirements(self.requires, n_clusters=len(data.roles.cluster))

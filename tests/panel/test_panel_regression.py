@@ -7,7 +7,7 @@ import statsmodels.api as sm
 from linearmodels.panel import PanelOLS
 
 import causalkit as ck
-from causalkit.errors import ArgumentError
+from causalkit.errors import ArgumentError, DataError
 from causalkit.panel.linear import LINEAR
 from causalkit.panel.regression import PanelRegression
 
@@ -120,6 +120,17 @@ def test_every_method_is_a_row_of_compare():
 def test_an_unknown_method_is_refused_with_the_nearest():
     with pytest.raises(ArgumentError, match="Did you mean 'fixed effects'"):
         PanelRegression(method="fixed effect").fit(data())
+
+
+def test_period_means_are_no_regression_of_its_own_and_are_refused():
+    with pytest.raises(ArgumentError, match=r"'means'.*dummies"):
+        PanelRegression(time_effects="means").fit(data())
+
+
+def test_differences_ask_for_the_period_of_every_row():
+    timeless = data().with_roles(time=None)
+    with pytest.raises(DataError, match="PanelRegression needs the role 'time'"):
+        PanelRegression(method="first differences").fit(timeless)
 
 
 def test_a_regression_says_what_it_compares():
