@@ -62,6 +62,9 @@ def twins(data: "CausalData", rows: Ints) -> Iterator[Problem]:
                 "effect is arithmetic. Name another outcome or treatment."
             )
             yield Problem("E20-leak", message, name)
+    # Rows of all covariates are a copy of them.
+    if not data.roles.instruments:
+        return
     named = [*treatments, *outcomes, *_columns(data, "covariates", rows)]
     for name, values in _columns(data, "instruments", rows):
         if (twin := _twin(values, named)) is not None:
