@@ -100,7 +100,7 @@ def fit_general(
     beta = effect["effect"]
     if calibrate:
         beta = calibrated(sample, beta, left, swing)
-    rho = fitter.given.get("confounding", means["product"] - beta * means["variance mean"])
+    rho = means["product"] - beta * means["variance mean"]
     hats = Nuisances(
         mu=mu,
         omega=eta - beta * mu,
