@@ -9,6 +9,7 @@ import pandas as pd
 
 from causalkit.data.parquet import ParquetColumns
 from causalkit.errors import ArgumentError, ArgumentTypeError
+from causalkit.optional import require
 
 # pandas 3 copies on write: sharing columns with the user's frame is safe there, and free.
 _COPIES_ON_WRITE = int(pd.__version__.split(".")[0]) >= 3
@@ -32,7 +33,7 @@ def to_pandas(df: Any, wanted: Collection[str] | None = None) -> pd.DataFrame:
         If a pandas frame has a MultiIndex.
     """
     if isinstance(df, pd.DataFrame):
-        return _plain(_from_pandas(df, wanted))
+        return _plain(_without_arrow(_from_pandas(df, wanted)))
     if isinstance(df, ParquetColumns):
         return _plain(_sorted_levels(df.read(wanted)))
     table = _narwhal(df)
@@ -94,6 +95,18 @@ def _from_pandas(df: pd.DataFrame, wanted: Collection[str] | None) -> pd.DataFra
     # One series each, not df[kept], which would copy the values.
     found = pd.DataFrame({name: df[name] for name in kept}, index=df.index, copy=False)
     return own(found).reset_index(drop=True)
+
+
+def _without_arrow(frame: pd.DataFrame) -> pd.DataFrame:
+    """Dates and dictionaries in columns of Arrow's types as columns of pandas' own."""
+    changed: dict[str, Any] = {}
+    for name, dtype in frame.dtypes.items() if frame.columns.is_unique else ():
+        if isinstance(dtype, pd.ArrowDtype):
+            pa, kind = require("pyarrow", extra="", needed_by="its types"), dtype.pyarrow_dtype
+            if pa.types.is_temporal(kind) or pa.types.is_dictionary(kind):
+                changed[str(name)] = pa.array(frame[name]).to_pandas(date_as_object=False)
+    made: dict[Any, Any] = dict(_sorted_levels(pd.DataFrame(changed)).items())
+    return frame.assign(**made) if made else frame
 
 
 def _plain(frame: pd.DataFrame) -> pd.DataFrame:

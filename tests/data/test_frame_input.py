@@ -66,6 +66,24 @@ def test_every_library_gives_the_data_that_pandas_gives(make):
     assert theirs.digest() == ours.digest()
 
 
+@pytest.mark.parametrize("day", [pa.timestamp("us"), pa.timestamp("s", "UTC"), pa.date32()])
+def test_columns_of_types_of_arrow_are_those_of_pandas(day):
+    kinds = {"id": pa.dictionary(pa.int8(), pa.string()), "t": day}
+    table_of_arrow = pa.Table.from_pandas(usable())
+    for name, kind in kinds.items():
+        column = table_of_arrow[name].cast(kind)
+        place = table_of_arrow.column_names.index(name)
+        table_of_arrow = table_of_arrow.set_column(place, name, column)
+    frame = table_of_arrow.to_pandas(types_mapper=pd.ArrowDtype)
+    assert {str(frame[name].dtype) for name in kinds} == {f"{k}[pyarrow]" for k in kinds.values()}
+    theirs = CausalData.from_frame(frame, **ROLES, freq="Y")
+    ours = CausalData.from_frame(table(), **ROLES, freq="Y")
+    for role in ("outcome", "treatment", "covariates"):
+        np.testing.assert_array_equal(theirs.matrix(role), ours.matrix(role))
+    np.testing.assert_array_equal(theirs.codes("unit"), ours.codes("unit"))
+    np.testing.assert_array_equal(theirs.periods(), ours.periods())
+
+
 def test_only_columns_with_a_role_are_held():
     assert "unused" not in CausalData.from_frame(table(), **ROLES).frame
 
