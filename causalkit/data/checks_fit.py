@@ -84,8 +84,9 @@ def _twin(values: Floats, named: Sequence[tuple[str, Floats]]) -> str | None:
 
 def _columns(data: "CausalData", role: str, rows: Ints) -> Iterator[tuple[str, Floats]]:
     """Names and values of the columns of a role; single precision stays: it tells of rounding."""
+    types = data.frame.dtypes
     for name, values in zip(data.matrix_names(role), data.matrix(role)[rows].T, strict=True):
-        single = name in data.frame and data.frame[name].dtype == np.float32
+        single = types.get(name) == np.float32
         yield name, values.astype(np.float32) if single else values
 
 

@@ -82,7 +82,7 @@ def with_mundlak(data: "CausalData", cols: str | Sequence[str]) -> "CausalData":
     if isinstance(cols, str) and cols == "auto":
         values, _ = encode(data.frame, chosen, np.dtype(np.float64))
         means = means.loc[:, varies_within(values, data.codes("unit"))]
-    taken = [name for name in means if name in data.frame]
+    taken = list(means.columns.intersection(data.frame.columns))
     if taken:
         raise ArgumentError(
             f"the data have a column {taken[0]!r} already; leave it out of cols, or rename it."

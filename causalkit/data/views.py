@@ -75,9 +75,10 @@ def _evaluated(frame: pd.DataFrame, keep: str) -> Any:
 
 def assign(data: "CausalData", columns: Mapping[str, Any]) -> "CausalData":
     """More columns, or other values of some."""
-    frame = data.frame
+    frame, found = data.frame, dict[Any, Any]()
     for name, given in columns.items():
         if callable(given):
+            frame, found = _with_columns(frame, found), {}
             made = given(frame)
         else:
             made = in_row_order(data, given, what=f"column {name!r}")
@@ -86,7 +87,8 @@ def assign(data: "CausalData", columns: Mapping[str, Any]) -> "CausalData":
             raise ArgumentError(
                 f"column {name!r} has {len(values)} values for {data.n} rows; give one each."
             )
-        frame = frame.assign(**{name: values})
+        found[name] = pd.DataFrame(index=frame.index).assign(**{name: values})[name]
+    frame = _with_columns(frame, found)
     known = data.roles.all_columns()
     new = tuple(name for name in columns if name not in known)
     kinds = dict(zip(data.roles.treatment, data.roles.kinds, strict=True))
@@ -97,6 +99,12 @@ def assign(data: "CausalData", columns: Mapping[str, Any]) -> "CausalData":
             raise _other_kind(frame[name], kinds[name], data.roles)
     roles = replace(data.roles, extra=(*data.roles.extra, *new), kinds=tuple(kinds.values()))
     return rebuilt(data, frame, roles)
+
+
+def _with_columns(frame: pd.DataFrame, columns: Mapping[Any, Any]) -> pd.DataFrame:
+    """Frame with some columns, all at once: one by one each would be a pass over all others."""
+    both = dict(frame.items()) | dict(columns)
+    return pd.DataFrame(both, index=frame.index, copy=False)
 
 
 def _other_kind(values: "pd.Series[Any]", kind: str, roles: Roles) -> ArgumentError:

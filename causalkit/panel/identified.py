@@ -49,8 +49,9 @@ def _warn_of_lagged_outcome(data: CausalData) -> None:
     before = data.lag(outcome).to_numpy()
     if np.isfinite(before).sum() < _FEW_ROWS:
         return
+    frame = data.frame
     for name in data.roles.covariates:
-        if is_number(data.frame[name]) and same_up_to_scale(numbers(data.frame[name]), before):
+        if is_number(frame[name]) and same_up_to_scale(numbers(frame[name]), before):
             warn(
                 f"covariate {name!r} is the outcome of the period before: its unit mean and its "
                 "changes contain the errors of other periods, which may bias the estimate however "

@@ -111,8 +111,9 @@ def covariate_code(data: CausalData) -> CovariateCode:
     _check_policy(data)
     numeric: list[str] = []
     levels: dict[str, tuple[str, ...]] = {}
+    frame = data.frame
     for name in columns_of(data):
-        column = data.frame[name]
+        column = frame[name]
         if _is_category(column):
             seen = column.dropna()
             values = seen.cat.categories if hasattr(seen, "cat") else sorted(seen.unique(), key=str)
@@ -140,10 +141,11 @@ def columns_of(data: CausalData) -> tuple[str, ...]:
 
 def _check_policy(data: CausalData) -> None:
     """Refuse to fill in missing values, which would be done on training rows alone."""
-    holes = [name for name in columns_of(data) if data.frame[name].isna().any()]
+    frame = data.frame
+    holes = [name for name in columns_of(data) if frame[name].isna().any()]
     if holes and data.missing != "native":
         name, policy = holes[0], data.missing
-        row = int(np.flatnonzero(data.frame[name].isna())[0])
+        row = int(np.flatnonzero(frame[name].isna())[0])
         raise DataError(
             Problem(
                 "E07-nan-covariate",
@@ -166,14 +168,13 @@ def encode_covariates(code: CovariateCode, data: CausalData) -> Covariates:
     """
     _check_columns(code, data)
     problems: list[Problem] = []
-    codes = [
-        _codes(data.frame[name], name, levels, problems) for name, levels in code.levels.items()
-    ]
+    frame = data.frame
+    codes = [_codes(frame[name], name, levels, problems) for name, levels in code.levels.items()]
     if problems:
         raise DataError(problems)
     numeric = np.empty((len(data), len(code.numeric)))
     for j, name in enumerate(code.numeric):
-        numeric[:, j] = data.frame[name].to_numpy(dtype=np.float64, na_value=np.nan)
+        numeric[:, j] = frame[name].to_numpy(dtype=np.float64, na_value=np.nan)
     _check_holes(code, numeric)
     steps = [_known_steps(data, name, sizes) for name, sizes in code.sequences.items()]
     return Covariates(
@@ -228,15 +229,16 @@ def _check_columns(code: CovariateCode, data: CausalData) -> None:
                 absent[0],
             )
         )
-    changed = [name for name in code.numeric if _is_category(data.frame[name])]
-    changed += [name for name in code.levels if not _is_category(data.frame[name])]
+    frame = data.frame
+    changed = [name for name in code.numeric if _is_category(frame[name])]
+    changed += [name for name in code.levels if not _is_category(frame[name])]
     if changed:
         name = changed[0]
         raise DataError(
             Problem(
                 "E03-non-numeric",
                 f"{name!r} was {'a number' if name in code.numeric else 'a category'} in training "
-                f"and is {data.frame[name].dtype} here; convert the column.",
+                f"and is {frame[name].dtype} here; convert the column.",
                 name,
             )
         )

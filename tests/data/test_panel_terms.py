@@ -190,3 +190,11 @@ def test_a_lag_of_a_category_is_a_category_and_has_no_difference():
     pd.testing.assert_series_equal(data.lag("g"), expected.rename("g_lag1"))
     with pytest.raises(ArgumentError, match="column 'g' holds category values"):
         data.diff("g")
+
+
+def test_means_of_many_covariates_are_added_without_a_warning_of_pandas():
+    frame = table()
+    many = np.random.default_rng(0).normal(size=(len(frame), 120))
+    names = [f"x{column}" for column in range(120)]
+    wide = panel(pd.concat([frame, pd.DataFrame(many, columns=names)], axis=1), covariates=names)
+    assert len(wide.with_mundlak(names).roles.covariates) == 240
