@@ -1,7 +1,7 @@
 """The three models: partially linear, partially linear with instruments, interactive."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -71,8 +71,13 @@ def fit_partially_linear(design: Design, folds: Folds, fitting: Fitting, *, scor
     _check_variation("treatment", design.sample.treatment_names, design.d, residuals.d)
     _warn_of_overlap(design, hats, fitting)
     if score == "iv-type":
-        linear, learner = _iv_type(design, folds, fitting, residuals)
-        hats = replace(hats, chosen={**hats.chosen, "g": learner})
+        g = _second_round(design, folds, fitting, residuals)
+        hats = CrossFit(
+            {**hats.predictions, **g.predictions},
+            {**hats.chosen, **g.chosen},
+            {**hats.models, **g.models},
+        )
+        linear = _iv_type(design, g["g"], residuals)
     else:
         linear = partialling_out(residuals.y, residuals.d)
     return ModelFit(design, folds, hats, residuals, {"ate": linear})
@@ -98,31 +103,36 @@ def _warn_of_overlap(design: Design, hats: CrossFit, fitting: Fitting) -> None:
             warn(message, OverlapWarning)
 
 
-def _iv_type(
-    design: Design, folds: Folds, fitting: Fitting, residuals: Residuals
-) -> tuple[LinearScore, str]:
-    """Score (Y − θD − g)(D − m), with g learned from Y − θD at a first-round θ (eq. 4.3).
-
-    Also what learned g in the first repeat.
-    """
-    weights, given = design.sample.weights, fitting.fitter.given.get("g")
-    after: Callable[[Floats], Floats] = design.after or (lambda values: values)
+def _second_round(design: Design, folds: Folds, fitting: Fitting, residuals: Residuals) -> CrossFit:
+    """g, learned in every repeat from Y − θD at a first-round θ; the first repeat says by what."""
+    given = fitting.fitter.given.get("g")
     if given is not None:
-        g, learners = given, ["given"]
-    else:
-        first = solve_linear(partialling_out(residuals.y, residuals.d), weights=weights)
-        found, learners = [], []
-        for repeat, solution in enumerate(first):
-            name, target = f"g, repeat {repeat}", design.y - design.d @ solution.theta
-            nuisance = nuisance_of(name, target, design.outcome, fitting.learners.outcome)
-            hats = fitting.run([nuisance], folds.repeat(repeat))
-            found.append(hats[name])
-            learners.append(hats.chosen[name])
-        g = np.hstack(found)
-    treatments = np.repeat(design.d[:, None, :], folds.n_rep, axis=1)
+        return CrossFit({"g": given}, {"g": "given"})
+    first = partialling_out(residuals.y, residuals.d)
+    found = []
+    for repeat, solution in enumerate(solve_linear(first, weights=design.sample.weights)):
+        target = design.y - design.d @ solution.theta
+        nuisance = nuisance_of(
+            f"g, repeat {repeat}", target, design.outcome, fitting.learners.outcome
+        )
+        found.append(fitting.run([nuisance], folds.repeat(repeat)))
+    return CrossFit(
+        {"g": np.hstack([hats for one in found for hats in one.predictions.values()])},
+        {"g": next(iter(found[0].chosen.values()))},
+        {
+            ("g", repeat, fold): model
+            for repeat, one in enumerate(found)
+            for (_, _, fold), model in one.models.items()
+        },
+    )
+
+
+def _iv_type(design: Design, g: Floats, residuals: Residuals) -> LinearScore:
+    """Score (Y − θD − g)(D − m) (eq. 4.3)."""
+    after: Callable[[Floats], Floats] = design.after or (lambda values: values)
+    treatments = np.repeat(design.d[:, None, :], g.shape[1], axis=1)
     regressor = np.stack([after(column) for column in np.moveaxis(treatments, 2, 0)], axis=2)
-    score = iv_type(after(design.y[:, None] - g), regressor, treatment_residual=residuals.d)
-    return score, learners[0]
+    return iv_type(after(design.y[:, None] - g), regressor, treatment_residual=residuals.d)
 
 
 def fit_iv(design: Design, folds: Folds, fitting: Fitting) -> ModelFit:

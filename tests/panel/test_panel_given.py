@@ -181,6 +181,16 @@ def test_given_g_replaces_the_second_round_of_the_iv_type_score():
     assert found.estimate == pytest.approx(float(v @ (y - g)) / float(v @ d), rel=1e-10)
 
 
+def test_g_of_the_iv_type_score_is_kept_like_other_nuisances():
+    fitted = fit(score="iv-type", learner="ridge", n_rep=2, store_models=True)
+    kept = {key for key in fitted.models_ if key[0] == "g"}
+    assert kept == {("g", repeat, fold) for repeat in range(2) for fold in range(5)}
+    once = fit(score="iv-type", learner="ridge")
+    given = {"g": once.augment()["g_hat"].to_numpy()}
+    again = fit(score="iv-type", learner="ridge", predictions=given)
+    assert again.result_.estimate == pytest.approx(once.result_.estimate, rel=1e-12)
+
+
 def test_compare_and_benchmark_use_the_folds_of_the_fit():
     data, folds = panel(), folds_by("unit")
     learner = DecisionTreeRegressor(max_depth=3)
