@@ -206,7 +206,7 @@ def _wild(
     if len(fit.clusters) != 1:
         raise ArgumentError(
             "the wild bootstrap resamples one dimension of clusters; refit with "
-            'cov_type="clustered".'
+            'cov_type="clustered" and data that name one column of them at most.'
         )
     score = fit.model.scores["ate"]
     w = np.ones(fit.sample.n) if fit.weights is None else fit.weights
