@@ -82,6 +82,11 @@ class Sight:
     left_out: str | None = None
 
 
+def unchanged(residuals: Floats) -> Floats:
+    """Residuals as they are."""
+    return residuals
+
+
 @dataclass(frozen=True, slots=True)
 class Design:
     """Targets, features and residual steps of one approach.
@@ -96,7 +101,7 @@ class Design:
         What each regression sees; the same object where the sets agree.
     adjust : callable or None
         Maps treatment predictions ``(n, n_rep)`` and their target to adjusted predictions.
-    after : callable or None
+    after : callable
         Maps residuals ``(n, n_rep)`` to the residuals of the last step.
     transformed : bool
         Whether the targets are differences or deviations, for which no classifier can serve.
@@ -113,7 +118,7 @@ class Design:
     outcome: Sight
     treatment: Sight
     adjust: Callable[[Floats, Floats], Floats] | None = None
-    after: Callable[[Floats], Floats] | None = None
+    after: Callable[[Floats], Floats] = unchanged
     transformed: bool = False
     n_absorbed: int = 0
     notes: tuple[str, ...] = field(default=())

@@ -1,6 +1,5 @@
 """The three models: partially linear, partially linear with instruments, interactive."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -129,10 +128,10 @@ def _second_round(design: Design, folds: Folds, fitting: Fitting, residuals: Res
 
 def _iv_type(design: Design, g: Floats, residuals: Residuals) -> LinearScore:
     """Score (Y − θD − g)(D − m) (eq. 4.3)."""
-    after: Callable[[Floats], Floats] = design.after or (lambda values: values)
     treatments = np.repeat(design.d[:, None, :], g.shape[1], axis=1)
-    regressor = np.stack([after(column) for column in np.moveaxis(treatments, 2, 0)], axis=2)
-    return iv_type(after(design.y[:, None] - g), regressor, treatment_residual=residuals.d)
+    regressor = np.stack([design.after(column) for column in np.moveaxis(treatments, 2, 0)], axis=2)
+    response = design.after(design.y[:, None] - g)
+    return iv_type(response, regressor, treatment_residual=residuals.d)
 
 
 def fit_iv(design: Design, folds: Folds, fitting: Fitting) -> ModelFit:

@@ -162,8 +162,7 @@ def _treatment_kind(design: Design, learner: str | Learner) -> Any:
 
 def residuals_of(design: Design, hats: CrossFit) -> Residuals:
     """Residuals after the approach's own adjustments."""
-    after = design.after or _unchanged
-    sample = design.sample
+    sample, after = design.sample, design.after
     y = after(design.y[:, None] - hats["outcome"])
     d = []
     for column, name in enumerate(labels("treatment", sample.treatment_names)):
@@ -177,7 +176,3 @@ def residuals_of(design: Design, hats: CrossFit) -> Residuals:
             z.append(after(design.z[:, column][:, None] - hats[name]))
     stacked = np.stack(z, axis=2) if z else np.empty((*y.shape, 0))
     return Residuals(y, np.stack(d, axis=2), stacked)
-
-
-def _unchanged(values: Floats) -> Floats:
-    return values
