@@ -118,7 +118,7 @@ def _object(learner: Any, kind: Kind, argument: str) -> Plan:
             f"{argument} is the class {learner.__name__}; pass an instance: {learner.__name__}()."
         )
     for method in ("fit", "predict"):
-        if not callable(getattr(learner, method, None)):
+        if not _has(learner, method):
             raise ArgumentTypeError(
                 f"{argument} is a {type(learner).__name__} without {method}(); pass a "
                 f"scikit-learn estimator or one of: {', '.join(sorted(LEARNERS))}."
@@ -130,8 +130,7 @@ def _object(learner: Any, kind: Kind, argument: str) -> Plan:
             "estimator, so it cannot be cloned for each fold; derive it from "
             "sklearn.base.BaseEstimator."
         )
-    classifies = callable(getattr(learner, "predict_proba", None))
-    if kind == "probability" and not classifies:
+    if kind == "probability" and not _has(learner, "predict_proba"):
         raise ArgumentError(
             f"{argument}={name}() predicts no probabilities, which are needed here; pass a "
             "classifier with predict_proba(), or a named learner."
@@ -147,6 +146,12 @@ def _object(learner: Any, kind: Kind, argument: str) -> Plan:
     if ours and learner.objective is None and learner.class_weight is None:
         return Plan(name, boosting=from_sklearn(learner))
     return Plan(name, models=((name, learner),))
+
+
+def _has(learner: Any, method: str) -> bool:
+    """Whether a learner has a method; a stack hides those of a last learner that is the default."""
+    unnamed = getattr(learner, "final_estimator", learner) is None
+    return callable(getattr(type(learner) if unnamed else learner, method, None))
 
 
 def is_classifier(learner: Any) -> bool:
