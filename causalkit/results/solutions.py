@@ -9,7 +9,13 @@ import numpy as np
 from causalkit.errors import ArgumentError, IdentificationError, check_choice, unknown_name
 from causalkit.inference.repeats import aggregate
 from causalkit.inference.solve import Solution
-from causalkit.inference.variance import Ssc, degrees_of_freedom, freedom_within, sandwich
+from causalkit.inference.variance import (
+    Ssc,
+    count_clusters,
+    degrees_of_freedom,
+    freedom_within,
+    sandwich,
+)
 from causalkit.results.effect import EffectResult
 from causalkit.typing import Bools, Floats, Ints
 
@@ -111,7 +117,9 @@ def effect_from_solutions(
     theta, vcov = aggregate(solutions, variances, method=aggregation)
     rows = solutions[0].influence.shape[0]
     n = rows if multiplicity is None else round(float(multiplicity.sum()))
-    counts = [int(codes.max()) + 1 for codes in used]
+    # Rows that stand for none are in no cluster, as in the variance.
+    present = used if multiplicity is None else tuple(codes[multiplicity > 0] for codes in used)
+    counts = [count_clusters(codes) for codes in present]
     # Effects are averages of their own unless they are coefficients of one regression.
     lost = n_params if absorbed else 1
     words = inference_words(
@@ -136,7 +144,7 @@ def effect_from_solutions(
         estimates=theta,
         vcov=vcov,
         influence=np.mean([s.influence for s in solutions], axis=0),
-        df=degrees_of_freedom(used, n, n_params=lost) if use_t else np.inf,
+        df=degrees_of_freedom(present, n, n_params=lost) if use_t else np.inf,
         cov_type=cov_type,
         ssc=ssc,
         inference=words,

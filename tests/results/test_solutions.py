@@ -47,6 +47,20 @@ def test_clustered_errors_are_those_of_statsmodels():
     assert (ours.n, ours.n_clusters, ours.df) == (120, 30, 29)
 
 
+def test_clusters_of_rows_that_stand_for_none_are_not_counted():
+    score, codes = sample()
+    times = np.where(codes < 20, 1.0, 0.0)
+    parts = (score.instrument, score.regressor, score.response)
+    fewer = LinearScore(*(part[codes < 20] for part in parts))
+    (all_rows,) = solve_linear(score, weights=times)
+    known = {"terms": ("d",), "cluster_names": ("firm",), **FACTS}
+    ours = effect_from_solutions([all_rows], clusters=(codes,), multiplicity=times, **known)
+    kept = effect_from_solutions(solve_linear(fewer), clusters=(codes[codes < 20],), **known)
+    assert (ours.n, ours.n_clusters, ours.df) == (kept.n, kept.n_clusters, kept.df) == (80, 20, 19)
+    assert ours.inference == kept.inference
+    np.testing.assert_allclose(ours.vcov, kept.vcov, rtol=1e-12)
+
+
 @pytest.mark.parametrize(("ssc", "peer"), [("none", "HC0"), ("G/(G-1)", "HC1")])
 def test_robust_errors_do_not_use_the_clusters(ssc, peer):
     score, codes = sample(k=3)
