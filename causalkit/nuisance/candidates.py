@@ -81,18 +81,21 @@ class Views:
         values: Floats = self.memo[id(source)]
         return values
 
-    def binned(self, task: "Task", seed: int) -> Binned:
-        """Binned matrix: shared by all folds, or by the nuisances that train on the same rows."""
+    def binned(self, task: "Task", seed: int, of_repeat: dict[Any, Binned]) -> Binned:
+        """Binned matrix: shared by all folds, or by the nuisances that train on the same rows.
+
+        The latter, one for each fold, are kept in ``of_repeat``.
+        """
         boosting = task.plan.boosting
         assert boosting is not None
         values = self.dense(task.plan)
         key: tuple[Any, ...] = (id(values), repr(boosting.parameters))
-        rows = None
+        memo, rows = self.memo, None
         if not boosting.share_bins:
-            key, rows = (*key, task.repeat, task.fold), np.sort(task.train)
-        if key not in self.memo:
-            self.memo[key] = bin_features(values, boosting, seed, rows)
-        found: Binned = self.memo[key]
+            key, memo, rows = (*key, task.fold), of_repeat, np.sort(task.train)
+        if key not in memo:
+            memo[key] = bin_features(values, boosting, seed, rows)
+        found: Binned = memo[key]
         return found
 
 
@@ -142,11 +145,12 @@ def other_candidates(
     if not any(task.plan.boosting or task.plan.models for task in tasks):
         return [[] for _ in tasks]
     seed = seed_of(settings.seed, "bins")
+    bins: dict[Any, Binned] = {}
     calls = [
         (
             task,
             views.dense(task.plan),
-            views.binned(task, seed) if task.plan.boosting is not None else None,
+            views.binned(task, seed, bins) if task.plan.boosting is not None else None,
             settings,
             _rival(linear.get((task.nuisance.name, task.fold), [])),
         )
