@@ -186,7 +186,7 @@ def resolve_learners(learners: Any, method: str, *, shares: Mapping[str, bool]) 
     ArgumentTypeError
         If a list is empty, or a candidate cannot fit and predict.
     ArgumentError
-        If a nuisance is unknown or missing, or several learners are given where one is used.
+        If a nuisance is unknown, or several learners are given where one is used.
     """
     if isinstance(learners, Mapping):
         for name in learners:
