@@ -81,7 +81,7 @@ class InvalidIV(Estimator):
         Rows with |V_1(L) − V_0(L)| below this are left out of the average, and counted. For a
         treatment that is not 0/1 its unit is four times the variance of the treatment.
     cov_type : {"auto", "clustered", "two-way", "robust"}, default "auto"
-        ``"auto"``: by the clusters that the data name, or by unit; else robust.
+        ``"auto"``: by all clusters that the data name, or by unit; else robust.
     ssc, use_t, aggregation
         Small-sample factor, t quantiles and combination of repeats, as in
         :class:`causalkit.PanelDML`.

@@ -106,8 +106,6 @@ class IVFit:
 def inference_of(sample: IVSample, settings: Settings, rows: Bools) -> Inference:
     """How variances are taken on some rows."""
     clusters = () if settings.cov_type == "robust" else sample.clusters
-    if settings.cov_type == "clustered":
-        clusters = clusters[:1]
     clusters = tuple(np.unique(codes[rows], return_inverse=True)[1] for codes in clusters)
     counts = None if sample.multiplicity is None else sample.multiplicity[rows]
     n = float(rows.sum()) if counts is None else float(counts.sum())

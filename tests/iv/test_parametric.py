@@ -191,3 +191,15 @@ def test_clusters_sum_the_stacked_influence_values():
     assert clustered.result_.estimate == pytest.approx(plain.result_.estimate, rel=1e-9)
     assert clustered.result_.std_error == pytest.approx(np.sqrt(sums @ sums) / 900, rel=1e-9)
     assert clustered.result_.std_error != pytest.approx(plain.result_.std_error, rel=1e-3)
+
+
+def test_clustered_errors_are_by_both_columns_that_the_data_name():
+    rng = np.random.default_rng(16)
+    frame = designs.as_data(*designs.draw(np.random.default_rng(14), 900)).frame
+    frame = frame.assign(school=rng.integers(0, 60, 900), town=rng.integers(0, 60, 900))
+    roles = {"outcome": "y", "treatment": "a", "instruments": "z", "cluster": ["school", "town"]}
+    data = ck.CausalData.from_frame(frame, covariates=["l1", "l2"], **roles)
+    named, auto = (ck.InvalidIV(**PLAIN, cov_type=kind).fit(data) for kind in ("clustered", "auto"))
+    assert named.result_.inference == auto.result_.inference
+    assert "school, 60 clusters; town, 60 clusters" in named.result_.inference
+    assert named.result_.std_error == auto.result_.std_error
