@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from causalkit.data import calendar
-from causalkit.data.candidate import Candidate, is_category, is_number, plain
+from causalkit.data.candidate import Candidate, is_category, is_number, is_text, plain
 from causalkit.data.checks import STRUCTURE, VALUES, Check, findings, raise_any, repeated_pairs
 from causalkit.data.checks_fit import MAX_NAN_PIXELS, array_problems, match_keys, nonfinite_shares
 from causalkit.data.images import shared_image_problems
@@ -150,7 +150,7 @@ def _as_categories(frame: pd.DataFrame, roles: Roles) -> pd.DataFrame:
         values = as_declared(given, kinds.get(name))
         if values is not given:
             changed[name] = values
-        if is_number(values) or is_category(values) or not pd.api.types.is_string_dtype(values):
+        if is_number(values) or is_category(values) or not is_text(values):
             continue
         # Text that differs from row to row names rows, not arms; E03 will say so.
         if values.nunique() <= max(2, len(values) // 2):

@@ -100,6 +100,11 @@ def is_category(values: "pd.Series[Any]") -> bool:
     return isinstance(values.dtype, pd.CategoricalDtype)
 
 
+def is_text(values: "pd.Series[Any]") -> bool:
+    """Whether a column holds text, and nothing else but gaps."""
+    return pd.api.types.is_string_dtype(values.dropna())
+
+
 def numbers(values: "pd.Series[Any]") -> Any:
     """Values ``(n,)`` as a numpy array of numbers, without a copy where there need be none."""
     if isinstance(values.dtype, np.dtype):

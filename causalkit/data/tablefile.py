@@ -36,7 +36,7 @@ def write_table(frame: pd.DataFrame, path: Path) -> None:
             levels = frame[name].cat.categories
             _levels_path(path, place).parent.mkdir(exist_ok=True)
             write_table(pd.DataFrame({"level": levels}), _levels_path(path, place))
-            if not isinstance(levels.dtype, pd.StringDtype):
+            if not pd.api.types.is_string_dtype(levels):
                 stored[name] = frame[name].cat.codes
     try:
         table = pa.Table.from_pandas(stored, preserve_index=False)
@@ -116,8 +116,9 @@ def _restored(values: "pd.Series[Any]", record: dict[str, Any], levels: Path) ->
     if kind == "arrow":
         return values.convert_dtypes(dtype_backend="pyarrow")
     if kind == "object":
+        # Readers differ in what they make of a gap.
         plain = values.astype(object)
-        return plain.where(plain.notna(), None) if record["none"] else plain
+        return plain.where(plain.notna(), None if record["none"] else np.nan)
     return values if str(values.dtype) == kind else values.astype(kind)
 
 

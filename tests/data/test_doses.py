@@ -84,8 +84,9 @@ def test_dropping_leaves_out_lost_doses_and_keeps_the_arms_without_one(missing):
     assert data.frame["arm"].value_counts().to_dict() == {"none": 4, "high": 4, "low": 2}
 
 
-def test_a_row_without_an_arm_has_lost_its_arm_and_not_its_dose():
-    frame = trial()
+@pytest.mark.parametrize("dtype", [str, object])
+def test_a_row_without_an_arm_has_lost_its_arm_and_not_its_dose(dtype):
+    frame = trial().astype({"arm": dtype})
     frame.loc[0, "arm"] = None
     (problem,) = problems(frame)
     assert (problem.column, problem.rows) == ("arm", (0,))
