@@ -126,21 +126,36 @@ def test_averages_are_estimated_by_deterministic_kernels_too(arms, monkeypatch):
     assert not torch.are_deterministic_algorithms_enabled()
 
 
+def alike(members, rows):
+    """Equal weights of rows and of their pairs."""
+    each = torch.full((members, rows), 1.0 / rows)
+    return each, each[:, :, None] * each[:, None]
+
+
 def test_the_bandwidth_is_the_lower_median():
     values = torch.randn(3, 6, 2, generator=torch.Generator().manual_seed(0))
     square = torch.cdist(values, values) ** 2
     middle = square.flatten(1).median(dim=1).values[:, None, None]
     kernel = (-square / (2.0 * middle)).exp()
     centring = torch.eye(6) - 1.0 / 6.0
-    torch.testing.assert_close(_centred_kernel(values), centring @ kernel @ centring)
+    found = _centred_kernel(values, *alike(3, 6))
+    torch.testing.assert_close(found, centring @ kernel @ centring)
 
 
-def test_no_median_by_rows_is_taken(monkeypatch):
+def test_no_median_by_rows_and_no_running_sum_of_floats_is_taken(monkeypatch):
+    cumsum = torch.Tensor.cumsum
+
     def refuse(*_, **__):
         raise RuntimeError("median CUDA with indices output does not have a deterministic kernel")
 
+    def whole(values, *arguments, **more):
+        if values.is_floating_point():
+            raise RuntimeError("cumsum_cuda_kernel does not have a deterministic implementation")
+        return cumsum(values, *arguments, **more)
+
     monkeypatch.setattr(torch.Tensor, "median", refuse)
-    _centred_kernel(torch.eye(4)[None])
+    monkeypatch.setattr(torch.Tensor, "cumsum", whole)
+    _centred_kernel(torch.eye(4)[None], *alike(1, 4))
 
 
 @pytest.mark.filterwarnings("ignore::causalkit.errors.CausalKitWarning")
@@ -159,9 +174,9 @@ def test_dependence_is_measured_in_single_precision(monkeypatch):
     )
     seen = set()
 
-    def spy(left, right):
-        seen.update((left.dtype, right.dtype))
-        return real(left, right)
+    def spy(*values):
+        seen.update(one.dtype for one in values)
+        return real(*values)
 
     real = objective.hsic
     monkeypatch.setattr(objective, "hsic", spy)
