@@ -69,6 +69,8 @@ def checked_sample(
                 f"sample_weight is zero in all rows with treatment {arm}; an effect needs both "
                 "arms."
             )
+    if weights is not None:  # else penalties of learners would be the less, the larger they are
+        weights = weights / weights[weights > 0.0].mean()
     return Sample(
         outcome,
         treated,

@@ -267,6 +267,16 @@ def test_rows_without_weight_are_not_counted_as_evaluated():
     assert "100 of 200 rows have no weight and are not evaluated." in found.notes
 
 
+def test_what_weights_add_up_to_does_not_matter():
+    """Penalties of learners count rows."""
+    weights = np.random.default_rng(2).uniform(0.5, 2.0, 400)
+    one, other = (
+        run(sample_weight=scale * weights, scheme="split", learner="boosting")
+        for scale in (1.0, 4096.0)
+    )
+    assert other.statistic == pytest.approx(one.statistic, rel=1e-9)
+
+
 def test_warnings_are_shown_and_kept():
     x, y, t = experiment(np.random.default_rng(10), n=80)
     chance = np.where(np.arange(80) < 3, 0.01, 0.5)

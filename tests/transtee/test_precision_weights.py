@@ -15,6 +15,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::causalkit.errors.CausalKitWarni
 def fitted(frame, monkeypatch, **weights):
     """A fit whose folds are answered by networks that do not depend on the weights."""
     frame = frame.assign(w=np.exp(0.7 * frame["c"]), side=np.where(frame["b"] > 0.8, "x", "y"))
+    frame["total"] = 4096.0 * frame["w"]
 
     def data_of(**roles):
         return ck.CausalData.from_frame(
@@ -54,3 +55,14 @@ def test_the_mean_curve_and_overlap_are_those_without_precision_weights(monkeypa
     np.testing.assert_array_equal(precise.dose_response(precise._data, grid=5)["adrf"], curve)
     assert precise.overlap(propensity=LinearRegression()).equals(table)
     assert code_data(precise.model_.coding, precise._data).weight is not None
+
+
+def test_what_sampling_weights_add_up_to_moves_no_propensity(monkeypatch):
+    """A sum of a million would leave trees without a penalty."""
+    kind = {"weight_kind": "sampling"}
+    one, other = (
+        fitted(arms_frame(), monkeypatch, weights=name, **kind).estimate(propensity="boosting")
+        for name in ("w", "total")
+    )
+    np.testing.assert_allclose(other.estimates, one.estimates, rtol=1e-9)
+    np.testing.assert_allclose(other.vcov, one.vcov, rtol=1e-9)
