@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 
 from causalkit.errors import IdentificationError
+from causalkit.inference.variance import freedom_within, sandwich
 from causalkit.typing import Bools, Floats, Ints
 
-IN_ARMS = "in arms as in HC3, of clusters CR3"
+IN_ARMS = "in arms as in HC3, of clusters CR3, degrees of freedom by arm after Welch"
 _LEAST = 0.01
 
 
@@ -139,3 +140,72 @@ def normalised(
             "so that nothing tells its error; merge groups, or leave out the arm."
         )
     return mean, moved, moved * (part / (1.0 - part))
+
+
+def freedom_of_mean(
+    counts: Floats, clusters: Sequence[Ints] = (), *, multiplicity: Floats | None = None
+) -> float:
+    """Degrees of freedom of the error of a weighted mean: what its rows are worth, less one.
+
+    Rows, or clusters, of one weight whose mean would have the same variance (Kish); with two ways
+    of clustering the fewer. Not below one, beneath which intervals have no end in sight.
+
+    Parameters
+    ----------
+    counts : (n,) array
+        What each row counts for in the mean.
+    clusters : sequence of (n,) int arrays
+    multiplicity : (n,) array, optional
+        Rows that each row stands for.
+
+    Examples
+    --------
+    >>> freedom_of_mean(np.ones(5))
+    4.0
+    """
+    times = np.ones(counts.size) if multiplicity is None else np.maximum(multiplicity, 1.0)
+    alone = counts / np.sqrt(times)
+    sums = (np.bincount(codes, counts) for codes in clusters) if clusters else [alone]
+    squares = max(float(part @ part) for part in sums)
+    return max(1.0, float(counts.sum()) ** 2 / squares - 1.0) if squares else 1.0
+
+
+def freedom_by_arm(
+    influence: Floats,
+    arm: Ints,
+    counts: Floats,
+    *,
+    clusters: Sequence[Ints] = (),
+    multiplicity: Floats | None = None,
+) -> Floats:
+    """Degrees of freedom ``(k,)`` of differences of means of arms, after Welch and Satterthwaite.
+
+    The error of an arm of few rows is known from these few, however many are in the others.
+
+    Parameters
+    ----------
+    influence : (n, k) array
+    arm : (n,) int array
+        Received.
+    counts : (n, k) array
+        What each row counts for in the mean of its arm, zero for rows that the effect is not of.
+    clusters : sequence of (n,) int arrays
+        Those that errors are summed by; with two the fewer degrees, and never more than clusters
+        allow.
+    multiplicity : (n,) array, optional
+        Rows that each row stands for.
+
+    References
+    ----------
+    Welch (1947), Biometrika 34:28; Satterthwaite (1946), Biometrics Bulletin 2:110.
+    """
+    found = [freedom_within(counts > 0.0, clusters, multiplicity=multiplicity)]
+    arms = [(arm == k)[:, None] for k in np.unique(arm)]
+    for way in [[codes] for codes in clusters] or [[]]:
+        how: dict[str, Any] = {"clusters": way, "multiplicity": multiplicity}
+        variance = np.array([np.diag(sandwich(rows * influence, **how)) for rows in arms])
+        freedom = [[freedom_of_mean(own, **how) for own in (rows * counts).T] for rows in arms]
+        share = variance / np.maximum(variance.sum(axis=0), np.finfo(float).tiny)
+        with np.errstate(divide="ignore"):
+            found.append(1.0 / (share**2 / np.array(freedom)).sum(axis=0))
+    return np.asarray(np.min(found, axis=0))

@@ -8,7 +8,7 @@ import numpy as np
 from causalkit.errors import IdentificationError
 from causalkit.heterogeneity import check_group_arms
 from causalkit.heterogeneity.calibration import calibration, joined
-from causalkit.inference.arm_means import IN_ARMS, arm_means, normalised
+from causalkit.inference.arm_means import IN_ARMS, arm_means, freedom_by_arm, normalised
 from causalkit.inference.solve import Solution, solve_linear
 from causalkit.scores import LinearScore
 from causalkit.transtee.actions import action_frame, encode_actions
@@ -73,6 +73,15 @@ def arm_averages(
     mu, fold, partial = _predicted(split)
     effects = mu[:, others] - mu[:, [base]]
     found, learned = arm_chances(coding, coded, split.settings, split.folds, learner)
+    weight = mean_weight(coded)
+    errors: dict[str, Any] = {"clusters": clusters, "multiplicity": coded.multiplicity}
+    given: dict[str, Any] = {"mu": mu, "chances": found, "names": levels, "weight": weight}
+    pairs = [(place, base) for place in others]
+    if estimand in ("att", "atc"):
+        solution, counts = _among(coded.y, arm, pairs, target=estimand, **given, **errors)
+    else:
+        within = None if estimand == "calibration" else groups or _everyone(coded.n)
+        solution, counts = _over_rows(coded.y, arm, pairs, within, fold, **given, **errors)
     # As columns of a matrix are called: two arms of 0 and 1 need no level.
     named = set(levels) != {0, 1}
     terms = tuple(f"{column}={levels[place]}" if named else column for place in others)
@@ -80,6 +89,7 @@ def arm_averages(
     facts: dict[str, Any] = {
         "n_together": 1,
         "leverage": IN_ARMS,
+        "df_by_term": freedom_by_arm(solution.influence, arm, counts, **errors),
         "notes": ASSUMES,
         "contrast": words,
         "by_row": ByRow(
@@ -94,53 +104,24 @@ def arm_averages(
             "propensity": learned,
         },
     }
-    weight = mean_weight(coded)
-    counted: dict[str, Any] = {"weight": weight, "multiplicity": coded.multiplicity}
-    errors: dict[str, Any] = {"clusters": clusters, "multiplicity": coded.multiplicity}
-    if estimand in ("att", "atc"):
-        given: dict[str, Any] = {"mu": mu, "chances": found, "names": levels, "weight": weight}
-        by = [
-            _score_among(coded.y, arm, (place, base), target=estimand, **given, **errors)
-            for place in others
-        ]
-        return terms, _solved(by, weight), facts
-    chances = clipped(found, arm, **counted)
-    for place, level in enumerate(levels):
-        warn_if_few_count(
-            1.0 / chances[:, place], arm == place, level, multiplicity=coded.multiplicity
-        )
-
-    def contrasts(inside: Floats | None) -> Iterator[Floats]:
-        """Scores ``(n, k)`` of the effects in a mean of these weights, and their leverage."""
-        found = arm_means(coded.y, arm, mu=mu, propensity=chances, weight=inside, **errors)
-        return (part[:, others] - part[:, [base]] for part in found)
-
-    if estimand == "calibration":
-        told = ("average effect", "slope")
-        facts |= {
-            "n_together": len(told),
-            "notes": (*ASSUMES, *CALIBRATION),
-            "contrast": ("",) * len(told) * len(terms),
+    if estimand == "ate":
+        means = np.average(mu, axis=0, weights=weight)
+        facts["diagnostics"]["plug-in"] = {
+            term: float(means[place] - means[base])
+            for term, place in zip(terms, others, strict=True)
         }
-        scores, leverage = contrasts(weight)
-        return (
-            tuple(f"{term}: {part}" for term in terms for part in told),
-            calibration(scores, effects, fold, weight=weight, leverage=leverage),
-            facts,
-        )
-    if estimand == "gate":
-        assert groups is not None
-        basis, names = groups
+    if estimand == "calibration":
+        terms = tuple(f"{term}: {part}" for term in terms for part in ("average effect", "slope"))
+        facts |= {
+            "n_together": 2,
+            "notes": (*ASSUMES, *CALIBRATION),
+            "contrast": ("",) * len(terms),
+        }
+    if groups is not None:
+        names, several = groups[1], len(terms) > 1
         facts["contrast"] = tuple(word for word in words for _ in names)
-        several = len(terms) > 1
-        return (
-            tuple(f"{term}, {name}" if several else name for term in terms for name in names),
-            _within(contrasts, basis, names, weight),
-            facts,
-        )
-    plug_in = dict(zip(terms, np.average(effects, axis=0, weights=weight), strict=True))
-    facts["diagnostics"]["plug-in"] = {term: float(value) for term, value in plug_in.items()}
-    return terms, _within(contrasts, np.ones((coded.n, 1)), ("everyone",), weight), facts
+        terms = tuple(f"{term}, {name}" if several else name for term in terms for name in names)
+    return terms, solution, facts
 
 
 def _predicted(split: Split) -> tuple[Floats, Ints, bool]:
@@ -157,6 +138,60 @@ def _predicted(split: Split) -> tuple[Floats, Ints, bool]:
         mu[test] = model.averaged(Asked(coded.covariates.rows(test)), actions)
         fold[test] = number
     return mu, fold, any(model.partial for model, _ in networks)
+
+
+def _everyone(n: int) -> Groups:
+    return np.ones((n, 1)), ("everyone",)
+
+
+def _over_rows(
+    y: Floats,
+    arm: Ints,
+    pairs: Sequence[tuple[int, int]],
+    within: Groups | None,
+    fold: Ints,
+    *,
+    mu: Floats,
+    chances: Floats,
+    names: Sequence[Any],
+    weight: Floats | None,
+    **errors: Any,
+) -> tuple[Solution, Floats]:
+    """Effects of arms in groups, or without these how far predicted ones hold.
+
+    Beside them what each row counts for in the mean of its arm ``(n, k)``, up to a factor.
+    """
+    multiplicity = errors["multiplicity"]
+    chances = clipped(chances, arm, weight=weight, multiplicity=multiplicity)
+    for place, level in enumerate(names):
+        warn_if_few_count(1.0 / chances[:, place], arm == place, level, multiplicity=multiplicity)
+    own, base = np.array(pairs).T
+
+    def contrasts(inside: Floats | None) -> Iterator[Floats]:
+        """Scores ``(n, k)`` of the effects in a mean of these weights, and their leverage."""
+        found = arm_means(y, arm, mu=mu, propensity=chances, weight=inside, **errors)
+        return (part[:, own] - part[:, base] for part in found)
+
+    counts = (1.0 if weight is None else weight) / chances[np.arange(y.size), arm]
+    if within is not None:
+        return _within(contrasts, *within, weight), counts[:, None] * np.tile(within[0], own.size)
+    effects = mu[:, own] - mu[:, base]
+    apart = np.abs(effects - np.average(effects, axis=0, weights=weight))
+    loads = np.stack([np.ones(apart.shape), apart], axis=2).reshape(y.size, -1)
+    scores, leverage = contrasts(weight)
+    slopes = calibration(scores, effects, fold, weight=weight, leverage=leverage)
+    return slopes, counts[:, None] * loads
+
+
+def _among(
+    y: Floats, arm: Ints, pairs: Sequence[tuple[int, int]], *, weight: Floats | None, **how: Any
+) -> tuple[Solution, Floats]:
+    """Effects among those of one arm of each pair, and what rows count for in their arms."""
+    scores, counts = zip(
+        *(_score_among(y, arm, pair, weight=weight, **how) for pair in pairs), strict=True
+    )
+    solutions = [one for score in scores for one in solve_linear(score, weights=weight)]
+    return joined(solutions), np.column_stack(counts)
 
 
 def _within(
@@ -183,10 +218,6 @@ def _within(
     return joined([one for by_group in zip(*found, strict=True) for one in by_group])
 
 
-def _solved(scores: list[LinearScore], weight: Floats | None) -> Solution:
-    return joined([one for score in scores for one in solve_linear(score, weights=weight)])
-
-
 def _score_among(
     y: Floats,
     arm: Ints,
@@ -199,8 +230,10 @@ def _score_among(
     weight: Floats | None = None,
     clusters: Sequence[Ints] = (),
     multiplicity: Floats | None = None,
-) -> LinearScore:
+) -> tuple[LinearScore, Floats]:
     """Score of an arm against the baseline among those who received one of both, 0 for others.
+
+    Beside it what each row counts for ``(n,)`` in the mean of its arm.
 
     Only the ratio of the two propensities counts there, that of a treatment with these two arms,
     and it is what is kept away from 0: two arms may both be rare, and no less alike for that.
@@ -230,8 +263,10 @@ def _score_among(
     _, _, by_own = normalised(residual, among.astype(np.float64), **how)
     share = np.average(among, weights=counts)
     sign = 1.0 if target == "att" else -1.0
-    regressor, response, leverage = np.zeros((3, y.size, 1))
+    regressor, response, leverage, counted = np.zeros((4, y.size, 1))
+    counted[rows, 0] = (among + ratio) * (1.0 if counts is None else counts)
     regressor[rows, 0] = among
     response[rows, 0] = (among * (residual - mean) - share * moved) * sign
     leverage[rows, 0] = share * (by_own - by_ratio) * sign
-    return LinearScore(np.ones((y.size, 1, 1)), regressor[:, :, None], response, leverage)
+    score = LinearScore(np.ones((y.size, 1, 1)), regressor[:, :, None], response, leverage)
+    return score, counted[:, 0]

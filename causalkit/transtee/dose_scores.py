@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from causalkit.inference.arm_means import arm_mean
+from causalkit.inference.arm_means import arm_mean, freedom_of_mean
 from causalkit.inference.variance import degrees_of_freedom, sandwich
 from causalkit.transtee.local_fit import DEGREE, local_polynomial
 from causalkit.typing import Bools, Floats, Ints
@@ -21,9 +21,9 @@ class MeanOutcomes:
     theta : (k,) array
         Estimates.
     own, of_fit : (n, k) arrays
-        Influence of the mean over rows, and of the local fit, which is zero where there is none.
+        Influence of the mean over rows, and of the local fit, or mean, of residuals.
     fit_df : (k,) array
-        Degrees of freedom of the error of the local fit; infinite where there is none.
+        Degrees of freedom of the error of the local fit.
     clusters : sequence of (n,) int arrays
         Those that errors are summed by; without any every row by itself.
     multiplicity : (n,) array or None
@@ -146,6 +146,8 @@ def mean_of_arm(
 ) -> MeanOutcomes:
     """E[Y(k)] of an arm that takes no dose (AIPW), in the form of a curve at one point.
 
+    The mean of residuals is what a local fit is there.
+
     Parameters
     ----------
     rows : (n,) bool array
@@ -160,9 +162,12 @@ def mean_of_arm(
     how: dict[str, Any] = {"clusters": clusters, "multiplicity": multiplicity}
     score, leverage = arm_mean(y, rows, mu=mu[:, 0], propensity=propensity, weight=weight, **how)
     share = np.ones(y.size) if weight is None else weight / weight.mean()
-    theta = np.array([(share * score).mean()])
-    own = (share * (score + leverage - theta))[:, None]
-    return MeanOutcomes(theta, own, np.zeros(own.shape), np.array([np.inf]), **how)
+    theta, plug_in = (share * score).mean(), (share * mu[:, 0]).mean()
+    own = share * (mu[:, 0] - plug_in)
+    of_fit = share * (score + leverage - theta) - own
+    counts = np.where(rows, share / propensity, 0.0)
+    df = np.array([freedom_of_mean(counts, **how)])
+    return MeanOutcomes(np.array([theta]), own[:, None], of_fit[:, None], df, **how)
 
 
 def _freedom(found: MeanOutcomes, clusters: Sequence[Ints]) -> Floats:

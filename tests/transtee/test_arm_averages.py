@@ -49,7 +49,7 @@ def test_scores_among_two_arms_tell_what_leaving_out_a_cluster_does(target, weig
     weight = rng.uniform(0.5, 2.0, 60) if weighted else np.ones(60)
     codes = np.arange(60) // 3 if clustered else np.arange(60)
     how = {"names": "abc", "weight": weight, "clusters": [codes] if clustered else []}
-    score = _score_among(y, arm, (2, 0), mu=mu, chances=chances, target=target, **how)
+    score, _ = _score_among(y, arm, (2, 0), mu=mu, chances=chances, target=target, **how)
     own, other, sign = (2, 0, 1.0) if target == "att" else (0, 2, -1.0)
 
     def estimate(share):
@@ -80,7 +80,7 @@ def test_one_wrong_nuisance_does_no_harm_among_those_of_an_arm(wrong, target, am
         shape = np.exp(-(grid**2) / 2)
         part = np.exp(0.4 * among * grid) / np.exp(np.outer(grid, [0.0, 0.4, 0.8])).sum(axis=1)
         truth = 1.0 + (grid * part * shape).sum() / (part * shape).sum()
-        score = _score_among(
+        score, _ = _score_among(
             y,
             arm,
             (2, 0),
@@ -120,7 +120,8 @@ def test_the_effect_of_a_group_is_that_among_its_rows(two):
         assert not found.influence[~mine, k].any()
         told, n = found.influence[mine, k] * mine.sum() / mine.size, mine.sum()
         error = np.sqrt((told**2).sum() / n / (n - 1))
-        reach = stats.t.ppf(0.975, n - 1) * error
+        assert found.df_by_term[k] < n - 1
+        reach = stats.t.ppf(0.975, found.df_by_term[k]) * error
         assert np.array(found.bounds())[:, k] == pytest.approx(
             [found.estimates[k] - reach, found.estimates[k] + reach], rel=1e-9
         )

@@ -46,9 +46,9 @@ def test_arms_are_as_alike_when_both_are_rare():
     pair = arm < 2
     for target in ("att", "atc"):
         how = {"mu": mu, "target": target, "names": range(3)}
-        found = _score_among(y, arm, (1, 0), chances=chances, **how)
+        found, _ = _score_among(y, arm, (1, 0), chances=chances, **how)
         common = np.column_stack([1.0 - e, e, np.zeros(300)])
-        peer = _score_among(y, arm, (1, 0), chances=common, **how)
+        peer, _ = _score_among(y, arm, (1, 0), chances=common, **how)
         np.testing.assert_allclose(found.response, peer.response, rtol=1e-9)
         assert not found.response[~pair].any()
 
@@ -64,7 +64,7 @@ def test_the_ratio_of_two_arms_is_kept_away_from_zero(target):
     bounded = np.clip(both, 0.01, 1.0)
     how = {"mu": mu, "target": target, "names": range(2)}
     with pytest.warns(OverlapWarning, match=r"1\.0% of the rows"):
-        score = _score_among(y, arm, (1, 0), chances=both, **how)
+        score, _ = _score_among(y, arm, (1, 0), chances=both, **how)
     own, other, sign = (1, 0, 1.0) if target == "att" else (0, 1, -1.0)
     ratio = bounded[:, own] / bounded[:, other]
     peer = sign * effect_among(y, arm == own, arm == other, mu[:, other], ratio, np.ones(200))
