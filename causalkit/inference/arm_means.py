@@ -118,13 +118,19 @@ def normalised(
     Raises
     ------
     IdentificationError
-        If one row or cluster carries the mean.
+        If no row with weight, or one row or cluster, carries the mean.
 
     References
     ----------
     MacKinnon & White (1985), Journal of Econometrics 29:305; Bell & McCaffrey (2002).
     """
-    share = inverse / np.average(inverse, weights=weight)
+    total = float(np.average(inverse, weights=weight))
+    if not total > 0.0:
+        raise IdentificationError(
+            "no row of an arm has weight, so that nothing tells its mean; merge groups, or leave "
+            "out the arm."
+        )
+    share = inverse / total
     mean = float(np.average(share * residual, weights=weight))
     part = share if weight is None else share * weight
     part = part / part.sum()

@@ -57,6 +57,13 @@ def test_an_arm_that_one_cluster_carries_has_no_error():
         )
 
 
+def test_an_arm_without_weight_has_no_mean():
+    arm, weight = np.array([1, 1, 0, 0]), np.array([0.0, 0.0, 1.0, 1.0])
+    given = {"mu": np.zeros(4), "propensity": np.full(4, 0.5), "weight": weight}
+    with pytest.raises(IdentificationError, match="no row of an arm has weight"):
+        arm_mean(np.arange(4.0), arm == 1, **given)
+
+
 def test_errors_of_few_clusters_with_learned_propensities_hold():
     """Twenty clusters, half of them treated, and log odds learned of a covariate that says nothing.
 
