@@ -39,7 +39,7 @@ def beside(kept: dict[str, Any]) -> list[str]:
         rows = {"TransTEE": kept["t4"]} | at_rates(kept["synthetic"], list(N_OTHERS))
         lines += [
             "",
-            f"The same on the synthetic design, {counts}.",
+            f"The same on the synthetic design, {counts}; networks that were run on both.",
             *table(rows, N_OTHERS),
         ]
     return lines

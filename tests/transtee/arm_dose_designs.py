@@ -92,6 +92,8 @@ KNOWN = (Chance(), MeanDose())
 class Networks:
     """Networks that say of every row what a function of x, arm and dose says."""
 
+    partial = False
+
     def __init__(self, mean):
         self.mean = mean
 
