@@ -10,6 +10,7 @@ from causalkit.errors import ArgumentError, ArgumentTypeError, IdentificationErr
 from causalkit.heterogeneity.dr import as_column, as_propensity, as_treatment, warn_of_overlap
 from causalkit.heterogeneity.rate import as_clusters
 from causalkit.nuisance import DenseFeatures, FoldKeys, Folds, Nuisance, cross_fit, draw_folds
+from causalkit.nuisance.weights import of_mean_one
 from causalkit.rng import seed_of
 from causalkit.typing import Bools, Floats, Ints, Learner
 
@@ -69,8 +70,8 @@ def checked_sample(
                 f"sample_weight is zero in all rows with treatment {arm}; an effect needs both "
                 "arms."
             )
-    if weights is not None:  # else penalties of learners would be the less, the larger they are
-        weights = weights / weights[weights > 0.0].mean()
+    if weights is not None:
+        weights = of_mean_one(weights)
     return Sample(
         outcome,
         treated,

@@ -7,6 +7,7 @@ import numpy as np
 
 from causalkit.data import CausalData
 from causalkit.data.levels import contrasts
+from causalkit.nuisance.weights import of_mean_one
 from causalkit.typing import Bools, Floats, Ints
 
 _NO_EARLIER = "no adjacent earlier period"
@@ -217,7 +218,7 @@ def _unit_mean(weights: Floats | None, *, frequency: bool) -> Floats | None:
 
     The mean is that of rows with weight; the others are left out, and must not set the scale.
     """
-    return weights if weights is None or frequency else weights / weights[weights > 0].mean()
+    return weights if weights is None or frequency else of_mean_one(weights)
 
 
 def _by_period(unit: Ints, period: Ints) -> Ints | None:

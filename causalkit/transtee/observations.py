@@ -4,6 +4,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from causalkit.nuisance.weights import of_mean_one
 from causalkit.typing import Floats
 
 
@@ -31,11 +32,10 @@ def mean_weight(rows: Weighted) -> Floats | None:
 
     An inverse variance says how well an outcome is known and not how many the row stands for: a
     mean weighted by it would be the effect among those whose outcomes are known well. Sampling
-    weights have a mean of one, over rows with weight: what they add up to says nothing of how many
-    rows there are, and penalties of learners would take it for that.
+    weights have a mean of one.
     """
     if rows.weight is None or rows.weight_kind == "precision":
         return None
     if rows.weight_kind == "frequency":
         return rows.weight
-    return np.asarray(rows.weight / rows.weight[rows.weight > 0].mean())
+    return of_mean_one(rows.weight)
