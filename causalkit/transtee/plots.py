@@ -7,16 +7,24 @@ import numpy as np
 from causalkit.errors import ArgumentTypeError
 from causalkit.results import canvas
 from causalkit.results.numerals import percent
+from causalkit.typing import Floats
 
 if TYPE_CHECKING:
+    import pandas as pd
     import xarray as xr
     from matplotlib.axes import Axes
 
 _NEEDED = ("adrf", "conf_low", "conf_high", "band_low", "band_high", "extrapolated")
+_MARKS = 500
 
 
 def plot_dose_response(
-    curve: "xr.Dataset", *, ax: "Axes | None" = None, title: str = "", individual: int = 0
+    curve: "xr.Dataset",
+    *,
+    ax: "Axes | None" = None,
+    title: str = "",
+    individual: int = 0,
+    seen: Any = None,
 ) -> "Axes":
     """Average mean outcome along the dose, with its band; dashed where no dose was seen.
 
@@ -29,6 +37,9 @@ def plot_dose_response(
     title : str
     individual : int, default 0
         Curves of so many rows, evenly taken, as thin lines behind.
+    seen : 1-D array-like, optional
+        Doses that were received, such as ``data.column("treatment")``: marks along the axis, of at
+        most 500 that are evenly taken from the sorted ones. Those beyond the grid are not drawn.
 
     Returns
     -------
@@ -38,7 +49,9 @@ def plot_dose_response(
     Raises
     ------
     ArgumentTypeError
-        If it is no dose-response curve.
+        If it is no dose-response curve, or doses are no numbers.
+    ArgumentError
+        If doses are missing, infinite or not one-dimensional.
     """
     import xarray as xr
 
@@ -68,10 +81,14 @@ def plot_dose_response(
             low, high = frame[f"{name}_low"], frame[f"{name}_high"]
             ax.fill_between(dose, low, high, color=canvas.BLUE, alpha=alpha, lw=0, label=words)
     style: dict[str, Any] = {"color": canvas.BLUE, "lw": 1.8, "zorder": 3}
-    seen = ~frame["extrapolated"].to_numpy(dtype=bool)
-    if not seen.all():
+    trained = ~frame["extrapolated"].to_numpy(dtype=bool)
+    if not trained.all():
         ax.plot(dose, frame["adrf"], ls=(0, (2, 2)), label="no such dose in training", **style)
-    ax.plot(dose.where(seen), frame["adrf"].where(seen), label="average mean outcome", **style)
+    ax.plot(
+        dose.where(trained), frame["adrf"].where(trained), label="average mean outcome", **style
+    )
+    if seen is not None:
+        _rug(ax, canvas.numbers("seen", seen), dose)
     canvas.label(
         ax,
         x=str(curve.attrs.get("dose", "dose")),
@@ -79,3 +96,21 @@ def plot_dose_response(
     )
     canvas.head(ax, title=title, legend=True)
     return canvas.finish(ax, frame)
+
+
+def _rug(ax: "Axes", doses: Floats, grid: "pd.Series[float]") -> None:
+    """Marks of doses on the lower axis; sorted first, so that the few drawn keep their spread."""
+    within = np.sort(doses[(doses >= grid.min()) & (doses <= grid.max())])
+    picked = within[np.linspace(0, within.size - 1, min(within.size, _MARKS)).round().astype(int)]
+    ax.plot(
+        picked,
+        np.zeros(picked.size),
+        ls="",
+        marker="|",
+        ms=7.0,
+        color=canvas.INK,
+        alpha=0.35,
+        transform=ax.get_xaxis_transform(),
+        clip_on=False,
+        label="doses received",
+    )

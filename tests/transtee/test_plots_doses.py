@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from causalkit.errors import ArgumentTypeError, ExtrapolationWarning
+from causalkit.errors import ArgumentError, ArgumentTypeError, ExtrapolationWarning
 from causalkit.transtee.plots import plot_dose_response
 
 
@@ -52,6 +52,21 @@ def test_rows_are_drawn_evenly_on_request(curve):
     rows = [0, round((curve.sizes["obs"] - 1) / 2), curve.sizes["obs"] - 1]
     for line, row in zip(grey, rows, strict=True):
         np.testing.assert_allclose(line.get_ydata(), curve["individual"].values[row])
+
+
+def test_doses_that_were_received_are_marked_along_the_axis(curve, doses):
+    received = doses.column("treatment")
+    marks = lines_of(plot_dose_response(curve, seen=received))["doses received"]
+    np.testing.assert_array_equal(marks.get_xdata(), np.sort(received))
+    few = lines_of(plot_dose_response(curve, seen=[-9.0, 0.5, 0.1, 9.0]))["doses received"]
+    np.testing.assert_array_equal(few.get_xdata(), [0.1, 0.5])
+    many = np.random.default_rng(0).beta(2.0, 6.0, 20_000)
+    drawn = lines_of(plot_dose_response(curve, seen=many))["doses received"].get_xdata()
+    assert drawn.size == 500
+    levels = [0.1, 0.5, 0.9]
+    np.testing.assert_allclose(np.quantile(drawn, levels), np.quantile(many, levels), atol=0.01)
+    with pytest.raises(ArgumentError, match="seen must be a column of finite numbers"):
+        plot_dose_response(curve, seen=[0.1, np.nan])
 
 
 def test_something_else_is_refused(curve):
