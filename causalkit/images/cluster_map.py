@@ -12,6 +12,7 @@ from causalkit.images.effect_map import EffectMap, evaluated
 from causalkit.images.honest import INACTIVE, Evaluation, checked_agreement, honest_effect
 from causalkit.images.outcomes import arm_score, warn_of_shape
 from causalkit.images.posterior import Posterior
+from causalkit.images.posterior_draws import draws_of
 from causalkit.images.predict import check_uncertain, interval, mean_effect, mean_types, predicted
 from causalkit.images.units import Units
 from causalkit.results import EffectResult
@@ -127,6 +128,26 @@ class ClusterMap(EffectMap):
 
         self._check_fitted()
         return effect_spread(self._posteriors, cross_world_corr)
+
+    def posterior(self) -> "xr.Dataset":
+        """Draws of the mixture's own effects, in the form that ArviZ takes.
+
+        Returns
+        -------
+        Dataset
+            ``effect`` ``(chain, draw, cluster)``, on the logit scale if the outcome is 0/1, and
+            ``noise`` ``(chain, draw, cell)``, the standard deviation of outcomes of the controls
+            and of the treated of each cluster, else. A chain is one of the sampler, or a member of
+            the ensemble, whose draws are independent. Model-based, as ``effect`` is.
+
+        Raises
+        ------
+        IdentificationError
+            If the fit has a single mode, whose uncertainty is unknown.
+        """
+        self._check_fitted()
+        check_uncertain(self._posteriors)
+        return draws_of(self.members_)
 
     @property
     def _posteriors(self) -> tuple[Posterior, ...]:
